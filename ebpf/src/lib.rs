@@ -1,0 +1,2 @@
+//! Wire records between the eBPF programs and userspace. No dependencies, fixed sizes, asserted below.
+#![no_std]

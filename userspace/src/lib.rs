@@ -1,0 +1,3 @@
+//! aioinspect as a library: `model` judges, `sys` reads, `output` phrases, `commands` order the steps.
+
+pub mod model;

@@ -1,0 +1,2 @@
+//! The command `aioinspect`.
+fn main() {}

@@ -1,0 +1,61 @@
+//! The one list of findings: what two witnesses disagree on, or what an operator must know of a context.
+
+use std::fmt;
+
+macro_rules! findings {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $says:literal;)*) => {
+        /// One finding; its code is a promise (DESIGN: kebab-case, added to, never renamed).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Finding { $($(#[$doc])* $name,)* }
+
+        impl Finding {
+            /// All findings there are, in the order in which they are listed.
+            pub const ALL: &'static [Finding] = &[$(Finding::$name,)*];
+
+            /// The code printed in tables and JSON.
+            pub fn code(self) -> &'static str {
+                match self { $(Finding::$name => $code,)* }
+            }
+
+            /// One line for a person.
+            pub fn says(self) -> &'static str {
+                match self { $(Finding::$name => $says,)* }
+            }
+        }
+    };
+}
+
+findings! {
+    /// in_flight > 0.
+    InFlight = "in-flight", "requests are submitted and not completed";
+    /// tail != head.
+    Unreaped = "unreaped", "completions wait in the ring to be reaped";
+    /// A ring mapping without a context: inherited by fork, or its context was destroyed.
+    GhostRing = "ghost-ring", "a ring is mapped, but no context belongs to it (inherited by fork)";
+    /// A context without a mapping: munmap of a live ring.
+    UnmappedRing = "unmapped-ring", "the ring was unmapped: its slots are lost until exit";
+    /// Magic, id, nr, head, tail or sizes that the kernel did not write.
+    ForgedHeader = "forged-header", "the ring header does not say what the kernel knows";
+    /// process_vm_readv failed.
+    UnreadableRing = "unreadable-ring", "the ring header cannot be read";
+    /// Another mm maps the same ring.
+    SharedRing = "shared-ring", "another process maps this ring and can write its head";
+    /// Not rw-s.
+    ProtectionChanged = "protection-changed", "the ring's protection is not the one io_setup gave it";
+    /// More than one VMA, or not the whole ring.
+    SplitMapping = "split-mapping", "the ring's mapping was split, cut or moved in part";
+    /// No free slot: io_submit answers EAGAIN.
+    RingFull = "ring-full", "no slot is free: io_submit fails with EAGAIN";
+    /// In flight, and nothing completed between the first look and the last.
+    Stuck = "stuck", "requests are in flight and none completed while we looked";
+    /// The contexts of the process only grow, and the old ones are idle.
+    IdleLeak = "idle-leak", "the process makes contexts and never uses or destroys them";
+    /// What was read changed while we looked.
+    Unsettled = "unsettled", "it changed while we looked";
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}

@@ -1,0 +1,120 @@
+//! The verdict: contexts with findings, as every output shows them.
+
+use super::finding::Finding;
+use super::units::{ContextId, Pid};
+use super::witness::{CensusSource, Manner};
+
+/// What the judge made of an evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// The host's sums.
+    pub system: SystemView,
+    /// Every context, by PID, then by context id.
+    pub contexts: Vec<ContextView>,
+    /// Ring mappings without a context, by PID, then by address.
+    pub ghosts: Vec<GhostView>,
+    /// One verdict for each address space, in the evidence's order.
+    pub spaces: Vec<SpaceView>,
+}
+
+/// The footer of `list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemView {
+    /// `fs.aio-nr`.
+    pub aio_nr: u64,
+    /// `fs.aio-max-nr`.
+    pub aio_max_nr: u64,
+    /// Sum of max_reqs over the contexts found; `None` without BPF.
+    pub attributed: Option<u64>,
+    /// `aio_nr - attributed`: contexts in other PID namespaces, or coming or going; may be negative for a moment.
+    pub unattributed: Option<i64>,
+    /// Number of possible CPUs.
+    pub possible_cpus: u32,
+    /// Which witness named the contexts.
+    pub source: CensusSource,
+}
+
+/// One context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextView {
+    /// The lowest PID of the processes that share it.
+    pub pid: Pid,
+    /// Name of that process; any bytes, to be escaped by whoever prints it.
+    pub comm: Vec<u8>,
+    /// Start of that process, in clock ticks after boot.
+    pub start_ticks: u64,
+    /// Its id.
+    pub context: ContextId,
+    /// The argument of io_setup; `None` without BPF.
+    pub max_reqs: Option<u32>,
+    /// Slots of the ring; the header's word without BPF, `None` if that cannot be read.
+    pub nr_events: Option<u32>,
+    /// Requests submitted and not completed; `None` without BPF or where the reading was torn.
+    pub in_flight: Option<u32>,
+    /// Completions in the ring that nobody reaped; `None` where head cannot be known.
+    pub unreaped: Option<u32>,
+    /// Next slot to be reaped: the process's claim.
+    pub head: Option<u32>,
+    /// Next slot to be filled: the kernel's fact, or the header's claim without BPF.
+    pub tail: Option<u32>,
+    /// Bytes of the ring.
+    pub ring_len: u64,
+    /// Whether (some of) the ring is mapped at `context`; `None` if the mappings were not read.
+    pub mapped: Option<bool>,
+    /// Who runs the process.
+    pub owner: Owner,
+    /// What is to be said of it, in the list's order, each once.
+    pub findings: Vec<Finding>,
+    /// For each finding that needs it, a sentence of detail: which field, which number, which other process.
+    pub details: Vec<(Finding, String)>,
+}
+
+/// Who runs a process, from its cgroup path. Empty strings: not in one.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Owner {
+    /// systemd unit.
+    pub unit: String,
+    /// Container id.
+    pub container: String,
+    /// Pod UID.
+    pub pod: String,
+}
+
+/// A ring without a context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GhostView {
+    /// The process that maps it.
+    pub pid: Pid,
+    /// Its name.
+    pub comm: Vec<u8>,
+    /// Where.
+    pub address: ContextId,
+    /// Bytes mapped.
+    pub ring_len: u64,
+}
+
+/// The verdict on one address space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceView {
+    /// Its processes, lowest first.
+    pub pids: Vec<Pid>,
+    /// How strong the proof is.
+    pub proof: Proof,
+    /// How it was held in the look that was judged.
+    pub manner: Manner,
+    /// Indices into `Picture::contexts`.
+    pub contexts: Vec<usize>,
+    /// How long it was stopped by us, nanoseconds.
+    pub pause_ns: u64,
+}
+
+/// Whether what was read of an address space is one consistent state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing ran between the readings: it was frozen, held, or the scheduler shows that it slept throughout.
+    Consistent,
+    /// Some thread ran, or something changed, between the readings.
+    Busy,
+    /// Only one reading, or no word of the kernel: nothing is proven.
+    Unproven,
+}

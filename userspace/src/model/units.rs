@@ -1,0 +1,48 @@
+//! The numbers this program is about, each with a type of its own.
+
+use std::fmt;
+
+/// Size in bytes of `struct aio_ring`, the header at the start of every ring.
+pub const RING_HEADER_LEN: usize = 32;
+/// Size in bytes of one `struct io_event`, a slot of the ring.
+pub const IO_EVENT_LEN: u64 = 32;
+
+/// The one number that is `aio_context_t`, the ring's address in its owner, and `kioctx.user_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ContextId(pub u64);
+
+impl fmt::Display for ContextId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// A process id (thread-group id) as the PID namespace of the observer numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Pid(pub u32);
+
+impl fmt::Display for Pid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A thread id as the PID namespace of the observer numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Tid(pub u32);
+
+impl fmt::Display for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// An address space (`struct mm_struct`), named by an ordinal that means nothing outside one evidence.
+///
+/// The kernel's own address of it never leaves `sys/`: it would tell where the kernel lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct MmId(pub u32);
+
+/// An instant of `CLOCK_MONOTONIC`, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Instant(pub u64);
