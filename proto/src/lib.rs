@@ -1,1 +1,11 @@
-//! placeholder
+//! File formats: CRIU's mm image and aioinspect's evidence file. Bytes in, typed messages or typed errors out.
+
+pub mod crit;
+pub mod evidence;
+pub mod image;
+pub mod kind;
+pub mod schema;
+pub mod splice;
+
+mod fields;
+mod shape;
