@@ -1,0 +1,78 @@
+//! Reading kernel memory by offset.
+
+use aioinspect_ebpf::Control;
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
+
+use crate::maps::{CONTROL, offset};
+
+/// A plain number of the kernel's.
+pub trait Word: Copy {
+    /// What stands for it when it cannot be read.
+    const ZERO: Self;
+}
+impl Word for u64 {
+    const ZERO: Self = 0;
+}
+impl Word for i64 {
+    const ZERO: Self = 0;
+}
+impl Word for u32 {
+    const ZERO: Self = 0;
+}
+impl Word for i32 {
+    const ZERO: Self = 0;
+}
+
+/// Reads one word at `base + offset`, zero if that faults.
+#[inline(always)]
+pub fn read<T: Word>(base: u64, offset: u32) -> T {
+    let mut value = T::ZERO;
+    // SAFETY: the destination is a live local of exactly this size; the helper checks the source.
+    unsafe {
+        bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, (base.wrapping_add(u64::from(offset))) as *const _);
+    }
+    value
+}
+
+/// The order and the counts of this run.
+#[inline(always)]
+pub fn control() -> Option<&'static mut Control> {
+    // SAFETY: a map value outlives the program; userspace runs one program at a time on a set of maps.
+    CONTROL.get_ptr_mut(0).map(|control| unsafe { &mut *control })
+}
+
+/// The id of a `struct pid` in the PID namespace of whoever runs the iterator.
+#[inline(always)]
+pub fn id_for_reader(pid: u64, control: &mut Control) -> u32 {
+    if control.level_plus_one == 0 {
+        // SAFETY: always allowed in a tracing program.
+        let reader = unsafe { bpf_get_current_task() };
+        let reader_pid: u64 = read(reader, offset!(task_thread_pid));
+        control.level_plus_one = read::<u32>(reader_pid, offset!(pid_level)).wrapping_add(1);
+    }
+    let level = u64::from(control.level_plus_one.wrapping_sub(1));
+    read(pid.wrapping_add(level.wrapping_mul(u64::from(offset!(upid_size)))), offset!(pid_numbers_nr))
+}
+
+/// Loads one word of a kernel object through a pointer whose type the verifier knows: one instruction, no helper. A pointer that
+/// faults reads as zero.
+///
+/// # Safety
+///
+/// `object` must come from the program's context, or from such a load: the verifier refuses anything else.
+#[inline(always)]
+pub unsafe fn load<T: Word, O>(object: *const O, offset: u32) -> T {
+    // SAFETY: by the contract above; the verifier checks the offset against the type.
+    unsafe { core::ptr::read_volatile(object.byte_add(offset as usize).cast::<T>()) }
+}
+
+/// Loads a pointer member in the same way.
+///
+/// # Safety
+///
+/// As for [`load`].
+#[inline(always)]
+pub unsafe fn follow<O>(object: *const O, offset: u32) -> *const core::ffi::c_void {
+    // SAFETY: by the contract above.
+    unsafe { core::ptr::read_volatile(object.byte_add(offset as usize).cast()) }
+}

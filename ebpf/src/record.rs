@@ -1,0 +1,171 @@
+//! The records themselves.
+
+use crate::bytes::wire;
+
+/// What the next run of a program is to report (`Control::mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mode {
+    /// Every mm that has a context table, and all its tasks.
+    All = 0,
+    /// The mm at `Control::mm` alone, table or not, and all its tasks.
+    OneMm = 1,
+    /// The mm of the tasks of process `Control::tgid`, table or not, and those tasks.
+    OneProcess = 2,
+}
+
+wire! {
+    /// The one element of the map CONTROL: userspace writes the order before a run and reads the counts after it.
+    pub struct Control: 64 {
+        /// Order: one of [`Mode`].
+        mode: u32,
+        /// Order: process id in the reader's PID namespace, for [`Mode::OneProcess`].
+        tgid: u32,
+        /// Order: kernel address of the mm, for [`Mode::OneMm`].
+        mm: u64,
+        /// Scratch, 0 at the start of a run: the mm reported last; neighbours in the walk mostly share it.
+        last_mm: u64,
+        /// Scratch, 0 at the start of a run: the reader's PID namespace level plus one.
+        level_plus_one: u32,
+        /// Set once per load: the per-CPU offsets are known.
+        cpus_known: u32,
+        /// Count: elements of CONTEXTS wanted; more than its capacity means that the rest was left out.
+        contexts: u32,
+        /// Count: elements of MMS wanted.
+        mms: u32,
+        /// Count: elements of TASKS wanted.
+        tasks: u32,
+        /// Count: elements of RINGS wanted.
+        rings: u32,
+        /// Named padding, 0.
+        _pad: u64,
+        /// Scratch: a map's address, stored as a pointer and read back as a number.
+        pointer: u64,
+    }
+}
+
+wire! {
+    /// One context: facts of `struct kioctx` (fs/aio.c), read while the kernel cannot free it (RCU).
+    pub struct ContextRecord: 112 {
+        /// Kernel address of its mm: an identity, never printed.
+        mm: u64,
+        /// `user_id`.
+        user_id: u64,
+        /// `mmap_base`.
+        mmap_base: u64,
+        /// `mmap_size`.
+        mmap_size: u64,
+        /// `nr_pages`, read as a C `long`.
+        nr_pages: u64,
+        /// Sum over possible CPUs of `kioctx_cpu.reqs_available`.
+        percpu_available: i64,
+        /// Sum over possible CPUs of the percpu_ref `reqs`; 0 if it is not counted per CPU.
+        percpu_refs: i64,
+        /// `reqs.data->count` if the percpu_ref is not counted per CPU, else 0.
+        atomic_refs: i64,
+        /// `reqs.percpu_count_ptr & 3`: 1 atomic, 2 dead.
+        ref_flags: u32,
+        /// `max_reqs`.
+        max_reqs: u32,
+        /// `nr_events`.
+        nr_events: u32,
+        /// `tail`.
+        tail: u32,
+        /// `completed_events`.
+        completed_events: u32,
+        /// `reqs_available`.
+        reqs_available: i32,
+        /// `dead`.
+        dead: u32,
+        /// Slot of `kioctx_table.table`.
+        table_index: u32,
+        /// 1 if it could not be read: everything else is meaningless then.
+        faulted: u32,
+        /// Named padding, 0.
+        _pad: u32,
+        /// Named padding, 0.
+        _pad2: u64,
+    }
+}
+
+wire! {
+    /// One address space.
+    pub struct MmRecord: 48 {
+        /// Kernel address: an identity, never printed.
+        mm: u64,
+        /// `brk`.
+        brk: u64,
+        /// First word of `flags`.
+        flags: u64,
+        /// `mm_lock_seq`, where the kernel has it.
+        lock_seq: u32,
+        /// `map_count`.
+        map_count: u32,
+        /// `kioctx_table.nr`: slots of the table, 0 without one.
+        table_slots: u32,
+        /// 1 if the task left this mm while its table was read: the contexts of this record prove nothing.
+        torn: u32,
+        /// Contexts found in the table.
+        contexts: u32,
+        /// Named padding, 0.
+        _pad: u32,
+    }
+}
+
+wire! {
+    /// One thread of an address space that was reported.
+    pub struct TaskRecord: 96 {
+        /// Kernel address of its mm: an identity, never printed.
+        mm: u64,
+        /// `start_boottime`, nanoseconds after boot.
+        start_boottime: u64,
+        /// `group_leader->start_boottime`.
+        leader_start_boottime: u64,
+        /// `nvcsw`.
+        voluntary_switches: u64,
+        /// `nivcsw`.
+        involuntary_switches: u64,
+        /// `se.sum_exec_runtime`, nanoseconds.
+        runtime: u64,
+        /// Thread id in the reader's PID namespace.
+        tid: u32,
+        /// Process id in the reader's PID namespace.
+        tgid: u32,
+        /// `on_cpu`.
+        on_cpu: u32,
+        /// `__state`.
+        state: u32,
+        /// `group_leader->comm`, NUL-padded.
+        comm_low: u64,
+        /// Its second half.
+        comm_high: u64,
+        /// Whether `group_leader` has exited (`exit_state` not 0).
+        leader_exit_state: u32,
+        /// `flags` (PF_*).
+        flags: u32,
+        /// Named padding, 0.
+        _pad: u64,
+    }
+}
+
+wire! {
+    /// One mapping of a ring in some address space.
+    pub struct RingRecord: 56 {
+        /// Kernel address of its mm: an identity, never printed.
+        mm: u64,
+        /// `vm_start`.
+        start: u64,
+        /// `vm_end`.
+        end: u64,
+        /// `vm_pgoff`, in pages.
+        page_offset: u64,
+        /// `i_ino` of the ring's file.
+        inode: u64,
+        /// `vm_flags`.
+        flags: u64,
+        /// Process id in the reader's PID namespace of the task through which it was found.
+        tgid: u32,
+        /// Named padding, 0.
+        _pad: u32,
+    }
+}

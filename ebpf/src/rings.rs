@@ -1,0 +1,58 @@
+//! The program `rings`: every mapping, in any address space, of a file on the kernel's AIO ring file system.
+//!
+//! This is how rings without a context are found: a ring inherited by fork outlives its context and is in no table.
+
+use aioinspect_ebpf::AIO_RING_FS_MAGIC;
+use aya_ebpf::bindings::task_struct;
+
+use crate::kernel::{control, follow, id_for_reader, load, read};
+use crate::maps::{RINGS, offset};
+
+/// What the kernel hands to a program on `iter/task_vma`; null pointers end the walk.
+#[repr(C)]
+pub struct IterTaskVma {
+    meta: *const core::ffi::c_void,
+    task: *const task_struct,
+    vma: *const core::ffi::c_void,
+}
+
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "iter/task_vma")]
+#[unsafe(no_mangle)]
+extern "C" fn rings(iter: *const IterTaskVma) -> i32 {
+    // SAFETY: the kernel hands a valid context to every run.
+    let (task, vma) = unsafe { ((*iter).task, (*iter).vma) };
+    if task.is_null() || vma.is_null() {
+        return 0;
+    }
+    // SAFETY: `vma` comes from the context, and what follows from it.
+    let inode = unsafe {
+        let file = follow(vma, offset!(vma_file));
+        if file.is_null() {
+            return 0;
+        }
+        let inode = follow(file, offset!(file_inode));
+        let sb = follow(inode, offset!(inode_sb));
+        if load::<u64, _>(sb, offset!(sb_magic)) != AIO_RING_FS_MAGIC {
+            return 0;
+        }
+        inode as u64
+    };
+    let (task, vma) = (task as u64, vma as u64);
+    let Some(control) = control() else { return 0 };
+    let position = control.rings;
+    control.rings = position.wrapping_add(1);
+    let Some(record) = RINGS.get_ptr_mut(position) else { return 0 };
+    // SAFETY: a live map value that nobody else writes during this run.
+    let record = unsafe { &mut *record };
+    let signal: u64 = read(task, offset!(task_signal));
+    record.mm = read(vma, offset!(vma_mm));
+    record.start = read(vma, offset!(vma_start));
+    record.end = read(vma, offset!(vma_end));
+    record.page_offset = read(vma, offset!(vma_pgoff));
+    record.inode = read(inode, offset!(inode_ino));
+    record.flags = read(vma, offset!(vma_flags));
+    record.tgid = id_for_reader(read(signal, offset!(signal_tgid)), control);
+    record._pad = 0;
+    0
+}
