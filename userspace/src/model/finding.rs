@@ -54,6 +54,24 @@ findings! {
     Unsettled = "unsettled", "it changed while we looked";
 }
 
+impl Finding {
+    /// Whether a closer look at the same instant may make it go away: it was seen of a process that ran while we looked.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Finding::Unsettled | Finding::Unreaped | Finding::ForgedHeader | Finding::UnmappedRing => true,
+            Finding::InFlight
+            | Finding::GhostRing
+            | Finding::UnreadableRing
+            | Finding::SharedRing
+            | Finding::ProtectionChanged
+            | Finding::SplitMapping
+            | Finding::RingFull
+            | Finding::Stuck
+            | Finding::IdleLeak => false,
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

@@ -7,6 +7,8 @@ use super::units::ContextId;
 pub struct Kioctx {
     /// `user_id`: what io_setup returned, moved by mremap.
     pub user_id: ContextId,
+    /// Slot of `kioctx_table.table`; the kernel also writes it to the ring as `id` (fs/aio.c:ioctx_add_table).
+    pub table_index: u32,
     /// `mmap_base`.
     pub mmap_base: u64,
     /// `mmap_size`: bytes of the ring, 0 while it is being made.

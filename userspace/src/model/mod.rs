@@ -1,7 +1,24 @@
 //! Pure: no I/O, no clock, no unsafe. Parsers of what was read, and the judge.
 
+pub mod auxv;
+pub mod btf;
+mod btf_kind;
+mod btf_member;
+pub mod cpulist;
 pub mod finding;
+pub mod header;
+pub mod image;
 pub mod kioctx;
+pub mod layout;
+pub mod nr_req;
+pub mod owner;
 pub mod picture;
+pub mod smaps;
+pub mod stat;
+pub mod status;
 pub mod units;
 pub mod witness;
+pub mod reconcile;
+pub mod verdict;
+#[cfg(test)]
+pub(crate) mod specimen;

@@ -1,0 +1,318 @@
+//! A reader of the kernel's own type information, `/sys/kernel/btf/vmlinux`: which member lies where.
+//!
+//! The blob is a header, a section of type records that can only be walked from its start, and a
+//! section of NUL-terminated names (Documentation/bpf/btf.rst). It holds more than 100,000 types, of which
+//! this program asks for about twenty, so nothing is unpacked: one walk checks the records and notes where each
+//! 64th lies, one more finds all names that are wanted at once.
+
+use super::btf_kind::{BadRecord, HEAD_LEN, Kind, Record, record, word_at};
+pub use super::btf_member::Member;
+
+/// Bytes of `struct btf_header` (include/uapi/linux/btf.h) as far as it is read.
+const HEADER_LEN: usize = 24;
+/// A position is noted for each so many types.
+const STRIDE: u32 = 64;
+
+/// Why BTF gives no answer. Offsets are in bytes from the start of the blob.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BtfError {
+    /// Too short for a header, or a header that contradicts itself.
+    #[error("btf header is damaged at offset {offset}: {what}")]
+    Header {
+        /// Where.
+        offset: usize,
+        /// Which field, and what is wrong with it.
+        what: &'static str,
+    },
+    /// The first two bytes are not BTF's.
+    #[error("btf magic is {found:#06x}, not 0xeb9f (little endian)")]
+    Magic {
+        /// What they are.
+        found: u16,
+    },
+    /// A type record reaches past the end of its section.
+    #[error("btf type {id} is cut off at offset {offset}")]
+    Cut {
+        /// Its id.
+        id: u32,
+        /// Where it starts.
+        offset: usize,
+    },
+    /// A kind this reader does not know, so that the length of the record is unknown too.
+    #[error("btf type {id} at offset {offset} has unknown kind {kind}")]
+    UnknownKind {
+        /// Its id.
+        id: u32,
+        /// Where it starts.
+        offset: usize,
+        /// The kind.
+        kind: u32,
+    },
+    /// A type id that is not in the blob.
+    #[error("btf has no type {id}")]
+    NoType {
+        /// The id.
+        id: u32,
+    },
+    /// The type is not a struct or union, so that it has no members.
+    #[error("btf type {id} at offset {offset} has no members")]
+    NoMembers {
+        /// Its id.
+        id: u32,
+        /// Where it starts.
+        offset: usize,
+    },
+    /// The struct has no member of that name, not in anonymous members either.
+    #[error("btf type {id} at offset {offset} has no member {name}")]
+    NoMember {
+        /// The struct's id.
+        id: u32,
+        /// Where it starts.
+        offset: usize,
+        /// The member.
+        name: String,
+    },
+    /// The member is a bit field, or starts inside a byte: it has no address.
+    #[error("member {name} of btf type {id} at offset {offset} is a bit field")]
+    BitField {
+        /// The struct's id.
+        id: u32,
+        /// Where it starts.
+        offset: usize,
+        /// The member.
+        name: String,
+    },
+    /// A type without a size: void, a function, a forward declaration.
+    #[error("btf type {id} has no size")]
+    Unsized {
+        /// Its id.
+        id: u32,
+    },
+    /// Types that refer to each other in a circle, or nest deeper than any kernel's.
+    #[error("btf type {id} nests without end")]
+    Endless {
+        /// The type at which it was given up.
+        id: u32,
+    },
+}
+
+/// Number of a type within one blob; 0 is void. What the kernel calls `btf_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TypeId(pub u32);
+
+/// What may be looked up by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Named {
+    /// A struct or union with a body.
+    Struct,
+    /// A function of the kernel (kind FUNC).
+    Func,
+}
+
+/// A checked BTF blob, borrowed.
+#[derive(Clone, Debug)]
+pub struct Btf<'a> {
+    types: &'a [u8],
+    names: &'a [u8],
+    /// Where the type section starts in the blob, for errors.
+    base: usize,
+    /// Position in `types` of the types 1, 1 + STRIDE, 1 + 2 * STRIDE, ..
+    marks: Vec<u32>,
+    count: u32,
+}
+
+impl<'a> Btf<'a> {
+    /// Checks the header and walks all types once.
+    pub fn parse(blob: &'a [u8]) -> Result<Self, BtfError> {
+        let damaged = |offset, what| BtfError::Header { offset, what };
+        let head: &[u8; HEADER_LEN] = blob.first_chunk().ok_or(damaged(blob.len(), "too short"))?;
+        let [m0, m1, version, ..] = *head;
+        let found = u16::from_le_bytes([m0, m1]);
+        if found != 0xeb9f {
+            return Err(BtfError::Magic { found });
+        }
+        if version != 1 {
+            return Err(damaged(2, "version is not 1"));
+        }
+        let field =
+            |at| word_at(head, at).and_then(|n| usize::try_from(n).ok()).ok_or(damaged(at, "missing"));
+        let hdr_len = field(4)?;
+        if hdr_len < HEADER_LEN {
+            return Err(damaged(4, "hdr_len is less than 24"));
+        }
+        let section = |at| -> Result<(usize, &'a [u8]), BtfError> {
+            let start = hdr_len.checked_add(field(at)?).ok_or(damaged(at, "section starts past the end"))?;
+            let end = start.checked_add(field(at + 4)?).ok_or(damaged(at, "section ends past the end"))?;
+            Ok((start, blob.get(start..end).ok_or(damaged(at, "section ends past the end"))?))
+        };
+        let (base, types) = section(8)?;
+        let (_, names) = section(16)?;
+        if names.first() != Some(&0) || names.last() != Some(&0) {
+            return Err(damaged(16, "string section does not begin and end with NUL"));
+        }
+        let mut marks = Vec::with_capacity(types.len() / 1024);
+        let mut walk = Walk { types, base, at: 0, id: 1 };
+        loop {
+            let (id, at) = (walk.id, walk.at);
+            let Some(step) = walk.next() else { break };
+            step?;
+            if (id - 1).is_multiple_of(STRIDE) {
+                marks.push(u32::try_from(at).map_err(|_| damaged(12, "section of more than 4 GiB"))?);
+            }
+        }
+        Ok(Self { types, names, base, marks, count: walk.id - 1 })
+    }
+
+    /// How many types there are, void not counted.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The first type of this kind and name.
+    pub fn find(&self, kind: Named, name: &str) -> Option<TypeId> {
+        self.find_all(&[(kind, name)]).first().copied().flatten()
+    }
+
+    /// The first type of each kind and name, in the order of `wanted`, by one walk over all types.
+    pub fn find_all(&self, wanted: &[(Named, &str)]) -> Vec<Option<TypeId>> {
+        let mut found = vec![None; wanted.len()];
+        let mut missing = wanted.len();
+        let (structs, funcs) = (Sieve::of(wanted, Named::Struct), Sieve::of(wanted, Named::Func));
+        let mut walk = Walk { types: self.types, base: self.base, at: 0, id: 1 };
+        while missing > 0 {
+            let id = walk.id;
+            let Some(Ok(record)) = walk.next() else { break };
+            let (sieve, kind) = if record.kind.has_members() {
+                (&structs, Named::Struct)
+            } else if record.kind == Kind::Func {
+                (&funcs, Named::Func)
+            } else {
+                continue;
+            };
+            let Some(name) = self.names_from(record.name) else { continue };
+            if !sieve.may_hold(name) {
+                continue;
+            }
+            for ((of, text), slot) in wanted.iter().zip(&mut found) {
+                if *of == kind && slot.is_none() && is_name(name, text) {
+                    *slot = Some(TypeId(id));
+                    missing -= 1;
+                }
+            }
+        }
+        found
+    }
+
+    /// The record of a type.
+    pub(super) fn record(&self, id: TypeId) -> Result<Found, BtfError> {
+        let no_type = BtfError::NoType { id: id.0 };
+        let index = id.0.checked_sub(1).filter(|n| *n < self.count).ok_or(no_type.clone())?;
+        let mark =
+            usize::try_from(index / STRIDE).ok().and_then(|n| self.marks.get(n)).ok_or(no_type.clone())?;
+        let at = usize::try_from(*mark).map_err(|_| no_type.clone())?;
+        let mut walk = Walk { types: self.types, base: self.base, at, id: id.0 - index % STRIDE };
+        loop {
+            let at = walk.at;
+            let here = walk.id == id.0;
+            let record = walk.next().ok_or(no_type.clone())??;
+            if here {
+                return Ok(Found { id, record, at });
+            }
+        }
+    }
+
+    /// The bytes behind the head of a record.
+    pub(super) fn tail(&self, of: &Found) -> &'a [u8] {
+        self.types.get(of.at..of.at + of.record.len).and_then(|all| all.get(HEAD_LEN..)).unwrap_or_default()
+    }
+
+    /// Where a record lies in the blob.
+    pub(super) fn offset(&self, of: &Found) -> usize {
+        self.base.saturating_add(of.at)
+    }
+
+    /// Whether the name at `offset` of the string section is `text`.
+    pub(super) fn name_is(&self, offset: u32, text: &str) -> bool {
+        self.names_from(offset).is_some_and(|name| is_name(name, text))
+    }
+
+    /// The string section from `offset` on.
+    #[inline]
+    fn names_from(&self, offset: u32) -> Option<&'a [u8]> {
+        self.names.get(usize::try_from(offset).ok()?..)
+    }
+}
+
+/// A record and its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub id: TypeId,
+    pub record: Record,
+    /// Position in the type section.
+    at: usize,
+}
+
+/// A walk over the type section.
+struct Walk<'a> {
+    types: &'a [u8],
+    base: usize,
+    at: usize,
+    id: u32,
+}
+
+impl Walk<'_> {
+    /// The record at `at`, and on to the next; `None` at the end.
+    #[inline]
+    fn next(&mut self) -> Option<Result<Record, BtfError>> {
+        if self.at >= self.types.len() {
+            return None;
+        }
+        let (id, offset) = (self.id, self.base.saturating_add(self.at));
+        Some(match record(self.types, self.at) {
+            Ok(record) => {
+                self.at += record.len;
+                self.id += 1;
+                Ok(record)
+            }
+            Err(BadRecord::Cut) => Err(BtfError::Cut { id, offset }),
+            Err(BadRecord::Unknown(kind)) => Err(BtfError::UnknownKind { id, offset, kind }),
+        })
+    }
+}
+
+/// A set of names that tells most others apart by their first three bytes, without a comparison for each.
+struct Sieve {
+    /// One bit for each hash of a prefix.
+    bits: u64,
+}
+
+impl Sieve {
+    fn of(wanted: &[(Named, &str)], kind: Named) -> Self {
+        let names = wanted.iter().filter(|(of, _)| *of == kind);
+        Self { bits: names.fold(0, |bits, (_, name)| bits | Self::bit(name.as_bytes()).unwrap_or(u64::MAX)) }
+    }
+
+    /// False only if no wanted name starts like this one. `name` may run on past its NUL.
+    #[inline]
+    fn may_hold(&self, name: &[u8]) -> bool {
+        Self::bit(name).is_none_or(|bit| self.bits & bit != 0)
+    }
+
+    /// `None`: too short to tell.
+    #[inline]
+    fn bit(name: &[u8]) -> Option<u64> {
+        let [a, b, c] = *name.first_chunk()?;
+        let word = u32::from_le_bytes([a, b, c, 0]);
+        Some(1 << (word.wrapping_mul(0x9e37_79b1) >> 26))
+    }
+}
+
+/// Whether the NUL-terminated name that starts here is `text`.
+#[inline]
+fn is_name(name: &[u8], text: &str) -> bool {
+    name.strip_prefix(text.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+}
+
+#[cfg(test)]
+#[path = "btf_tests.rs"]
+pub(super) mod tests;

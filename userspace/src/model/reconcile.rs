@@ -1,0 +1,132 @@
+//! The judge: two witnesses in, one picture out.
+//!
+//! Pure and total. Whatever the evidence says, there is a picture; what cannot be known is `None`, and what the
+//! witnesses disagree on is a finding of the context it concerns.
+
+mod claims;
+mod context;
+mod full;
+mod history;
+mod mapping;
+mod notes;
+mod proof;
+mod rings;
+mod sharing;
+mod space;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_arbitrary;
+#[cfg(test)]
+mod tests_proof;
+
+use std::collections::HashSet;
+
+use super::kioctx::Kioctx;
+use super::picture::{ContextView, GhostView, Picture, Proof, SpaceView, SystemView};
+use super::units::Pid;
+use super::witness::{AddressSpace, CensusSource, Evidence, KernelWord, Manner, Process};
+
+pub use history::{IDLE_LEAK_AFTER, STUCK_AFTER};
+
+/// Judges the last look at every address space; earlier looks only show what moved.
+pub fn reconcile(evidence: &Evidence) -> Picture {
+    let nobody = Process::default();
+    let chosen = each_once(evidence, &nobody);
+    let sharing = sharing::Sharing::new(chosen.iter().copied());
+    let mut contexts: Vec<ContextView> = Vec::new();
+    let mut places: Vec<usize> = Vec::new();
+    let mut ghosts: Vec<GhostView> = Vec::new();
+    let mut spaces: Vec<SpaceView> = Vec::with_capacity(chosen.len());
+    for (place, (ordinal, facts, process)) in chosen.iter().enumerate() {
+        let pids = pids(facts);
+        let Some(look) = facts.looks.last() else {
+            spaces.push(unseen(pids));
+            continue;
+        };
+        let space = space::judge(facts, process, look, *ordinal, evidence.system.possible_cpus, &sharing);
+        let found = space.find(evidence.source);
+        contexts.extend(found.contexts);
+        places.resize(contexts.len(), place);
+        ghosts.extend(found.ghosts);
+        let (proof, manner, pause_ns) = (space.proof, look.manner, look.pause_ns);
+        // Without the kernel's word nothing is proven, however well the process was held.
+        let proof = match evidence.source {
+            CensusSource::Bpf => proof,
+            CensusSource::Proc => Proof::Unproven,
+        };
+        spaces.push(SpaceView { pids, proof, manner, contexts: Vec::new(), pause_ns });
+    }
+    // The census walks tasks by PID, so this is the rule.
+    if !contexts.is_sorted_by_key(|context| (context.pid, context.context)) {
+        let mut pairs: Vec<(usize, ContextView)> = places.into_iter().zip(contexts).collect();
+        pairs.sort_by_key(|(_, context)| (context.pid, context.context));
+        (places, contexts) = pairs.into_iter().unzip();
+    }
+    ghosts.sort_by_key(|ghost| (ghost.pid, ghost.address));
+    for (index, place) in places.iter().enumerate() {
+        if let Some(space) = spaces.get_mut(*place) {
+            space.contexts.push(index);
+        }
+    }
+    Picture { system: system(evidence, &contexts), contexts, ghosts, spaces }
+}
+
+/// The facts behind a context of a picture: usually one, several where an address was used twice.
+pub fn facts_of<'a>(
+    evidence: &'a Evidence,
+    pid: Pid,
+    view: &'a ContextView,
+) -> impl Iterator<Item = &'a Kioctx> + use<'a> {
+    let space = evidence.spaces.iter().find(|space| space.processes.iter().any(|process| process.pid == pid));
+    let word: Option<&KernelWord> = space.and_then(|space| space.looks.last()).and_then(proof::judged_word);
+    word.into_iter().flat_map(|word| &word.contexts).filter(move |fact| fact.user_id == view.context)
+}
+
+/// The address spaces in the evidence's order, each mm once, with the process it is shown under.
+fn each_once<'a>(evidence: &'a Evidence, nobody: &'a Process) -> Vec<(usize, &'a AddressSpace, &'a Process)> {
+    let mut seen = HashSet::with_capacity(evidence.spaces.len());
+    let spaces = evidence.spaces.iter().enumerate().filter(|(_, space)| seen.insert(space.mm));
+    spaces
+        .map(|(ordinal, space)| {
+            let lowest = space.processes.iter().min_by_key(|process| process.pid);
+            (ordinal, space, lowest.unwrap_or(nobody))
+        })
+        .collect()
+}
+
+fn pids(space: &AddressSpace) -> Vec<Pid> {
+    let mut pids: Vec<Pid> = space.processes.iter().map(|process| process.pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+fn unseen(pids: Vec<Pid>) -> SpaceView {
+    SpaceView { pids, proof: Proof::Unproven, manner: Manner::Running, contexts: Vec::new(), pause_ns: 0 }
+}
+
+/// The footer. Of one process alone the sum is known, and what the rest of the host holds is not.
+fn system(evidence: &Evidence, contexts: &[ContextView]) -> SystemView {
+    let facts = &evidence.system;
+    let sum = contexts
+        .iter()
+        .filter_map(|context| context.max_reqs)
+        .fold(0_u64, |sum, max_reqs| sum.saturating_add(u64::from(max_reqs)));
+    let attributed = match evidence.source {
+        CensusSource::Bpf => Some(sum),
+        CensusSource::Proc => None,
+    };
+    let rest = attributed.filter(|_| evidence.target.is_none()).map(|sum| {
+        let rest = i128::from(facts.aio_nr) - i128::from(sum);
+        i64::try_from(rest).unwrap_or(if rest < 0 { i64::MIN } else { i64::MAX })
+    });
+    SystemView {
+        aio_nr: facts.aio_nr,
+        aio_max_nr: facts.aio_max_nr,
+        attributed,
+        unattributed: rest,
+        possible_cpus: facts.possible_cpus,
+        source: evidence.source,
+    }
+}

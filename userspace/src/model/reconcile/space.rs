@@ -1,0 +1,186 @@
+//! One address space in the look that is judged, with everything that helps to judge its contexts.
+
+use std::collections::BTreeMap;
+
+use super::super::finding::Finding;
+use super::super::kioctx::Kioctx;
+use super::super::owner::owner;
+use super::super::picture::{ContextView, GhostView, Owner, Proof};
+use super::super::units::{ContextId, Pid};
+use super::super::witness::{AddressSpace, CensusSource, HeaderReading, KernelWord, Look, Manner, Process};
+use super::context::{self, Ring};
+use super::history::{self, History, Key};
+use super::notes::Notes;
+use super::proof;
+use super::rings::{Rings, bytes};
+use super::sharing::Sharing;
+
+/// An address space and its last look.
+pub struct Space<'a> {
+    /// The process under which its contexts are shown: the lowest PID of those that share it.
+    pub process: &'a Process,
+    /// Who runs that process.
+    pub owner: Owner,
+    /// The look that is judged.
+    pub look: &'a Look,
+    /// The kernel's word that is judged.
+    pub word: Option<&'a KernelWord>,
+    /// The contexts of the earlier word of this look.
+    pub before: BTreeMap<Key, &'a Kioctx>,
+    /// How far the look can be trusted.
+    pub proof: Proof,
+    /// What the earlier looks add.
+    pub history: History,
+    /// Number of possible CPUs.
+    pub possible_cpus: u32,
+    /// By address.
+    headers: Vec<&'a HeaderReading>,
+    ordinal: usize,
+    sharing: &'a Sharing<'a>,
+}
+
+/// What was found in one address space.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Its contexts, by id.
+    pub contexts: Vec<ContextView>,
+    /// Its rings without a context, by address.
+    pub ghosts: Vec<GhostView>,
+}
+
+/// Judges the last look of an address space; `ordinal` is its place in the evidence.
+pub fn judge<'a>(
+    space: &'a AddressSpace,
+    process: &'a Process,
+    look: &'a Look,
+    ordinal: usize,
+    possible_cpus: u32,
+    sharing: &'a Sharing<'a>,
+) -> Space<'a> {
+    let mut headers: Vec<&HeaderReading> = look.headers.iter().collect();
+    headers.sort_by_key(|reading| reading.address);
+    let two_words = look.after.is_some();
+    let earlier = look.before.iter().filter(|_| two_words).flat_map(|word| &word.contexts);
+    Space {
+        process,
+        owner: process.cgroup.as_deref().map(owner).unwrap_or_default(),
+        look,
+        word: proof::judged_word(look),
+        before: earlier.map(|context| (history::key(context), context)).collect(),
+        proof: proof::prove(look),
+        history: history::compare(&space.looks),
+        possible_cpus,
+        headers,
+        ordinal,
+        sharing,
+    }
+}
+
+impl<'a> Space<'a> {
+    /// What was read at an address.
+    pub fn header(&self, address: ContextId) -> Option<&'a HeaderReading> {
+        let place = self.headers.partition_point(|reading| reading.address < address);
+        self.headers.get(place).copied().filter(|reading| reading.address == address)
+    }
+
+    /// Names the other processes that can write this ring's head.
+    pub fn sharers(&self, inode: u64, notes: &mut Notes) {
+        let mut told: Vec<Pid> = Vec::new();
+        let said = self.look.sharers.iter().filter(|sharer| sharer.inode == inode);
+        let said = said.map(|sharer| (sharer.pid, sharer.comm.as_slice(), sharer.address.0));
+        for (pid, comm, address) in said.chain(self.sharing.others(inode, self.ordinal)) {
+            if told.contains(&pid) {
+                continue;
+            }
+            told.push(pid);
+            let comm = String::from_utf8_lossy(comm);
+            notes.say(Finding::SharedRing, format!("pid {pid} ({comm}) maps it at {address:#x}"));
+        }
+    }
+
+    /// Its contexts and ghosts, as the source of the evidence names them.
+    pub fn find(&self, source: CensusSource) -> Found {
+        let mut rings = Rings::new(&self.look.mappings);
+        let mut found = Found::default();
+        match source {
+            CensusSource::Proc => {
+                found.contexts = rings.each().filter_map(|ring| context::view_alone(self, ring)).collect();
+            }
+            CensusSource::Bpf => {
+                found.contexts = self.named_by_kernel(&mut rings);
+                found.ghosts = self.ghosts(&rings);
+            }
+        }
+        found.contexts.sort_by_key(|context| context.context);
+        found.ghosts.sort_by_key(|ghost| ghost.address);
+        found
+    }
+
+    fn named_by_kernel(&self, rings: &mut Rings<'_>) -> Vec<ContextView> {
+        let read = proof::mappings_were_read(self.look);
+        let mut facts: Vec<&Kioctx> = self.word.iter().flat_map(|word| &word.contexts).collect();
+        facts.sort_by_key(|fact| fact.user_id);
+        let mut views = Vec::with_capacity(facts.len());
+        for same_address in facts.chunk_by(|a, b| a.user_id == b.user_id) {
+            let owner = self.owner_of_ring(same_address, rings);
+            for (place, fact) in same_address.iter().enumerate() {
+                let at = rings.at(fact.user_id).is_some();
+                if at {
+                    rings.own(fact.user_id);
+                }
+                let rest = if at || !read { 0 } else { rings.own_rest(fact).unwrap_or(0) };
+                let ring = match (rings.at(fact.user_id), owner) {
+                    _ if !read => Ring::NotRead,
+                    (Some(parts), Some(owner)) if owner == place => Ring::Parts(parts),
+                    (Some(_), None) => Ring::Ambiguous,
+                    (Some(_), Some(_)) | (None, _) => Ring::Gone { rest },
+                };
+                views.push(context::view(self, fact, ring));
+            }
+        }
+        views
+    }
+
+    /// Which of the contexts with one address the ring mapped there belongs to.
+    ///
+    /// A live ring can be unmapped and a new one put at its address; both contexts stay in the table. Their sizes are
+    /// facts, so they are asked first, then the index that the kernel wrote into the ring.
+    fn owner_of_ring(&self, same_address: &[&Kioctx], rings: &Rings<'_>) -> Option<usize> {
+        let [first, _, ..] = same_address else { return Some(0) };
+        let size = rings.at(first.user_id)?.iter().fold(0_u64, |sum, part| sum.saturating_add(bytes(part)));
+        if let Some(only) = the_only(same_address, |fact| fact.mmap_size == size) {
+            return Some(only);
+        }
+        let Some(Ok(bytes)) = self.header(first.user_id).map(|reading| reading.bytes) else { return None };
+        let id = super::super::header::RingHeader::decode(&bytes).id;
+        the_only(same_address, |fact| fact.table_index == id)
+    }
+
+    fn ghosts(&self, rings: &Rings<'_>) -> Vec<GhostView> {
+        let still = self.proof == Proof::Consistent || self.look.manner != Manner::Running;
+        rings
+            .ghosts()
+            .filter_map(|ring| {
+                let first = ring.iter().min_by_key(|part| part.start)?;
+                let address = ContextId(first.start);
+                let reading = self.header(address).map(|reading| reading.bytes);
+                // In a process that runs, a mapping that is gone again was a context when we came by.
+                if !still && first.perms.read && matches!(reading, Some(Err(_))) {
+                    return None;
+                }
+                Some(GhostView {
+                    pid: self.process.pid,
+                    comm: self.process.comm.clone(),
+                    address,
+                    ring_len: ring.iter().fold(0, |sum, part| sum.saturating_add(bytes(part))),
+                })
+            })
+            .collect()
+    }
+}
+
+fn the_only(facts: &[&Kioctx], holds: impl Fn(&Kioctx) -> bool) -> Option<usize> {
+    let mut places = facts.iter().enumerate().filter(|(_, fact)| holds(fact)).map(|(place, _)| place);
+    let first = places.next();
+    first.filter(|_| places.next().is_none())
+}
