@@ -1,3 +1,5 @@
 //! aioinspect as a library: `model` judges, `sys` reads, `output` phrases, `commands` order the steps.
 
+pub mod convert;
 pub mod model;
+pub mod output;

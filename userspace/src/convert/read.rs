@@ -1,0 +1,261 @@
+//! Evidence from the file's messages to the model. The file may come from anybody: what the model cannot hold is refused by name.
+
+use aioinspect_proto::schema::evidence as file;
+
+use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
+use crate::model::witness::{
+    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MappingSource,
+    MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact, Vma,
+};
+
+/// Why a decoded evidence file is not evidence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConvertError {
+    /// A part that every writer writes is not there.
+    #[error("evidence without {0}")]
+    Missing(&'static str),
+    /// A choice that this version does not know, or 0, which means that none was made.
+    #[error("{field} has the unknown value {value}")]
+    Unknown {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: i32,
+    },
+    /// A ring header that is not 32 bytes long.
+    #[error("the ring header at {address} has {len} bytes, not 32")]
+    HeaderLen {
+        /// Where it was read.
+        address: ContextId,
+        /// Its length.
+        len: usize,
+    },
+}
+
+type Result<T> = std::result::Result<T, ConvertError>;
+
+/// The evidence in the messages of a file.
+pub fn evidence_from_proto(evidence: file::Evidence) -> Result<Evidence> {
+    let file::Evidence { system, source, target_pid, spaces } = evidence;
+    let unknown = ConvertError::Unknown { field: "source", value: source };
+    Ok(Evidence {
+        system: system_facts(system.ok_or(ConvertError::Missing("system"))?),
+        source: match file::CensusSource::try_from(source) {
+            Ok(file::CensusSource::Bpf) => CensusSource::Bpf,
+            Ok(file::CensusSource::Proc) => CensusSource::Proc,
+            Ok(file::CensusSource::Unspecified) | Err(_) => return Err(unknown),
+        },
+        target: target_pid.map(Pid),
+        spaces: all(spaces, space)?,
+    })
+}
+
+fn all<A, B>(items: Vec<A>, one: impl Fn(A) -> Result<B>) -> Result<Vec<B>> {
+    items.into_iter().map(one).collect()
+}
+
+fn system_facts(facts: file::SystemFacts) -> SystemFacts {
+    let file::SystemFacts {
+        aio_nr,
+        aio_max_nr,
+        possible_cpus,
+        page_size,
+        kernel_release,
+        tool_version,
+        taken_at_unix_ns,
+    } = facts;
+    SystemFacts {
+        aio_nr,
+        aio_max_nr,
+        possible_cpus,
+        page_size,
+        kernel_release,
+        tool_version,
+        taken_at_unix_ns,
+    }
+}
+
+fn space(space: file::AddressSpace) -> Result<AddressSpace> {
+    let file::AddressSpace { mm, processes, looks, image } = space;
+    Ok(AddressSpace {
+        mm: MmId(mm),
+        processes: processes.into_iter().map(process).collect(),
+        looks: all(looks, look)?,
+        image: image.map(image_facts).transpose()?,
+    })
+}
+
+fn process(process: file::Process) -> Process {
+    let file::Process { pid, comm, start_ticks, cgroup } = process;
+    Process { pid: Pid(pid), comm, start_ticks, cgroup }
+}
+
+fn look(look: file::Look) -> Result<Look> {
+    let file::Look {
+        manner,
+        before,
+        mappings,
+        mappings_at_ns,
+        mappings_checked,
+        headers,
+        headers_at_ns,
+        after,
+        sharers,
+        pause_ns,
+    } = look;
+    let unknown = ConvertError::Unknown { field: "manner", value: manner };
+    Ok(Look {
+        manner: match file::Manner::try_from(manner) {
+            Ok(file::Manner::Running) => Manner::Running,
+            Ok(file::Manner::Frozen) => Manner::Frozen,
+            Ok(file::Manner::Held) => Manner::Held,
+            Ok(file::Manner::Unspecified) | Err(_) => return Err(unknown),
+        },
+        before: before.map(kernel_word).transpose()?,
+        mappings: all(mappings, ring_mapping)?,
+        mappings_at: Instant(mappings_at_ns),
+        mappings_checked,
+        headers: all(headers, header)?,
+        headers_at: Instant(headers_at_ns),
+        after: after.map(kernel_word).transpose()?,
+        sharers: sharers.into_iter().map(sharer).collect(),
+        pause_ns,
+    })
+}
+
+fn kernel_word(word: file::KernelWord) -> Result<KernelWord> {
+    let file::KernelWord { begun_at_ns, ended_at_ns, contexts, tasks, mm, torn } = word;
+    let file::MmFact { brk, dumpable, lock_seq, map_count } = mm.ok_or(ConvertError::Missing("mm"))?;
+    Ok(KernelWord {
+        begun_at: Instant(begun_at_ns),
+        ended_at: Instant(ended_at_ns),
+        contexts: all(contexts, kioctx)?,
+        tasks: tasks.into_iter().map(task).collect(),
+        mm: MmFact { brk, dumpable, lock_seq, map_count },
+        torn,
+    })
+}
+
+fn kioctx(context: file::Kioctx) -> Result<Kioctx> {
+    let file::Kioctx {
+        user_id,
+        mmap_base,
+        mmap_size,
+        nr_pages,
+        max_reqs,
+        nr_events,
+        tail,
+        completed_events,
+        reqs_available,
+        percpu_available,
+        percpu_refs,
+        atomic_refs,
+        ref_state,
+        dead,
+        table_index,
+    } = context;
+    let unknown = ConvertError::Unknown { field: "ref_state", value: ref_state };
+    Ok(Kioctx {
+        user_id: ContextId(user_id),
+        mmap_base,
+        mmap_size,
+        nr_pages,
+        max_reqs,
+        nr_events,
+        tail,
+        completed_events,
+        reqs_available,
+        percpu_available,
+        percpu_refs,
+        atomic_refs,
+        ref_state: match file::RefState::try_from(ref_state) {
+            Ok(file::RefState::PerCpu) => RefState::PerCpu,
+            Ok(file::RefState::Atomic) => RefState::Atomic,
+            Ok(file::RefState::Dead) => RefState::Dead,
+            Ok(file::RefState::Unspecified) | Err(_) => return Err(unknown),
+        },
+        dead,
+        table_index,
+    })
+}
+
+fn task(task: file::TaskFact) -> TaskFact {
+    let file::TaskFact { tid, pid, switches, runtime_ns, on_cpu, state, start_boottime_ns } = task;
+    TaskFact { tid: Tid(tid), pid: Pid(pid), switches, runtime_ns, on_cpu, state, start_boottime_ns }
+}
+
+fn ring_mapping(mapping: file::RingMapping) -> Result<RingMapping> {
+    let file::RingMapping { start, end, offset, inode, perms, source } = mapping;
+    let unknown = ConvertError::Unknown { field: "mapping source", value: source };
+    Ok(RingMapping {
+        start,
+        end,
+        offset,
+        inode,
+        perms: permissions(perms)?,
+        source: match file::MappingSource::try_from(source) {
+            Ok(file::MappingSource::Smaps) => MappingSource::Smaps,
+            Ok(file::MappingSource::Iterator) => MappingSource::Iterator,
+            Ok(file::MappingSource::Unspecified) | Err(_) => return Err(unknown),
+        },
+    })
+}
+
+fn permissions(perms: Option<file::Perms>) -> Result<Perms> {
+    let file::Perms { read, write, exec, shared } = perms.ok_or(ConvertError::Missing("perms"))?;
+    Ok(Perms { read, write, exec, shared })
+}
+
+fn header(reading: file::HeaderReading) -> Result<HeaderReading> {
+    use file::header_reading::Outcome;
+    let address = ContextId(reading.address);
+    let bytes = match reading.outcome.ok_or(ConvertError::Missing("header or errno"))? {
+        Outcome::Header(bytes) => Ok(bytes
+            .try_into()
+            .map_err(|bytes: Vec<u8>| ConvertError::HeaderLen { address, len: bytes.len() })?),
+        Outcome::Errno(errno) => Err(errno),
+    };
+    Ok(HeaderReading { address, bytes })
+}
+
+fn sharer(sharer: file::Sharer) -> Sharer {
+    let file::Sharer { pid, comm, inode, address } = sharer;
+    Sharer { pid: Pid(pid), comm, inode, address: ContextId(address) }
+}
+
+fn image_facts(facts: file::ImageFacts) -> Result<ImageFacts> {
+    let file::ImageFacts { layout, auxv, vmas, thp_disabled } = facts;
+    let file::MmLayout {
+        start_code,
+        end_code,
+        start_stack,
+        start_data,
+        end_data,
+        start_brk,
+        arg_start,
+        arg_end,
+        env_start,
+        env_end,
+    } = layout.ok_or(ConvertError::Missing("layout"))?;
+    let layout = MmLayout {
+        start_code,
+        end_code,
+        start_stack,
+        start_data,
+        end_data,
+        start_brk,
+        arg_start,
+        arg_end,
+        env_start,
+        env_end,
+    };
+    Ok(ImageFacts { layout, auxv, vmas: all(vmas, vma)?, thp_disabled })
+}
+
+fn vma(vma: file::Vma) -> Result<Vma> {
+    let file::Vma { start, end, offset, perms, device_major, device_minor, inode, name, vm_flags, is_ring } =
+        vma;
+    let (perms, device) = (permissions(perms)?, (device_major, device_minor));
+    Ok(Vma { start, end, offset, perms, device, inode, name, vm_flags, is_ring })
+}

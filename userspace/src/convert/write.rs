@@ -1,0 +1,249 @@
+//! Evidence from the model to the file's messages. Each struct is taken apart by name: a new field does not compile until it is written.
+
+use aioinspect_proto::schema::evidence as file;
+
+use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
+use crate::model::witness::{
+    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MappingSource,
+    MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact, Vma,
+};
+
+/// The messages of an evidence file: everything, raw.
+pub fn evidence_to_proto(evidence: &Evidence) -> file::Evidence {
+    let Evidence { system, source, target, spaces } = evidence;
+    let source = match source {
+        CensusSource::Bpf => file::CensusSource::Bpf,
+        CensusSource::Proc => file::CensusSource::Proc,
+    };
+    file::Evidence {
+        system: Some(system_facts(system)),
+        source: source.into(),
+        target_pid: target.map(|Pid(pid)| pid),
+        spaces: spaces.iter().map(space).collect(),
+    }
+}
+
+fn system_facts(facts: &SystemFacts) -> file::SystemFacts {
+    let SystemFacts {
+        aio_nr,
+        aio_max_nr,
+        possible_cpus,
+        page_size,
+        kernel_release,
+        tool_version,
+        taken_at_unix_ns,
+    } = facts;
+    file::SystemFacts {
+        aio_nr: *aio_nr,
+        aio_max_nr: *aio_max_nr,
+        possible_cpus: *possible_cpus,
+        page_size: *page_size,
+        kernel_release: kernel_release.clone(),
+        tool_version: tool_version.clone(),
+        taken_at_unix_ns: *taken_at_unix_ns,
+    }
+}
+
+fn space(space: &AddressSpace) -> file::AddressSpace {
+    let AddressSpace { mm: MmId(mm), processes, looks, image } = space;
+    file::AddressSpace {
+        mm: *mm,
+        processes: processes.iter().map(process).collect(),
+        looks: looks.iter().map(look).collect(),
+        image: image.as_ref().map(image_facts),
+    }
+}
+
+fn process(process: &Process) -> file::Process {
+    let Process { pid: Pid(pid), comm, start_ticks, cgroup } = process;
+    file::Process { pid: *pid, comm: comm.clone(), start_ticks: *start_ticks, cgroup: cgroup.clone() }
+}
+
+fn look(look: &Look) -> file::Look {
+    let Look {
+        manner,
+        before,
+        mappings,
+        mappings_at: Instant(mappings_at_ns),
+        mappings_checked,
+        headers,
+        headers_at: Instant(headers_at_ns),
+        after,
+        sharers,
+        pause_ns,
+    } = look;
+    let manner = match manner {
+        Manner::Running => file::Manner::Running,
+        Manner::Frozen => file::Manner::Frozen,
+        Manner::Held => file::Manner::Held,
+    };
+    file::Look {
+        manner: manner.into(),
+        before: before.as_ref().map(kernel_word),
+        mappings: mappings.iter().map(ring_mapping).collect(),
+        mappings_at_ns: *mappings_at_ns,
+        mappings_checked: *mappings_checked,
+        headers: headers.iter().map(header).collect(),
+        headers_at_ns: *headers_at_ns,
+        after: after.as_ref().map(kernel_word),
+        sharers: sharers.iter().map(sharer).collect(),
+        pause_ns: *pause_ns,
+    }
+}
+
+fn kernel_word(word: &KernelWord) -> file::KernelWord {
+    let KernelWord {
+        begun_at: Instant(begun_at_ns),
+        ended_at: Instant(ended_at_ns),
+        contexts,
+        tasks,
+        mm,
+        torn,
+    } = word;
+    let MmFact { brk, dumpable, lock_seq, map_count } = *mm;
+    file::KernelWord {
+        begun_at_ns: *begun_at_ns,
+        ended_at_ns: *ended_at_ns,
+        contexts: contexts.iter().map(kioctx).collect(),
+        tasks: tasks.iter().map(task).collect(),
+        mm: Some(file::MmFact { brk, dumpable, lock_seq, map_count }),
+        torn: *torn,
+    }
+}
+
+fn kioctx(context: &Kioctx) -> file::Kioctx {
+    let Kioctx {
+        user_id: ContextId(user_id),
+        mmap_base,
+        mmap_size,
+        nr_pages,
+        max_reqs,
+        nr_events,
+        tail,
+        completed_events,
+        reqs_available,
+        percpu_available,
+        percpu_refs,
+        atomic_refs,
+        ref_state,
+        dead,
+        table_index,
+    } = *context;
+    let ref_state = match ref_state {
+        RefState::PerCpu => file::RefState::PerCpu,
+        RefState::Atomic => file::RefState::Atomic,
+        RefState::Dead => file::RefState::Dead,
+    };
+    file::Kioctx {
+        user_id,
+        mmap_base,
+        mmap_size,
+        nr_pages,
+        max_reqs,
+        nr_events,
+        tail,
+        completed_events,
+        reqs_available,
+        percpu_available,
+        percpu_refs,
+        atomic_refs,
+        ref_state: ref_state.into(),
+        dead,
+        table_index,
+    }
+}
+
+fn task(task: &TaskFact) -> file::TaskFact {
+    let TaskFact { tid: Tid(tid), pid: Pid(pid), switches, runtime_ns, on_cpu, state, start_boottime_ns } =
+        *task;
+    file::TaskFact { tid, pid, switches, runtime_ns, on_cpu, state, start_boottime_ns }
+}
+
+fn ring_mapping(mapping: &RingMapping) -> file::RingMapping {
+    let RingMapping { start, end, offset, inode, perms, source } = *mapping;
+    let source = match source {
+        MappingSource::Smaps => file::MappingSource::Smaps,
+        MappingSource::Iterator => file::MappingSource::Iterator,
+    };
+    file::RingMapping { start, end, offset, inode, perms: Some(permissions(perms)), source: source.into() }
+}
+
+fn permissions(Perms { read, write, exec, shared }: Perms) -> file::Perms {
+    file::Perms { read, write, exec, shared }
+}
+
+fn header(reading: &HeaderReading) -> file::HeaderReading {
+    use file::header_reading::Outcome;
+    let HeaderReading { address: ContextId(address), bytes } = reading;
+    let outcome = match bytes {
+        Ok(bytes) => Outcome::Header(bytes.to_vec()),
+        Err(errno) => Outcome::Errno(*errno),
+    };
+    file::HeaderReading { address: *address, outcome: Some(outcome) }
+}
+
+fn sharer(sharer: &Sharer) -> file::Sharer {
+    let Sharer { pid: Pid(pid), comm, inode, address: ContextId(address) } = sharer;
+    file::Sharer { pid: *pid, comm: comm.clone(), inode: *inode, address: *address }
+}
+
+fn image_facts(facts: &ImageFacts) -> file::ImageFacts {
+    let ImageFacts { layout, auxv, vmas, thp_disabled } = facts;
+    let MmLayout {
+        start_code,
+        end_code,
+        start_stack,
+        start_data,
+        end_data,
+        start_brk,
+        arg_start,
+        arg_end,
+        env_start,
+        env_end,
+    } = *layout;
+    let layout = file::MmLayout {
+        start_code,
+        end_code,
+        start_stack,
+        start_data,
+        end_data,
+        start_brk,
+        arg_start,
+        arg_end,
+        env_start,
+        env_end,
+    };
+    file::ImageFacts {
+        layout: Some(layout),
+        auxv: auxv.clone(),
+        vmas: vmas.iter().map(vma).collect(),
+        thp_disabled: *thp_disabled,
+    }
+}
+
+fn vma(vma: &Vma) -> file::Vma {
+    let Vma {
+        start,
+        end,
+        offset,
+        perms,
+        device: (device_major, device_minor),
+        inode,
+        name,
+        vm_flags,
+        is_ring,
+    } = vma;
+    file::Vma {
+        start: *start,
+        end: *end,
+        offset: *offset,
+        perms: Some(permissions(*perms)),
+        device_major: *device_major,
+        device_minor: *device_minor,
+        inode: *inode,
+        name: name.clone(),
+        vm_flags: vm_flags.clone(),
+        is_ring: *is_ring,
+    }
+}
