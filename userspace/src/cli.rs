@@ -1,0 +1,244 @@
+//! What a user may type, as clap sees it. What it means is in `commands/`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Find Linux native-AIO contexts of running processes, without injecting code.
+#[derive(Debug, Parser)]
+#[command(name = "aioinspect", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Say more on standard error, diagnostics of the eBPF programs included; twice for all of them.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do; `list` if left out.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// The options of `list`, for when it is left out.
+    #[command(flatten)]
+    pub list: ListArgs,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 fine; 1 error; 2 usage; 3 no such process or nothing matched; 4 not permitted; 5 check failed; \
+6 timed out; 7 the kernel lacks a feature.";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show all contexts of all processes, and who holds the slots of fs.aio-nr. Freezes nothing.
+    List(ListArgs),
+    /// Say whether every context of a process is idle. Writes nothing and, by default, touches nothing.
+    Check(CheckArgs),
+    /// Verify that every context of a process is idle, and write mm-PID.img as CRIU would.
+    #[command(after_help = DUMP_HELP)]
+    Dump(DumpArgs),
+    /// Decode an image or an evidence file, or all of them in a directory.
+    Show(ShowArgs),
+    /// Say what this host offers, what is missing, and the line that fixes it.
+    Doctor(DoctorArgs),
+}
+
+const DUMP_HELP: &str = "\
+The process is never injected into, written to or sent a signal. It is stopped once, for well under a millisecond: like any \
+stop (CRIU, gdb, strace) this makes an io_getevents or epoll_wait that is blocked just then return EINTR. A process that is not \
+idle is refused without being stopped.
+
+The image alone restores nothing: exe_file_id and the file numbers of mappings point into CRIU's files.img. It is for reading, and for \
+amending the image that CRIU writes.";
+
+/// Options of `list`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListArgs {
+    /// Show only these processes; exit 3 if one of them does not exist.
+    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = pid)]
+    pub pid: Vec<u32>,
+    /// Columns to show, by name; with a leading `+`, in addition to the usual ones.
+    #[arg(short, long, value_name = "[+]COL,..", allow_hyphen_values = true)]
+    pub output: Option<String>,
+    /// No headings.
+    #[arg(short = 'H', long)]
+    pub noheadings: bool,
+    /// JSON on standard output.
+    #[arg(short = 'J', long)]
+    pub json: bool,
+    /// Show only contexts for which this is true, as in `-Q 'MAX_REQS > 100 and COMM =~ "mysql"'`.
+    #[arg(short = 'Q', long = "filter", value_name = "EXPR")]
+    pub filter: Option<String>,
+    /// Do without BPF: ring mappings and headers only, as the processes tell them.
+    #[arg(long)]
+    pub no_bpf: bool,
+    /// Judge this evidence file instead of the running host.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_bpf")]
+    pub from: Option<PathBuf>,
+    /// Also write everything that was read to this new file.
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub evidence: Option<PathBuf>,
+}
+
+/// How a process is held while it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Freeze {
+    /// Stop every thread with PTRACE_INTERRUPT, for as short as it can be.
+    Ptrace,
+    /// Do not touch it: prove from the scheduler's counters that it slept, or that someone else holds it stopped.
+    None,
+}
+
+/// What `check` and `dump` share.
+#[derive(Args, Clone, Debug)]
+pub struct ProofArgs {
+    /// Try again until it is idle or this time has passed (as in 500ms, 5s, 1m); then exit 6.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub wait: Option<Duration>,
+    /// Completed events that wait in the ring do not count against it: CRIU keeps them.
+    #[arg(long)]
+    pub allow_unreaped: bool,
+    /// Give up stopping a thread that does not react (one in uninterruptible sleep) after this time.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub freeze_timeout: Duration,
+    /// Judge this evidence file instead of a running process.
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// JSON on standard output.
+    #[arg(short = 'J', long)]
+    pub json: bool,
+}
+
+/// Options of `check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// The process; as a CRIU action script, the one CRIU names (CRTOOLS_INIT_PID).
+    #[arg(value_name = "PID", value_parser = pid, required_unless_present_any = ["from", "criu_pid"])]
+    pub pid: Option<u32>,
+    #[arg(long, hide = true, env = "CRTOOLS_INIT_PID", value_parser = pid)]
+    /// What CRIU sets for an action script.
+    pub criu_pid: Option<u32>,
+    #[arg(long, hide = true, env = "CRTOOLS_SCRIPT_ACTION")]
+    /// The step CRIU is at; only before a dump is there something to check.
+    pub criu_action: Option<String>,
+    /// How to hold it while looking.
+    #[arg(long, value_enum, default_value = "none")]
+    pub freeze: Freeze,
+    /// Also write everything that was read to this new file.
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    pub evidence: Option<PathBuf>,
+    /// The rest.
+    #[command(flatten)]
+    pub proof: ProofArgs,
+}
+
+/// Options of `dump`.
+#[derive(Args, Clone, Debug)]
+pub struct DumpArgs {
+    /// The process.
+    #[arg(value_name = "PID", value_parser = pid, required_unless_present = "from")]
+    pub pid: Option<u32>,
+    /// Write into this directory.
+    #[arg(short = 'D', long = "images-dir", value_name = "DIR", default_value = ".")]
+    pub images_dir: PathBuf,
+    /// How to hold it while looking.
+    #[arg(long, value_enum, default_value = "ptrace")]
+    pub freeze: Freeze,
+    /// Choose nr_req for a host with this many possible CPUs (default: this one).
+    #[arg(long, value_name = "cpus=N", value_parser = restore_on)]
+    pub restore_on: Option<u32>,
+    /// Write an image although the kernel's word cannot be had (no BPF): nothing is proven then.
+    #[arg(long)]
+    pub unverified: bool,
+    /// The rest.
+    #[command(flatten)]
+    pub proof: ProofArgs,
+}
+
+/// Options of `show`.
+#[derive(Args, Clone, Debug)]
+pub struct ShowArgs {
+    /// An image, an evidence file, or a directory of them.
+    #[arg(value_name = "FILE|DIR")]
+    pub path: PathBuf,
+    /// JSON on standard output; an image in crit's form.
+    #[arg(short = 'J', long)]
+    pub json: bool,
+}
+
+/// Options of `doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// JSON on standard output.
+    #[arg(short = 'J', long)]
+    pub json: bool,
+}
+
+/// A process id: 1 to the kernel's PID_MAX_LIMIT.
+fn pid(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(pid) if (1..=4_194_304).contains(&pid) => Ok(pid),
+        _ => Err("a process id is a number from 1 to 4194304".to_owned()),
+    }
+}
+
+/// `cpus=N`, with the kernel's NR_CPUS limit.
+fn restore_on(text: &str) -> Result<u32, String> {
+    let cpus = text.strip_prefix("cpus=").and_then(|n| n.parse::<u32>().ok());
+    cpus.filter(|cpus| (1..=8192).contains(cpus)).ok_or_else(|| "expected cpus=N with N from 1 to 8192".to_owned())
+}
+
+/// `5s`, `500ms`, `1m`, or a plain number of seconds; at most a day.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let scale = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("expected a time as 500ms, 5s, 1m or 1h".to_owned()),
+    };
+    let seconds = number.parse::<f64>().ok().map(|n| n * scale).filter(|s| (0.0..=86_400.0).contains(s));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected a time as 500ms, 5s or 1m, at most a day".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::{CommandFactory, Parser};
+
+    use super::{Cli, Verb, duration, pid, restore_on};
+
+    #[test]
+    fn clap_accepts_the_definition() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_verb_the_options_are_those_of_list() {
+        let cli = Cli::try_parse_from(["aioinspect", "-J", "-p", "1,2"]).unwrap();
+        assert!(cli.verb.is_none());
+        assert_eq!(cli.list.pid, [1, 2]);
+        assert!(matches!(Cli::try_parse_from(["aioinspect", "list", "-H"]).unwrap().verb, Some(Verb::List(_))));
+    }
+
+    #[test]
+    fn times_are_bounded_and_have_units() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "s", "-1s", "5 s", "inf", "NaN", "1e9h", "5x", "ü"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn pids_and_cpus_are_numbers_in_range() {
+        assert_eq!(pid("4194304"), Ok(4_194_304));
+        for wrong in ["0", "-1", "4194305", "x", ""] {
+            assert!(pid(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(restore_on("cpus=64"), Ok(64));
+        for wrong in ["64", "cpus=", "cpus=0", "cpus=99999"] {
+            assert!(restore_on(wrong).is_err(), "{wrong}");
+        }
+    }
+}

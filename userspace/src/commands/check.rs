@@ -1,0 +1,81 @@
+//! `aioinspect check PID`: the verdict of dump, nothing written.
+
+use std::io::Write;
+
+use super::exit::{Exit, UsageError};
+use super::settle::{Settled, Want, settle};
+use super::{bpf_log_level, saved, say};
+use crate::cli::{CheckArgs, Freeze, ProofArgs};
+use crate::model::units::Pid;
+use crate::model::verdict::Policy;
+use crate::model::witness::Evidence;
+use crate::output::verdict::{self, Report};
+use crate::sys::live::Live;
+use crate::sys::source::{Recorded, Source};
+
+/// The step before which CRIU has stopped nobody and can still be told not to: the exit code decides.
+const BEFORE_DUMP: &str = "pre-dump";
+
+/// Looks, judges, prints.
+pub fn run(args: &CheckArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+    if args.pid.is_none() && args.criu_action.as_deref().is_some_and(|action| action != BEFORE_DUMP) {
+        return Ok(Exit::Fine);
+    }
+    let (mut source, pid) = source(&args.proof, args.pid.or(args.criu_pid), true, verbose)?;
+    let want = Want {
+        pid,
+        freeze: if args.proof.from.is_some() { Freeze::None } else { args.freeze },
+        freeze_idle: false,
+        freeze_timeout: args.proof.freeze_timeout,
+        wait: if args.proof.from.is_some() { None } else { args.proof.wait },
+        image: false,
+        policy: Policy { allow_unreaped: args.proof.allow_unreaped, unverified: false },
+    };
+    let settled = settle(source.as_mut(), &want)?;
+    say(err, &source.notes())?;
+    report(&settled, pid, &[], args.proof.json, out)?;
+    if let Some(path) = &args.evidence {
+        let path = saved::write(path, &settled.evidence)?;
+        writeln!(err, "aioinspect: wrote {}", path.display())?;
+    }
+    Ok(settled.exit())
+}
+
+/// The source that the arguments name, and the process they ask about.
+pub fn source(
+    args: &ProofArgs,
+    pid: Option<u32>,
+    use_bpf: bool,
+    verbose: u8,
+) -> anyhow::Result<(Box<dyn Source>, Pid)> {
+    let Some(path) = &args.from else {
+        let pid = pid.ok_or_else(|| UsageError("which process? give a PID".to_owned()))?;
+        return Ok((Box::new(Live::new(use_bpf, bpf_log_level(verbose))), Pid(pid)));
+    };
+    let evidence = saved::read(path)?;
+    let pid = pid.map(Pid).or_else(|| only_process(&evidence)).ok_or_else(|| {
+        UsageError(format!("{} holds several processes: give a PID", path.display()))
+    })?;
+    Ok((Box::new(Recorded(evidence)), pid))
+}
+
+/// The process an evidence is about.
+fn only_process(evidence: &Evidence) -> Option<Pid> {
+    evidence.target.or_else(|| match evidence.spaces.as_slice() {
+        [space] => space.processes.first().map(|process| process.pid),
+        _ => None,
+    })
+}
+
+/// Prints the verdict.
+pub fn report(
+    settled: &Settled,
+    pid: Pid,
+    wrote: &[std::path::PathBuf],
+    json: bool,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    let report =
+        Report { evidence: &settled.evidence, picture: &settled.picture, pid, verdict: &settled.verdict, wrote };
+    if json { verdict::write_json(out, &report) } else { verdict::write(out, &report) }
+}

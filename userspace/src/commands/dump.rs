@@ -1,0 +1,83 @@
+//! `aioinspect dump PID`: look, freeze, judge, write.
+
+use std::io::Write;
+
+use anyhow::Context;
+
+use super::check::{report, source};
+use super::exit::{Exit, WouldNotRestore};
+use super::saved;
+use super::say;
+use super::settle::{Settled, Want, settle};
+use crate::cli::{DumpArgs, Freeze};
+use crate::convert::{evidence_to_bytes, image_to_bytes};
+use crate::model::image::AioRing;
+use crate::model::nr_req::nr_req_for;
+use crate::model::units::Pid;
+use crate::model::verdict::{DumpVerdict, Policy};
+use crate::model::witness::{ImageFacts, MmFact};
+use crate::sys::files::{NewFile, must_not_exist, write_pair};
+
+/// Looks, freezes what looks idle, judges; writes both files or none.
+pub fn run(args: &DumpArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+    let (mut source, pid) = source(&args.proof, args.pid, true, verbose)?;
+    let names = [format!("mm-{pid}.img"), format!("aioinspect-{pid}.evidence")];
+    for name in &names {
+        // Said before anybody is stopped for nothing; writing checks it again.
+        must_not_exist(&args.images_dir, name)?;
+    }
+    let replay = args.proof.from.is_some();
+    let want = Want {
+        pid,
+        freeze: if replay { Freeze::None } else { args.freeze },
+        freeze_idle: true,
+        freeze_timeout: args.proof.freeze_timeout,
+        wait: if replay { None } else { args.proof.wait },
+        image: true,
+        policy: Policy { allow_unreaped: args.proof.allow_unreaped, unverified: args.unverified },
+    };
+    let settled = settle(source.as_mut(), &want)?;
+    say(err, &source.notes())?;
+    let DumpVerdict::Idle { contexts, .. } = &settled.verdict else {
+        report(&settled, pid, &[], args.proof.json, if args.proof.json { out } else { err })?;
+        return Ok(settled.exit());
+    };
+    let (facts, mm) = image_facts(&settled, pid)?;
+    let aios = rings(&settled, contexts, args.restore_on)?;
+    let image = image_to_bytes(facts, &mm, &aios)?;
+    let evidence = evidence_to_bytes(&settled.evidence)?;
+    let [image_name, evidence_name] = &names;
+    let files = [NewFile { name: image_name, bytes: &image }, NewFile { name: evidence_name, bytes: &evidence }];
+    let wrote = write_pair(&args.images_dir, files, saved::MODE)?;
+    report(&settled, pid, &wrote, args.proof.json, out)?;
+    Ok(Exit::Fine)
+}
+
+/// What the image needs beside the contexts, of the address space that was judged.
+fn image_facts(settled: &Settled, pid: Pid) -> anyhow::Result<(&ImageFacts, MmFact)> {
+    let space = settled.evidence.spaces.iter().find(|space| space.processes.iter().any(|process| process.pid == pid));
+    let space = space.context("the evidence has no such process")?;
+    let facts = space.image.as_ref().context(
+        "this evidence was not made by dump: it has no memory layout to write an image from (`check --from` judges it)",
+    )?;
+    let word = space.looks.last().and_then(|look| look.after.as_ref().or(look.before.as_ref()));
+    // Without the kernel's word: the heap as mapped, and the way nearly every process is.
+    let heap = || facts.vmas.iter().find(|vma| vma.name == b"[heap]").map_or(facts.layout.start_brk, |vma| vma.end);
+    let mm = word.map_or_else(|| MmFact { brk: heap(), dumpable: 1, ..MmFact::default() }, |word| word.mm);
+    Ok((facts, mm))
+}
+
+/// The entries: for each verified context the nr_req that re-creates its ring where it is to be restored.
+fn rings(settled: &Settled, contexts: &[usize], restore_on: Option<u32>) -> anyhow::Result<Vec<AioRing>> {
+    let system = &settled.evidence.system;
+    let cpus = restore_on.unwrap_or(system.possible_cpus);
+    let views = contexts.iter().filter_map(|index| settled.picture.contexts.get(*index));
+    let entries = views.map(|view| {
+        let nr_req = nr_req_for(view.max_reqs, view.ring_len, cpus, system.page_size)
+            .map_err(|error| WouldNotRestore(format!("context {} on {cpus} possible cpus: {error}", view.context)))?;
+        let ring_len = u32::try_from(view.ring_len)
+            .map_err(|_| WouldNotRestore(format!("context {}: {} bytes are no ring", view.context, view.ring_len)))?;
+        Ok(AioRing { id: view.context, nr_req, ring_len })
+    });
+    entries.collect()
+}

@@ -1,0 +1,99 @@
+//! Exit codes: the contract, and which error gets which.
+
+use crate::sys::freeze_error::FreezeError;
+use crate::sys::memory::MemoryError;
+use crate::sys::probe_error::ProbeError;
+use crate::sys::procfs::ProcError;
+use crate::sys::source::SourceError;
+
+/// What the program tells its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Fine.
+    Fine = 0,
+    /// Something failed.
+    Error = 1,
+    /// Wrong arguments.
+    Usage = 2,
+    /// No such process, or nothing matched.
+    NotFound = 3,
+    /// Not permitted.
+    NotPermitted = 4,
+    /// Not idle, forged, would not restore.
+    CheckFailed = 5,
+    /// Time is up.
+    TimedOut = 6,
+    /// The kernel lacks a feature.
+    Lacks = 7,
+}
+
+/// Wrong arguments that clap could not see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// No value of nr_req re-creates a ring on the host it is meant for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WouldNotRestore(pub String);
+
+/// The code for an error, by the first thing in its chain that has one.
+pub fn exit_of(error: &anyhow::Error) -> Exit {
+    error.chain().find_map(code).unwrap_or(Exit::Error)
+}
+
+fn code(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if let Some(error) = error.downcast_ref::<SourceError>() {
+        return Some(of_source(error));
+    }
+    if let Some(error) = error.downcast_ref::<ProbeError>() {
+        return Some(of_probe(error));
+    }
+    if error.is::<UsageError>() {
+        return Some(Exit::Usage);
+    }
+    error.is::<WouldNotRestore>().then_some(Exit::CheckFailed)
+}
+
+fn of_source(error: &SourceError) -> Exit {
+    match error {
+        SourceError::Proc(error) => of_proc(error),
+        SourceError::Probe(error) => of_probe(error),
+        SourceError::Freeze(error) => of_freeze(error),
+        SourceError::Memory(MemoryError::Gone(_)) => Exit::NotFound,
+        SourceError::Memory(MemoryError::NotPermitted(_)) => Exit::NotPermitted,
+        SourceError::Memory(MemoryError::Failed(..)) | SourceError::Host(_) | SourceError::Text { .. } => Exit::Error,
+    }
+}
+
+fn of_proc(error: &ProcError) -> Exit {
+    match error {
+        ProcError::NoSuchProcess(_) | ProcError::Zombie(_) => Exit::NotFound,
+        ProcError::NotPermitted { .. } => Exit::NotPermitted,
+        ProcError::KernelThread(_) | ProcError::TooLarge { .. } | ProcError::Io { .. } => Exit::Error,
+    }
+}
+
+fn of_probe(error: &ProbeError) -> Exit {
+    match error {
+        ProbeError::NotPermitted { .. } => Exit::NotPermitted,
+        ProbeError::Lacks { .. } => Exit::Lacks,
+        ProbeError::NotBuilt | ProbeError::Object(_) | ProbeError::Refused { .. } | ProbeError::Io { .. } => Exit::Error,
+    }
+}
+
+fn of_freeze(error: &FreezeError) -> Exit {
+    match error {
+        FreezeError::Gone(_) | FreezeError::Exec(_) => Exit::NotFound,
+        FreezeError::NotPermitted { .. } => Exit::NotPermitted,
+        FreezeError::TimedOut { .. } => Exit::TimedOut,
+        FreezeError::Proc(error) => of_proc(error),
+        FreezeError::AlreadyTraced { .. }
+        | FreezeError::KernelThread(_)
+        | FreezeError::OwnProcess(_)
+        | FreezeError::Interrupted
+        | FreezeError::Restless(_)
+        | FreezeError::System(..) => Exit::Error,
+    }
+}

@@ -1,0 +1,45 @@
+//! One file a verb: the order of its steps, and nothing else.
+
+pub mod check;
+pub mod doctor;
+pub mod doctor_checks;
+pub mod dump;
+mod exit;
+mod list;
+mod saved;
+mod settle;
+mod show;
+mod terminal;
+
+use std::io::Write;
+
+use crate::cli::{Cli, Verb};
+
+pub use exit::{Exit, exit_of};
+
+/// Runs what was asked. Results go to `out`, everything else to `err`.
+pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+    let log_level = cli.verbose;
+    match cli.verb {
+        None => list::run(&cli.list, log_level, out, err),
+        Some(Verb::List(args)) => list::run(&args, log_level, out, err),
+        Some(Verb::Check(args)) => check::run(&args, log_level, out, err),
+        Some(Verb::Dump(args)) => dump::run(&args, log_level, out, err),
+        Some(Verb::Show(args)) => show::run(&args, out),
+        Some(Verb::Doctor(args)) => doctor::run(&args, out),
+    }
+}
+
+/// Tells the user, on standard error, what could not be seen.
+fn say(err: &mut dyn Write, notes: &[String]) -> std::io::Result<()> {
+    notes.iter().try_for_each(|note| writeln!(err, "aioinspect: {note}"))
+}
+
+/// aya-log's level for a number of `-v`: off, info, trace.
+fn bpf_log_level(verbose: u8) -> u8 {
+    match verbose {
+        0 => 0,
+        1 => 4,
+        _ => 5,
+    }
+}

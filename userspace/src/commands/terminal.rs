@@ -1,0 +1,26 @@
+//! What standard output is: a terminal with a width and colours, or a pipe.
+
+use std::env;
+use std::io::{IsTerminal, stdout};
+
+/// The columns of the terminal; `None` in a pipe, where nothing is cut.
+pub fn width() -> Option<usize> {
+    if !stdout().is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(stdout()).ok()?;
+    // A terminal that does not know its width says 0.
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Whether to use colour: NO_COLOR wins, then CLICOLOR_FORCE, then whether it is a terminal.
+pub fn color() -> bool {
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    if set("NO_COLOR") {
+        return false;
+    }
+    if env::var_os("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0") {
+        return true;
+    }
+    stdout().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb")
+}

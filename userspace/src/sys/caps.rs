@@ -1,0 +1,98 @@
+//! The capabilities this process has, by the names an operator knows.
+
+use rustix::thread::{CapabilitySet, capabilities};
+
+/// A capability this program can make use of.
+///
+/// Held within a user namespace it may still be refused: what a kernel answers counts, this is for advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Capability {
+    /// Freezing, reading memory and mappings of other users' processes.
+    SysPtrace,
+    /// Loading BPF programs.
+    Bpf,
+    /// Reading kernel memory from BPF, and tracing.
+    Perfmon,
+    /// Stands for the two above; opening `/proc/PID/map_files`.
+    SysAdmin,
+    /// Opening `/proc/PID/map_files` without CAP_SYS_ADMIN.
+    CheckpointRestore,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::SysPtrace, Self::Bpf, Self::Perfmon, Self::SysAdmin, Self::CheckpointRestore];
+
+    /// The name in capabilities(7).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SysPtrace => "CAP_SYS_PTRACE",
+            Self::Bpf => "CAP_BPF",
+            Self::Perfmon => "CAP_PERFMON",
+            Self::SysAdmin => "CAP_SYS_ADMIN",
+            Self::CheckpointRestore => "CAP_CHECKPOINT_RESTORE",
+        }
+    }
+
+    fn bit(self) -> CapabilitySet {
+        match self {
+            Self::SysPtrace => CapabilitySet::SYS_PTRACE,
+            Self::Bpf => CapabilitySet::BPF,
+            Self::Perfmon => CapabilitySet::PERFMON,
+            Self::SysAdmin => CapabilitySet::SYS_ADMIN,
+            Self::CheckpointRestore => CapabilitySet::CHECKPOINT_RESTORE,
+        }
+    }
+}
+
+/// The effective capabilities of the calling thread that are among [`Capability::ALL`].
+pub fn effective() -> std::io::Result<Vec<Capability>> {
+    let held = capabilities(None)?.effective;
+    Ok(Capability::ALL.into_iter().filter(|one| held.contains(one.bit())).collect())
+}
+
+/// Those of `wanted` that the calling thread lacks, in the order asked.
+///
+/// CAP_SYS_ADMIN stands in for CAP_BPF, CAP_PERFMON and CAP_CHECKPOINT_RESTORE (include/linux/capability.h:bpf_capable,
+/// perfmon_capable, checkpoint_restore_ns_capable).
+pub fn missing(wanted: &[Capability]) -> std::io::Result<Vec<Capability>> {
+    Ok(missing_from(&effective()?, wanted))
+}
+
+fn missing_from(held: &[Capability], wanted: &[Capability]) -> Vec<Capability> {
+    let has = |one: Capability| match one {
+        Capability::Bpf | Capability::Perfmon | Capability::CheckpointRestore => {
+            held.contains(&one) || held.contains(&Capability::SysAdmin)
+        }
+        Capability::SysPtrace | Capability::SysAdmin => held.contains(&one),
+    };
+    wanted.iter().copied().filter(|one| !has(*one)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check against the kernel's own text of the same set.
+    #[test]
+    fn agrees_with_proc() {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+        let bits = u64::from_str_radix(line.trim(), 16).unwrap();
+        let numbers = [19, 39, 38, 21, 40];
+        for (one, number) in Capability::ALL.into_iter().zip(numbers) {
+            assert_eq!(effective().unwrap().contains(&one), bits >> number & 1 == 1, "{}", one.name());
+        }
+    }
+
+    /// Check that CAP_SYS_ADMIN covers what the kernel lets it cover, and nothing else.
+    #[test]
+    fn sys_admin_stands_in() {
+        use Capability::{Bpf, CheckpointRestore, Perfmon, SysAdmin, SysPtrace};
+        assert_eq!(missing_from(&[SysAdmin], &Capability::ALL), [SysPtrace]);
+        assert_eq!(missing_from(&[], &[Bpf, SysPtrace]), [Bpf, SysPtrace]);
+        assert_eq!(missing_from(&[Bpf, SysPtrace], &[Bpf, SysPtrace]), []);
+        assert_eq!(missing_from(&[Bpf, Perfmon, CheckpointRestore], &[SysAdmin]), [SysAdmin]);
+    }
+}

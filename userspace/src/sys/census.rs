@@ -1,0 +1,118 @@
+//! From the records of a census to the kernel's word on each address space.
+
+use std::collections::BTreeMap;
+
+use aioinspect_ebpf::{ContextRecord, MmRecord, TaskRecord};
+
+use super::probe::{MmKey, Records};
+use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::units::{ContextId, Pid, Tid};
+use crate::model::witness::{KernelWord, MmFact, Process, TaskFact};
+
+/// Nanoseconds of one clock tick as /proc counts them (USER_HZ = 100 on every architecture that Linux keeps stable).
+const TICK_NS: u64 = 10_000_000;
+
+/// `PF_IO_WORKER` and `PF_USER_WORKER`: threads of the kernel's that live in the process (io_uring, vhost). They never run its code, so they
+/// cannot touch its rings, and they cannot be traced.
+const PF_WORKERS: u32 = 0x10 | 0x4000;
+
+/// What a census said of one address space.
+#[derive(Clone, Debug, Default)]
+pub struct SpaceWord {
+    /// The facts.
+    pub word: KernelWord,
+    /// The processes that live in it, lowest PID first, without cgroups.
+    pub processes: Vec<Process>,
+    /// Threads that can be asked for its memory: leaders that are gone are not among them.
+    pub live: Vec<Tid>,
+}
+
+/// Groups records by address space. `knows_lock_seq`: this kernel has `mm_lock_seq`.
+///
+/// An address space reported twice (its processes were not neighbours in the walk) counts once, by its last report.
+pub fn by_space(records: &Records, knows_lock_seq: bool) -> BTreeMap<MmKey, SpaceWord> {
+    let mut spaces: BTreeMap<MmKey, SpaceWord> = BTreeMap::new();
+    let mut contexts = records.contexts.iter();
+    for mm in &records.mms {
+        let wanted = usize::try_from(mm.contexts).unwrap_or(usize::MAX);
+        let found: Vec<Kioctx> = contexts.by_ref().take(wanted).map(kioctx).collect();
+        let space = spaces.entry(MmKey(mm.mm)).or_default();
+        space.word = KernelWord {
+            begun_at: records.begun_at,
+            ended_at: records.ended_at,
+            torn: mm.torn != 0 || found.len() != wanted,
+            contexts: found,
+            tasks: Vec::new(),
+            mm: mm_fact(mm, knows_lock_seq),
+        };
+    }
+    for task in &records.tasks {
+        let space = spaces.entry(MmKey(task.mm)).or_default();
+        add_task(space, task);
+    }
+    for space in spaces.values_mut() {
+        space.word.tasks.sort_by_key(|task| (task.pid, task.tid));
+        space.processes.sort_by_key(|process| process.pid);
+    }
+    spaces.retain(|_, space| !space.processes.is_empty());
+    spaces
+}
+
+fn add_task(space: &mut SpaceWord, task: &TaskRecord) {
+    let pid = Pid(task.tgid);
+    if task.flags & PF_WORKERS != 0 {
+        return;
+    }
+    space.word.tasks.push(TaskFact {
+        tid: Tid(task.tid),
+        pid,
+        switches: task.voluntary_switches.wrapping_add(task.involuntary_switches),
+        runtime_ns: task.runtime,
+        on_cpu: task.on_cpu != 0,
+        state: task.state,
+        start_boottime_ns: task.start_boottime,
+    });
+    space.live.push(Tid(task.tid));
+    // The threads of one process follow one another in the walk.
+    if space.processes.last().is_none_or(|process| process.pid != pid)
+        && !space.processes.iter().any(|process| process.pid == pid)
+    {
+        let mut comm = [task.comm_low.to_ne_bytes(), task.comm_high.to_ne_bytes()].concat();
+        comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
+        let start_ticks = task.leader_start_boottime / TICK_NS;
+        space.processes.push(Process { pid, comm, start_ticks, cgroup: None });
+    }
+}
+
+fn mm_fact(record: &MmRecord, knows_lock_seq: bool) -> MmFact {
+    MmFact {
+        brk: record.brk,
+        dumpable: u32::try_from(record.flags & 3).unwrap_or(0),
+        lock_seq: knows_lock_seq.then_some(record.lock_seq),
+        map_count: record.map_count,
+    }
+}
+
+fn kioctx(record: &ContextRecord) -> Kioctx {
+    Kioctx {
+        user_id: ContextId(record.user_id),
+        mmap_base: record.mmap_base,
+        mmap_size: record.mmap_size,
+        nr_pages: record.nr_pages,
+        max_reqs: record.max_reqs,
+        nr_events: record.nr_events,
+        tail: record.tail,
+        completed_events: record.completed_events,
+        reqs_available: i64::from(record.reqs_available),
+        percpu_available: record.percpu_available,
+        percpu_refs: record.percpu_refs,
+        atomic_refs: record.atomic_refs,
+        ref_state: match record.ref_flags {
+            0 => RefState::PerCpu,
+            1 => RefState::Atomic,
+            _ => RefState::Dead,
+        },
+        dead: record.dead != 0 || record.faulted != 0,
+        table_index: record.table_index,
+    }
+}

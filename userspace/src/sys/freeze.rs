@@ -1,0 +1,182 @@
+//! Holding every thread of an address space still, for as short as can be.
+//!
+//! ptrace belongs to a thread. A thread of its own seizes all others, so that however it ends, by return, by panic or
+//! by SIGKILL of the whole program, the kernel lets them go (kernel/ptrace.c:exit_ptrace), with their signals.
+//!
+//! The order: `freeze_watch` looks for threads that cannot stop; `freeze_attach` seizes all, which stops none;
+//! `freeze_hold` starts the clock, interrupts all, waits, runs the caller's closure, detaches all.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::freeze_attach::attach;
+use super::freeze_error::FreezeError;
+use super::freeze_hold::{Ended, Hold};
+use super::freeze_watch::{Deadline, until_all_can_stop, until_gone};
+use super::procfs::ProcDir;
+use super::signals::SignalBlock;
+use super::tracee::{RawTid, reap};
+use super::urgency::before_all_others;
+use crate::model::units::{self, Pid, Tid};
+
+/// How often the caller's thread looks whether the tracer hangs: far longer than any freeze that goes well.
+const WATCH: Duration = Duration::from_millis(20);
+
+/// What to freeze.
+#[derive(Debug)]
+pub struct FreezePlan {
+    pub(super) processes: Vec<ProcDir>,
+}
+
+impl FreezePlan {
+    /// Plans for the processes `pids`, which are all that share one address space. They are opened here: a PID that
+    /// is used again later is not taken for them. Those that are gone already are left out.
+    pub fn new(pids: &[Pid]) -> Result<Self, FreezeError> {
+        let own = std::process::id();
+        let mut processes = Vec::with_capacity(pids.len());
+        let mut gone = Pid(0);
+        for pid in pids {
+            if pid.0 == own {
+                return Err(FreezeError::OwnProcess(*pid));
+            }
+            match ProcDir::open(*pid) {
+                Ok(process) => processes.push(process),
+                Err(super::procfs::ProcError::NoSuchProcess(pid)) => gone = pid,
+                Err(error) => return Err(FreezeError::Proc(error)),
+            }
+        }
+        if processes.is_empty() { Err(FreezeError::Gone(gone)) } else { Ok(Self { processes }) }
+    }
+}
+
+/// What a freeze cost, and whom it held.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct FreezeReport {
+    /// When the first thread was asked to stop.
+    pub begun_at: units::Instant,
+    /// From then until the last thread was let go, in nanoseconds.
+    pub pause_ns: u64,
+    /// From the first seize to the last detach, in nanoseconds. Seizing stops nobody, but a seized thread that gets a
+    /// signal or makes a thread stops there and then: no thread was stopped for longer than this.
+    pub seized_ns: u64,
+    /// The threads that were held, ascending. A thread that the kernel's word names and this does not was not held.
+    pub tids: Vec<Tid>,
+    /// How many of them were gone when they were to be let go: killed while held.
+    pub lost: u32,
+    /// Attempts before this one that were given up because a thread fell into uninterruptible sleep.
+    pub earlier_attempts: u32,
+    /// What those cost, in nanoseconds of pause.
+    pub earlier_pause_ns: u64,
+}
+
+/// Runs `inside` while every thread of the plan is stopped, on the tracer's thread.
+///
+/// `inside` must neither allocate nor wait for the target. Gives up after `timeout`, or when a signal to end us is
+/// pending; in every case all are let go before this returns. Signals that would end or stop us are held back meanwhile
+/// in the calling thread and the tracer's; other threads of the program must not be open to them either.
+pub fn freeze_and<R: Send>(
+    plan: &FreezePlan,
+    timeout: Duration,
+    inside: impl FnOnce() -> R + Send,
+) -> Result<(R, FreezeReport), FreezeError> {
+    let _held_back = SignalBlock::new().map_err(|error| FreezeError::System("block signals", error))?;
+    let deadline = Deadline(Instant::now().checked_add(timeout));
+    let mut inside = Some(inside);
+    let (mut attempts, mut spent) = (0_u32, 0_u64);
+    loop {
+        until_all_can_stop(&plan.processes, deadline)?;
+        match attempt(plan, deadline, &mut inside)? {
+            Ended::Done(result, report) => {
+                let report = FreezeReport { earlier_attempts: attempts, earlier_pause_ns: spent, ..report };
+                return Ok((result, report));
+            }
+            Ended::Stuck { pause_ns } => {
+                attempts = attempts.saturating_add(1);
+                spent = spent.saturating_add(pause_ns);
+            }
+        }
+    }
+}
+
+/// What the tracer's thread shares with the thread that waits for it.
+pub(super) struct Shared {
+    /// Seized threads that are no leaders: if they die, somebody has to reap them.
+    pub seized: Mutex<Vec<RawTid>>,
+    done: AtomicBool,
+    waiter: Thread,
+}
+
+impl Shared {
+    fn finished(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// An exec in the target holds `cred_guard_mutex` until its other threads are reaped, and a seize waits for that
+    /// mutex (kernel/ptrace.c:ptrace_attach): the tracer would wait for what only a tracer can do. Any thread of the
+    /// tracer's process may reap for it.
+    fn reap_the_dead(&self) {
+        let seized = self.seized.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        seized.iter().copied().for_each(reap);
+    }
+}
+
+/// Tells the waiting thread that the tracer is through, also when it panics.
+struct Finish<'a>(&'a Shared);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.done.store(true, Ordering::Release);
+        self.0.waiter.unpark();
+    }
+}
+
+fn attempt<R: Send, F: FnOnce() -> R + Send>(
+    plan: &FreezePlan,
+    deadline: Deadline,
+    inside: &mut Option<F>,
+) -> Result<Ended<R>, FreezeError> {
+    let shared = Shared {
+        seized: Mutex::new(Vec::new()),
+        done: AtomicBool::new(false),
+        waiter: std::thread::current(),
+    };
+    let tracer_tid = Mutex::new(0);
+    let outcome = std::thread::scope(|scope| {
+        let tracer = || {
+            let _finish = Finish(&shared);
+            let own = rustix::thread::gettid().as_raw_nonzero().get();
+            if let Ok(mut tid) = tracer_tid.lock() {
+                *tid = own;
+            }
+            let urgent = before_all_others();
+            match attach(&plan.processes, own, deadline, &shared)? {
+                Some(attached) => Hold::new(attached, deadline, urgent).run(inside),
+                None => Ok(Ended::Stuck { pause_ns: 0 }),
+            }
+        };
+        let thread = std::thread::Builder::new().name("aio-freeze".to_owned());
+        let thread = thread.spawn_scoped(scope, tracer).map_err(|error| {
+            FreezeError::System("start a thread", Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))
+        })?;
+        while !shared.finished() {
+            std::thread::park_timeout(WATCH);
+            if !shared.finished() {
+                shared.reap_the_dead();
+            }
+        }
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    // A joined thread may still be about to die, and only its death releases what could not be detached.
+    until_gone(*tracer_tid.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    outcome.map_err(|error| match error {
+        // Every thread we knew is gone, and yet it lives: by an exec, its last thread goes by its first one's number.
+        FreezeError::Gone(pid) if plan.processes.iter().any(|one| one.live_thread().is_ok()) => {
+            FreezeError::Exec(pid)
+        }
+        other => other.with_witness(&plan.processes),
+    })
+}

@@ -1,0 +1,221 @@
+//! Becoming the tracer of every thread that has the address space, while all of them run on.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::freeze::Shared;
+use super::freeze_error::FreezeError;
+use super::freeze_watch::{Deadline, is_stuck};
+use super::procfs::{ProcDir, ProcError};
+use super::signals::end_is_pending;
+use super::tracee::{RawTid, seize, share_mm};
+use crate::model::units::{Pid, Tid};
+
+/// How often a thread is seized before a refusal is taken for lack of permission, and how long we wait between.
+const TRIES: u32 = 4;
+const RETRY: Duration = Duration::from_micros(200);
+
+/// All that is seized, and all that is needed to hold it.
+pub(super) struct Attached<'a> {
+    /// The processes: those of the plan, and those found to share its address space meanwhile.
+    pub processes: Vec<Member<'a>>,
+    /// The threads, each with its process.
+    pub threads: Vec<(RawTid, RawTid)>,
+    /// When the first thread was seized.
+    pub since: Instant,
+    /// Thread id of the tracer.
+    pub tracer: RawTid,
+}
+
+/// A process of the address space.
+pub(super) struct Member<'a> {
+    /// Its directory.
+    pub dir: Dir<'a>,
+    /// Its leader exited, but not its last thread.
+    pub dead_leader: bool,
+}
+
+/// A directory of the plan, or one opened here.
+pub(super) enum Dir<'a> {
+    /// Of the plan.
+    Planned(&'a ProcDir),
+    /// Found meanwhile.
+    Found(ProcDir),
+}
+
+impl std::ops::Deref for Dir<'_> {
+    type Target = ProcDir;
+
+    fn deref(&self) -> &ProcDir {
+        match self {
+            Dir::Planned(dir) => dir,
+            Dir::Found(dir) => dir,
+        }
+    }
+}
+
+/// Seizes all threads of `plan`, and lists them again until there is no new one.
+///
+/// What a seized thread gives birth to is a tracee from birth, so the only threads that can be missed are those whose
+/// parent was not seized yet, and a list without news has none of them.
+///
+/// `None`: a thread waits for a child that we would have to hold; nobody was stopped, and it is worth another attempt.
+pub(super) fn attach<'a>(
+    plan: &'a [ProcDir],
+    tracer: RawTid,
+    deadline: Deadline,
+    shared: &Shared,
+) -> Result<Option<Attached<'a>>, FreezeError> {
+    let members = plan.iter().map(|dir| Member { dir: Dir::Planned(dir), dead_leader: false }).collect();
+    let mut attached = Attached { processes: members, threads: Vec::new(), since: Instant::now(), tracer };
+    let mut known = BTreeSet::new();
+    loop {
+        let mut listed = BTreeSet::new();
+        let mut fresh = Vec::new();
+        for member in &mut attached.processes {
+            seize_process(member, tracer, &known, &mut listed, &mut fresh, shared)?;
+        }
+        known.extend(fresh.iter().map(|(tid, _)| *tid));
+        attached.threads.extend(&fresh);
+        let Some(found) = relatives(&attached.processes, &fresh) else { return Ok(None) };
+        if fresh.is_empty() && found.is_empty() {
+            // A number that was used again between the list and the seize is a stranger: it is not stopped, and the
+            // tracer's end releases it.
+            attached.threads.retain(|(tid, _)| listed.contains(tid));
+            break;
+        }
+        attached.processes.extend(found);
+        if deadline.is_past() {
+            return Err(FreezeError::Restless(first_pid(plan)));
+        }
+        if end_is_pending() {
+            return Err(FreezeError::Interrupted);
+        }
+    }
+    if attached.threads.is_empty() { Err(FreezeError::Gone(first_pid(plan))) } else { Ok(Some(attached)) }
+}
+
+fn first_pid(plan: &[ProcDir]) -> Pid {
+    plan.first().map_or(Pid(0), ProcDir::pid)
+}
+
+/// Seizes the threads of one process that are not `known`.
+fn seize_process(
+    member: &mut Member<'_>,
+    tracer: RawTid,
+    known: &BTreeSet<RawTid>,
+    listed: &mut BTreeSet<RawTid>,
+    fresh: &mut Vec<(RawTid, RawTid)>,
+    shared: &Shared,
+) -> Result<(), FreezeError> {
+    let threads = match member.dir.threads() {
+        Ok(threads) => threads,
+        Err(ProcError::NoSuchProcess(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let leader = raw(member.dir.pid().0)?;
+    for tid in threads {
+        let raw_tid = raw(tid.0)?;
+        listed.insert(raw_tid);
+        if known.contains(&raw_tid) {
+            continue;
+        }
+        match seize_one(&member.dir, tid, raw_tid, tracer)? {
+            Seized::Yes => {
+                fresh.push((raw_tid, leader));
+                if raw_tid != leader {
+                    shared.seized.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(raw_tid);
+                }
+            }
+            Seized::Dead => member.dead_leader |= raw_tid == leader,
+        }
+    }
+    Ok(())
+}
+
+/// Whether a thread is ours now.
+pub(super) enum Seized {
+    /// It is.
+    Yes,
+    /// It has exited.
+    Dead,
+}
+
+/// Seizes one thread, or says why not.
+pub(super) fn seize_one(
+    process: &ProcDir,
+    tid: Tid,
+    raw_tid: RawTid,
+    tracer: RawTid,
+) -> Result<Seized, FreezeError> {
+    for _ in 0..TRIES {
+        match seize(raw_tid) {
+            Ok(()) => return Ok(Seized::Yes),
+            Err(Errno::SRCH) => return Ok(Seized::Dead),
+            Err(Errno::PERM) => {}
+            Err(error) => return Err(FreezeError::System("seize a thread", error)),
+        }
+        if let Some(seized) = why_refused(process, tid, tracer)? {
+            return Ok(seized);
+        }
+        // The refused one may have been a leader that died for another thread's exec, which has its number now.
+        std::thread::sleep(RETRY);
+    }
+    Err(FreezeError::NotPermitted { pid: process.pid(), needs: "CAP_SYS_PTRACE" })
+}
+
+/// EPERM has many reasons (kernel/ptrace.c:ptrace_attach); `None`: the one that is left is lack of permission.
+fn why_refused(process: &ProcDir, tid: Tid, tracer: RawTid) -> Result<Option<Seized>, FreezeError> {
+    let pid = process.pid();
+    let state = match process.state_of(tid) {
+        Ok(state) => state,
+        Err(ProcError::NoSuchProcess(_)) => return Ok(Some(Seized::Dead)),
+        Err(error) => return Err(error.into()),
+    };
+    if state.is_dead() {
+        return Ok(Some(Seized::Dead));
+    }
+    if state.is_kernel_thread() {
+        return Err(FreezeError::KernelThread(pid));
+    }
+    match process.tracer_of(tid) {
+        Ok(Tid(0)) => Ok(None),
+        Err(ProcError::NoSuchProcess(_)) => Ok(Some(Seized::Dead)),
+        // Born of a thread that was seized a moment ago.
+        Ok(Tid(by)) if raw(by).is_ok_and(|by| by == tracer) => Ok(Some(Seized::Yes)),
+        Ok(tracer) => Err(FreezeError::AlreadyTraced { pid, tracer }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Processes with the same address space that the plan does not know: CLONE_VM children born since it was made.
+///
+/// `None`: one of `fresh` waits for such a child, as vfork does, and would never stop while we hold that child.
+fn relatives<'a>(members: &[Member<'_>], fresh: &[(RawTid, RawTid)]) -> Option<Vec<Member<'a>>> {
+    let mut found: Vec<Member<'a>> = Vec::new();
+    for (tid, leader) in fresh {
+        let of_leader = |one: &&Member<'_>| raw(one.dir.pid().0).is_ok_and(|pid| pid == *leader);
+        let (Some(parent), Ok(number)) = (members.iter().find(of_leader), u32::try_from(*tid)) else {
+            continue;
+        };
+        for child in parent.dir.children_of(Tid(number)) {
+            if !raw(child.0).is_ok_and(|child| share_mm(*tid, child) == Ok(true)) {
+                continue;
+            }
+            if is_stuck(&parent.dir, Tid(number)) {
+                return None;
+            }
+            if !members.iter().chain(&found).any(|one| one.dir.pid() == child) {
+                let dir = ProcDir::open(child).ok();
+                found.extend(dir.map(|dir| Member { dir: Dir::Found(dir), dead_leader: false }));
+            }
+        }
+    }
+    Some(found)
+}
+
+pub(super) fn raw(id: u32) -> Result<RawTid, FreezeError> {
+    RawTid::try_from(id).map_err(|_| FreezeError::Gone(Pid(id)))
+}

@@ -1,0 +1,79 @@
+//! One look at the whole host without BPF: ring mappings and headers, as the processes tell them.
+
+use super::clock;
+use super::memory::HeaderPlan;
+use super::procfs::{ProcDir, ProcError, SMAPS_MAX, processes};
+use super::source::SourceError;
+use super::tracee::{RawTid, share_mm};
+use crate::model::smaps::{confirm_rings, parse_rings, ring_mappings};
+use crate::model::stat::Stat;
+use crate::model::units::{ContextId, MmId, Pid, Tid};
+use crate::model::witness::{AddressSpace, CensusSource, Evidence, Look, Process, RingMapping, SystemFacts};
+
+/// Reads `/proc/PID/maps` of every process, and the headers of the rings it names.
+pub fn host(facts: SystemFacts, owners: bool, notes: &mut Vec<String>) -> Result<Evidence, SourceError> {
+    let mut spaces: Vec<(Tid, AddressSpace)> = Vec::new();
+    let mut refused = 0_usize;
+    for pid in processes()? {
+        match rings_of(pid) {
+            Ok((_, mappings)) if mappings.is_empty() => {}
+            Ok((tid, mappings)) => add(&mut spaces, pid, tid, mappings, owners),
+            Err(ProcError::NotPermitted { .. }) => refused = refused.saturating_add(1),
+            // Gone meanwhile, without memory, or odd in a way that concerns nobody else.
+            Err(_) => {}
+        }
+    }
+    if refused > 0 {
+        notes.push(format!("{refused} processes could not be looked into (needs CAP_SYS_PTRACE)"));
+    }
+    let spaces = spaces.into_iter().map(|(_, space)| space).collect();
+    Ok(Evidence { system: facts, source: CensusSource::Proc, target: None, spaces })
+}
+
+/// The confirmed ring mappings of a process, and a thread whose memory they are in.
+fn rings_of(pid: Pid) -> Result<(Tid, Vec<RingMapping>), ProcError> {
+    let dir = ProcDir::open(pid)?;
+    let tid = match dir.live_thread() {
+        Ok(tid) => tid,
+        Err(ProcError::KernelThread(_) | ProcError::Zombie(_)) => return Ok((Tid(pid.0), Vec::new())),
+        Err(error) => return Err(error),
+    };
+    let text = dir.read(&format!("task/{tid}/maps"), SMAPS_MAX)?;
+    let mut rings = parse_rings(&text).unwrap_or_default();
+    confirm_rings(&mut rings, |start, end| dir.map_file_mode(start, end));
+    Ok((tid, ring_mappings(&rings)))
+}
+
+fn add(spaces: &mut Vec<(Tid, AddressSpace)>, pid: Pid, tid: Tid, mappings: Vec<RingMapping>, owners: bool) {
+    let Some(process) = process(pid, owners) else { return };
+    // Only who maps the same rings at the same places can share the memory.
+    let shares = |other: &(Tid, AddressSpace)| {
+        other.1.looks.last().is_some_and(|look| look.mappings == mappings) && same_mm(tid, other.0)
+    };
+    if let Some((_, space)) = spaces.iter_mut().find(|other| shares(other)) {
+        space.processes.push(process);
+        return;
+    }
+    let mappings_at = clock::now();
+    let addresses: Vec<_> =
+        mappings.iter().filter(|ring| ring.offset == 0).map(|ring| ContextId(ring.start)).collect();
+    let mut plan = HeaderPlan::new(&addresses, tid);
+    let headers = if plan.read().is_ok() { plan.finish() } else { Vec::new() };
+    let look = Look { mappings, mappings_at, headers, headers_at: clock::now(), ..Look::default() };
+    let mm = MmId(u32::try_from(spaces.len()).unwrap_or(u32::MAX));
+    spaces.push((tid, AddressSpace { mm, processes: vec![process], looks: vec![look], image: None }));
+}
+
+fn same_mm(one: Tid, other: Tid) -> bool {
+    match (RawTid::try_from(one.0), RawTid::try_from(other.0)) {
+        (Ok(one), Ok(other)) => share_mm(one, other) == Ok(true),
+        _ => false,
+    }
+}
+
+fn process(pid: Pid, owners: bool) -> Option<Process> {
+    let dir = ProcDir::open(pid).ok()?;
+    let stat = Stat::parse(&dir.stat().ok()?).ok()?;
+    let cgroup = if owners { dir.cgroup().ok() } else { None };
+    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup })
+}

@@ -1,0 +1,100 @@
+//! The live host: holds the loaded probe, and sends each question to where it is answered.
+
+use super::probe::{Capacity, Probe};
+use super::probe_error::ProbeError;
+use super::source::{Ask, Hold, Source, SourceError};
+use super::{bpf_log, examine, glance, glance_proc, system};
+use crate::model::witness::{CensusSource, Evidence, SystemFacts};
+
+/// The running kernel.
+pub struct Live {
+    probe: Option<Probe>,
+    use_bpf: bool,
+    log_level: u8,
+    notes: Vec<String>,
+}
+
+impl Live {
+    /// Nothing is loaded until something is asked. `use_bpf` false: the processes' word alone. `log_level`: aya-log's, 0 off.
+    pub fn new(use_bpf: bool, log_level: u8) -> Self {
+        Self { probe: None, use_bpf, log_level, notes: Vec::new() }
+    }
+
+    /// The loaded probe, or why there is none.
+    pub fn probe(&mut self, facts: &SystemFacts) -> Result<&mut Probe, ProbeError> {
+        let probe = match self.probe.take() {
+            Some(probe) => probe,
+            None => Probe::load(facts.possible_cpus, Capacity::for_slots(facts.aio_nr), self.log_level)?,
+        };
+        Ok(self.probe.insert(probe))
+    }
+
+    /// The probe; `None`, with a note, if the caller can do without and there is none.
+    fn probe_or_note(&mut self, facts: &SystemFacts) -> Option<&mut Probe> {
+        if !self.use_bpf {
+            return None;
+        }
+        if let Err(error) = self.probe(facts) {
+            self.notes.push(format!(
+                "{error}; showing ring mappings and headers alone, as the processes tell them (see `aioinspect doctor`)"
+            ));
+        }
+        self.probe.as_mut()
+    }
+
+    fn finish(&mut self, evidence: Evidence) -> Evidence {
+        if self.log_level > 0
+            && let Some(probe) = &self.probe
+            && let Err(error) = bpf_log::drain(probe)
+        {
+            self.notes.push(format!("no diagnostics of the eBPF programs: {error}"));
+        }
+        evidence
+    }
+}
+
+impl Source for Live {
+    fn host(&mut self, owners: bool) -> Result<Evidence, SourceError> {
+        let facts = system::facts()?;
+        let evidence = match self.probe_or_note(&facts) {
+            Some(probe) => {
+                let mut notes = Vec::new();
+                let evidence = glance::host(probe, facts, owners, &mut notes)?;
+                self.notes.append(&mut notes);
+                evidence
+            }
+            None => glance_proc::host(facts, owners, &mut self.notes)?,
+        };
+        Ok(self.finish(evidence))
+    }
+
+    fn process(&mut self, ask: &Ask) -> Result<Evidence, SourceError> {
+        let system = system::facts()?;
+        let with_kernel = if !self.use_bpf {
+            false
+        } else if ask.without_kernel {
+            self.probe_or_note(&system).is_some()
+        } else {
+            // A process that cannot be looked at at all is the better thing to say.
+            super::procfs::ProcDir::open(ask.pid)?.live_thread()?;
+            self.probe(&system)?;
+            true
+        };
+        let (source, space) = match self.probe.as_mut().filter(|_| with_kernel) {
+            Some(probe) => {
+                let space = match ask.hold {
+                    Hold::NoTouch => examine::without_touching(probe, ask)?,
+                    Hold::Ptrace(timeout) => super::examine_frozen::frozen(probe, ask, timeout)?,
+                };
+                (CensusSource::Bpf, space)
+            }
+            None => (CensusSource::Proc, examine::by_proc_alone(ask)?),
+        };
+        let evidence = Evidence { system, source, target: Some(ask.pid), spaces: vec![space] };
+        Ok(self.finish(evidence))
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+}

@@ -1,0 +1,36 @@
+//! Every system call, and all unsafe: the two witnesses are heard here, and files are written.
+
+pub mod bpf;
+pub mod bpf_log;
+pub mod caps;
+pub mod census;
+pub mod clock;
+pub mod examine;
+pub mod examine_frozen;
+pub mod files;
+pub mod freeze;
+mod freeze_attach;
+pub mod freeze_error;
+mod freeze_hold;
+pub mod freeze_mm;
+mod freeze_watch;
+pub mod glance;
+pub mod glance_proc;
+pub mod kernel_layout;
+pub mod live;
+pub mod logger;
+pub mod trial_child;
+pub mod mapped;
+pub mod memory;
+pub mod object;
+pub mod probe;
+pub mod probe_error;
+pub mod procfs;
+pub mod procmap;
+pub mod recheck;
+pub mod signals;
+pub mod source;
+pub mod subject;
+pub mod system;
+pub mod tracee;
+mod urgency;

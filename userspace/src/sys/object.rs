@@ -1,0 +1,137 @@
+//! The eBPF object that is built into this program: parsed, sized, filled with offsets, relocated, loaded.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use aioinspect_ebpf::Wire;
+use aya_obj::btf::BtfFeatures;
+use aya_obj::{EbpfSectionKind, Object};
+
+use super::bpf::{self, Code, MapShape};
+use super::mapped::MappedArray;
+use super::probe_error::ProbeError;
+
+/// The object as the build embedded it; empty in a build without the eBPF toolchain.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect.bpf.o"));
+
+/// Whether this build carries the eBPF half.
+pub fn is_embedded() -> bool {
+    !OBJECT.is_empty()
+}
+
+/// The maps that userspace reads, and how many records each is to hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapped {
+    /// The map's name in the object.
+    pub name: &'static str,
+    /// Bytes of a record.
+    pub record_size: usize,
+    /// Records.
+    pub capacity: u32,
+}
+
+/// The loaded object: maps made, programs relocated and ready to be given to the kernel.
+pub struct Prepared {
+    /// The mapped arrays, by name.
+    pub mapped: HashMap<&'static str, MappedArray>,
+    /// Maps nobody reads from here; closing them would take them from the programs.
+    pub others: Vec<OwnedFd>,
+    /// Programs by name.
+    pub programs: HashMap<String, Code>,
+    /// The types of the object's own functions.
+    pub btf: OwnedFd,
+}
+
+/// Makes the maps and relocates the programs.
+///
+/// `globals` are the read-only globals to fill in; `sizes` overrides the number of elements of maps that are not mapped.
+pub fn prepare<T: Wire>(offsets: &T, log_level: u8, mapped: &[Mapped], sizes: &[(&str, u32)]) -> Result<Prepared, ProbeError> {
+    if !is_embedded() {
+        return Err(ProbeError::NotBuilt);
+    }
+    let mut object = Object::parse(OBJECT).map_err(|e| ProbeError::Object(e.to_string()))?;
+    let mut offset_bytes = vec![0; T::SIZE];
+    offsets.write(&mut offset_bytes).ok_or_else(|| ProbeError::Object("offsets do not fit".to_owned()))?;
+    let globals = HashMap::from([
+        ("OFFSETS", (offset_bytes.as_slice(), true)),
+        (aya_log::LEVEL, (std::slice::from_ref(&log_level), false)),
+    ]);
+    object.patch_map_data(globals).map_err(|e| ProbeError::Object(e.to_string()))?;
+
+    let btf = load_btf(&mut object)?;
+    let mut arrays = HashMap::new();
+    let mut others = HashMap::new();
+    for (name, map) in &object.maps {
+        if let Some(wanted) = mapped.iter().find(|wanted| wanted.name == name) {
+            let array = MappedArray::create(name, wanted.record_size, wanted.capacity)
+                .map_err(|e| ProbeError::from_bpf("create a map", &e))?;
+            arrays.insert(wanted.name, array);
+            continue;
+        }
+        let entries = sizes.iter().find(|(sized, _)| sized == name).map_or_else(|| map.max_entries(), |(_, n)| *n);
+        others.insert(name.clone(), plain_map(name, map, entries).map_err(|e| ProbeError::from_bpf("create a map", &e))?);
+    }
+    relocate(&mut object, &arrays, &others)?;
+    let programs = object
+        .programs
+        .iter()
+        .filter_map(|(name, program)| {
+            let function = object.functions.get(&program.function_key())?;
+            let code = Code {
+                instructions: function.instructions.clone(),
+                func_info: function.func_info.func_info_bytes(),
+                func_info_rec_size: u32::try_from(function.func_info_rec_size).unwrap_or(0),
+            };
+            Some((name.clone(), code))
+        })
+        .collect();
+    Ok(Prepared { mapped: arrays, others: others.into_values().collect(), programs, btf })
+}
+
+/// Every kernel with bpf_loop (5.17) knows all of BTF but, perhaps, 64-bit enums.
+fn load_btf(object: &mut Object) -> Result<OwnedFd, ProbeError> {
+    let features = BtfFeatures::new(true, true, true, true, true, true, true, false);
+    let btf = object
+        .fixup_and_sanitize_btf(&features)
+        .map_err(|e| ProbeError::Object(e.to_string()))?
+        .ok_or_else(|| ProbeError::Object("it has no BTF".to_owned()))?;
+    bpf::btf_load(&btf.to_bytes()).map_err(|e| ProbeError::from_bpf("load our own BTF", &e))
+}
+
+/// A map that only the programs use, or a section of globals.
+fn plain_map(name: &str, map: &aya_obj::Map, entries: u32) -> io::Result<OwnedFd> {
+    let shape = MapShape {
+        kind: map.map_type(),
+        key_size: map.key_size(),
+        value_size: map.value_size(),
+        max_entries: entries,
+        flags: map.map_flags(),
+    };
+    let fd = bpf::map_create(name, shape)?;
+    if !map.data().is_empty() {
+        bpf::map_write_first(fd.as_fd(), map.data(), map.value_size())?;
+    }
+    if map.section_kind() == EbpfSectionKind::Rodata {
+        bpf::map_freeze(fd.as_fd())?;
+    }
+    Ok(fd)
+}
+
+fn relocate(
+    object: &mut Object,
+    arrays: &HashMap<&'static str, MappedArray>,
+    others: &HashMap<String, OwnedFd>,
+) -> Result<(), ProbeError> {
+    let maps = object.maps.clone();
+    let fds = maps.iter().filter_map(|(name, map)| {
+        let fd = match arrays.get(name.as_str()) {
+            Some(array) => array.fd().as_raw_fd(),
+            None => others.get(name)?.as_raw_fd(),
+        };
+        Some((name.as_str(), fd, map))
+    });
+    let text_sections = object.functions.keys().map(|(section, _)| *section).collect();
+    object.relocate_maps(fds, &text_sections).map_err(|e| ProbeError::Object(e.to_string()))?;
+    object.relocate_calls(&text_sections).map_err(|e| ProbeError::Object(e.to_string()))
+}

@@ -1,0 +1,292 @@
+//! The kernel's own word: loads the iterators, runs them, hands out their records.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use aioinspect_ebpf::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord, Wire};
+
+use super::bpf::{self, Code};
+use super::clock;
+use super::kernel_layout::{offsets, read_layout};
+use super::mapped::MappedArray;
+use super::object::{self, Mapped};
+use super::probe_error::ProbeError;
+use crate::model::layout::Layout;
+use crate::model::units::{Instant, Pid, Tid};
+
+/// The kernel's address of an mm: tells address spaces apart, never leaves `sys/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MmKey(pub u64);
+
+/// What a census is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Every address space that has contexts.
+    All,
+    /// One address space, with or without contexts.
+    Mm(MmKey),
+    /// The address space of one process, and the threads of that process.
+    Process(Pid),
+}
+
+/// What one run of the census said.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// Before the walk.
+    pub begun_at: Instant,
+    /// After it.
+    pub ended_at: Instant,
+    /// Contexts, grouped by mm in the order of `mms`.
+    pub contexts: Vec<ContextRecord>,
+    /// Address spaces; one may appear twice if its processes are not neighbours in the walk.
+    pub mms: Vec<MmRecord>,
+    /// Threads.
+    pub tasks: Vec<TaskRecord>,
+}
+
+/// How many records the maps hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    contexts: u32,
+    mms: u32,
+    tasks: u32,
+    rings: u32,
+}
+
+impl Capacity {
+    /// Enough for a host with this many slots in use, in nearly all cases: every context holds at least one.
+    pub fn for_slots(aio_nr: u64) -> Self {
+        let contexts = u32::try_from(aio_nr.saturating_add(64)).unwrap_or(u32::MAX).clamp(1024, 32_768);
+        Self { contexts, mms: 2048, tasks: 4096, rings: contexts.saturating_mul(2) }
+    }
+
+    fn holds(&self, control: &Control) -> bool {
+        control.contexts <= self.contexts
+            && control.mms <= self.mms
+            && control.tasks <= self.tasks
+            && control.rings <= self.rings
+    }
+
+    /// Room for what was wanted and half as much again: the host goes on while we reload.
+    fn grown(self, control: &Control) -> Self {
+        let grow = |have: u32, wanted: u32| if wanted > have { wanted.saturating_add(wanted / 2) } else { have };
+        Self {
+            contexts: grow(self.contexts, control.contexts),
+            mms: grow(self.mms, control.mms),
+            tasks: grow(self.tasks, control.tasks),
+            rings: grow(self.rings, control.rings),
+        }
+    }
+}
+
+/// A walk over one thread, opened ahead so that running it is a single call.
+#[derive(Debug)]
+pub struct Walk {
+    fd: OwnedFd,
+    _link: Option<OwnedFd>,
+}
+
+impl Walk {
+    /// Runs it: one read(2), no allocation, nothing parsed.
+    pub fn run(&self) -> std::io::Result<()> {
+        bpf::iter_run(self.fd.as_fd())
+    }
+}
+
+/// The loaded programs.
+pub struct Probe {
+    layout: Layout,
+    possible_cpus: u32,
+    capacity: Capacity,
+    log_level: u8,
+    control: MappedArray,
+    contexts: MappedArray,
+    mms: MappedArray,
+    tasks: MappedArray,
+    rings: MappedArray,
+    census: OwnedFd,
+    census_link: OwnedFd,
+    rings_code: Code,
+    btf: OwnedFd,
+    rings_link: Option<OwnedFd>,
+    _others: Vec<OwnedFd>,
+}
+
+impl Probe {
+    /// Loads and attaches the census. `log_level` is aya-log's (0 off .. 5 trace).
+    pub fn load(possible_cpus: u32, capacity: Capacity, log_level: u8) -> Result<Self, ProbeError> {
+        let layout = read_layout()?;
+        Self::load_with(layout, possible_cpus, capacity, log_level)
+    }
+
+    fn load_with(layout: Layout, possible_cpus: u32, capacity: Capacity, log_level: u8) -> Result<Self, ProbeError> {
+        let mapped = [
+            Mapped { name: "CONTROL", record_size: Control::SIZE, capacity: 1 },
+            Mapped { name: "CONTEXTS", record_size: ContextRecord::SIZE, capacity: capacity.contexts },
+            Mapped { name: "MMS", record_size: MmRecord::SIZE, capacity: capacity.mms },
+            Mapped { name: "TASKS", record_size: TaskRecord::SIZE, capacity: capacity.tasks },
+            Mapped { name: "RINGS", record_size: RingRecord::SIZE, capacity: capacity.rings },
+        ];
+        let sizes = [("CPU_OFFSETS", possible_cpus)];
+        let mut prepared = object::prepare(&offsets(&layout, possible_cpus), log_level, &mapped, &sizes)?;
+        let mut array = |name| prepared.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")));
+        let (control, contexts, mms) = (array("CONTROL")?, array("CONTEXTS")?, array("MMS")?);
+        let (tasks, rings) = (array("TASKS")?, array("RINGS")?);
+        let mut code =
+            |name| prepared.programs.remove(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")));
+        let census = load_program("census", &code("census")?, &prepared.btf, layout.iter_task_func)?;
+        let census_link =
+            bpf::iter_link_create(census.as_fd(), None).map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
+        let rings_code = code("rings")?;
+        Ok(Self {
+            layout,
+            possible_cpus,
+            capacity,
+            log_level,
+            control,
+            contexts,
+            mms,
+            tasks,
+            rings,
+            census,
+            census_link,
+            rings_code,
+            btf: prepared.btf,
+            rings_link: None,
+            _others: prepared.others,
+        })
+    }
+
+    /// Whether this kernel has `mm->mm_lock_seq`.
+    pub fn knows_lock_seq(&self) -> bool {
+        self.layout.mm_lock_seq.is_some()
+    }
+
+    /// The program's id, by which its log is found.
+    pub fn program_id(&self) -> Result<u32, ProbeError> {
+        bpf::prog_id(self.census.as_fd()).map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
+    }
+
+    /// Runs the census; reloads with more room if the host has more than fits.
+    pub fn census(&mut self, order: Order) -> Result<Records, ProbeError> {
+        loop {
+            let walk = bpf::iter_create(self.census_link.as_fd())
+                .map(|fd| Walk { fd, _link: None })
+                .map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+            self.give_order(order);
+            let begun_at = clock::now();
+            walk.run().map_err(|error| ProbeError::Io { action: "run the census", error })?;
+            let ended_at = clock::now();
+            if self.make_room()? {
+                return Ok(self.collect(begun_at, ended_at));
+            }
+        }
+    }
+
+    /// Opens a walk of one thread, for [`Walk::run`] inside a freeze; `None` where the kernel cannot restrict iterators.
+    pub fn walk_of(&self, tid: Tid) -> Result<Option<Walk>, ProbeError> {
+        let link = match bpf::iter_link_create(self.census.as_fd(), Some(tid.0)) {
+            Ok(link) => link,
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
+            Err(error) => return Err(ProbeError::from_bpf("attach an iterator to one task", &error)),
+        };
+        let fd = bpf::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+        Ok(Some(Walk { fd, _link: Some(link) }))
+    }
+
+    /// Opens a walk of every task, for [`Walk::run`] inside a freeze.
+    pub fn walk_of_all(&self) -> Result<Walk, ProbeError> {
+        bpf::iter_create(self.census_link.as_fd())
+            .map(|fd| Walk { fd, _link: None })
+            .map_err(|e| ProbeError::from_bpf("open an iterator", &e))
+    }
+
+    /// Writes the order of the next run.
+    pub fn give_order(&mut self, order: Order) {
+        let kept = self.control.first::<Control>().unwrap_or_default();
+        let mut control = Control { cpus_known: kept.cpus_known, ..Control::default() };
+        match order {
+            Order::All => control.mode = Mode::All as u32,
+            Order::Mm(mm) => {
+                control.mode = Mode::OneMm as u32;
+                control.mm = mm.0;
+            }
+            Order::Process(pid) => {
+                control.mode = Mode::OneProcess as u32;
+                control.tgid = pid.0;
+            }
+        }
+        // The map holds one record of this size: it cannot fail.
+        let _ = self.control.set_first(&control);
+    }
+
+    /// The records of the last run.
+    pub fn collect(&self, begun_at: Instant, ended_at: Instant) -> Records {
+        let control = self.control.first::<Control>().unwrap_or_default();
+        Records {
+            begun_at,
+            ended_at,
+            contexts: self.contexts.records(control.contexts),
+            mms: self.mms.records(control.mms),
+            tasks: self.tasks.records(control.tasks),
+        }
+    }
+
+    /// Whether the last run found room for everything.
+    pub fn had_room(&self) -> bool {
+        self.control.first::<Control>().is_some_and(|control| self.capacity.holds(&control))
+    }
+
+    /// Every mapping of a ring on the host, ghosts included; `None` where the kernel has no iterator over mappings.
+    pub fn rings(&mut self) -> Result<Option<Vec<RingRecord>>, ProbeError> {
+        let Some(hook) = self.layout.iter_task_vma_func else { return Ok(None) };
+        loop {
+            if self.rings_link.is_none() {
+                let program = load_program("rings", &self.rings_code, &self.btf, hook)?;
+                let link = bpf::iter_link_create(program.as_fd(), None)
+                    .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
+                self.rings_link = Some(link);
+            }
+            let Some(link) = &self.rings_link else { return Ok(None) };
+            let fd = bpf::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+            self.give_order(Order::All);
+            bpf::iter_run(fd.as_fd()).map_err(|error| ProbeError::Io { action: "walk the mappings", error })?;
+            if self.make_room()? {
+                let control = self.control.first::<Control>().unwrap_or_default();
+                return Ok(Some(self.rings.records(control.rings)));
+            }
+        }
+    }
+
+    /// True if everything fitted; otherwise reloads with more room.
+    fn make_room(&mut self) -> Result<bool, ProbeError> {
+        let control = self.control.first::<Control>().unwrap_or_default();
+        if self.capacity.holds(&control) {
+            return Ok(true);
+        }
+        let capacity = self.capacity.grown(&control);
+        *self = Self::load_with(self.layout, self.possible_cpus, capacity, self.log_level)?;
+        Ok(false)
+    }
+}
+
+/// Gives one program to the kernel; asks the verifier for its reasons only when it refuses.
+fn load_program(name: &'static str, code: &Code, btf: &OwnedFd, hook: u32) -> Result<OwnedFd, ProbeError> {
+    let error = match bpf::iter_prog_load(name, code, btf.as_fd(), hook, &mut []) {
+        Ok(fd) => return Ok(fd),
+        Err(error) => error,
+    };
+    if error.raw_os_error() == Some(libc::EPERM) {
+        return Err(ProbeError::NotPermitted { action: "load a program" });
+    }
+    let mut log = vec![0; 256 * 1024];
+    let _ = bpf::iter_prog_load(name, code, btf.as_fd(), hook, &mut log);
+    let said = log.split(|byte| *byte == 0).next().unwrap_or_default();
+    let lines: Vec<&[u8]> = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
+    let log = last.iter().fold(String::new(), |mut text, line| {
+        text.push_str("\n  ");
+        text.push_str(&String::from_utf8_lossy(line));
+        text
+    });
+    Err(ProbeError::Refused { program: name, error, log })
+}

@@ -1,0 +1,303 @@
+//! Files of one process in `/proc`, read through a directory opened once, so that a recycled PID cannot be taken for it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, openat, statat, statx};
+use rustix::io::Errno;
+
+use crate::model::units::{Pid, Tid};
+
+/// Most bytes of a small file (stat, status, comm, auxv, cgroup).
+const SMALL: u64 = 1 << 20;
+/// Most bytes of `smaps`: about 700,000 mappings, ten times the default `vm.max_map_count`.
+pub const SMAPS_MAX: u64 = 1 << 29;
+/// `PF_KTHREAD` of include/linux/sched.h.
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// Why a file of a process could not be read, by what the caller can do.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcError {
+    /// It does not exist, or exited meanwhile.
+    #[error("no process {0}")]
+    NoSuchProcess(Pid),
+    /// It has no address space and never will.
+    #[error("process {0} is a kernel thread: it has no memory of its own")]
+    KernelThread(Pid),
+    /// All its threads have exited.
+    #[error("process {0} is a zombie: it has exited and has no memory any more")]
+    Zombie(Pid),
+    /// Refused.
+    #[error("not permitted to read {file} of process {pid}: needs {needs}")]
+    NotPermitted {
+        /// The process.
+        pid: Pid,
+        /// The file below `/proc/PID`.
+        file: String,
+        /// The capability that would do.
+        needs: &'static str,
+    },
+    /// More than we are ready to hold.
+    #[error("{file} of process {pid} has more than {max} bytes")]
+    TooLarge {
+        /// The process.
+        pid: Pid,
+        /// The file below `/proc/PID`.
+        file: String,
+        /// The limit, in bytes.
+        max: u64,
+    },
+    /// Anything else.
+    #[error("cannot read {file} of process {pid}: {source}")]
+    Io {
+        /// The process.
+        pid: Pid,
+        /// The file below `/proc/PID`.
+        file: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// What the first fields of `/proc/PID/stat` say of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskState {
+    /// Field 3: R, S, D, T, t, Z, X, I, P.
+    pub letter: char,
+    /// Field 9, `PF_*`.
+    flags: u64,
+}
+
+impl TaskState {
+    fn parse(stat: &[u8]) -> Option<Self> {
+        // The name may hold anything, brackets and blanks included: the last bracket ends it.
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let mut fields = std::str::from_utf8(stat.get(end.checked_add(1)?..)?).ok()?.split_ascii_whitespace();
+        let letter = fields.next()?.chars().next()?;
+        Some(Self { letter, flags: fields.nth(5)?.parse().ok()? })
+    }
+
+    /// Whether it has exited (and may not have been waited for yet).
+    pub fn is_dead(self) -> bool {
+        matches!(self.letter, 'Z' | 'X' | 'x')
+    }
+
+    /// Whether it is a thread of the kernel.
+    pub fn is_kernel_thread(self) -> bool {
+        self.flags & PF_KTHREAD != 0
+    }
+}
+
+/// A process of `/proc`. Once the process has been reaped every read answers [`ProcError::NoSuchProcess`].
+#[derive(Debug)]
+pub struct ProcDir {
+    pid: Pid,
+    dir: OwnedFd,
+}
+
+impl ProcDir {
+    /// Opens `/proc/PID`. A thread id that is no process id is refused as no such process.
+    pub fn open(pid: Pid) -> Result<Self, ProcError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())
+            .map_err(|error| explain(pid, "", error))?;
+        // /proc/TID opens for any thread; only a leader is among its own tasks under the same number as its process.
+        let found = Self { pid, dir };
+        let status = found.read("status", SMALL)?;
+        match field(&status, b"Tgid:") {
+            Some(tgid) if tgid == u64::from(pid.0) => Ok(found),
+            _ => Err(ProcError::NoSuchProcess(pid)),
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// A file below `/proc/PID`, such as `status` or `task/12/stat`, of at most `max` bytes.
+    pub fn read(&self, file: &str, max: u64) -> Result<Vec<u8>, ProcError> {
+        let opened = self.open_file(file)?;
+        let mut bytes = Vec::new();
+        let read = opened.take(max.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| match Errno::from_io_error(&error) {
+            Some(errno) => explain(self.pid, file, errno),
+            None => ProcError::Io { pid: self.pid, file: file.to_owned(), source: error },
+        })?;
+        if bytes.len() as u64 > max {
+            return Err(ProcError::TooLarge { pid: self.pid, file: file.to_owned(), max });
+        }
+        Ok(bytes)
+    }
+
+    /// Opens a file below `/proc/PID` for reading.
+    pub fn open_file(&self, file: &str) -> Result<File, ProcError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        match openat(&self.dir, file, flags, Mode::empty()) {
+            Ok(opened) => Ok(File::from(opened)),
+            Err(error) => Err(explain(self.pid, file, error)),
+        }
+    }
+
+    /// The text of `stat`.
+    pub fn stat(&self) -> Result<Vec<u8>, ProcError> {
+        self.read("stat", SMALL)
+    }
+
+    /// The text of `status`.
+    pub fn status(&self) -> Result<Vec<u8>, ProcError> {
+        self.read("status", SMALL)
+    }
+
+    /// The text of `cgroup`.
+    pub fn cgroup(&self) -> Result<Vec<u8>, ProcError> {
+        self.read("cgroup", SMALL)
+    }
+
+    /// The process's name, without the line end that the kernel adds: up to 15 bytes, any but NUL.
+    pub fn comm(&self) -> Result<Vec<u8>, ProcError> {
+        let mut name = self.read("comm", SMALL)?;
+        if name.last() == Some(&b'\n') {
+            name.pop();
+        }
+        Ok(name)
+    }
+
+    /// The text of `smaps`, from a thread that still has the address space; at most [`SMAPS_MAX`] bytes.
+    pub fn smaps(&self) -> Result<Vec<u8>, ProcError> {
+        let file = format!("task/{}/smaps", self.live_thread()?);
+        self.read(&file, SMAPS_MAX)
+    }
+
+    /// The bytes of `auxv`. It is not per thread: with a dead leader it is empty, and [`ProcError::Zombie`] says so.
+    pub fn auxv(&self) -> Result<Vec<u8>, ProcError> {
+        let tid = self.live_thread()?;
+        if tid.0 == self.pid.0 {
+            return self.read("auxv", SMALL);
+        }
+        // /proc/TID of any thread has all files of a process; this one is looked up by number, so make sure it is ours.
+        let thread = format!("/proc/{tid}/auxv");
+        let bytes =
+            std::fs::read(&thread).map_err(|source| ProcError::Io { pid: self.pid, file: thread, source })?;
+        self.state_of(tid)?;
+        Ok(bytes)
+    }
+
+    /// Opens `maps` of a thread that still has the address space. The descriptor stays with that address space.
+    pub fn open_maps(&self) -> Result<File, ProcError> {
+        self.open_file(&format!("task/{}/maps", self.live_thread()?))
+    }
+
+    /// Who traces thread `tid`, 0 for nobody, as a thread id of the tracer.
+    pub fn tracer_of(&self, tid: Tid) -> Result<Tid, ProcError> {
+        let status = self.read(&format!("task/{tid}/status"), SMALL)?;
+        let tracer = field(&status, b"TracerPid:").and_then(|number| u32::try_from(number).ok());
+        Ok(Tid(tracer.unwrap_or(0)))
+    }
+
+    /// The state of thread `tid`.
+    pub fn state_of(&self, tid: Tid) -> Result<TaskState, ProcError> {
+        let file = format!("task/{tid}/stat");
+        let stat = self.read(&file, SMALL)?;
+        TaskState::parse(&stat).ok_or_else(|| ProcError::Io {
+            pid: self.pid,
+            file,
+            source: io::Error::from(io::ErrorKind::InvalidData),
+        })
+    }
+
+    /// Its threads, dead ones that are not reaped included, in the kernel's order: oldest first.
+    pub fn threads(&self) -> Result<Vec<Tid>, ProcError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let task = openat(&self.dir, "task", flags, Mode::empty())
+            .map_err(|error| explain(self.pid, "task", error))?;
+        let numbers = numbers_in(task).map_err(|error| explain(self.pid, "task", error))?;
+        Ok(numbers.into_iter().map(Tid).collect())
+    }
+
+    /// How many threads it has, dead ones that are not reaped included. One system call, no allocation.
+    ///
+    /// fs/proc/base.c:proc_task_getattr adds them to the link count of `/proc/PID/task`.
+    pub fn thread_count(&self) -> Result<u64, Errno> {
+        let task = statx(&self.dir, "task", AtFlags::empty(), StatxFlags::NLINK)?;
+        Ok(u64::from(task.stx_nlink).saturating_sub(2))
+    }
+
+    /// A thread that has the address space: the leader, or if it is dead, the oldest living one.
+    pub fn live_thread(&self) -> Result<Tid, ProcError> {
+        let leader = Tid(self.pid.0);
+        let state = self.state_of(leader)?;
+        if state.is_kernel_thread() {
+            return Err(ProcError::KernelThread(self.pid));
+        }
+        if !state.is_dead() {
+            return Ok(leader);
+        }
+        for tid in self.threads()? {
+            if self.state_of(tid).is_ok_and(|state| !state.is_dead()) {
+                return Ok(tid);
+            }
+        }
+        // A thread that executes a program takes over the number of the leader, which died for it.
+        if self.state_of(leader)?.is_dead() { Err(ProcError::Zombie(self.pid)) } else { Ok(leader) }
+    }
+
+    /// `st_mode` of the file mapped at `start..end`, through `map_files`. `None`: no such mapping, not permitted
+    /// (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN), or not known to this kernel.
+    pub fn map_file_mode(&self, start: u64, end: u64) -> Option<u32> {
+        let name = format!("map_files/{start:x}-{end:x}");
+        statat(&self.dir, name, AtFlags::empty()).ok().map(|stat| stat.st_mode)
+    }
+
+    /// The function of the kernel that thread `tid` waits in; `None` if it cannot be known.
+    pub fn wchan(&self, tid: Tid) -> Option<String> {
+        let name = self.read(&format!("task/{tid}/wchan"), SMALL).ok()?;
+        String::from_utf8(name).ok().filter(|name| !name.is_empty() && name != "0")
+    }
+
+    /// The children of thread `tid`; none where the kernel does not tell (CONFIG_PROC_CHILDREN).
+    pub fn children_of(&self, tid: Tid) -> Vec<Pid> {
+        let text = self.read(&format!("task/{tid}/children"), SMAPS_MAX).unwrap_or_default();
+        let text = String::from_utf8(text).unwrap_or_default();
+        text.split_ascii_whitespace().filter_map(|number| number.parse().ok()).map(Pid).collect()
+    }
+}
+
+/// All processes of this PID namespace, in ascending order. Another may be born or gone at any time.
+pub fn processes() -> io::Result<Vec<Pid>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = rustix::fs::open("/proc", flags, Mode::empty())?;
+    let mut pids: Vec<_> = numbers_in(proc)?.into_iter().map(Pid).collect();
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+fn numbers_in(dir: impl AsFd) -> Result<Vec<u32>, Errno> {
+    let mut numbers = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        numbers.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<u32>().ok()));
+    }
+    Ok(numbers)
+}
+
+/// The number after `name` at a line's start. The kernel writes `Name:` first and escapes line ends in it.
+fn field(status: &[u8], name: &[u8]) -> Option<u64> {
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))?;
+    std::str::from_utf8(line).ok()?.trim().parse().ok()
+}
+
+fn explain(pid: Pid, file: &str, error: Errno) -> ProcError {
+    match error {
+        // A lookup below a dead process finds nothing, a read of what was opened before has no task.
+        Errno::NOENT | Errno::SRCH => ProcError::NoSuchProcess(pid),
+        Errno::ACCESS | Errno::PERM => {
+            ProcError::NotPermitted { pid, file: file.to_owned(), needs: "CAP_SYS_PTRACE" }
+        }
+        other => ProcError::Io { pid, file: file.to_owned(), source: other.into() },
+    }
+}
+
+#[cfg(test)]
+#[path = "procfs_tests.rs"]
+mod tests;

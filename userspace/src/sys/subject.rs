@@ -1,0 +1,128 @@
+//! One process about to be examined: everything that is read of it before anybody is held.
+
+use std::io;
+
+use super::census::{SpaceWord, by_space};
+use super::clock;
+use super::glance::mapping;
+use super::probe::{MmKey, Order, Probe};
+use super::procfs::ProcDir;
+use super::source::{Ask, SourceError};
+use crate::model::auxv;
+use crate::model::smaps::{confirm_rings, parse, ring_mappings};
+use crate::model::stat::Stat;
+use crate::model::status::Status;
+use crate::model::units::{ContextId, Instant, Pid, Tid};
+use crate::model::witness::{ImageFacts, Process, RingMapping, Sharer, Vma};
+
+/// A process, opened: a PID that is used again is not taken for it.
+pub struct Subject {
+    /// Its files.
+    pub dir: ProcDir,
+    /// Every mapping, with the confirmed rings marked.
+    pub vmas: Vec<Vma>,
+    /// The rings among them.
+    pub mappings: Vec<RingMapping>,
+    /// When the mappings were read.
+    pub mappings_at: Instant,
+}
+
+impl Subject {
+    /// Reads the mappings of an opened process.
+    pub fn read(dir: ProcDir) -> Result<Self, SourceError> {
+        let pid = dir.pid();
+        let mappings_at = clock::now();
+        let text = dir.smaps()?;
+        let mut vmas = parse(&text).map_err(|why| unclear(pid, "smaps", &why))?;
+        confirm_rings(&mut vmas, |start, end| dir.map_file_mode(start, end));
+        let mappings = ring_mappings(&vmas);
+        Ok(Self { dir, vmas, mappings, mappings_at })
+    }
+
+    /// What an image needs beside the contexts.
+    pub fn image_facts(self) -> Result<ImageFacts, SourceError> {
+        let pid = self.dir.pid();
+        let stat = Stat::parse(&self.dir.stat()?).map_err(|why| unclear(pid, "stat", &why))?;
+        if stat.layout_hidden() {
+            return Err(super::procfs::ProcError::NotPermitted {
+                pid,
+                file: "stat (the addresses in it)".to_owned(),
+                needs: "CAP_SYS_PTRACE",
+            }
+            .into());
+        }
+        let auxv = auxv::parse(&self.dir.auxv()?).map_err(|why| unclear(pid, "auxv", &why))?;
+        let status = Status::parse(&self.dir.status()?).map_err(|why| unclear(pid, "status", &why))?;
+        let thp_disabled = status.thp_enabled.map(|enabled| !enabled);
+        Ok(ImageFacts { layout: stat.layout, auxv, vmas: self.vmas, thp_disabled })
+    }
+
+    /// The same process as a name, from its own files.
+    pub fn process(&self) -> Result<Process, SourceError> {
+        let pid = self.dir.pid();
+        let stat = Stat::parse(&self.dir.stat()?).map_err(|why| unclear(pid, "stat", &why))?;
+        Ok(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: self.dir.cgroup().ok() })
+    }
+}
+
+fn unclear(pid: Pid, what: &'static str, why: &dyn std::fmt::Display) -> SourceError {
+    SourceError::Text { pid, what, why: why.to_string() }
+}
+
+/// The mm of a process and the kernel's word on it, all its threads in all its processes included.
+pub fn word_of(probe: &mut Probe, dir: &ProcDir) -> Result<(MmKey, SpaceWord), SourceError> {
+    let records = probe.census(Order::Process(dir.pid()))?;
+    let Some(mm) = records.mms.last().map(|mm| MmKey(mm.mm)) else {
+        // No thread of it has memory: say whether it is gone, a zombie, or the kernel's.
+        dir.live_thread()?;
+        return Err(super::procfs::ProcError::NoSuchProcess(dir.pid()).into());
+    };
+    Ok((mm, word_on(probe, mm)?))
+}
+
+/// The kernel's word on one mm; nothing if everybody has left it.
+pub fn word_on(probe: &mut Probe, mm: MmKey) -> Result<SpaceWord, SourceError> {
+    let records = probe.census(Order::Mm(mm))?;
+    let mut word = by_space(&records, probe.knows_lock_seq()).remove(&mm).unwrap_or_default();
+    word.word.begun_at = records.begun_at;
+    word.word.ended_at = records.ended_at;
+    Ok(word)
+}
+
+/// Who else maps the rings of this address space.
+pub fn sharers(probe: &mut Probe, mm: MmKey, rings: &[RingMapping]) -> Result<Vec<Sharer>, SourceError> {
+    if rings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = probe.rings()?.unwrap_or_default();
+    let page_size = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
+    let others = all.iter().filter(|other| MmKey(other.mm) != mm && rings.iter().any(|ring| ring.inode == other.inode));
+    let mut sharers: Vec<Sharer> = others
+        .map(|other| {
+            let comm = ProcDir::open(Pid(other.tgid)).and_then(|dir| dir.comm()).unwrap_or_default();
+            let mapping = mapping(other, page_size);
+            Sharer { pid: Pid(other.tgid), comm, inode: mapping.inode, address: ContextId(mapping.start) }
+        })
+        .collect();
+    sharers.dedup();
+    Ok(sharers)
+}
+
+/// The addresses whose headers are to be read: where the kernel says that the contexts are.
+pub fn addresses(word: &SpaceWord) -> Vec<ContextId> {
+    word.word.contexts.iter().map(|context| context.user_id).collect()
+}
+
+/// Names the processes of a word, with their cgroups.
+pub fn named(word: &SpaceWord) -> Vec<Process> {
+    let with_cgroup = |process: &Process| {
+        let cgroup = ProcDir::open(process.pid).ok().and_then(|dir| dir.cgroup().ok());
+        Process { cgroup, ..process.clone() }
+    };
+    word.processes.iter().map(with_cgroup).collect()
+}
+
+/// A thread whose memory is that address space.
+pub fn reader(word: &SpaceWord, ask: &Ask) -> Tid {
+    word.live.first().copied().unwrap_or(Tid(ask.pid.0))
+}

@@ -1,0 +1,46 @@
+//! A process of our own to try a freeze on: nobody else is touched to find out whether it would work.
+
+use std::io;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::freeze::{FreezePlan, FreezeReport, freeze_and};
+use super::memory::HeaderPlan;
+use super::source::SourceError;
+use crate::model::units::{ContextId, Pid, Tid};
+
+/// The argument that makes this program wait for its standard input to end, and do nothing else.
+pub const WAIT_ARGUMENT: &str = "--wait-for-end-of-input";
+
+/// Does what [`WAIT_ARGUMENT`] says.
+pub fn wait() {
+    let _ = io::copy(&mut io::stdin(), &mut io::sink());
+}
+
+/// Starts this program once more, freezes it, reads 32 bytes of it, and ends it.
+pub fn freeze_one() -> Result<FreezeReport, SourceError> {
+    let exe = std::env::current_exe()?;
+    let mut command = Command::new(exe);
+    command.arg(WAIT_ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = Ended(command.spawn()?);
+    let pid = Pid(child.0.id());
+    let plan = FreezePlan::new(&[pid])?;
+    // Any address will do: an answer of EFAULT has passed the check of permissions.
+    let mut headers = HeaderPlan::new(&[ContextId(4096)], Tid(pid.0));
+    let (read, report) = freeze_and(&plan, Duration::from_secs(1), || headers.read())?;
+    read?;
+    drop(child.0.stdin.take());
+    child.0.wait()?;
+    Ok(report)
+}
+
+/// A child that does not outlive us.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
