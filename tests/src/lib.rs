@@ -1,1 +1,8 @@
-//! placeholder
+//! What the suites share: the fixture process and its driver, random sequences of states, and where the
+//! programs under test are found.
+
+pub mod fixture;
+pub mod host;
+pub mod programs;
+pub mod random;
+pub mod truth;

@@ -1,2 +1,133 @@
-//! placeholder
-fn main() {}
+//! A process that makes any state of native AIO on command, and reports the truth of it.
+//!
+//! One command a line on standard input, one JSON line as answer: `{"ok":{..}}` or `{"error":"..","errno":n}`.
+//! End of input ends it and everything it started. CTX is `#ordinal` or an id (`0x..`).
+//!
+//! | command | does |
+//! |---|---|
+//! | `setup N`, `setup-many COUNT N`, `destroy CTX` | io_setup, io_destroy |
+//! | `poll CTX COUNT [CPU]` | polls in flight, submitted on that CPU |
+//! | `complete CTX COUNT`, `cancel CTX COUNT` | the oldest polls complete, by themselves or by io_cancel |
+//! | `reap CTX COUNT`, `reap-by-head CTX COUNT` | by io_getevents; by a store to `head` |
+//! | `slow-read CTX COUNT [CPU]`, `finish-reads [COUNT]` | O_DIRECT reads that stay in flight until told |
+//! | `mremap CTX [PAGES]` | moves the ring (and shrinks it); the id changes |
+//! | `mprotect CTX none\|ro\|rw [page K]`, `munmap CTX all\|page K [hold]` | the ring's mapping |
+//! | `forge CTX FIELD VALUE`, `unforge CTX` | FIELD: id nr head tail magic compat incompat header_length |
+//! | `fork-ghost` | a forked child with the rings but not the contexts |
+//! | `child-write-head PID CTX VALUE [now\|on-usr1\|when-stopped]`, `child-fired PID CTX` | it writes our head |
+//! | `child-toggle-head PID CTX A B`, `child-rest PID` | it writes our head all the time |
+//! | `child-setup PID N`, `child-getevents PID CTX`, `child-exit PID` | its own context; what it may do; its end |
+//! | `clone-vm-child COUNT N [stay\|exit]` | a process that shares our mm makes contexts |
+//! | `vfork-d-state COUNT N`, `vfork-thread` | a process, a thread of ours, in uninterruptible sleep |
+//! | `farm PROCESSES COUNT N`, `farm-end` | many processes with contexts |
+//! | `threads N [KIND]` | blocked threads: pipe getevents getevents-timeout epoll sleep |
+//! | `spin [CPU]`, `spin-report`, `spin-stop` | a thread that measures its own pauses |
+//! | `busy`, `busy-stop`, `churn [CPU]`, `churn-stop` | mappings, or AIO, all the time |
+//! | `spoof tmpfs\|root [deleted]` | a helper that maps a regular file called `/[aio]` |
+//! | `leader-exit`, `exec-self`, `exit [CODE]`, `self-stop` | ends and stops |
+//! | `set-comm HEX`, `dumpable 0\|1`, `set-uid UID`, `brk-grow [BYTES]` | marks of a process |
+//! | `truth` | all of it, as `aioinspect_tests::truth::Truth` |
+
+mod aio;
+mod blocked;
+mod children;
+mod completions;
+mod context;
+mod failure;
+mod farm;
+mod fuse;
+mod fuse_server;
+mod ghosts;
+mod load;
+mod memory;
+mod mounts;
+mod polls;
+mod process;
+mod protocol;
+mod reads;
+mod reap;
+mod report;
+mod ring;
+mod spoof;
+mod state;
+mod vm_child;
+mod words;
+
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::{env, io, thread};
+
+use serde_json::json;
+
+use crate::failure::{At, Failure};
+use crate::protocol::End;
+use crate::state::State;
+use crate::words::Words;
+
+fn main() -> ExitCode {
+    if !children::die_with_parent(std::os::unix::process::parent_id()) {
+        return ExitCode::FAILURE;
+    }
+    let args: Vec<String> = env::args().skip(1).collect();
+    let done = match args.first().map(String::as_str) {
+        Some("helper") => return help(&args),
+        Some("answer") => protocol::answer(Ok(json!({"exec": true}))).at("answer").and_then(|()| begin()),
+        None => begin(),
+        Some(other) => Err(Failure::refused(format!("no argument {other:?}"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody reads it if even that fails.
+            let _ = writeln!(io::stderr(), "aio-fixture: {}", failure.to_json());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin() -> Result<(), Failure> {
+    go_on(State::new()?)
+}
+
+fn go_on(mut state: State) -> Result<(), Failure> {
+    match protocol::serve(&mut state).at("protocol")? {
+        End::Exit(code) => process::exit(&mut state, code),
+        End::LeaderExit => {
+            let parent = std::os::unix::process::parent_id();
+            let rest = move || {
+                // What to do when the parent dies is remembered by each thread for itself.
+                children::die_with_parent(parent);
+                let waited = process::await_dead_leader();
+                let done = protocol::answer(waited.map(|()| json!({"tid": state::tid()})));
+                let _ = done.at("answer").and_then(|()| go_on(state));
+            };
+            thread::Builder::new().spawn(rest).at("thread")?;
+            process::exit_leader()
+        }
+    }
+}
+
+/// The other program in this file: a helper that speaks on its standard input, which is a socket.
+fn help(args: &[String]) -> ExitCode {
+    let text = args.join(" ");
+    let mut words = Words::new(&text);
+    let _helper = words.next();
+    let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::FAILURE };
+    let mut link = UnixStream::from(socket);
+    let done = match words.next() {
+        Some("fuse") => fuse_server::run(&mut link),
+        Some("spoof") => spoof::helper(&mut link, &mut words),
+        Some("vfork") => vm_child::vfork_helper(&link, &mut words),
+        _ => Err(Failure::refused("no such helper")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // The fixture reports it, if it still listens.
+            let _ = writeln!(link, "{}", failure.to_json());
+            ExitCode::FAILURE
+        }
+    }
+}

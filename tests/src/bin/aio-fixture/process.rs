@@ -1,0 +1,106 @@
+//! What a process can do to itself as a whole.
+#![expect(unsafe_code, reason = "prctl, credentials, exec, exit")]
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::children;
+use crate::failure::{At, Done, Failure};
+use crate::ghosts::task_state;
+use crate::memory;
+use crate::state::{PATIENCE, State, pid};
+use crate::words::Words;
+
+/// `set-comm HEX`: any bytes, in hex.
+pub fn set_comm(_: &mut State, words: &mut Words) -> Done {
+    let hex = words.word("HEX")?.as_bytes();
+    let digits = hex.iter().map(|digit| char::from(*digit).to_digit(16)).collect::<Option<Vec<_>>>();
+    let digits = digits.ok_or_else(|| Failure::refused("HEX is not hex"))?;
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return Err(Failure::refused("HEX has an odd number of digits"));
+    };
+    let bytes = pairs.iter().map(|[high, low]| u8::try_from(high * 16 + low).unwrap_or(0));
+    // The leader's name is what /proc/PID/comm shows, whichever thread we are.
+    fs::write(format!("/proc/self/task/{}/comm", pid()), bytes.collect::<Vec<_>>()).at("write of comm")?;
+    Ok(json!({}))
+}
+
+/// `dumpable 0|1`.
+pub fn dumpable(_: &mut State, words: &mut Words) -> Done {
+    let value = words.number::<u64>("0|1")?;
+    // SAFETY: takes numbers.
+    if unsafe { libc::prctl(libc::PR_SET_DUMPABLE, value, 0, 0, 0) } != 0 {
+        return Err(Failure::last("PR_SET_DUMPABLE"));
+    }
+    Ok(json!({}))
+}
+
+/// `set-uid UID`: all three ids of user and group, no other groups.
+pub fn set_uid(_: &mut State, words: &mut Words) -> Done {
+    let uid = words.number::<u32>("UID")?;
+    let parent = std::os::unix::process::parent_id();
+    // SAFETY: no groups.
+    if unsafe { libc::setgroups(0, std::ptr::null()) } != 0 {
+        return Err(Failure::last("setgroups"));
+    }
+    // SAFETY: takes numbers.
+    if unsafe { libc::setresgid(uid, uid, uid) } != 0 || unsafe { libc::setresuid(uid, uid, uid) } != 0 {
+        return Err(Failure::last("setresuid"));
+    }
+    // A change of credentials forgets what the kernel was told to do when the parent dies.
+    if !children::die_with_parent(parent) {
+        return Err(Failure::refused("the parent is gone"));
+    }
+    Ok(json!({}))
+}
+
+/// `brk-grow [BYTES]`.
+pub fn brk_grow(_: &mut State, words: &mut Words) -> Done {
+    let bytes = words.maybe("BYTES")?.unwrap_or(1 << 16);
+    Ok(json!({"brk": memory::grow_brk(bytes)?}))
+}
+
+/// `exec-self`: the same program again, with the same standard streams; the new one answers.
+///
+/// Slow reads are ended before: exec would wait for them (fs/exec.c:exec_mmap, fs/aio.c:exit_aio).
+pub fn exec_self(state: &mut State, _: &mut Words) -> Done {
+    children::end_all(state);
+    Err(Failure::os("exec", &Command::new("/proc/self/exe").arg("answer").exec()))
+}
+
+/// Ends the process at once, children first.
+pub fn exit(state: &mut State, code: i32) -> ! {
+    children::end_all(state);
+    // SAFETY: ends the process, all threads included, without running destructors under their feet.
+    unsafe { libc::_exit(code) }
+}
+
+/// Stops this process by SIGSTOP; returns when somebody continues it.
+pub fn stop_self() {
+    // SAFETY: a signal to ourselves.
+    unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
+}
+
+/// Ends the calling thread alone, without the thread's destructors: it is the leader, and others go on.
+pub fn exit_leader() -> ! {
+    loop {
+        // SAFETY: ends this thread only.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+}
+
+/// Waits until the leader is a zombie.
+pub fn await_dead_leader() -> Result<(), Failure> {
+    let begun = Instant::now();
+    while task_state(&format!("/proc/self/task/{}/stat", pid()))? != 'Z' {
+        if begun.elapsed() > PATIENCE {
+            return Err(Failure::refused("the leader does not end"));
+        }
+        std::thread::yield_now();
+    }
+    Ok(())
+}

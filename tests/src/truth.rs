@@ -1,0 +1,155 @@
+//! What a fixture says of itself: the answer to its `truth` command.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything a fixture knows of itself, by counting what it did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Truth {
+    /// Thread-group id.
+    pub pid: u32,
+    /// The thread that answers.
+    pub tid: u32,
+    /// Whether the thread-group leader lives.
+    pub leader_alive: bool,
+    /// Living contexts of this address space, in the order of their making.
+    pub contexts: Vec<ContextTruth>,
+    /// Living child processes, helpers included.
+    pub children: Vec<ChildTruth>,
+    /// The blocked threads that `threads` made.
+    pub threads: Vec<ThreadTruth>,
+    /// Processes of the farm, each with the same contexts.
+    pub farm: Option<FarmTruth>,
+    /// Effective user id.
+    pub uid: u32,
+    /// PR_GET_DUMPABLE.
+    pub dumpable: u32,
+    /// End of the heap.
+    pub brk: u64,
+    /// Sum of max_reqs over everything this fixture and its children hold: its share of aio-nr.
+    pub aio_nr: u64,
+}
+
+/// One context.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextTruth {
+    /// Its ordinal in this fixture; `#handle` names it in commands even after it moved.
+    pub handle: u32,
+    /// `aio_context_t`, now; a hex string in JSON.
+    #[serde(with = "hex")]
+    pub id: u64,
+    /// The argument of io_setup.
+    pub max_reqs: u32,
+    /// Slots of the ring, from the header when it was new.
+    pub nr_events: u32,
+    /// Bytes of the ring when it was new.
+    pub ring_len: u64,
+    /// Requests submitted and not completed, as counted.
+    pub in_flight: u32,
+    /// Completions not reaped, as counted; a forged head does not change it.
+    pub unreaped: u32,
+    /// Next slot to be reaped as counted, or what was forged.
+    pub head: u32,
+    /// Next slot the kernel fills, as counted; forging does not change it.
+    pub tail: u32,
+    /// The header's head; `None` where it cannot be read.
+    pub ring_head: Option<u32>,
+    /// The header's tail.
+    pub ring_tail: Option<u32>,
+    /// Whether any page of the ring is mapped.
+    pub mapped: bool,
+    /// One letter a page: `w` read and write, `r` read only, `-` no access, `x` not mapped.
+    pub pages: String,
+    /// Header fields that the kernel did not write.
+    pub forged: Vec<String>,
+    /// `main`, `threads`, `churn`, or the PID of the CLONE_VM child that made it.
+    pub origin: String,
+    /// Whether a thread uses it all the time: in_flight, unreaped, head and tail then say nothing.
+    pub moving: bool,
+}
+
+/// One child process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildTruth {
+    /// Its PID.
+    pub pid: u32,
+    /// `ghost`, `vm`, `vfork`, `vfork-thread`, `spoof`, `fuse`.
+    pub kind: String,
+    /// Rings it inherited without a context.
+    pub ghosts: Vec<GhostTruth>,
+    /// Contexts of its own: id and max_reqs.
+    pub contexts: Vec<OwnContext>,
+}
+
+/// A context that a child made for itself, idle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnContext {
+    /// Its id.
+    #[serde(with = "hex")]
+    pub id: u64,
+    /// The argument of io_setup.
+    pub max_reqs: u32,
+}
+
+/// A ring that fork copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GhostTruth {
+    /// Where the child maps it.
+    #[serde(with = "hex")]
+    pub address: u64,
+    /// Bytes mapped.
+    pub ring_len: u64,
+    /// Ordinal of the context whose ring it is, which may be gone.
+    pub handle: u32,
+}
+
+/// A thread that blocks and retries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadTruth {
+    /// Its id.
+    pub tid: u32,
+    /// `pipe`, `getevents`, `getevents-timeout`, `epoll` or `sleep`.
+    pub kind: String,
+    /// How often its system call returned EINTR.
+    pub eintr: u64,
+    /// How often it returned otherwise: 0, or somebody woke it.
+    pub woken: u64,
+}
+
+/// Many processes with the same contexts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FarmTruth {
+    /// The processes.
+    pub pids: Vec<u32>,
+    /// Contexts of each.
+    pub contexts_each: u32,
+    /// max_reqs of each context.
+    pub max_reqs: u32,
+}
+
+impl Truth {
+    /// The context of that ordinal.
+    pub fn context(&self, handle: u32) -> Option<&ContextTruth> {
+        self.contexts.iter().find(|context| context.handle == handle)
+    }
+
+    /// The child of that PID.
+    pub fn child(&self, pid: u32) -> Option<&ChildTruth> {
+        self.children.iter().find(|child| child.pid == pid)
+    }
+}
+
+/// Addresses are hex strings in JSON, as in every output of aioinspect.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+    pub fn serialize<S: Serializer>(value: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("{value:#x}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(from)?;
+        let digits = text.strip_prefix("0x").ok_or_else(|| D::Error::custom("no 0x"))?;
+        u64::from_str_radix(digits, 16).map_err(D::Error::custom)
+    }
+}
