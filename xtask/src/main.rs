@@ -1,2 +1,119 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: every step between a fresh clone and a tested program, so that none is left to the reader.
+
+mod build;
+mod check;
+mod command;
+mod count;
+mod ebpf;
+mod initramfs;
+mod kernel;
+mod layers;
+mod linker;
+mod packages;
+mod paths;
+mod setup;
+mod source;
+mod suites;
+mod tidy;
+mod toolchain;
+mod vm;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Set-up, build, tests and checks of aioinspect"
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Find or install what the eBPF half needs, and build it
+    Setup {
+        /// Also what the tests need: qemu, crit, fio, MariaDB, tmux
+        #[arg(long)]
+        tests: bool,
+    },
+    /// Set up, build, and run aioinspect with the arguments given
+    Run {
+        /// Arguments of aioinspect
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run all tests: without privileges, live on this kernel, and in virtual machines
+    Test(TestArgs),
+    /// Set up, build, and run the benchmarks
+    Bench {
+        /// Arguments of the benchmark program
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Check layers, file lengths, the list of findings and unfinished work
+    Tidy,
+    /// Formatting, clippy of both halves, and tidy; warnings are errors
+    Check,
+}
+
+#[derive(Args)]
+struct TestArgs {
+    /// Only this part (default: all)
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// Let the random-state suites run five times as many sequences
+    #[arg(long, global = true)]
+    release_long: bool,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// The tests that need no privileges, then the live suites on this kernel
+    Local,
+    /// The live suites in virtual machines
+    Vm {
+        /// Names from .ci/kernels.txt (default: all of them)
+        kernels: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match act(Cli::parse().verb) {
+        Ok(code) => code,
+        Err(error) => {
+            command::note(&format!("xtask: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(verb: Verb) -> Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
+    match verb {
+        Verb::Setup { tests } => setup::setup(tests).map(done),
+        Verb::Run { args } => {
+            let object = setup::for_run()?;
+            build::program(&object)?.arguments(&args).exec()
+        }
+        Verb::Bench { args } => {
+            let object = setup::for_run()?;
+            build::benchmark(&object)?.arguments(&args).exec()
+        }
+        Verb::Test(TestArgs { part, release_long }) => {
+            let what = match part {
+                None => suites::What::All,
+                Some(Part::Local) => suites::What::Local,
+                Some(Part::Vm { kernels }) => suites::What::Vm(kernels),
+            };
+            suites::test(&what, release_long)
+        }
+        Verb::Tidy => tidy::tidy().map(done),
+        Verb::Check => check::check().map(done),
+    }
+}

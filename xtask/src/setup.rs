@@ -1,0 +1,86 @@
+//! `cargo xtask setup`: what run and test need, found or installed. Quick and silent when all is there.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::command::{Cmd, note};
+use crate::packages::{self, Tool};
+use crate::{ebpf, kernel, linker, paths, toolchain};
+
+/// What linking the userspace half needs.
+const BUILD_TOOLS: [Tool; 1] = [Tool { program: "cc", package: "gcc" }];
+
+/// What the tests call. MariaDB as its `-core` packages: the server's program without a service, user or start-up script.
+const TEST_TOOLS: [Tool; 9] = [
+    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" },
+    Tool { program: "crit", package: "criu" },
+    Tool { program: "fio", package: "fio" },
+    Tool { program: "mariadbd", package: "mariadb-server-core" },
+    Tool { program: "mariadb-install-db", package: "mariadb-server-core" },
+    Tool { program: "mariadb", package: "mariadb-client-core" },
+    Tool { program: "tmux", package: "tmux" },
+    Tool { program: "dpkg-deb", package: "dpkg" },
+    Tool { program: "xz", package: "xz-utils" },
+];
+
+/// The verb: sets up, and says what will be used.
+pub fn setup(tests: bool) -> Result<()> {
+    let object = if tests { for_tests()? } else { for_run()? };
+    if let Some(toolchain) = toolchain::find() {
+        note(&format!("eBPF toolchain: {}", toolchain.name));
+    }
+    if let Some(linker) = linker::find().first() {
+        note(&format!("bpf-linker: {}", linker.display()));
+    }
+    note(&format!("eBPF object: {}", object.display()));
+    if tests {
+        kernel::fetch_all()?;
+        let names: Vec<&str> = TEST_TOOLS.iter().map(|tool| tool.program).collect();
+        note(&format!("test tools: {}", names.join(", ")));
+    }
+    Ok(())
+}
+
+/// What `run` and `bench` need; returns the eBPF object.
+pub fn for_run() -> Result<PathBuf> {
+    packages::need(&BUILD_TOOLS)?;
+    need_static_libc()?;
+    let toolchain = match toolchain::find() {
+        Some(toolchain) => toolchain,
+        None => toolchain::install()?,
+    };
+    ebpf::build(&toolchain)
+}
+
+/// What `test` needs but for the kernels, which each virtual machine fetches itself; returns the eBPF object.
+pub fn for_tests() -> Result<PathBuf> {
+    packages::need(&TEST_TOOLS)?;
+    let object = for_run()?;
+    if let Some(toolchain) = toolchain::find()
+        && !ebpf::has_clippy(&toolchain)
+        && toolchain.bin == Path::new("/usr/bin")
+        && packages::can_install()
+        && let Err(error) = packages::install(&["rust-web-clippy"])
+    {
+        note(&format!("the eBPF half will not be linted: {error:#}"));
+    }
+    Ok(object)
+}
+
+/// The program is linked statically, so that the one that runs here runs in the virtual machines: that takes libc.a.
+fn need_static_libc() -> Result<()> {
+    let answer = Cmd::new("cc").arg("-print-file-name=libc.a").ask().unwrap_or_default();
+    // Where there is none, the compiler repeats the bare name.
+    if answer.trim().contains('/') {
+        return Ok(());
+    }
+    if packages::can_install() {
+        return packages::install(&["libc6-dev"]);
+    }
+    bail!(
+        "no static C library for {}; install it:\n  {}\n  or glibc-static (Fedora)",
+        paths::host_triple(),
+        packages::line(&["libc6-dev"])
+    )
+}

@@ -1,0 +1,250 @@
+//! `cargo xtask test`: which suites there are, running them, and the count at the end.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::build::{self, Built};
+use crate::command::{Cmd, Ended, Limits, note, say};
+use crate::count::{self, Suite};
+use crate::kernel::{self, Listed};
+use crate::{paths, setup, vm};
+
+/// A suite that runs longer than this hangs.
+const LIMIT: Duration = Duration::from_secs(40 * 60);
+/// The same with `--release-long`.
+const LONG_LIMIT: Duration = Duration::from_secs(4 * 3600);
+/// Sequences of the random-state suites with `--release-long`; without, the suite's own number, and fewer in a machine
+/// that is emulated.
+const LONG_SEQUENCES: u32 = 10_000;
+const VM_SEQUENCES: u32 = 500;
+const VM_LONG_SEQUENCES: u32 = 2_500;
+
+/// What to test.
+#[derive(Debug)]
+pub enum What {
+    /// Everything.
+    All,
+    /// What runs on this machine's own kernel.
+    Local,
+    /// Virtual machines of these names; none given: all of the list.
+    Vm(Vec<String>),
+}
+
+/// The live suites of package aioinspect-tests, as its Cargo.toml names them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Catalogue {
+    /// Every test target with `test = false`: those that `cargo test` leaves alone.
+    pub suites: Vec<String>,
+    /// Those of them that run in virtual machines: `[package.metadata.aioinspect] vm-suites`.
+    pub vm_suites: Vec<String>,
+    /// Kernel modules that they need: `vm-modules` there.
+    pub vm_modules: Vec<String>,
+}
+
+/// The verb: runs, counts, and ends with the line of sums. Whatever goes wrong is in the table, so that the sums are last.
+pub fn test(what: &What, long: bool) -> Result<ExitCode> {
+    if !matches!(what, What::Vm(_)) && !paths::is_root() {
+        bail!(
+            "the live suites inspect processes through BPF and ptrace, and need root:\n  \
+             sudo -E env \"PATH=$PATH\" cargo xtask test\nwithout root: `cargo test`, or `cargo xtask test vm`"
+        );
+    }
+    let mut suites = Vec::new();
+    if let Err(error) = run_all(what, long, &mut suites) {
+        suites.push(Suite::broken("set-up", format!("{error:#}")));
+    }
+    say("");
+    say(&count::table(&suites));
+    let good = !suites.is_empty() && suites.iter().all(Suite::is_good);
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
+    let chosen = choose(what, kernel::listed()?)?;
+    let catalogue = catalogue()?;
+    let object = setup::for_tests()?;
+    if !matches!(what, What::Vm(_)) {
+        suites.extend(unprivileged()?);
+    }
+    if catalogue.suites.is_empty() {
+        bail!("package aioinspect-tests has no live suites");
+    }
+    let built = build::everything(&object, &catalogue)?;
+    for kernel in chosen {
+        match &kernel.package {
+            None if !paths::is_root() => suites.push(Suite::broken(kernel.name, "it needs root")),
+            None => {
+                for name in &catalogue.suites {
+                    suites.push(live(name, &built, long)?);
+                }
+            }
+            Some(package) => {
+                let sequences = if long { VM_LONG_SEQUENCES } else { VM_SEQUENCES };
+                let limit = if long { LONG_LIMIT } else { LIMIT };
+                let run = vm::Run {
+                    name: &kernel.name,
+                    package,
+                    catalogue: &catalogue,
+                    built: &built,
+                    sequences,
+                    limit,
+                };
+                match run.suites() {
+                    Ok(ran) => suites.extend(ran),
+                    Err(error) => suites.push(Suite::broken(kernel.name, format!("{error:#}"))),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The kernels to run on, of those listed.
+fn choose(what: &What, listed: Vec<Listed>) -> Result<Vec<Listed>> {
+    match what {
+        What::All => Ok(listed),
+        What::Local => Ok(vec![Listed { name: "native".to_owned(), package: None }]),
+        What::Vm(names) if names.is_empty() => {
+            Ok(listed.into_iter().filter(|kernel| kernel.package.is_some()).collect())
+        }
+        What::Vm(names) => {
+            let find = |name: &String| {
+                let found = listed.iter().find(|kernel| kernel.name == *name).cloned();
+                found.with_context(|| format!("no kernel {name} in .ci/kernels.txt"))
+            };
+            names.iter().map(find).collect()
+        }
+    }
+}
+
+/// What `cargo test` runs, and then what it ignores because it needs a tool that set-up has brought by now.
+fn unprivileged() -> Result<Vec<Suite>> {
+    let all = || build::cargo().arguments(["test", "--workspace"]);
+    let mut first = stream(all().arguments(["--", "--show-output"]), "cargo test", LIMIT)?;
+    if first.take_ignored() == 0 {
+        return Ok(vec![first]);
+    }
+    let ignored = all().arguments(["--tests", "--", "--ignored", "--show-output"]);
+    Ok(vec![first, stream(ignored, "cargo test, ignored", LIMIT)?])
+}
+
+fn live(name: &str, built: &Built, long: bool) -> Result<Suite> {
+    let file = built.suites.get(name).with_context(|| format!("cargo made no suite {name}"))?;
+    let mut cmd =
+        Cmd::new(file).arguments(libtest_args()).dir(paths::root()).env("AIOINSPECT_BIN_DIR", &built.bins);
+    if long {
+        cmd = cmd.env("AIOINSPECT_RANDOM_SEQUENCES", LONG_SEQUENCES.to_string());
+    }
+    stream(cmd, &format!("native {name}"), if long { LONG_LIMIT } else { LIMIT })
+}
+
+/// Live tests share the machine's fs.aio-nr, so they run one after the other; what they print shows what they skipped.
+pub fn libtest_args() -> [&'static str; 2] {
+    ["--test-threads=1", "--show-output"]
+}
+
+fn stream(cmd: Cmd, name: &str, limit: Duration) -> Result<Suite> {
+    let mut suite = Suite::new(name);
+    let ended = cmd.stream(Limits { start: limit, whole: limit }, &mut |line| {
+        say(line);
+        suite.line(line);
+        true
+    })?;
+    match ended {
+        Ended::Code(code) => suite.end(code),
+        Ended::Deadline(limit) => suite.broken = Some(format!("it did not end within {} s", limit.as_secs())),
+    }
+    if let Some(why) = &suite.broken {
+        note(&format!("{name}: {why}"));
+    }
+    Ok(suite)
+}
+
+fn catalogue() -> Result<Catalogue> {
+    let metadata = build::cargo().arguments(["metadata", "--no-deps", "--format-version", "1"]).ask();
+    let metadata = metadata.context("`cargo metadata` failed")?;
+    read_catalogue(&serde_json::from_str(&metadata).context("cargo metadata is not JSON")?)
+}
+
+fn read_catalogue(metadata: &Value) -> Result<Catalogue> {
+    let packages =
+        metadata.get("packages").and_then(Value::as_array).context("cargo metadata names no packages")?;
+    let named = |package: &&Value| package.get("name").and_then(Value::as_str) == Some("aioinspect-tests");
+    let package = packages.iter().find(named).context("no package aioinspect-tests")?;
+    let targets =
+        package.get("targets").and_then(Value::as_array).context("aioinspect-tests has no targets")?;
+    let is_live = |target: &&Value| {
+        let kind = target.get("kind").and_then(|kind| kind.get(0)).and_then(Value::as_str);
+        kind == Some("test") && target.get("test").and_then(Value::as_bool) == Some(false)
+    };
+    let name = |target: &Value| target.get("name").and_then(Value::as_str).map(str::to_owned);
+    let suites: Vec<String> = targets.iter().filter(is_live).filter_map(name).collect();
+    let own = package.get("metadata").and_then(|metadata| metadata.get("aioinspect"));
+    let words = |key: &str| -> Vec<String> {
+        let list = own.and_then(|own| own.get(key)).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let catalogue = Catalogue { suites, vm_suites: words("vm-suites"), vm_modules: words("vm-modules") };
+    for suite in &catalogue.vm_suites {
+        if !catalogue.suites.contains(suite) {
+            bail!("vm-suites in tests/Cargo.toml names {suite}, which is no test target with `test = false`");
+        }
+    }
+    Ok(catalogue)
+}
+
+/// The live suites' executable, for a machine that has its own root.
+pub fn executable<'a>(built: &'a Built, suite: &str) -> Result<&'a Path> {
+    built.suites.get(suite).map(AsRef::as_ref).with_context(|| format!("cargo made no suite {suite}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metadata(vm_suites: &str) -> Value {
+        let text = r#"{"packages":[{"name":"aioinspect-tests","targets":[
+            {"kind":["test"],"name":"live","test":false},{"kind":["test"],"name":"golden","test":true},
+            {"kind":["bin"],"name":"vm-init","test":false},{"kind":["test"],"name":"random","test":false}],
+            "metadata":{"aioinspect":{"vm-suites":["VM"],"vm-modules":["fuse"]}}}]}"#;
+        serde_json::from_str(&text.replace("VM", vm_suites)).unwrap()
+    }
+
+    /// Check that the live suites are the test targets that cargo leaves alone, and that the list for VMs is checked.
+    #[test]
+    fn discovers_the_suites() {
+        let catalogue = read_catalogue(&metadata("random")).unwrap();
+        assert_eq!(catalogue.suites, ["live", "random"]);
+        assert_eq!((catalogue.vm_suites, catalogue.vm_modules), (vec!["random".into()], vec!["fuse".into()]));
+        assert!(read_catalogue(&metadata("golden")).unwrap_err().to_string().contains("golden"));
+    }
+
+    /// Check which kernels each form of the verb runs on, and that an unknown one is named.
+    #[test]
+    fn chooses_kernels() {
+        let listed = || {
+            let vm = Listed { name: "6.1".into(), package: Some("p".into()) };
+            vec![vm, Listed { name: "native".into(), package: None }]
+        };
+        let names = |what: &What| {
+            choose(what, listed()).map(|all| all.into_iter().map(|k| k.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&What::All).unwrap(), ["6.1", "native"]);
+        assert_eq!(names(&What::Local).unwrap(), ["native"]);
+        assert_eq!(names(&What::Vm(vec![])).unwrap(), ["6.1"]);
+        assert_eq!(names(&What::Vm(vec!["6.1".into()])).unwrap(), ["6.1"]);
+        assert!(names(&What::Vm(vec!["5.4".into()])).unwrap_err().to_string().contains("5.4"));
+    }
+
+    /// Check that a suite which hangs, and one that says nothing, are broken and not passed.
+    #[test]
+    fn a_hanging_suite_is_broken() {
+        let hang = stream(Cmd::new("sleep").arg("1000"), "hang", Duration::from_millis(200)).unwrap();
+        assert!(hang.broken.unwrap().contains("did not end"));
+        assert!(!stream(Cmd::new("true"), "silent", LIMIT).unwrap().is_good());
+    }
+}

@@ -1,0 +1,241 @@
+//! `cargo xtask tidy`: the rules of this code base that no compiler checks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{note, say};
+use crate::layers::{self, Problem};
+use crate::{paths, source};
+
+/// The packages, which are the directories with sources.
+const PACKAGES: [&str; 5] = ["ebpf", "userspace", "proto", "xtask", "tests"];
+const LONGEST_FILE: usize = 400;
+
+/// Checks everything; an error if any rule is broken, each place named.
+pub fn tidy() -> Result<()> {
+    let root = paths::root();
+    let mut problems = Vec::new();
+    let mut files = Vec::new();
+    for package in PACKAGES {
+        sources(&root.join(package), &mut files)?;
+    }
+    files.sort();
+    let crates = crates(&root)?;
+    for file in &files {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let path = file.strip_prefix(&root).unwrap_or(file).to_string_lossy().into_owned();
+        problems.extend(length(&path, &text));
+        problems.extend(unfinished(&path, &text));
+        if is_test_module(&path) {
+            continue;
+        }
+        let code = source::code_of(&text);
+        problems.extend(layers::unsafe_code(&path, &code));
+        problems.extend(layers::printing(&path, &code));
+        problems.extend(layers::layers(&path, &code, &crates));
+    }
+    problems.extend(findings(&root)?);
+    for problem in &problems {
+        note(&problem.to_string());
+    }
+    if !problems.is_empty() {
+        bail!("tidy: {} problems", problems.len());
+    }
+    say(&format!("tidy: {} files", files.len()));
+    Ok(())
+}
+
+fn sources(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let path = entry?.path();
+        let name = paths::name_of(&path);
+        if path.is_dir() {
+            if name != "target" && !name.starts_with('.') {
+                sources(&path, files)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// A file that its parent includes under `#[cfg(test)]`: only its name shows that here.
+fn is_test_module(path: &str) -> bool {
+    path.ends_with("_tests.rs") || path.ends_with("/tests.rs")
+}
+
+fn length(path: &str, text: &str) -> Option<Problem> {
+    let lines = text.lines().count();
+    let says = format!("{lines} lines; no file is longer than {LONGEST_FILE}");
+    (lines > LONGEST_FILE).then(|| Problem::new(path, lines, says))
+}
+
+/// Marks of unfinished work, in comments too. The words are put together here so that this file does not hold them.
+fn unfinished(path: &str, text: &str) -> Vec<Problem> {
+    let marks =
+        [["TO", "DO"], ["FIX", "ME"], ["todo", "!("], ["unimplemented", "!("]].map(|parts| parts.concat());
+    let mut problems = Vec::new();
+    for (nth, line) in text.lines().enumerate() {
+        for mark in &marks {
+            if line.contains(mark.as_str()) {
+                problems.push(Problem::new(
+                    path,
+                    nth + 1,
+                    format!("`{mark}`: unfinished work belongs in an issue"),
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// The crates that userspace's code may name: the dependencies in its Cargo.toml.
+fn crates(root: &Path) -> Result<Vec<String>> {
+    let manifest =
+        fs::read_to_string(root.join("userspace/Cargo.toml")).context("cannot read userspace/Cargo.toml")?;
+    Ok(dependencies(&manifest))
+}
+
+fn dependencies(manifest: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut within = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            within = line.trim() == "[dependencies]";
+        } else if within && let Some((name, _)) = line.split_once(['=', '.']) {
+            names.push(name.trim().replace('-', "_"));
+        }
+    }
+    names
+}
+
+/// Each finding of the one list must be explained in docs/ and shown by a capture or its golden output.
+fn findings(root: &Path) -> Result<Vec<Problem>> {
+    const LIST: &str = "userspace/src/model/finding.rs";
+    let list = fs::read_to_string(root.join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
+    let codes = codes(&list);
+    if codes.is_empty() {
+        bail!("no finding codes in {LIST}: it is written in a way that tidy does not read");
+    }
+    let (docs, captures) = (contents(&root.join("docs"))?, contents(&root.join("tests/captures"))?);
+    Ok(unshown(LIST, &codes, &docs, &captures))
+}
+
+/// `Name = "code", "what it says";` of the list.
+fn codes(list: &str) -> Vec<(usize, String)> {
+    let read = |line: &str| {
+        let (name, rest) = line.trim().split_once(" = \"")?;
+        let (code, says) = rest.split_once("\", \"")?;
+        let is_entry = name.chars().all(char::is_alphanumeric) && says.ends_with("\";");
+        is_entry.then(|| code.to_owned())
+    };
+    list.lines().enumerate().filter_map(|(nth, line)| Some((nth + 1, read(line)?))).collect()
+}
+
+fn unshown(list: &str, codes: &[(usize, String)], docs: &str, captures: &str) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (line, code) in codes {
+        if !names(docs, code) {
+            problems.push(Problem::new(
+                list,
+                *line,
+                format!("finding `{code}` is explained in no file of docs/"),
+            ));
+        }
+        if !names(captures, code) {
+            problems.push(Problem::new(
+                list,
+                *line,
+                format!("finding `{code}` is shown by no file of tests/captures/"),
+            ));
+        }
+    }
+    problems
+}
+
+/// Whether a text has the code as a word of its own: `ring` is not in `shared-ring`.
+fn names(text: &str, code: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    text.match_indices(code).any(|(at, _)| {
+        let (before, from) = text.split_at(at);
+        !before.ends_with(part) && !from.trim_start_matches(code).starts_with(part)
+    })
+}
+
+/// All files below a directory, with their names; empty where there is no such directory.
+fn contents(dir: &Path) -> Result<String> {
+    let mut all = String::new();
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(all) };
+    for entry in entries {
+        let path = entry?.path();
+        all.push_str(&paths::name_of(&path));
+        all.push('\n');
+        if path.is_dir() {
+            all += &contents(&path)?;
+        } else {
+            all += &String::from_utf8_lossy(&fs::read(&path)?);
+        }
+        all.push('\n');
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that the longest file allowed is allowed and one line more is not.
+    #[test]
+    fn long_files_are_found() {
+        assert_eq!(length("a.rs", &"x\n".repeat(LONGEST_FILE)), None);
+        assert!(length("a.rs", &"x\n".repeat(LONGEST_FILE + 1)).is_some());
+    }
+
+    /// Check that unfinished work is found with its line.
+    #[test]
+    fn unfinished_work_is_found() {
+        let text = format!("fine\n// {}: later\n{}()\n", ["TO", "DO"].concat(), ["todo", "!"].concat());
+        let lines: Vec<usize> = unfinished("a.rs", &text).iter().map(|problem| problem.line).collect();
+        assert_eq!(lines, [2, 3]);
+    }
+
+    /// Check that test modules in files of their own are told from code by their name.
+    #[test]
+    fn test_modules_are_known() {
+        assert!(
+            is_test_module("userspace/src/model/btf_tests.rs")
+                && is_test_module("userspace/src/convert/tests.rs")
+        );
+        assert!(!is_test_module("userspace/src/model/contests.rs"));
+    }
+
+    /// Check that only the program's own dependencies are read.
+    #[test]
+    fn reads_dependencies() {
+        let manifest = "[package]\nname = \"x\"\n[dependencies]\naya-log = { workspace = true }\nlibc.workspace = true\n\
+            [dev-dependencies]\nproptest = \"1\"\n";
+        assert_eq!(dependencies(manifest), ["aya_log", "libc"]);
+    }
+
+    /// Check that a finding without a document or a capture is named, and that another's longer code does not count.
+    #[test]
+    fn unshown_findings_are_found() {
+        let codes = codes(
+            "    /// Doc.\n    SharedRing = \"shared-ring\", \"mapped twice\";\n    Ring = \"ring\", \"x\";\n",
+        );
+        assert_eq!(codes, [(2, "shared-ring".to_owned()), (3, "ring".to_owned())]);
+        let problems = unshown("f.rs", &codes, "`shared-ring` and `ring`", "\"findings\":[\"shared-ring\"]");
+        let says: Vec<&str> = problems.iter().map(|problem| problem.says.as_str()).collect();
+        assert_eq!(says, ["finding `ring` is shown by no file of tests/captures/"]);
+    }
+
+    /// Check that the checkout's list of findings is written as tidy reads it.
+    #[test]
+    fn reads_the_checkouts_findings() {
+        let list = fs::read_to_string(paths::root().join("userspace/src/model/finding.rs")).unwrap();
+        assert!(codes(&list).iter().any(|(_, code)| code == "ghost-ring"));
+    }
+}
