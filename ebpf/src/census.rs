@@ -35,6 +35,7 @@ extern "C" fn census(iter: *const IterTask) -> i32 {
     // SAFETY: the kernel hands a valid context to every run.
     let task = unsafe { (*iter).task };
     if task.is_null() {
+        report_end();
         return 0;
     }
     // SAFETY: `task` comes from the context, and what follows from it.
@@ -65,6 +66,15 @@ extern "C" fn census(iter: *const IterTask) -> i32 {
     0
 }
 
+/// The walk is over: what it found, for those who debug it.
+#[inline(always)]
+fn report_end() {
+    if let Some(control) = control() {
+        let (mms, contexts, tasks) = (control.mms, control.contexts, control.tasks);
+        debug!(&Logger, "census: {} address spaces, {} contexts, {} threads", mms, contexts, tasks);
+    }
+}
+
 /// The process id of a task, in the reader's PID namespace.
 #[inline(always)]
 fn tgid(task: *const task_struct, control: &mut Control) -> u32 {
@@ -81,7 +91,8 @@ fn report_mm(task: *const task_struct, mm: *const c_void, control: &mut Control)
     let contexts = if slots == 0 { 0 } else { report_table(mm as u64, table, slots) };
     // The table and its contexts cannot be freed under us (RCU), but a task that left its mm makes them worthless.
     // SAFETY: `task` and `mm` come from the context.
-    let (mm_now, table_now) = unsafe { (follow(task, offset!(task_mm)), follow(mm, offset!(mm_ioctx_table))) };
+    let (mm_now, table_now) =
+        unsafe { (follow(task, offset!(task_mm)), follow(mm, offset!(mm_ioctx_table))) };
     let torn = mm_now as u64 != mm as u64 || table_now as u64 != table;
     let position = control.mms;
     control.mms = position.wrapping_add(1);

@@ -26,7 +26,8 @@ const AT_ONCE: usize = 4;
 /// Reports every context of `table` (fs/aio.c: struct kioctx_table); returns how many there are.
 #[inline(always)]
 pub fn report_table(mm: u64, table: u64, slots: u32) -> u32 {
-    let mut walk = Table { mm, slots_at: table.wrapping_add(u64::from(offset!(table_table))), slots, found: 0 };
+    let mut walk =
+        Table { mm, slots_at: table.wrapping_add(u64::from(offset!(table_table))), slots, found: 0 };
     let turns = slots.wrapping_add(AT_ONCE as u32 - 1) / AT_ONCE as u32;
     // SAFETY: the callback has the signature that bpf_loop calls, and `walk` outlives the call.
     unsafe { bpf_loop(turns, report_slots as *mut c_void, (&raw mut walk).cast(), 0) };
@@ -40,7 +41,9 @@ extern "C" fn report_slots(turn: u64, walk: *mut c_void) -> i64 {
     let first = turn.wrapping_mul(AT_ONCE as u64);
     let from = walk.slots_at.wrapping_add(first.wrapping_mul(8));
     // SAFETY: the destination is a live local of this size; the helper checks the source.
-    unsafe { bpf_probe_read_kernel((&raw mut slots).cast(), size_of_val(&slots) as u32, from as *const c_void) };
+    unsafe {
+        bpf_probe_read_kernel((&raw mut slots).cast(), size_of_val(&slots) as u32, from as *const c_void)
+    };
     let Some(control) = control() else { return 1 };
     for (step, kioctx) in slots.into_iter().enumerate() {
         let index = first.wrapping_add(step as u64);
@@ -71,7 +74,7 @@ macro_rules! member {
             return false;
         }
         // SAFETY: inside the scratch buffer, by the check above.
-        unsafe { ptr::read_volatile($scratch.add(offset).cast::<$ty>()) }
+        unsafe { ptr::read_volatile($scratch.byte_add(offset).cast::<$ty>()) }
     }};
 }
 
@@ -81,7 +84,7 @@ macro_rules! member {
 #[inline(always)]
 fn fill(record: &mut ContextRecord, mm: u64, kioctx: u64, index: u32) -> bool {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return false };
-    let scratch = scratch.cast::<u8>();
+    let scratch = scratch.cast::<u64>();
     let span = offset!(kioctx_span);
     if span as usize > KIOCTX_ROOM {
         return false;
@@ -106,8 +109,11 @@ fn fill(record: &mut ContextRecord, mm: u64, kioctx: u64, index: u32) -> bool {
     record.percpu_available = sums.available;
     record.percpu_refs = sums.refs;
     // The atomic part says something only when the reference is no longer counted per CPU.
-    record.atomic_refs =
-        if refs & 3 == 0 { 0 } else { read(member!(scratch, kioctx_reqs_data: u64), offset!(ref_data_count)) };
+    record.atomic_refs = if refs & 3 == 0 {
+        0
+    } else {
+        read(member!(scratch, kioctx_reqs_data: u64), offset!(ref_data_count))
+    };
     record.ref_flags = (refs & 3) as u32;
     record.max_reqs = member!(scratch, kioctx_max_reqs: u32);
     record.nr_events = member!(scratch, kioctx_nr_events: u32);

@@ -29,7 +29,11 @@ pub fn read<T: Word>(base: u64, offset: u32) -> T {
     let mut value = T::ZERO;
     // SAFETY: the destination is a live local of exactly this size; the helper checks the source.
     unsafe {
-        bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, (base.wrapping_add(u64::from(offset))) as *const _);
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            (base.wrapping_add(u64::from(offset))) as *const _,
+        );
     }
     value
 }

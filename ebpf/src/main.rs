@@ -4,6 +4,15 @@
 #![no_std]
 #![no_main]
 #![expect(unsafe_code, reason = "BPF helpers and kernel memory are reached through raw pointers only")]
+#![expect(
+    clippy::inline_always,
+    reason = "a function that is not inlined is a subprogram, with its own stack and its own verification"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "indices come from loops whose bounds are u32; sizes are of types"
+)]
+#![expect(clippy::verbose_bit_mask, reason = "the mask is two flags of percpu_count_ptr, not a power of two")]
 
 mod census;
 mod context;

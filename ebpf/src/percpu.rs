@@ -74,7 +74,8 @@ pub fn sum(sums: &mut Sums) {
         let Some(distance) = CPU_OFFSETS.get_ptr(cpu) else { return };
         // SAFETY: a live map value.
         let distance = unsafe { *distance };
-        let available: u32 = read(sums.available_at.wrapping_add(distance), offset!(kioctx_cpu_reqs_available));
+        let available: u32 =
+            read(sums.available_at.wrapping_add(distance), offset!(kioctx_cpu_reqs_available));
         sums.available = sums.available.wrapping_add(i64::from(available));
         if sums.refs_at != 0 {
             let refs: i64 = read(sums.refs_at.wrapping_add(distance), 0);

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Find Linux native-AIO contexts of running processes, without injecting code.
 #[derive(Debug, Parser)]
-#[command(name = "aioinspect", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+#[command(name = "aioinspect", version, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Say more on standard error, diagnostics of the eBPF programs included; twice for all of them.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -28,15 +28,19 @@ Exit codes: 0 fine; 1 error; 2 usage; 3 no such process or nothing matched; 4 no
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Show all contexts of all processes, and who holds the slots of fs.aio-nr. Freezes nothing.
+    #[command(after_help = EXIT_CODES)]
     List(ListArgs),
     /// Say whether every context of a process is idle. Writes nothing and, by default, touches nothing.
+    #[command(after_help = EXIT_CODES)]
     Check(CheckArgs),
     /// Verify that every context of a process is idle, and write mm-PID.img as CRIU would.
     #[command(after_help = DUMP_HELP)]
     Dump(DumpArgs),
     /// Decode an image or an evidence file, or all of them in a directory.
+    #[command(after_help = EXIT_CODES)]
     Show(ShowArgs),
     /// Say what this host offers, what is missing, and the line that fixes it.
+    #[command(after_help = EXIT_CODES)]
     Doctor(DoctorArgs),
 }
 
@@ -46,18 +50,21 @@ stop (CRIU, gdb, strace) this makes an io_getevents or epoll_wait that is blocke
 idle is refused without being stopped.
 
 The image alone restores nothing: exe_file_id and the file numbers of mappings point into CRIU's files.img. It is for reading, and for \
-amending the image that CRIU writes.";
+amending the image that CRIU writes.
+
+Exit codes: 0 fine; 1 error; 2 usage; 3 no such process or nothing matched; 4 not permitted; 5 check failed; \
+6 timed out; 7 the kernel lacks a feature.";
 
 /// Options of `list`.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListArgs {
     /// Show only these processes; exit 3 if one of them does not exist.
-    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = pid)]
+    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = pid, allow_negative_numbers = true)]
     pub pid: Vec<u32>,
     /// Columns to show, by name; with a leading `+`, in addition to the usual ones.
     #[arg(short, long, value_name = "[+]COL,..", allow_hyphen_values = true)]
     pub output: Option<String>,
-    /// No headings.
+    /// No headings and no footer: one line a context, for scripts.
     #[arg(short = 'H', long)]
     pub noheadings: bool,
     /// JSON on standard output.
@@ -110,7 +117,7 @@ pub struct ProofArgs {
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
     /// The process; as a CRIU action script, the one CRIU names (CRTOOLS_INIT_PID).
-    #[arg(value_name = "PID", value_parser = pid, required_unless_present_any = ["from", "criu_pid"])]
+    #[arg(value_name = "PID", value_parser = pid, allow_negative_numbers = true, required_unless_present_any = ["from", "criu_pid"])]
     pub pid: Option<u32>,
     #[arg(long, hide = true, env = "CRTOOLS_INIT_PID", value_parser = pid)]
     /// What CRIU sets for an action script.
@@ -133,7 +140,7 @@ pub struct CheckArgs {
 #[derive(Args, Clone, Debug)]
 pub struct DumpArgs {
     /// The process.
-    #[arg(value_name = "PID", value_parser = pid, required_unless_present = "from")]
+    #[arg(value_name = "PID", value_parser = pid, allow_negative_numbers = true, required_unless_present = "from")]
     pub pid: Option<u32>,
     /// Write into this directory.
     #[arg(short = 'D', long = "images-dir", value_name = "DIR", default_value = ".")]
@@ -182,7 +189,8 @@ fn pid(text: &str) -> Result<u32, String> {
 /// `cpus=N`, with the kernel's NR_CPUS limit.
 fn restore_on(text: &str) -> Result<u32, String> {
     let cpus = text.strip_prefix("cpus=").and_then(|n| n.parse::<u32>().ok());
-    cpus.filter(|cpus| (1..=8192).contains(cpus)).ok_or_else(|| "expected cpus=N with N from 1 to 8192".to_owned())
+    cpus.filter(|cpus| (1..=8192).contains(cpus))
+        .ok_or_else(|| "expected cpus=N with N from 1 to 8192".to_owned())
 }
 
 /// `5s`, `500ms`, `1m`, or a plain number of seconds; at most a day.
@@ -196,7 +204,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err("expected a time as 500ms, 5s, 1m or 1h".to_owned()),
     };
     let seconds = number.parse::<f64>().ok().map(|n| n * scale).filter(|s| (0.0..=86_400.0).contains(s));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected a time as 500ms, 5s or 1m, at most a day".to_owned())
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "expected a time as 500ms, 5s or 1m, at most a day".to_owned())
 }
 
 #[cfg(test)]
@@ -217,7 +227,11 @@ mod tests {
         let cli = Cli::try_parse_from(["aioinspect", "-J", "-p", "1,2"]).unwrap();
         assert!(cli.verb.is_none());
         assert_eq!(cli.list.pid, [1, 2]);
-        assert!(matches!(Cli::try_parse_from(["aioinspect", "list", "-H"]).unwrap().verb, Some(Verb::List(_))));
+        assert_eq!(Cli::try_parse_from(["aioinspect", "-v", "list"]).unwrap().verbose, 1);
+        assert!(matches!(
+            Cli::try_parse_from(["aioinspect", "list", "-H"]).unwrap().verb,
+            Some(Verb::List(_))
+        ));
     }
 
     #[test]

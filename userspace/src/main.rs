@@ -4,7 +4,8 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use aioinspect::cli::Cli;
-use aioinspect::commands::{Exit, exit_of, run};
+use aioinspect::commands::streams::Stream;
+use aioinspect::commands::{Exit, Terminal, exit_of, run};
 use aioinspect::output::escape::escape;
 use aioinspect::sys::trial_child::{WAIT_ARGUMENT, wait};
 use clap::Parser;
@@ -14,34 +15,64 @@ fn main() -> ExitCode {
         wait();
         return ExitCode::SUCCESS;
     }
-    let cli = Cli::parse();
+    let mut err = Stream::messages(io::stderr());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(answer) => return ExitCode::from(usage(&answer, &mut err) as u8),
+    };
     aioinspect::sys::logger::start(cli.verbose);
-    let mut out = BufWriter::new(io::stdout());
-    let mut err = io::stderr();
-    let result = run(cli, &mut out, &mut err).and_then(|exit| {
+    // The buffer is inside: what is left in it when the reader goes away is not tried again.
+    let mut out = Stream::results(BufWriter::new(io::stdout()));
+    let result = run(cli, Terminal::of_stdout(), &mut out, &mut err).and_then(|exit| {
         out.flush()?;
         Ok(exit)
     });
     let exit = match result {
         Ok(exit) => exit,
-        Err(error) if is_broken_pipe(&error) => Exit::Fine,
         Err(error) => {
-            // Nobody to tell if that fails too.
+            // What was found before the error is worth showing, and its own failure says nothing new.
             let _ = out.flush();
-            let _ = writeln!(err, "aioinspect: {}", one_line(&error));
+            complain(&mut err, &printable(&with_causes(&error)));
             exit_of(&error)
         }
     };
     ExitCode::from(exit as u8)
 }
 
-/// Whoever read our output has had enough.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let broken = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
-    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
+/// What clap answers: help and version, which are results, or what is wrong with the arguments, in our words.
+fn usage(answer: &clap::Error, err: &mut dyn Write) -> Exit {
+    if answer.use_stderr() {
+        let text = answer.render().to_string();
+        complain(err, &printable(text.strip_prefix("error: ").unwrap_or(&text).trim_end()));
+        return Exit::Usage;
+    }
+    match answer.print() {
+        Ok(()) => Exit::Fine,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine,
+        Err(error) => {
+            complain(err, &format!("cannot write to standard output: {error}"));
+            Exit::Error
+        }
+    }
 }
 
-/// The chain of causes, without control characters but the line ends we put in ourselves.
-fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").split('\n').map(|line| escape(line.as_bytes())).collect::<Vec<_>>().join("\n")
+fn complain(err: &mut dyn Write, what: &str) {
+    // Nobody to tell if that fails too.
+    let _ = writeln!(err, "aioinspect: {what}");
+}
+
+/// The chain of causes; a cause that the message before it quotes is not said twice.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match &*said {
+        "" => cause,
+        said if said.ends_with(&cause) => said.to_owned(),
+        said => format!("{said}: {cause}"),
+    })
+}
+
+/// Without control characters but the line ends we put in ourselves. What is escaped already stays as it is.
+fn printable(text: &str) -> String {
+    let piece = |piece: &str| escape(piece.as_bytes());
+    let line = |line: &str| line.split('\\').map(piece).collect::<Vec<_>>().join("\\");
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }

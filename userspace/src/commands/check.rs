@@ -53,9 +53,10 @@ pub fn source(
         return Ok((Box::new(Live::new(use_bpf, bpf_log_level(verbose))), Pid(pid)));
     };
     let evidence = saved::read(path)?;
-    let pid = pid.map(Pid).or_else(|| only_process(&evidence)).ok_or_else(|| {
-        UsageError(format!("{} holds several processes: give a PID", path.display()))
-    })?;
+    let pid = pid
+        .map(Pid)
+        .or_else(|| only_process(&evidence))
+        .ok_or_else(|| UsageError(format!("{} holds several processes: give a PID", path.display())))?;
     Ok((Box::new(Recorded(evidence)), pid))
 }
 
@@ -75,7 +76,12 @@ pub fn report(
     json: bool,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
-    let report =
-        Report { evidence: &settled.evidence, picture: &settled.picture, pid, verdict: &settled.verdict, wrote };
+    let report = Report {
+        evidence: &settled.evidence,
+        picture: &settled.picture,
+        pid,
+        verdict: &settled.verdict,
+        wrote,
+    };
     if json { verdict::write_json(out, &report) } else { verdict::write(out, &report) }
 }

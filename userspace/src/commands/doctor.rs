@@ -4,18 +4,18 @@ use std::io::Write;
 
 use super::doctor_checks;
 use super::exit::Exit;
-use super::terminal;
+use super::terminal::Terminal;
 use crate::cli::DoctorArgs;
 use crate::output::doctor::{self, Status, dump_would_work};
 
 /// Tries, prints.
-pub fn run(args: &DoctorArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
+pub fn run(args: &DoctorArgs, terminal: Terminal, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let found = doctor_checks::all();
     let checks: Vec<_> = found.iter().map(|(check, _)| check.clone()).collect();
     if args.json {
         doctor::write_json(out, &checks)?;
     } else {
-        doctor::write(out, &checks, terminal::color())?;
+        doctor::write(out, &checks, terminal.color)?;
     }
     if dump_would_work(&checks) {
         return Ok(Exit::Fine);

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::exit::{Exit, exit_of};
+use crate::model::units::Tid;
 use crate::output::doctor::{Check, Status};
 use crate::sys::caps::{Capability, missing};
 use crate::sys::clock;
@@ -11,7 +12,6 @@ use crate::sys::object;
 use crate::sys::probe::{Capacity, Order, Probe};
 use crate::sys::system;
 use crate::sys::trial_child;
-use crate::model::units::Tid;
 
 /// A check, and the exit code it deserves if it is what fails.
 pub type Found = (Check, Exit);
@@ -48,7 +48,11 @@ fn embedded() -> Found {
 
 fn aio() -> Found {
     let found = match system::facts() {
-        Ok(facts) => check("native AIO", Status::Present, format!("kernel {}, {} possible CPUs", facts.kernel_release, facts.possible_cpus)),
+        Ok(facts) => check(
+            "native AIO",
+            Status::Present,
+            format!("kernel {}, {} possible CPUs", facts.kernel_release, facts.possible_cpus),
+        ),
         Err(error) => fixed_by(
             check("native AIO", Status::Missing, error.to_string()),
             "use a kernel built with CONFIG_AIO=y",
@@ -60,7 +64,11 @@ fn aio() -> Found {
 fn slots() -> Found {
     let found = match system::facts() {
         Ok(facts) if facts.aio_nr >= facts.aio_max_nr => fixed_by(
-            check("free slots", Status::Limited, format!("none: aio-nr {}, aio-max-nr {}", facts.aio_nr, facts.aio_max_nr)),
+            check(
+                "free slots",
+                Status::Limited,
+                format!("none: aio-nr {}, aio-max-nr {}", facts.aio_nr, facts.aio_max_nr),
+            ),
             &format!("sysctl -w fs.aio-max-nr={}", facts.aio_max_nr.saturating_mul(2)),
         ),
         Ok(facts) => check(
@@ -81,7 +89,10 @@ fn btf() -> Found {
             } else {
                 "without mm_lock_seq: mappings are read again inside the freeze"
             };
-            (needed(check("BTF of the kernel", Status::Present, format!("{VMLINUX_BTF}, {seq}"))), Exit::Lacks)
+            (
+                needed(check("BTF of the kernel", Status::Present, format!("{VMLINUX_BTF}, {seq}"))),
+                Exit::Lacks,
+            )
         }
         Err(error) => {
             let missing = check("BTF of the kernel", Status::Missing, error.to_string());
@@ -95,6 +106,7 @@ fn capabilities() -> Vec<Found> {
         (Capability::Bpf, "loading the eBPF programs"),
         (Capability::Perfmon, "reading kernel memory in them"),
         (Capability::SysPtrace, "freezing processes of others and reading their memory"),
+        (Capability::DacReadSearch, "reading the auxiliary vector of processes of others"),
     ];
     let each = |(capability, purpose): (Capability, &str)| {
         let name = capability.name();
@@ -102,7 +114,10 @@ fn capabilities() -> Vec<Found> {
             Ok(lacking) if lacking.is_empty() => check(name, Status::Present, purpose),
             Ok(_) => fixed_by(
                 check(name, Status::Missing, purpose),
-                &format!("setpriv --inh-caps +{0} --ambient-caps +{0} aioinspect, or run as root", short(name)),
+                &format!(
+                    "setpriv --inh-caps +{0} --ambient-caps +{0} aioinspect, or run as root",
+                    short(name)
+                ),
             ),
             Err(error) => check(name, Status::Missing, error.to_string()),
         };
@@ -136,13 +151,25 @@ fn probe() -> Vec<Found> {
         Err(error) => check("BPF iterator over tasks", Status::Missing, error.to_string()),
     };
     let one_task = match probe.walk_of(Tid(std::process::id())) {
-        Ok(Some(_)) => check("BPF iterator over one task", Status::Present, "the pause does not grow with the host"),
-        Ok(None) => check("BPF iterator over one task", Status::Limited, "not known to this kernel: every task is walked in the pause"),
+        Ok(Some(_)) => {
+            check("BPF iterator over one task", Status::Present, "the pause does not grow with the host")
+        }
+        Ok(None) => check(
+            "BPF iterator over one task",
+            Status::Limited,
+            "not known to this kernel: every task is walked in the pause",
+        ),
         Err(error) => check("BPF iterator over one task", Status::Limited, error.to_string()),
     };
     let mappings = match probe.rings() {
-        Ok(Some(rings)) => check("BPF iterator over mappings", Status::Present, format!("{} ring mappings", rings.len())),
-        Ok(None) => check("BPF iterator over mappings", Status::Limited, "not known to this kernel: list shows no ghosts"),
+        Ok(Some(rings)) => {
+            check("BPF iterator over mappings", Status::Present, format!("{} ring mappings", rings.len()))
+        }
+        Ok(None) => check(
+            "BPF iterator over mappings",
+            Status::Limited,
+            "not known to this kernel: list shows no ghosts",
+        ),
         Err(error) => check("BPF iterator over mappings", Status::Limited, error.to_string()),
     };
     vec![(needed(census), Exit::Lacks), (one_task, Exit::Lacks), (mappings, Exit::Lacks)]
@@ -158,16 +185,27 @@ fn freeze() -> Found {
             let detail = error.to_string();
             let exit = exit_of(&anyhow::Error::from(error));
             let missing = check("ptrace freeze", Status::Missing, detail);
-            (needed(fixed_by(missing, "allow ptrace: a seccomp profile of the container, or yama's ptrace_scope=3, forbids it")), exit)
+            (
+                needed(fixed_by(
+                    missing,
+                    "allow ptrace: a seccomp profile of the container, or yama's ptrace_scope=3, forbids it",
+                )),
+                exit,
+            )
         }
     }
 }
 
 fn map_files() -> Found {
-    let lacking = missing(&[Capability::CheckpointRestore]).map(|lacking| !lacking.is_empty()).unwrap_or(true);
+    let lacking =
+        missing(&[Capability::CheckpointRestore]).map_or(true, |lacking| !lacking.is_empty());
     let found = if lacking {
         fixed_by(
-            check("map_files", Status::Limited, "a file named like a ring is told from one by its device alone"),
+            check(
+                "map_files",
+                Status::Limited,
+                "a file named like a ring is told from one by its device alone",
+            ),
             "add CAP_CHECKPOINT_RESTORE",
         )
     } else {
@@ -184,7 +222,11 @@ fn lockdown() -> Found {
             "boot with lockdown=integrity or without it",
         )
     } else {
-        check("lockdown", Status::Present, if text.trim().is_empty() { "off, or not shown" } else { "does not hinder" })
+        check(
+            "lockdown",
+            Status::Present,
+            if text.trim().is_empty() { "off, or not shown" } else { "does not hinder" },
+        )
     };
     (needed(found), Exit::Lacks)
 }

@@ -47,7 +47,8 @@ pub fn run(args: &DumpArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Writ
     let image = image_to_bytes(facts, &mm, &aios)?;
     let evidence = evidence_to_bytes(&settled.evidence)?;
     let [image_name, evidence_name] = &names;
-    let files = [NewFile { name: image_name, bytes: &image }, NewFile { name: evidence_name, bytes: &evidence }];
+    let files =
+        [NewFile { name: image_name, bytes: &image }, NewFile { name: evidence_name, bytes: &evidence }];
     let wrote = write_pair(&args.images_dir, files, saved::MODE)?;
     report(&settled, pid, &wrote, args.proof.json, out)?;
     Ok(Exit::Fine)
@@ -55,14 +56,16 @@ pub fn run(args: &DumpArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Writ
 
 /// What the image needs beside the contexts, of the address space that was judged.
 fn image_facts(settled: &Settled, pid: Pid) -> anyhow::Result<(&ImageFacts, MmFact)> {
-    let space = settled.evidence.spaces.iter().find(|space| space.processes.iter().any(|process| process.pid == pid));
+    let space =
+        settled.evidence.spaces.iter().find(|space| space.processes.iter().any(|process| process.pid == pid));
     let space = space.context("the evidence has no such process")?;
     let facts = space.image.as_ref().context(
         "this evidence was not made by dump: it has no memory layout to write an image from (`check --from` judges it)",
     )?;
     let word = space.looks.last().and_then(|look| look.after.as_ref().or(look.before.as_ref()));
     // Without the kernel's word: the heap as mapped, and the way nearly every process is.
-    let heap = || facts.vmas.iter().find(|vma| vma.name == b"[heap]").map_or(facts.layout.start_brk, |vma| vma.end);
+    let heap =
+        || facts.vmas.iter().find(|vma| vma.name == b"[heap]").map_or(facts.layout.start_brk, |vma| vma.end);
     let mm = word.map_or_else(|| MmFact { brk: heap(), dumpable: 1, ..MmFact::default() }, |word| word.mm);
     Ok((facts, mm))
 }
@@ -73,10 +76,12 @@ fn rings(settled: &Settled, contexts: &[usize], restore_on: Option<u32>) -> anyh
     let cpus = restore_on.unwrap_or(system.possible_cpus);
     let views = contexts.iter().filter_map(|index| settled.picture.contexts.get(*index));
     let entries = views.map(|view| {
-        let nr_req = nr_req_for(view.max_reqs, view.ring_len, cpus, system.page_size)
-            .map_err(|error| WouldNotRestore(format!("context {} on {cpus} possible cpus: {error}", view.context)))?;
-        let ring_len = u32::try_from(view.ring_len)
-            .map_err(|_| WouldNotRestore(format!("context {}: {} bytes are no ring", view.context, view.ring_len)))?;
+        let nr_req = nr_req_for(view.max_reqs, view.ring_len, cpus, system.page_size).map_err(|error| {
+            WouldNotRestore(format!("context {} on {cpus} possible cpus: {error}", view.context))
+        })?;
+        let ring_len = u32::try_from(view.ring_len).map_err(|_| {
+            WouldNotRestore(format!("context {}: {} bytes are no ring", view.context, view.ring_len))
+        })?;
         Ok(AioRing { id: view.context, nr_req, ring_len })
     });
     entries.collect()

@@ -63,7 +63,9 @@ fn of_source(error: &SourceError) -> Exit {
         SourceError::Freeze(error) => of_freeze(error),
         SourceError::Memory(MemoryError::Gone(_)) => Exit::NotFound,
         SourceError::Memory(MemoryError::NotPermitted(_)) => Exit::NotPermitted,
-        SourceError::Memory(MemoryError::Failed(..)) | SourceError::Host(_) | SourceError::Text { .. } => Exit::Error,
+        SourceError::Memory(MemoryError::Failed(..)) | SourceError::Host(_) | SourceError::Text { .. } => {
+            Exit::Error
+        }
     }
 }
 
@@ -79,7 +81,9 @@ fn of_probe(error: &ProbeError) -> Exit {
     match error {
         ProbeError::NotPermitted { .. } => Exit::NotPermitted,
         ProbeError::Lacks { .. } => Exit::Lacks,
-        ProbeError::NotBuilt | ProbeError::Object(_) | ProbeError::Refused { .. } | ProbeError::Io { .. } => Exit::Error,
+        ProbeError::NotBuilt | ProbeError::Object(_) | ProbeError::Refused { .. } | ProbeError::Io { .. } => {
+            Exit::Error
+        }
     }
 }
 

@@ -5,21 +5,28 @@ use std::io::Write;
 use anyhow::Context;
 
 use super::exit::{Exit, UsageError};
-use super::{bpf_log_level, saved, say, terminal};
+use super::terminal::Terminal;
+use super::{bpf_log_level, saved, say};
 use crate::cli::ListArgs;
 use crate::model::picture::Picture;
 use crate::model::reconcile::reconcile;
 use crate::model::units::Pid;
 use crate::output::columns::{self, Column};
 use crate::output::filter::Filter;
-use crate::output::table::{self, List, Style};
 use crate::output::json;
+use crate::output::table::{self, List, Style};
 use crate::sys::live::Live;
 use crate::sys::procfs::ProcDir;
 use crate::sys::source::{Recorded, Source, SourceError};
 
 /// Reads, judges, filters, prints.
-pub fn run(args: &ListArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+pub fn run(
+    args: &ListArgs,
+    verbose: u8,
+    terminal: Terminal,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> anyhow::Result<Exit> {
     let columns = match &args.output {
         Some(list) => columns::parse(list).map_err(|error| UsageError(error.to_string()))?,
         None => Column::defaults(),
@@ -29,17 +36,17 @@ pub fn run(args: &ListArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Writ
             .map_err(|error| UsageError(error.to_string()))
     });
     let filter = filter.transpose()?;
-    let filtered: Vec<Column> = filter.iter().flat_map(|filter| filter.columns().into_iter().copied()).collect();
+    let filtered: Vec<Column> =
+        filter.iter().flat_map(|filter| filter.columns().into_iter().copied()).collect();
     let owners = args.json || columns.iter().chain(&filtered).any(|column| column.is_of_owner());
 
-    let evidence = match &args.from {
-        Some(path) => Recorded(saved::read(path)?).host(owners)?,
-        None => {
-            let mut live = Live::new(!args.no_bpf, bpf_log_level(verbose));
-            let evidence = live.host(owners || args.evidence.is_some())?;
-            say(err, &live.notes())?;
-            evidence
-        }
+    let evidence = if let Some(path) = &args.from {
+        Recorded(saved::read(path)?).host(owners)?
+    } else {
+        let mut live = Live::new(!args.no_bpf, bpf_log_level(verbose));
+        let evidence = live.host(owners || args.evidence.is_some())?;
+        say(err, &live.notes())?;
+        evidence
     };
     let picture = reconcile(&evidence);
     let wanted = wanted(args, &picture)?;
@@ -54,8 +61,12 @@ pub fn run(args: &ListArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Writ
     if args.json {
         json::write(out, &list)?;
     } else {
-        let style =
-            Style { headings: !args.noheadings, footer: true, width: terminal::width(), color: terminal::color() };
+        let style = Style {
+            headings: !args.noheadings,
+            footer: !args.noheadings,
+            width: terminal.width,
+            color: terminal.color,
+        };
         table::write(out, &list, &columns, style)?;
     }
     if let Some(path) = &args.evidence {
@@ -75,8 +86,10 @@ fn wanted(args: &ListArgs, picture: &Picture) -> anyhow::Result<Option<Vec<Pid>>
         match picture.spaces.iter().find(|space| space.pids.contains(&pid)) {
             // CLONE_VM processes are shown once, under the lowest.
             Some(space) => shown.extend(space.pids.first()),
-            None if args.from.is_some() => return Err(SourceError::from(crate::sys::procfs::ProcError::NoSuchProcess(pid)))
-                .context("in this evidence"),
+            None if args.from.is_some() => {
+                return Err(SourceError::from(crate::sys::procfs::ProcError::NoSuchProcess(pid)))
+                    .context("in this evidence");
+            }
             None => drop(ProcDir::open(pid).map_err(SourceError::from)?),
         }
     }

@@ -9,24 +9,35 @@ mod list;
 mod saved;
 mod settle;
 mod show;
+pub mod streams;
 mod terminal;
 
 use std::io::Write;
 
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, ListArgs, Verb};
+use exit::UsageError;
 
 pub use exit::{Exit, exit_of};
+pub use terminal::Terminal;
 
-/// Runs what was asked. Results go to `out`, everything else to `err`.
-pub fn run(cli: Cli, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+/// Runs what was asked. Results go to `out`, which is shown on `terminal`; everything else to `err`.
+pub fn run(
+    cli: Cli,
+    terminal: Terminal,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> anyhow::Result<Exit> {
     let log_level = cli.verbose;
+    if cli.verb.is_some() && cli.list != ListArgs::default() {
+        return Err(UsageError("options of `list` go after the verb `list`".to_owned()).into());
+    }
     match cli.verb {
-        None => list::run(&cli.list, log_level, out, err),
-        Some(Verb::List(args)) => list::run(&args, log_level, out, err),
+        None => list::run(&cli.list, log_level, terminal, out, err),
+        Some(Verb::List(args)) => list::run(&args, log_level, terminal, out, err),
         Some(Verb::Check(args)) => check::run(&args, log_level, out, err),
         Some(Verb::Dump(args)) => dump::run(&args, log_level, out, err),
         Some(Verb::Show(args)) => show::run(&args, out),
-        Some(Verb::Doctor(args)) => doctor::run(&args, out),
+        Some(Verb::Doctor(args)) => doctor::run(&args, terminal, out),
     }
 }
 

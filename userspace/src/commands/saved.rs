@@ -23,7 +23,10 @@ pub fn read(path: &Path) -> anyhow::Result<Evidence> {
 /// Writes a new evidence file; an existing one is left alone.
 pub fn write(path: &Path, evidence: &Evidence) -> anyhow::Result<PathBuf> {
     let bytes = evidence_to_bytes(evidence)?;
-    let name = path.file_name().and_then(|name| name.to_str()).with_context(|| format!("{} is not a file name", path.display()))?;
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .with_context(|| format!("{} is not a file name", path.display()))?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(write_new(dir, name, &bytes, MODE)?)
 }

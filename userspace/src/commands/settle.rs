@@ -98,7 +98,9 @@ fn look(source: &mut dyn Source, want: &Want, before: Option<&Evidence>) -> Resu
     let worth_a_freeze = match &first.verdict {
         DumpVerdict::Idle { unproven, .. } => want.freeze_idle && unproven.is_empty(),
         // With a request in flight the verdict would be the same: not in vain.
-        DumpVerdict::Busy { seen } => seen.iter().all(|reason| reason.finding.is_none_or(crate::model::finding::Finding::may_pass)),
+        DumpVerdict::Busy { seen } => {
+            seen.iter().all(|reason| reason.finding.is_none_or(crate::model::finding::Finding::may_pass))
+        }
         DumpVerdict::Refused { .. } | DumpVerdict::NoSuchProcess => false,
     };
     if want.freeze == Freeze::None || !worth_a_freeze {

@@ -68,12 +68,13 @@ fn as_json(document: Document) -> Value {
 /// The files of a directory that we know by name, sorted.
 fn shown_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let Ok(entries) = fs::read_dir(dir) else { bail!("cannot read directory {}", printable(dir)) };
-    let known = |name: &str| {
-        (name.starts_with("mm-") && name.ends_with(".img")) || name.ends_with(".evidence")
+    let known = |path: &Path| {
+        let (Some(stem), Some(extension)) = (path.file_stem(), path.extension()) else { return false };
+        extension == "evidence" || (extension == "img" && stem.as_encoded_bytes().starts_with(b"mm-"))
     };
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(known))
+        .filter(|path| known(path))
         .collect();
     files.sort();
     Ok(files)

@@ -3,8 +3,24 @@
 use std::env;
 use std::io::{IsTerminal, stdout};
 
+/// What a person would see of the results; nothing but plain text by default, as in a pipe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terminal {
+    /// Columns; `None`: nothing is cut.
+    pub width: Option<usize>,
+    /// Whether to use colour.
+    pub color: bool,
+}
+
+impl Terminal {
+    /// Standard output, as it is.
+    pub fn of_stdout() -> Self {
+        Self { width: width(), color: color() }
+    }
+}
+
 /// The columns of the terminal; `None` in a pipe, where nothing is cut.
-pub fn width() -> Option<usize> {
+fn width() -> Option<usize> {
     if !stdout().is_terminal() {
         return None;
     }
@@ -14,7 +30,7 @@ pub fn width() -> Option<usize> {
 }
 
 /// Whether to use colour: NO_COLOR wins, then CLICOLOR_FORCE, then whether it is a terminal.
-pub fn color() -> bool {
+fn color() -> bool {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     if set("NO_COLOR") {
         return false;

@@ -45,7 +45,11 @@ fn raw(fd: BorrowedFd<'_>) -> io::Result<u32> {
 
 fn short_name(name: &str) -> [u8; NAME_LEN] {
     let mut short = [0; NAME_LEN];
-    for (to, from) in short.iter_mut().take(NAME_LEN - 1).zip(name.bytes().filter(u8::is_ascii_alphanumeric)) {
+    for (to, from) in short
+        .iter_mut()
+        .take(NAME_LEN - 1)
+        .zip(name.bytes().filter(|byte| byte.is_ascii_alphanumeric() || *byte == b'_'))
+    {
         *to = from;
     }
     short
@@ -106,8 +110,13 @@ pub fn map_write_first(map: BorrowedFd<'_>, value: &[u8], value_size: u32) -> io
         return Err(io::Error::other(format!("{} bytes for a value of {value_size}", value.len())));
     }
     let key = 0u32;
-    let mut attr =
-        Attr { map_fd: raw(map)?, pad: 0, key: (&raw const key) as u64, value: value.as_ptr() as u64, flags: 0 };
+    let mut attr = Attr {
+        map_fd: raw(map)?,
+        pad: 0,
+        key: (&raw const key) as u64,
+        value: value.as_ptr() as u64,
+        flags: 0,
+    };
     bpf(BPF_MAP_UPDATE_ELEM, &mut attr).map(drop)
 }
 
@@ -128,8 +137,14 @@ pub fn btf_load(btf: &[u8]) -> io::Result<OwnedFd> {
         pad: u32,
     }
     let size = u32::try_from(btf.len()).map_err(io::Error::other)?;
-    let mut attr =
-        Attr { btf: btf.as_ptr() as u64, btf_log_buf: 0, btf_size: size, btf_log_size: 0, btf_log_level: 0, pad: 0 };
+    let mut attr = Attr {
+        btf: btf.as_ptr() as u64,
+        btf_log_buf: 0,
+        btf_size: size,
+        btf_log_size: 0,
+        btf_log_level: 0,
+        pad: 0,
+    };
     bpf_fd(BPF_BTF_LOAD, &mut attr)
 }
 
@@ -189,7 +204,10 @@ pub fn iter_prog_load(
         prog_btf_fd: raw(btf)?,
         func_info_rec_size: code.func_info_rec_size,
         func_info: code.func_info.as_ptr() as u64,
-        func_info_cnt: u32::try_from(code.func_info.len()).map_err(io::Error::other)?.checked_div(code.func_info_rec_size).unwrap_or(0),
+        func_info_cnt: u32::try_from(code.func_info.len())
+            .map_err(io::Error::other)?
+            .checked_div(code.func_info_rec_size)
+            .unwrap_or(0),
         attach_btf_id,
         ..Attr::default()
     };

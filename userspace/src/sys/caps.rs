@@ -17,12 +17,24 @@ pub enum Capability {
     SysAdmin,
     /// Opening `/proc/PID/map_files` without CAP_SYS_ADMIN.
     CheckpointRestore,
+    /// Opening `/proc/PID/auxv` of other users' processes: its mode is 0400, and no other capability reads past that
+    /// but the next.
+    DacReadSearch,
+    /// Stands for the one above; what the root of a container has.
+    DacOverride,
 }
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::SysPtrace, Self::Bpf, Self::Perfmon, Self::SysAdmin, Self::CheckpointRestore];
+    pub const ALL: [Self; 7] = [
+        Self::SysPtrace,
+        Self::Bpf,
+        Self::Perfmon,
+        Self::SysAdmin,
+        Self::CheckpointRestore,
+        Self::DacReadSearch,
+        Self::DacOverride,
+    ];
 
     /// The name in capabilities(7).
     pub fn name(self) -> &'static str {
@@ -32,6 +44,8 @@ impl Capability {
             Self::Perfmon => "CAP_PERFMON",
             Self::SysAdmin => "CAP_SYS_ADMIN",
             Self::CheckpointRestore => "CAP_CHECKPOINT_RESTORE",
+            Self::DacReadSearch => "CAP_DAC_READ_SEARCH",
+            Self::DacOverride => "CAP_DAC_OVERRIDE",
         }
     }
 
@@ -42,6 +56,8 @@ impl Capability {
             Self::Perfmon => CapabilitySet::PERFMON,
             Self::SysAdmin => CapabilitySet::SYS_ADMIN,
             Self::CheckpointRestore => CapabilitySet::CHECKPOINT_RESTORE,
+            Self::DacReadSearch => CapabilitySet::DAC_READ_SEARCH,
+            Self::DacOverride => CapabilitySet::DAC_OVERRIDE,
         }
     }
 }
@@ -55,7 +71,7 @@ pub fn effective() -> std::io::Result<Vec<Capability>> {
 /// Those of `wanted` that the calling thread lacks, in the order asked.
 ///
 /// CAP_SYS_ADMIN stands in for CAP_BPF, CAP_PERFMON and CAP_CHECKPOINT_RESTORE (include/linux/capability.h:bpf_capable,
-/// perfmon_capable, checkpoint_restore_ns_capable).
+/// perfmon_capable, checkpoint_restore_ns_capable), CAP_DAC_OVERRIDE for CAP_DAC_READ_SEARCH where reading is concerned.
 pub fn missing(wanted: &[Capability]) -> std::io::Result<Vec<Capability>> {
     Ok(missing_from(&effective()?, wanted))
 }
@@ -65,7 +81,8 @@ fn missing_from(held: &[Capability], wanted: &[Capability]) -> Vec<Capability> {
         Capability::Bpf | Capability::Perfmon | Capability::CheckpointRestore => {
             held.contains(&one) || held.contains(&Capability::SysAdmin)
         }
-        Capability::SysPtrace | Capability::SysAdmin => held.contains(&one),
+        Capability::DacReadSearch => held.contains(&one) || held.contains(&Capability::DacOverride),
+        Capability::SysPtrace | Capability::SysAdmin | Capability::DacOverride => held.contains(&one),
     };
     wanted.iter().copied().filter(|one| !has(*one)).collect()
 }
@@ -80,7 +97,7 @@ mod tests {
         let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
         let bits = u64::from_str_radix(line.trim(), 16).unwrap();
-        let numbers = [19, 39, 38, 21, 40];
+        let numbers = [19, 39, 38, 21, 40, 2, 1];
         for (one, number) in Capability::ALL.into_iter().zip(numbers) {
             assert_eq!(effective().unwrap().contains(&one), bits >> number & 1 == 1, "{}", one.name());
         }
@@ -89,8 +106,9 @@ mod tests {
     /// Check that CAP_SYS_ADMIN covers what the kernel lets it cover, and nothing else.
     #[test]
     fn sys_admin_stands_in() {
-        use Capability::{Bpf, CheckpointRestore, Perfmon, SysAdmin, SysPtrace};
-        assert_eq!(missing_from(&[SysAdmin], &Capability::ALL), [SysPtrace]);
+        use Capability::{Bpf, CheckpointRestore, DacOverride, DacReadSearch, Perfmon, SysAdmin, SysPtrace};
+        assert_eq!(missing_from(&[SysAdmin], &Capability::ALL), [SysPtrace, DacReadSearch, DacOverride]);
+        assert_eq!(missing_from(&[DacOverride], &[DacReadSearch]), []);
         assert_eq!(missing_from(&[], &[Bpf, SysPtrace]), [Bpf, SysPtrace]);
         assert_eq!(missing_from(&[Bpf, SysPtrace], &[Bpf, SysPtrace]), []);
         assert_eq!(missing_from(&[Bpf, Perfmon, CheckpointRestore], &[SysAdmin]), [SysAdmin]);

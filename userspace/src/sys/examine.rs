@@ -61,7 +61,8 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
         subject.dir.live_thread()?;
     }
     let mappings_checked = recheck.holds(before.word.mm.lock_seq) && recheck.holds(after.word.mm.lock_seq);
-    let quiet = slept(&before.word, &after.word) && first.word.contexts == before.word.contexts && mappings_checked;
+    let quiet =
+        slept(&before.word, &after.word) && first.word.contexts == before.word.contexts && mappings_checked;
     let look = Look {
         manner: if is_held(&before.word) && is_held(&after.word) { Manner::Held } else { Manner::Running },
         mappings: subject.mappings.clone(),

@@ -52,7 +52,12 @@ pub fn frozen(probe: &mut Probe, ask: &Ask, timeout: Duration) -> Result<Address
     Err(FreezeError::Restless(ask.pid).into())
 }
 
-fn look(probe: &mut Probe, ask: &Ask, timeout: Duration, closer: bool) -> Result<(AddressSpace, bool), SourceError> {
+fn look(
+    probe: &mut Probe,
+    ask: &Ask,
+    timeout: Duration,
+    closer: bool,
+) -> Result<(AddressSpace, bool), SourceError> {
     let dir = ProcDir::open(ask.pid)?;
     let (mm, planned) = word_of(probe, &dir)?;
     // After the census, so that its lock_seq vouches for the mappings.
@@ -73,7 +78,10 @@ fn look(probe: &mut Probe, ask: &Ask, timeout: Duration, closer: bool) -> Result
     let (inside, report) = freeze_and(&plan, timeout, || inside(&walk, &mut headers, &mut recheck))?;
 
     if let Err(error) = &inside.census {
-        return Err(SourceError::Host(std::io::Error::new(error.kind(), format!("cannot run the census: {error}"))));
+        return Err(SourceError::Host(std::io::Error::new(
+            error.kind(),
+            format!("cannot run the census: {error}"),
+        )));
     }
     match inside.headers {
         Ok(()) | Err(MemoryError::Gone(_)) => {}
@@ -121,7 +129,8 @@ fn collect(probe: &Probe, mm: MmKey, inside: &Inside) -> SpaceWord {
     let mut found = by_space(&records, probe.knows_lock_seq()).remove(&mm).unwrap_or_default();
     if found.processes.is_empty() || !probe.had_room() {
         // It was left, or has grown beyond the room that the census before it made.
-        found.word = KernelWord { begun_at: inside.begun_at, ended_at: inside.ended_at, torn: true, ..found.word };
+        found.word =
+            KernelWord { begun_at: inside.begun_at, ended_at: inside.ended_at, torn: true, ..found.word };
     }
     found
 }

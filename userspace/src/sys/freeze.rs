@@ -4,7 +4,7 @@
 //! by SIGKILL of the whole program, the kernel lets them go (kernel/ptrace.c:exit_ptrace), with their signals.
 //!
 //! The order: `freeze_watch` looks for threads that cannot stop; `freeze_attach` seizes all, which stops none;
-//! `freeze_hold` starts the clock, interrupts all, waits, runs the caller's closure, detaches all.
+//! `freeze_catch` first stops the one thread that an attempt failed on, if any; `freeze_hold` starts the clock, interrupts all, waits, runs the caller's closure, detaches all.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::freeze_attach::attach;
+use super::freeze_attach::{Attaching, attach};
+use super::freeze_catch::{Snag, catch};
 use super::freeze_error::FreezeError;
-use super::freeze_hold::{Ended, Hold};
+use super::freeze_hold::{Ended, Hold, nanoseconds};
 use super::freeze_watch::{Deadline, until_all_can_stop, until_gone};
 use super::procfs::ProcDir;
 use super::signals::SignalBlock;
@@ -86,17 +87,22 @@ pub fn freeze_and<R: Send>(
     let _held_back = SignalBlock::new().map_err(|error| FreezeError::System("block signals", error))?;
     let deadline = Deadline(Instant::now().checked_add(timeout));
     let mut inside = Some(inside);
-    let (mut attempts, mut spent) = (0_u32, 0_u64);
+    let (mut attempts, mut spent, mut last_snag) = (0_u32, 0_u64, None);
+    let explained = |error| explained(error, &plan.processes);
+    until_all_can_stop(&plan.processes, deadline).map_err(explained)?;
     loop {
-        until_all_can_stop(&plan.processes, deadline)?;
-        match attempt(plan, deadline, &mut inside)? {
+        match attempt(plan, last_snag, deadline, &mut inside).map_err(explained)? {
             Ended::Done(result, report) => {
                 let report = FreezeReport { earlier_attempts: attempts, earlier_pause_ns: spent, ..report };
                 return Ok((result, report));
             }
-            Ended::Stuck { pause_ns } => {
+            Ended::Stuck { snag, .. } if deadline.is_past() => {
+                return Err(explained(FreezeError::timed_out(snag.pid, snag.tid)));
+            }
+            Ended::Stuck { snag, pause_ns } => {
                 attempts = attempts.saturating_add(1);
                 spent = spent.saturating_add(pause_ns);
+                last_snag = Some(snag);
             }
         }
     }
@@ -105,12 +111,19 @@ pub fn freeze_and<R: Send>(
 /// What the tracer's thread shares with the thread that waits for it.
 pub(super) struct Shared {
     /// Seized threads that are no leaders: if they die, somebody has to reap them.
-    pub seized: Mutex<Vec<RawTid>>,
+    seized: Mutex<Vec<RawTid>>,
     done: AtomicBool,
     waiter: Thread,
 }
 
 impl Shared {
+    /// Remembers a thread that was seized, with its process.
+    pub(super) fn note(&self, (tid, leader): (RawTid, RawTid)) {
+        if tid != leader {
+            self.seized.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(tid);
+        }
+    }
+
     fn finished(&self) -> bool {
         self.done.load(Ordering::Acquire)
     }
@@ -136,6 +149,7 @@ impl Drop for Finish<'_> {
 
 fn attempt<R: Send, F: FnOnce() -> R + Send>(
     plan: &FreezePlan,
+    snag: Option<Snag>,
     deadline: Deadline,
     inside: &mut Option<F>,
 ) -> Result<Ended<R>, FreezeError> {
@@ -152,10 +166,21 @@ fn attempt<R: Send, F: FnOnce() -> R + Send>(
             if let Ok(mut tid) = tracer_tid.lock() {
                 *tid = own;
             }
+            let caught = match snag {
+                Some(snag) => catch(snag, own, deadline, &shared)?,
+                None => None,
+            };
+            let caught_at = caught.as_ref().map(|caught| caught.at.1);
+            // A seized thread that gets a signal waits for us: let nobody keep us from the CPU meanwhile.
             let urgent = before_all_others();
-            match attach(&plan.processes, own, deadline, &shared)? {
-                Some(attached) => Hold::new(attached, deadline, urgent).run(inside),
-                None => Ok(Ended::Stuck { pause_ns: 0 }),
+            match attach(&plan.processes, caught, own, deadline, &shared)? {
+                Attaching::All(attached) => {
+                    Hold::new(attached, plan.processes.len(), deadline, urgent).run(inside)
+                }
+                Attaching::Snagged(snag) => {
+                    let pause_ns = caught_at.map_or(0, |at| nanoseconds(at.elapsed()));
+                    Ok(Ended::Stuck { snag, pause_ns })
+                }
             }
         };
         let thread = std::thread::Builder::new().name("aio-freeze".to_owned());
@@ -172,11 +197,19 @@ fn attempt<R: Send, F: FnOnce() -> R + Send>(
     });
     // A joined thread may still be about to die, and only its death releases what could not be detached.
     until_gone(*tracer_tid.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-    outcome.map_err(|error| match error {
-        // Every thread we knew is gone, and yet it lives: by an exec, its last thread goes by its first one's number.
-        FreezeError::Gone(pid) if plan.processes.iter().any(|one| one.live_thread().is_ok()) => {
-            FreezeError::Exec(pid)
-        }
-        other => other.with_witness(&plan.processes),
-    })
+    outcome
+}
+
+/// The error to report: what `/proc` says of a thread in it, and whether who seems gone is.
+///
+/// When each thread we knew is gone and yet the process lives, it was by an exec. That takes a moment to show: a thread
+/// that executes a program takes over its leader's number, and in between that may be nobody's.
+fn explained(error: FreezeError, processes: &[ProcDir]) -> FreezeError {
+    let FreezeError::Gone(pid) = error else { return error.with_witness(processes) };
+    let mut alive = false;
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_millis(2));
+        alive = processes.iter().any(|one| one.live_thread().is_ok());
+    }
+    if alive { FreezeError::Exec(pid) } else { FreezeError::Gone(pid) }
 }

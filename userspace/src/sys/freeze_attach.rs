@@ -6,16 +6,20 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 
 use super::freeze::Shared;
+use super::freeze_catch::{Caught, Snag};
 use super::freeze_error::FreezeError;
 use super::freeze_watch::{Deadline, is_stuck};
 use super::procfs::{ProcDir, ProcError};
 use super::signals::end_is_pending;
 use super::tracee::{RawTid, seize, share_mm};
-use crate::model::units::{Pid, Tid};
+use crate::model::units::{self, Pid, Tid};
 
 /// How often a thread is seized before a refusal is taken for lack of permission, and how long we wait between.
-const TRIES: u32 = 4;
-const RETRY: Duration = Duration::from_micros(200);
+const TRIES: u32 = 12;
+const RETRY: Duration = Duration::from_micros(500);
+
+/// After as many lists, each with news, a process that is late is late for making threads.
+const MANY: u32 = 8;
 
 /// All that is seized, and all that is needed to hold it.
 pub(super) struct Attached<'a> {
@@ -27,6 +31,16 @@ pub(super) struct Attached<'a> {
     pub since: Instant,
     /// Thread id of the tracer.
     pub tracer: RawTid,
+    /// When the thread that was caught beforehand stopped.
+    pub begun: Option<(units::Instant, Instant)>,
+}
+
+/// Whether there is anything to hold.
+pub(super) enum Attaching<'a> {
+    /// All are seized.
+    All(Attached<'a>),
+    /// A thread waits for a child that we would have to hold. Nobody but `caught` was stopped.
+    Snagged(Snag),
 }
 
 /// A process of the address space.
@@ -61,25 +75,32 @@ impl std::ops::Deref for Dir<'_> {
 /// What a seized thread gives birth to is a tracee from birth, so the only threads that can be missed are those whose
 /// parent was not seized yet, and a list without news has none of them.
 ///
-/// `None`: a thread waits for a child that we would have to hold; nobody was stopped, and it is worth another attempt.
+/// `caught` is seized and stopped already.
 pub(super) fn attach<'a>(
     plan: &'a [ProcDir],
+    caught: Option<Caught>,
     tracer: RawTid,
     deadline: Deadline,
     shared: &Shared,
-) -> Result<Option<Attached<'a>>, FreezeError> {
+) -> Result<Attaching<'a>, FreezeError> {
     let members = plan.iter().map(|dir| Member { dir: Dir::Planned(dir), dead_leader: false }).collect();
-    let mut attached = Attached { processes: members, threads: Vec::new(), since: Instant::now(), tracer };
-    let mut known = BTreeSet::new();
+    let begun = caught.as_ref().map(|caught| caught.at);
+    let since = begun.map_or_else(Instant::now, |(_, instant)| instant);
+    let mut attached = Attached { processes: members, threads: Vec::new(), since, tracer, begun };
+    let mut fresh: Vec<_> = caught.into_iter().map(|caught| caught.thread).collect();
+    let mut known: BTreeSet<_> = fresh.iter().map(|(tid, _)| *tid).collect();
+    let mut passes = 0_u32;
     loop {
         let mut listed = BTreeSet::new();
-        let mut fresh = Vec::new();
         for member in &mut attached.processes {
             seize_process(member, tracer, &known, &mut listed, &mut fresh, shared)?;
         }
         known.extend(fresh.iter().map(|(tid, _)| *tid));
         attached.threads.extend(&fresh);
-        let Some(found) = relatives(&attached.processes, &fresh) else { return Ok(None) };
+        let found = match relatives(&attached.processes, &fresh) {
+            Ok(found) => found,
+            Err(snag) => return Ok(Attaching::Snagged(snag)),
+        };
         if fresh.is_empty() && found.is_empty() {
             // A number that was used again between the list and the seize is a stranger: it is not stopped, and the
             // tracer's end releases it.
@@ -87,14 +108,20 @@ pub(super) fn attach<'a>(
             break;
         }
         attached.processes.extend(found);
-        if deadline.is_past() {
+        fresh.clear();
+        passes = passes.saturating_add(1);
+        if passes > MANY && deadline.is_past() {
             return Err(FreezeError::Restless(first_pid(plan)));
         }
         if end_is_pending() {
             return Err(FreezeError::Interrupted);
         }
     }
-    if attached.threads.is_empty() { Err(FreezeError::Gone(first_pid(plan))) } else { Ok(Some(attached)) }
+    if attached.threads.is_empty() {
+        Err(FreezeError::Gone(first_pid(plan)))
+    } else {
+        Ok(Attaching::All(attached))
+    }
 }
 
 fn first_pid(plan: &[ProcDir]) -> Pid {
@@ -125,9 +152,7 @@ fn seize_process(
         match seize_one(&member.dir, tid, raw_tid, tracer)? {
             Seized::Yes => {
                 fresh.push((raw_tid, leader));
-                if raw_tid != leader {
-                    shared.seized.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(raw_tid);
-                }
+                shared.note((raw_tid, leader));
             }
             Seized::Dead => member.dead_leader |= raw_tid == leader,
         }
@@ -192,8 +217,8 @@ fn why_refused(process: &ProcDir, tid: Tid, tracer: RawTid) -> Result<Option<Sei
 
 /// Processes with the same address space that the plan does not know: CLONE_VM children born since it was made.
 ///
-/// `None`: one of `fresh` waits for such a child, as vfork does, and would never stop while we hold that child.
-fn relatives<'a>(members: &[Member<'_>], fresh: &[(RawTid, RawTid)]) -> Option<Vec<Member<'a>>> {
+/// An error: one of `fresh` waits for such a child, as vfork does, and would never stop while we hold that child.
+fn relatives<'a>(members: &[Member<'_>], fresh: &[(RawTid, RawTid)]) -> Result<Vec<Member<'a>>, Snag> {
     let mut found: Vec<Member<'a>> = Vec::new();
     for (tid, leader) in fresh {
         let of_leader = |one: &&Member<'_>| raw(one.dir.pid().0).is_ok_and(|pid| pid == *leader);
@@ -205,7 +230,7 @@ fn relatives<'a>(members: &[Member<'_>], fresh: &[(RawTid, RawTid)]) -> Option<V
                 continue;
             }
             if is_stuck(&parent.dir, Tid(number)) {
-                return None;
+                return Err(Snag { pid: parent.dir.pid(), tid: Tid(number) });
             }
             if !members.iter().chain(&found).any(|one| one.dir.pid() == child) {
                 let dir = ProcDir::open(child).ok();
@@ -213,7 +238,7 @@ fn relatives<'a>(members: &[Member<'_>], fresh: &[(RawTid, RawTid)]) -> Option<V
             }
         }
     }
-    Some(found)
+    Ok(found)
 }
 
 pub(super) fn raw(id: u32) -> Result<RawTid, FreezeError> {

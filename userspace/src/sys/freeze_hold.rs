@@ -3,13 +3,15 @@
 //! When all goes well nothing is allocated, formatted or parsed in here. What takes longer than [`SLOW`] has cost the
 //! target dearly already; then `/proc` is read to find out what goes wrong.
 
-use std::hint::spin_loop;
 use std::thread::{sleep, yield_now};
 use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
 
 use super::clock::now;
 use super::freeze::FreezeReport;
 use super::freeze_attach::{Attached, Member, Seized, raw, seize_one};
+use super::freeze_catch::Snag;
 use super::freeze_error::FreezeError;
 use super::freeze_watch::{Deadline, is_stuck};
 use super::procfs::ProcError;
@@ -17,12 +19,13 @@ use super::signals::end_is_pending;
 use super::tracee::{
     RawTid, Seen, Stop, StopKind, detach, event_message, interrupt, is_thread_of, look, reap, share_mm,
 };
+use super::urgency::{before_all_others, like_all_others};
 use crate::model::units::{self, Pid, Tid};
 
-/// Up to here we poll: a stop takes some microseconds on an idle CPU.
-const SPUN: Duration = Duration::from_micros(30);
-/// Up to here we poll and give way to others in between.
+/// Up to here we poll and give way to others in between: a stop takes some microseconds on an idle CPU.
 const YIELDED: Duration = Duration::from_micros(300);
+/// More threads than these wake each other's CPUs as they stop, and ours among them.
+const FEW: usize = 8;
 /// From here on we ask what is wrong, once in this time.
 const SLOW: Duration = Duration::from_millis(1);
 /// For how long all others are held for one thread in uninterruptible sleep.
@@ -34,13 +37,15 @@ pub(super) enum Ended<R> {
     Done(R, FreezeReport),
     /// A thread fell asleep uninterruptibly. All were let go; it is worth another attempt when that thread is awake.
     Stuck {
+        /// That thread.
+        snag: Snag,
         /// The pause in vain.
         pause_ns: u64,
     },
 }
 
 enum Failed {
-    Stuck,
+    Stuck(Snag),
     With(FreezeError),
 }
 
@@ -63,7 +68,7 @@ struct Tracee {
     /// Its process: the thread id of the leader.
     leader: RawTid,
     state: State,
-    /// Born of a held thread, with an address space of its own: let go with the others, but not one of them.
+    /// It has an address space of its own, being a child just born or after an exec: let go with the others, but not one of them.
     guest: bool,
 }
 
@@ -77,13 +82,16 @@ pub(super) struct Hold<'a> {
     begun: Instant,
     checked: Instant,
     lost: u32,
-    /// We are not kept from the CPU, and so must not keep others from it by polling.
+    caught: Option<(units::Instant, Instant)>,
+    /// We are not kept from the CPU.
     urgent: bool,
+    /// How many of `members` are of the plan: the first ones.
+    planned: usize,
 }
 
 impl<'a> Hold<'a> {
     /// Makes room for all that may come up during the pause.
-    pub(super) fn new(attached: Attached<'a>, deadline: Deadline, urgent: bool) -> Self {
+    pub(super) fn new(attached: Attached<'a>, planned: usize, deadline: Deadline, urgent: bool) -> Self {
         // Each seized thread may have given birth once before it stops, and births stop at once.
         let room = attached.threads.len().saturating_mul(2).saturating_add(64);
         let mut tracees = Vec::with_capacity(room);
@@ -103,7 +111,9 @@ impl<'a> Hold<'a> {
             begun: attached.since,
             checked: attached.since,
             lost: 0,
+            caught: attached.begun,
             urgent,
+            planned,
         }
     }
 
@@ -112,14 +122,22 @@ impl<'a> Hold<'a> {
         mut self,
         inside: &mut Option<F>,
     ) -> Result<Ended<R>, FreezeError> {
-        let begun_at = now();
-        self.begun = Instant::now();
-        self.checked = self.begun;
-        for tracee in &self.tracees {
-            // A thread that is gone is found out when it is looked at.
-            let _ = interrupt(tracee.tid);
+        if self.tracees.len() <= FEW {
+            // They may need this very CPU to stop.
+            like_all_others();
+            self.urgent = false;
+        }
+        let (begun_at, begun) = self.caught.unwrap_or_else(|| (now(), Instant::now()));
+        self.begun = begun;
+        self.checked = begun;
+        for tracee in &mut self.tracees {
+            // No tracee: its number went to another by an exec. A dead one is found out when it is looked at.
+            if interrupt(tracee.tid) == Err(Errno::SRCH) {
+                tracee.state = State::Gone;
+            }
         }
         let held = self.settle();
+        self.hurry();
         let outcome = match (&held, inside.take()) {
             (Ok(()), Some(inside)) => Some(inside()),
             (_, unused) => {
@@ -133,7 +151,9 @@ impl<'a> Hold<'a> {
         match (held, outcome) {
             (Ok(()), Some(result)) => Ok(Ended::Done(result, self.report(begun_at, pause_ns, end))),
             (Err(Failed::With(error)), _) => Err(error),
-            (Ok(()) | Err(Failed::Stuck), _) => Ok(Ended::Stuck { pause_ns }),
+            (Err(Failed::Stuck(snag)), _) => Ok(Ended::Stuck { snag, pause_ns }),
+            // The closure was used up by an attempt before, which cannot be: it ends the attempts.
+            (Ok(()), None) => Err(FreezeError::Gone(self.first_pid())),
         }
     }
 
@@ -143,6 +163,11 @@ impl<'a> Hold<'a> {
         tids.sort_unstable();
         let seized_ns = nanoseconds(end.saturating_duration_since(self.seized));
         FreezeReport { begun_at, pause_ns, seized_ns, tids, lost: self.lost, ..FreezeReport::default() }
+    }
+
+    /// From now on nobody takes the CPU from us.
+    fn hurry(&mut self) {
+        self.urgent = self.urgent || before_all_others();
     }
 
     /// Returns when every thread there is stands still.
@@ -168,13 +193,11 @@ impl<'a> Hold<'a> {
             if self.checked.elapsed() >= SLOW {
                 self.ask_what_is_wrong()?;
             }
-            let elapsed = self.begun.elapsed();
-            if elapsed < SPUN {
-                spin_loop();
-            } else if elapsed < YIELDED && !self.urgent {
+            if self.begun.elapsed() < YIELDED && !self.urgent {
                 // Where the target has to run on this very CPU to stop, it gets it.
                 yield_now();
             } else {
+                self.hurry();
                 sleep(sleep_for);
                 sleep_for = sleep_for.saturating_mul(2).min(SLOW);
             }
@@ -192,7 +215,7 @@ impl<'a> Hold<'a> {
                     Seen::Stopped(stop) => {
                         match stop.kind() {
                             StopKind::Birth => self.adopt(tracee)?,
-                            StopKind::Exec => return Err(FreezeError::Exec(pid(tracee.leader)).into()),
+                            StopKind::Exec => self.let_leave(index, tracee)?,
                             StopKind::Signal(_) | StopKind::Held => {}
                         }
                         State::Stopped(stop)
@@ -214,6 +237,18 @@ impl<'a> Hold<'a> {
             index = index.saturating_add(1);
         }
         Ok((open, died))
+    }
+
+    /// A process has left the address space by an exec. That of a child spawned a moment ago is nothing to us.
+    fn let_leave(&mut self, index: usize, tracee: Tracee) -> Result<(), FreezeError> {
+        let pid = pid(tracee.leader);
+        if self.members.iter().take(self.planned).any(|one| one.dir.pid() == pid) {
+            return Err(FreezeError::Exec(pid));
+        }
+        if let Some(one) = self.tracees.get_mut(index) {
+            one.guest = true;
+        }
+        Ok(())
     }
 
     /// Takes in what a thread gave birth to. It is a tracee, and stops by itself before its first instruction.
@@ -298,18 +333,24 @@ impl<'a> Hold<'a> {
             if member.dir.state_of(tid).is_ok_and(super::procfs::TaskState::is_dead) {
                 tracee.state = State::Gone;
                 member.dead_leader |= tracee.tid == tracee.leader;
+            } else if member.dir.tracer_of(tid).is_ok_and(|by| raw(by.0).is_ok_and(|by| by != self.tracer)) {
+                // Its number went to another by an exec.
+                tracee.state = State::Gone;
             } else if self.deadline.is_past() {
                 return Err(FreezeError::timed_out(member.dir.pid(), tid).into());
             } else if is_stuck(&member.dir, tid) {
+                let snag = Snag { pid: member.dir.pid(), tid };
                 if self.begun.elapsed() >= PATIENCE {
-                    return Err(Failed::Stuck);
+                    return Err(Failed::Stuck(snag));
                 }
-                stuck = Some(member.dir.children_of(tid));
+                stuck = Some((snag, member.dir.children_of(tid)));
             }
         }
         // As a parent in vfork: it waits for a child that waits for us.
-        if stuck.is_some_and(|children| self.tracees.iter().any(|one| children.contains(&pid(one.tid)))) {
-            return Err(Failed::Stuck);
+        if let Some((snag, children)) = stuck
+            && self.tracees.iter().any(|one| children.contains(&pid(one.tid)))
+        {
+            return Err(Failed::Stuck(snag));
         }
         // One that was stopped may have been killed since, and an exec may wait for us to reap it.
         self.look_again();
@@ -344,6 +385,7 @@ fn pid(leader: RawTid) -> Pid {
     Pid(u32::try_from(leader).unwrap_or(0))
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+/// A length of time in nanoseconds.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -33,7 +33,7 @@ pub(super) fn until_all_can_stop(processes: &[ProcDir], deadline: Deadline) -> R
             continue;
         }
         if deadline.is_past() {
-            return Err(FreezeError::timed_out(process.pid(), tid).with_witness(processes));
+            return Err(FreezeError::timed_out(process.pid(), tid));
         }
         if end_is_pending() {
             return Err(FreezeError::Interrupted);

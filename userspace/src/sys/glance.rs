@@ -14,7 +14,8 @@ use super::system;
 use crate::model::stat::Stat;
 use crate::model::units::{Instant, MmId, Pid};
 use crate::model::witness::{
-    AddressSpace, CensusSource, Evidence, Look, Manner, MappingSource, Perms, Process, RingMapping, SystemFacts,
+    AddressSpace, CensusSource, Evidence, Look, Manner, MappingSource, Perms, Process, RingMapping,
+    SystemFacts,
 };
 
 /// How often the census is taken again because aio-nr changed under it.
@@ -43,7 +44,10 @@ pub fn host(
     }
     let rings_at = rings.as_ref().map_or(Instant(0), |_| clock::now());
     let mut spaces: BTreeMap<MmKey, (SpaceWord, Vec<RingMapping>)> =
-        by_space(&records, probe.knows_lock_seq()).into_iter().map(|(key, word)| (key, (word, Vec::new()))).collect();
+        by_space(&records, probe.knows_lock_seq())
+            .into_iter()
+            .map(|(key, word)| (key, (word, Vec::new())))
+            .collect();
     for ring in rings.iter().flatten() {
         let (word, mappings) = spaces.entry(MmKey(ring.mm)).or_default();
         mappings.push(mapping(ring, facts.page_size));
@@ -61,7 +65,7 @@ pub fn host(
     }
     if unreadable > 0 {
         notes.push(format!(
-            "the memory of {unreadable} processes could not be read, so their UNREAPED is not known (needs CAP_SYS_PTRACE)"
+            "UNREAPED is not known of {unreadable} process(es) whose memory could not be read (needs CAP_SYS_PTRACE)"
         ));
     }
     shown.sort_by_key(|space| space.processes.first().map(|process| process.pid));
@@ -104,7 +108,12 @@ fn space(
         headers_at: clock::now(),
         ..Look::default()
     };
-    AddressSpace { mm: MmId(u32::try_from(ordinal).unwrap_or(u32::MAX)), processes, looks: vec![look], image: None }
+    AddressSpace {
+        mm: MmId(u32::try_from(ordinal).unwrap_or(u32::MAX)),
+        processes,
+        looks: vec![look],
+        image: None,
+    }
 }
 
 /// A process that is known by a mapping alone.

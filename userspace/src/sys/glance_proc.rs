@@ -24,7 +24,7 @@ pub fn host(facts: SystemFacts, owners: bool, notes: &mut Vec<String>) -> Result
         }
     }
     if refused > 0 {
-        notes.push(format!("{refused} processes could not be looked into (needs CAP_SYS_PTRACE)"));
+        notes.push(format!("{refused} process(es) could not be looked into (needs CAP_SYS_PTRACE)"));
     }
     let spaces = spaces.into_iter().map(|(_, space)| space).collect();
     Ok(Evidence { system: facts, source: CensusSource::Proc, target: None, spaces })

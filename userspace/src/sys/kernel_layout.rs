@@ -18,18 +18,21 @@ const PIDTYPE_TGID: u32 = 1;
 /// Reads the running kernel's layout. The 5 MB of BTF are dropped before this returns.
 pub fn read_layout() -> Result<Layout, ProbeError> {
     let path = Path::new(VMLINUX_BTF);
-    let blob = fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            ProbeError::Lacks { what: format!("BTF of its own types ({VMLINUX_BTF}, CONFIG_DEBUG_INFO_BTF)") }
+    let blob = fs::read(path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            let what = format!("BTF of its own types ({VMLINUX_BTF}, CONFIG_DEBUG_INFO_BTF)");
+            return ProbeError::Lacks { what };
         }
-        _ => ProbeError::Io { action: "read /sys/kernel/btf/vmlinux", error },
+        ProbeError::Io { action: "read /sys/kernel/btf/vmlinux", error }
     })?;
     let lacks = |what: String| ProbeError::Lacks { what };
     let btf = Btf::parse(&blob).map_err(|e| lacks(format!("readable BTF ({VMLINUX_BTF}: {e})")))?;
     let layout = Layout::resolve(&btf).map_err(|e| lacks(format!("a layout this program knows: {e}")))?;
     let span = kioctx_span(&layout);
     if usize::try_from(span).unwrap_or(usize::MAX) > KIOCTX_ROOM {
-        return Err(lacks(format!("a layout this program knows: struct kioctx needs {span} bytes, {KIOCTX_ROOM} fit")));
+        return Err(lacks(format!(
+            "a layout this program knows: struct kioctx needs {span} bytes, {KIOCTX_ROOM} fit"
+        )));
     }
     Ok(layout)
 }

@@ -29,14 +29,29 @@ impl MappedArray {
     /// Creates a map of `capacity` records of `record_size` bytes (a multiple of 8), and maps it.
     pub fn create(name: &str, record_size: usize, capacity: u32) -> io::Result<Self> {
         let value_size = u32::try_from(record_size).map_err(io::Error::other)?;
-        let bytes = usize::try_from(u64::from(value_size).saturating_mul(u64::from(capacity))).map_err(io::Error::other)?;
+        let bytes = usize::try_from(u64::from(value_size).saturating_mul(u64::from(capacity)))
+            .map_err(io::Error::other)?;
         let map = bpf::map_create(
             name,
-            MapShape { kind: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size, max_entries: capacity, flags: BPF_F_MMAPABLE },
+            MapShape {
+                kind: BPF_MAP_TYPE_ARRAY,
+                key_size: 4,
+                value_size,
+                max_entries: capacity,
+                flags: BPF_F_MMAPABLE,
+            },
         )?;
         // SAFETY: a new mapping at an address of the kernel's choice; it overlaps nothing.
-        let address =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, &map, 0)? };
+        let address = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                &map,
+                0,
+            )?
+        };
         Ok(Self { map, address, bytes, capacity })
     }
 
@@ -89,7 +104,9 @@ impl MappedArray {
             return;
         }
         // SAFETY: the range was checked to lie inside the mapping, and `to` is memory of our own.
-        unsafe { std::ptr::copy_nonoverlapping(self.address.cast::<u8>().add(offset), to.as_mut_ptr(), to.len()) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.address.cast::<u8>().add(offset), to.as_mut_ptr(), to.len());
+        };
     }
 }
 

@@ -10,6 +10,7 @@ pub mod examine_frozen;
 pub mod files;
 pub mod freeze;
 mod freeze_attach;
+mod freeze_catch;
 pub mod freeze_error;
 mod freeze_hold;
 pub mod freeze_mm;

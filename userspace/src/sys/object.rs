@@ -46,7 +46,12 @@ pub struct Prepared {
 /// Makes the maps and relocates the programs.
 ///
 /// `globals` are the read-only globals to fill in; `sizes` overrides the number of elements of maps that are not mapped.
-pub fn prepare<T: Wire>(offsets: &T, log_level: u8, mapped: &[Mapped], sizes: &[(&str, u32)]) -> Result<Prepared, ProbeError> {
+pub fn prepare<T: Wire>(
+    offsets: &T,
+    log_level: u8,
+    mapped: &[Mapped],
+    sizes: &[(&str, u32)],
+) -> Result<Prepared, ProbeError> {
     if !is_embedded() {
         return Err(ProbeError::NotBuilt);
     }
@@ -69,8 +74,12 @@ pub fn prepare<T: Wire>(offsets: &T, log_level: u8, mapped: &[Mapped], sizes: &[
             arrays.insert(wanted.name, array);
             continue;
         }
-        let entries = sizes.iter().find(|(sized, _)| sized == name).map_or_else(|| map.max_entries(), |(_, n)| *n);
-        others.insert(name.clone(), plain_map(name, map, entries).map_err(|e| ProbeError::from_bpf("create a map", &e))?);
+        let entries =
+            sizes.iter().find(|(sized, _)| sized == name).map_or_else(|| map.max_entries(), |(_, n)| *n);
+        others.insert(
+            name.clone(),
+            plain_map(name, map, entries).map_err(|e| ProbeError::from_bpf("create a map", &e))?,
+        );
     }
     relocate(&mut object, &arrays, &others)?;
     let programs = object

@@ -68,7 +68,8 @@ impl Capacity {
 
     /// Room for what was wanted and half as much again: the host goes on while we reload.
     fn grown(self, control: &Control) -> Self {
-        let grow = |have: u32, wanted: u32| if wanted > have { wanted.saturating_add(wanted / 2) } else { have };
+        let grow =
+            |have: u32, wanted: u32| if wanted > have { wanted.saturating_add(wanted / 2) } else { have };
         Self {
             contexts: grow(self.contexts, control.contexts),
             mms: grow(self.mms, control.mms),
@@ -118,7 +119,12 @@ impl Probe {
         Self::load_with(layout, possible_cpus, capacity, log_level)
     }
 
-    fn load_with(layout: Layout, possible_cpus: u32, capacity: Capacity, log_level: u8) -> Result<Self, ProbeError> {
+    fn load_with(
+        layout: Layout,
+        possible_cpus: u32,
+        capacity: Capacity,
+        log_level: u8,
+    ) -> Result<Self, ProbeError> {
         let mapped = [
             Mapped { name: "CONTROL", record_size: Control::SIZE, capacity: 1 },
             Mapped { name: "CONTEXTS", record_size: ContextRecord::SIZE, capacity: capacity.contexts },
@@ -128,14 +134,16 @@ impl Probe {
         ];
         let sizes = [("CPU_OFFSETS", possible_cpus)];
         let mut prepared = object::prepare(&offsets(&layout, possible_cpus), log_level, &mapped, &sizes)?;
-        let mut array = |name| prepared.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")));
+        let mut array =
+            |name| prepared.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")));
         let (control, contexts, mms) = (array("CONTROL")?, array("CONTEXTS")?, array("MMS")?);
         let (tasks, rings) = (array("TASKS")?, array("RINGS")?);
-        let mut code =
-            |name| prepared.programs.remove(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")));
+        let mut code = |name| {
+            prepared.programs.remove(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")))
+        };
         let census = load_program("census", &code("census")?, &prepared.btf, layout.iter_task_func)?;
-        let census_link =
-            bpf::iter_link_create(census.as_fd(), None).map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
+        let census_link = bpf::iter_link_create(census.as_fd(), None)
+            .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
         let rings_code = code("rings")?;
         Ok(Self {
             layout,
@@ -247,9 +255,11 @@ impl Probe {
                 self.rings_link = Some(link);
             }
             let Some(link) = &self.rings_link else { return Ok(None) };
-            let fd = bpf::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+            let fd =
+                bpf::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
             self.give_order(Order::All);
-            bpf::iter_run(fd.as_fd()).map_err(|error| ProbeError::Io { action: "walk the mappings", error })?;
+            bpf::iter_run(fd.as_fd())
+                .map_err(|error| ProbeError::Io { action: "walk the mappings", error })?;
             if self.make_room()? {
                 let control = self.control.first::<Control>().unwrap_or_default();
                 return Ok(Some(self.rings.records(control.rings)));

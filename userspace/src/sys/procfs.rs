@@ -13,6 +13,8 @@ use crate::model::units::{Pid, Tid};
 const SMALL: u64 = 1 << 20;
 /// Most bytes of `smaps`: about 700,000 mappings, ten times the default `vm.max_map_count`.
 pub const SMAPS_MAX: u64 = 1 << 29;
+/// `PF_EXITING` of include/linux/sched.h.
+const PF_EXITING: u64 = 0x4;
 /// `PF_KTHREAD` of include/linux/sched.h.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
@@ -25,7 +27,7 @@ pub enum ProcError {
     /// It has no address space and never will.
     #[error("process {0} is a kernel thread: it has no memory of its own")]
     KernelThread(Pid),
-    /// All its threads have exited.
+    /// All its threads have exited, or are about to.
     #[error("process {0} is a zombie: it has exited and has no memory any more")]
     Zombie(Pid),
     /// Refused.
@@ -81,6 +83,11 @@ impl TaskState {
     /// Whether it has exited (and may not have been waited for yet).
     pub fn is_dead(self) -> bool {
         matches!(self.letter, 'Z' | 'X' | 'x')
+    }
+
+    /// Whether it has exited or is about to: it has no address space any more, or soon.
+    pub fn is_ending(self) -> bool {
+        self.is_dead() || self.flags & PF_EXITING != 0
     }
 
     /// Whether it is a thread of the kernel.
@@ -231,16 +238,16 @@ impl ProcDir {
         if state.is_kernel_thread() {
             return Err(ProcError::KernelThread(self.pid));
         }
-        if !state.is_dead() {
+        if !state.is_ending() {
             return Ok(leader);
         }
         for tid in self.threads()? {
-            if self.state_of(tid).is_ok_and(|state| !state.is_dead()) {
+            if self.state_of(tid).is_ok_and(|state| !state.is_ending()) {
                 return Ok(tid);
             }
         }
         // A thread that executes a program takes over the number of the leader, which died for it.
-        if self.state_of(leader)?.is_dead() { Err(ProcError::Zombie(self.pid)) } else { Ok(leader) }
+        if self.state_of(leader)?.is_ending() { Err(ProcError::Zombie(self.pid)) } else { Ok(leader) }
     }
 
     /// `st_mode` of the file mapped at `start..end`, through `map_files`. `None`: no such mapping, not permitted
@@ -292,7 +299,9 @@ fn explain(pid: Pid, file: &str, error: Errno) -> ProcError {
         // A lookup below a dead process finds nothing, a read of what was opened before has no task.
         Errno::NOENT | Errno::SRCH => ProcError::NoSuchProcess(pid),
         Errno::ACCESS | Errno::PERM => {
-            ProcError::NotPermitted { pid, file: file.to_owned(), needs: "CAP_SYS_PTRACE" }
+            // The one file we read whose mode is 0400: nothing but its owner's uid or this reads past that.
+            let needs = if file == "auxv" { "CAP_DAC_READ_SEARCH" } else { "CAP_SYS_PTRACE" };
+            ProcError::NotPermitted { pid, file: file.to_owned(), needs }
         }
         other => ProcError::Io { pid, file: file.to_owned(), source: other.into() },
     }

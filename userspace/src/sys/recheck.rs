@@ -39,7 +39,10 @@ impl Recheck {
         let way = match query_exact(maps.as_fd(), 0) {
             Err(QueryError::Unsupported) => {
                 // A line of maps is at most its fixed part and the name.
-                let room = subject.vmas.iter().fold(SLACK, |sum, vma| sum.saturating_add(vma.name.len().saturating_add(80)));
+                let room = subject
+                    .vmas
+                    .iter()
+                    .fold(SLACK, |sum, vma| sum.saturating_add(vma.name.len().saturating_add(80)));
                 Way::Reread { maps, text: vec![0; room], whole: false }
             }
             Ok(_) | Err(QueryError::Gone | QueryError::Failed(_)) => {

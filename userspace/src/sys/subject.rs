@@ -96,7 +96,9 @@ pub fn sharers(probe: &mut Probe, mm: MmKey, rings: &[RingMapping]) -> Result<Ve
     }
     let all = probe.rings()?.unwrap_or_default();
     let page_size = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
-    let others = all.iter().filter(|other| MmKey(other.mm) != mm && rings.iter().any(|ring| ring.inode == other.inode));
+    let others = all
+        .iter()
+        .filter(|other| MmKey(other.mm) != mm && rings.iter().any(|ring| ring.inode == other.inode));
     let mut sharers: Vec<Sharer> = others
         .map(|other| {
             let comm = ProcDir::open(Pid(other.tgid)).and_then(|dir| dir.comm()).unwrap_or_default();
