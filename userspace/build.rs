@@ -9,7 +9,8 @@ fn main() -> io::Result<()> {
     let object = match env::var_os("AIOINSPECT_EBPF_OBJECT") {
         Some(path) => {
             println!("cargo::rerun-if-changed={}", path.display());
-            fs::read(&path).map_err(|e| io::Error::other(format!("AIOINSPECT_EBPF_OBJECT {}: {e}", path.display())))?
+            fs::read(&path)
+                .map_err(|e| io::Error::other(format!("AIOINSPECT_EBPF_OBJECT {}: {e}", path.display())))?
         }
         None => Vec::new(),
     };

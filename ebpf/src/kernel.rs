@@ -22,6 +22,9 @@ impl Word for u32 {
 impl Word for i32 {
     const ZERO: Self = 0;
 }
+impl Word for [u64; 2] {
+    const ZERO: Self = [0; 2];
+}
 
 /// Reads one word at `base + offset`, zero if that faults.
 #[inline(always)]

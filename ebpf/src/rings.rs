@@ -8,6 +8,9 @@ use aya_ebpf::bindings::task_struct;
 use crate::kernel::{control, follow, id_for_reader, load, read};
 use crate::maps::{RINGS, offset};
 
+/// `VM_SHARED` of include/linux/mm.h: a ring is mapped shared (fs/aio.c:aio_setup_ring), and no call takes that from a mapping.
+const VM_SHARED: u64 = 8;
+
 /// What the kernel hands to a program on `iter/task_vma`; null pointers end the walk.
 #[repr(C)]
 pub struct IterTaskVma {
@@ -25,6 +28,12 @@ extern "C" fn rings(iter: *const IterTaskVma) -> i32 {
     if task.is_null() || vma.is_null() {
         return 0;
     }
+    // SAFETY: `vma` comes from the context.
+    let flags: u64 = unsafe { load(vma, offset!(vma_flags)) };
+    // Nearly every mapping there is ends here, before its file is fetched into the cache.
+    if flags & VM_SHARED == 0 {
+        return 0;
+    }
     // SAFETY: `vma` comes from the context, and what follows from it.
     let inode = unsafe {
         let file = follow(vma, offset!(vma_file));
@@ -38,20 +47,22 @@ extern "C" fn rings(iter: *const IterTaskVma) -> i32 {
         }
         inode as u64
     };
-    let (task, vma) = (task as u64, vma as u64);
     let Some(control) = control() else { return 0 };
     let position = control.rings;
     control.rings = position.wrapping_add(1);
     let Some(record) = RINGS.get_ptr_mut(position) else { return 0 };
     // SAFETY: a live map value that nobody else writes during this run.
     let record = unsafe { &mut *record };
-    let signal: u64 = read(task, offset!(task_signal));
-    record.mm = read(vma, offset!(vma_mm));
-    record.start = read(vma, offset!(vma_start));
-    record.end = read(vma, offset!(vma_end));
-    record.page_offset = read(vma, offset!(vma_pgoff));
+    // SAFETY: `vma` comes from the context.
+    unsafe {
+        record.start = load(vma, offset!(vma_start));
+        record.end = load(vma, offset!(vma_end));
+        record.page_offset = load(vma, offset!(vma_pgoff));
+    }
+    let signal: u64 = read(task as u64, offset!(task_signal));
+    record.mm = read(vma as u64, offset!(vma_mm));
     record.inode = read(inode, offset!(inode_ino));
-    record.flags = read(vma, offset!(vma_flags));
+    record.flags = flags;
     record.tgid = id_for_reader(read(signal, offset!(signal_tgid)), control);
     record._pad = 0;
     0

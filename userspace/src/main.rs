@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use aioinspect::cli::Cli;
 use aioinspect::commands::streams::Stream;
-use aioinspect::commands::{Exit, Terminal, exit_of, run};
+use aioinspect::commands::{Exit, Terminal, exit_of, has_lines, run};
 use aioinspect::output::escape::escape;
 use aioinspect::sys::trial_child::{WAIT_ARGUMENT, wait};
 use clap::Parser;
@@ -32,7 +32,9 @@ fn main() -> ExitCode {
         Err(error) => {
             // What was found before the error is worth showing, and its own failure says nothing new.
             let _ = out.flush();
-            complain(&mut err, &printable(&with_causes(&error)));
+            let said = with_causes(&error);
+            let said = if has_lines(&error) { said } else { said.replace('\n', "\\n") };
+            complain(&mut err, &printable(&said));
             exit_of(&error)
         }
     };

@@ -1,6 +1,7 @@
 //! `aioinspect check PID`: the verdict of dump, nothing written.
 
 use std::io::Write;
+use std::path::Path;
 
 use super::exit::{Exit, UsageError};
 use super::settle::{Settled, Want, settle};
@@ -9,12 +10,16 @@ use crate::cli::{CheckArgs, Freeze, ProofArgs};
 use crate::model::units::Pid;
 use crate::model::verdict::Policy;
 use crate::model::witness::Evidence;
+use crate::output::escape::escape;
 use crate::output::verdict::{self, Report};
 use crate::sys::live::Live;
 use crate::sys::source::{Recorded, Source};
 
 /// The step before which CRIU has stopped nobody and can still be told not to: the exit code decides.
 const BEFORE_DUMP: &str = "pre-dump";
+
+/// How many processes of an evidence are named where one must be chosen; of more, the first ones.
+const LISTED: usize = 20;
 
 /// Looks, judges, prints.
 pub fn run(args: &CheckArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
@@ -36,7 +41,7 @@ pub fn run(args: &CheckArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Wri
     report(&settled, pid, &[], args.proof.json, out)?;
     if let Some(path) = &args.evidence {
         let path = saved::write(path, &settled.evidence)?;
-        writeln!(err, "aioinspect: wrote {}", path.display())?;
+        writeln!(err, "aioinspect: wrote {}", escape(path.as_os_str().as_encoded_bytes()))?;
     }
     Ok(settled.exit())
 }
@@ -53,10 +58,8 @@ pub fn source(
         return Ok((Box::new(Live::new(use_bpf, bpf_log_level(verbose))), Pid(pid)));
     };
     let evidence = saved::read(path)?;
-    let pid = pid
-        .map(Pid)
-        .or_else(|| only_process(&evidence))
-        .ok_or_else(|| UsageError(format!("{} holds several processes: give a PID", path.display())))?;
+    let pid =
+        pid.map(Pid).or_else(|| only_process(&evidence)).ok_or_else(|| UsageError(whom(path, &evidence)))?;
     Ok((Box::new(Recorded(evidence)), pid))
 }
 
@@ -66,6 +69,24 @@ fn only_process(evidence: &Evidence) -> Option<Pid> {
         [space] => space.processes.first().map(|process| process.pid),
         _ => None,
     })
+}
+
+/// Why a PID is needed, and which there are.
+fn whom(path: &Path, evidence: &Evidence) -> String {
+    let pids = evidence.spaces.iter().filter_map(|space| space.processes.first());
+    let pids: Vec<String> = pids.map(|process| process.pid.to_string()).collect();
+    match (pids.as_slice(), pids.get(..LISTED)) {
+        ([], _) => format!("{} holds no process", path.display()),
+        (_, None) => format!("{} holds several processes: give a PID ({})", path.display(), pids.join(", ")),
+        (_, Some(first)) => {
+            format!(
+                "{} holds {} processes: give a PID ({}, ..)",
+                path.display(),
+                pids.len(),
+                first.join(", ")
+            )
+        }
+    }
 }
 
 /// Prints the verdict.

@@ -197,8 +197,7 @@ fn freeze() -> Found {
 }
 
 fn map_files() -> Found {
-    let lacking =
-        missing(&[Capability::CheckpointRestore]).map_or(true, |lacking| !lacking.is_empty());
+    let lacking = missing(&[Capability::CheckpointRestore]).map_or(true, |lacking| !lacking.is_empty());
     let found = if lacking {
         fixed_by(
             check(

@@ -43,6 +43,19 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
     error.chain().find_map(code).unwrap_or(Exit::Error)
 }
 
+/// Whether the message has lines of its own: a caret below an expression, the verifier's words. Anywhere else a line end
+/// comes from a name.
+pub fn has_lines(error: &anyhow::Error) -> bool {
+    let refused = |error: &ProbeError| matches!(error, ProbeError::Refused { .. });
+    error.chain().any(|cause| {
+        let by_source = match cause.downcast_ref::<SourceError>() {
+            Some(SourceError::Probe(error)) => refused(error),
+            Some(_) | None => false,
+        };
+        by_source || cause.downcast_ref().is_some_and(refused) || cause.is::<UsageError>()
+    })
+}
+
 fn code(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(error) = error.downcast_ref::<SourceError>() {
         return Some(of_source(error));

@@ -12,6 +12,7 @@ use crate::model::picture::Picture;
 use crate::model::reconcile::reconcile;
 use crate::model::units::Pid;
 use crate::output::columns::{self, Column};
+use crate::output::escape::escape;
 use crate::output::filter::Filter;
 use crate::output::json;
 use crate::output::table::{self, List, Style};
@@ -71,7 +72,7 @@ pub fn run(
     }
     if let Some(path) = &args.evidence {
         let path = saved::write(path, &evidence)?;
-        writeln!(err, "aioinspect: wrote {}", path.display())?;
+        writeln!(err, "aioinspect: wrote {}", escape(path.as_os_str().as_encoded_bytes()))?;
     }
     Ok(if filter.is_some() && list.contexts.is_empty() { Exit::NotFound } else { Exit::Fine })
 }

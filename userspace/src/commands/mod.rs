@@ -17,16 +17,11 @@ use std::io::Write;
 use crate::cli::{Cli, ListArgs, Verb};
 use exit::UsageError;
 
-pub use exit::{Exit, exit_of};
+pub use exit::{Exit, exit_of, has_lines};
 pub use terminal::Terminal;
 
 /// Runs what was asked. Results go to `out`, which is shown on `terminal`; everything else to `err`.
-pub fn run(
-    cli: Cli,
-    terminal: Terminal,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> anyhow::Result<Exit> {
+pub fn run(cli: Cli, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
     let log_level = cli.verbose;
     if cli.verb.is_some() && cli.list != ListArgs::default() {
         return Err(UsageError("options of `list` go after the verb `list`".to_owned()).into());

@@ -72,10 +72,8 @@ fn shown_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let (Some(stem), Some(extension)) = (path.file_stem(), path.extension()) else { return false };
         extension == "evidence" || (extension == "img" && stem.as_encoded_bytes().starts_with(b"mm-"))
     };
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| known(path))
-        .collect();
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| known(path)).collect();
     files.sort();
     Ok(files)
 }

@@ -13,12 +13,12 @@ pub mod layout;
 pub mod nr_req;
 pub mod owner;
 pub mod picture;
+pub mod reconcile;
 pub mod smaps;
+#[cfg(test)]
+pub(crate) mod specimen;
 pub mod stat;
 pub mod status;
 pub mod units;
-pub mod witness;
-pub mod reconcile;
 pub mod verdict;
-#[cfg(test)]
-pub(crate) mod specimen;
+pub mod witness;

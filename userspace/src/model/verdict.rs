@@ -102,7 +102,7 @@ pub fn warnings_of<'a>(
         |(index, context)| {
             let warns = context.details.iter().filter(|(finding, _)| match weight(*finding) {
                 Weight::Warns => true,
-                Weight::Refuses | Weight::Says => false,
+                Weight::Refuses => false,
             });
             warns.map(move |(finding, detail)| (index, *finding, detail.as_str()))
         },
@@ -114,10 +114,8 @@ pub fn warnings_of<'a>(
 enum Weight {
     /// The context is not dumped.
     Refuses,
-    /// It is dumped, and the user is told.
+    /// It does not stand against a dump by itself, and the user is told.
     Warns,
-    /// Another finding stands for it where it matters.
-    Says,
 }
 
 fn weight(finding: Finding) -> Weight {
@@ -130,9 +128,12 @@ fn weight(finding: Finding) -> Weight {
         | Finding::ProtectionChanged
         | Finding::SplitMapping
         | Finding::Unsettled => Weight::Refuses,
-        Finding::SharedRing | Finding::GhostRing => Weight::Warns,
-        // Full and stuck mean in flight or unreaped; a leaked context is idle.
-        Finding::RingFull | Finding::Stuck | Finding::IdleLeak => Weight::Says,
+        Finding::SharedRing
+        | Finding::GhostRing
+        // Full and stuck mean in flight or unreaped, which refuse; a leaked context is idle.
+        | Finding::RingFull
+        | Finding::Stuck
+        | Finding::IdleLeak => Weight::Warns,
     }
 }
 

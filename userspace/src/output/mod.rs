@@ -1,16 +1,16 @@
 //! Pure: prints what the model holds into a handed-in writer, or returns it as text or JSON.
 
+pub mod columns;
+pub mod doctor;
 pub mod escape;
+pub mod filter;
+mod filter_lex;
+mod filter_parse;
+mod footer;
+pub mod json;
 pub mod show;
 mod show_evidence;
 mod show_image;
 mod show_json;
-pub mod filter;
-mod filter_lex;
-mod filter_parse;
-pub mod columns;
-pub mod doctor;
-mod footer;
-pub mod json;
 pub mod table;
 pub mod verdict;

@@ -1,6 +1,7 @@
 //! What `check` and `dump` say of a process.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -61,11 +62,7 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
     for open in unproven(report.verdict) {
         writeln!(out, "  not proven: {open}")?;
     }
-    for (index, finding, detail) in warnings_of(report.picture, space) {
-        let context =
-            report.picture.contexts.get(index).map_or_else(String::new, |view| view.context.to_string());
-        writeln!(out, "  {finding}: {context}: {}: {}", finding.says(), escaped(detail.as_bytes()))?;
-    }
+    warnings(report, space, &mut out)?;
     for ghost in ghosts_of(report.picture, space) {
         let (address, bytes) = (ghost.address, ghost.ring_len);
         writeln!(
@@ -77,6 +74,23 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         writeln!(out, "wrote {}", escaped(path.as_os_str().as_encoded_bytes()))?;
     }
     out.flush()
+}
+
+/// A line for each thing that must be known; contexts of which the same is to be said share one.
+fn warnings(report: &Report<'_>, space: &SpaceView, out: &mut dyn Write) -> io::Result<()> {
+    let mut alike: BTreeMap<(Finding, &str), usize> = BTreeMap::new();
+    for (_, finding, detail) in warnings_of(report.picture, space) {
+        *alike.entry((finding, detail)).or_default() += 1;
+    }
+    for (index, finding, detail) in warnings_of(report.picture, space) {
+        let Some(count) = alike.remove(&(finding, detail)) else { continue };
+        let context =
+            report.picture.contexts.get(index).map_or_else(String::new, |view| view.context.to_string());
+        let more = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+        let detail = escaped(detail.as_bytes());
+        writeln!(out, "  {finding}: {context}{more}: {}: {detail}", finding.says())?;
+    }
+    Ok(())
 }
 
 fn headline(report: &Report<'_>, space: &SpaceView) -> String {

@@ -8,7 +8,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, RenameFlags};
-use rustix::fs::{accessat, fchmod, fcntl_setfl, fstat, fsync, linkat, openat, renameat_with, statat, unlinkat};
+use rustix::fs::{
+    accessat, fchmod, fcntl_setfl, fstat, fsync, linkat, openat, renameat_with, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 /// Why a file was not written. Nothing of it is left behind.
@@ -227,10 +229,10 @@ impl<'a> Folder<'a> {
 /// Says early what [`write_new`] would say late: that there is something of that name, or no directory to write into.
 pub fn must_not_exist(dir: &Path, name: &str) -> Result<(), WriteError> {
     let folder = Folder::open(dir)?;
-    match accessat(&folder.dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
-        Err(error @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => return Err(folder.explain(name, error)),
-        // Where it cannot be asked (before Linux 5.8), writing will tell.
-        Ok(()) | Err(_) => {}
+    // Where it cannot be asked (before Linux 5.8), writing will tell.
+    let asked = accessat(&folder.dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS);
+    if let Err(error @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) = asked {
+        return Err(folder.explain(name, error));
     }
     match statat(&folder.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(_) => Err(WriteError::AlreadyExists(dir.join(name))),

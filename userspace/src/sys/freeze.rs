@@ -89,7 +89,6 @@ pub fn freeze_and<R: Send>(
     let mut inside = Some(inside);
     let (mut attempts, mut spent, mut last_snag) = (0_u32, 0_u64, None);
     let explained = |error| explained(error, &plan.processes);
-    until_all_can_stop(&plan.processes, deadline).map_err(explained)?;
     loop {
         match attempt(plan, last_snag, deadline, &mut inside).map_err(explained)? {
             Ended::Done(result, report) => {
@@ -166,13 +165,15 @@ fn attempt<R: Send, F: FnOnce() -> R + Send>(
             if let Ok(mut tid) = tracer_tid.lock() {
                 *tid = own;
             }
-            let caught = match snag {
-                Some(snag) => catch(snag, own, deadline, &shared)?,
-                None => None,
+            // A busy target must not keep us from seeing that it is, nor a seized thread wait for us with its signal.
+            let urgent = before_all_others();
+            let caught = if let Some(snag) = snag {
+                catch(snag, own, deadline, &shared)?
+            } else {
+                until_all_can_stop(&plan.processes, deadline)?;
+                None
             };
             let caught_at = caught.as_ref().map(|caught| caught.at.1);
-            // A seized thread that gets a signal waits for us: let nobody keep us from the CPU meanwhile.
-            let urgent = before_all_others();
             match attach(&plan.processes, caught, own, deadline, &shared)? {
                 Attaching::All(attached) => {
                     Hold::new(attached, plan.processes.len(), deadline, urgent).run(inside)

@@ -164,7 +164,7 @@ fn seize_process(
 pub(super) enum Seized {
     /// It is.
     Yes,
-    /// It has exited.
+    /// It has exited, or was never one that runs the process's code.
     Dead,
 }
 
@@ -199,7 +199,8 @@ fn why_refused(process: &ProcDir, tid: Tid, tracer: RawTid) -> Result<Option<Sei
         Err(ProcError::NoSuchProcess(_)) => return Ok(Some(Seized::Dead)),
         Err(error) => return Err(error.into()),
     };
-    if state.is_dead() {
+    // A worker of the kernel's in the process is none of those who can touch its memory.
+    if state.is_dead() || state.is_worker() {
         return Ok(Some(Seized::Dead));
     }
     if state.is_kernel_thread() {

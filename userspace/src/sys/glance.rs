@@ -14,8 +14,8 @@ use super::system;
 use crate::model::stat::Stat;
 use crate::model::units::{Instant, MmId, Pid};
 use crate::model::witness::{
-    AddressSpace, CensusSource, Evidence, Look, Manner, MappingSource, Perms, Process, RingMapping,
-    SystemFacts,
+    AddressSpace, CensusSource, Evidence, HeaderReading, Look, Manner, MappingSource, Perms, Process,
+    RingMapping, SystemFacts,
 };
 
 /// How often the census is taken again because aio-nr changed under it.
@@ -38,16 +38,25 @@ pub fn host(
             break;
         }
     }
-    let rings = probe.rings()?;
+    let words = by_space(&records, probe.knows_lock_seq());
+    // On a host with many contexts both take long, and neither needs the other.
+    let (rings, headers) = std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().spawn_scoped(scope, || headers_of(&words));
+        (probe.rings(), reader.map(std::thread::ScopedJoinHandle::join))
+    });
+    let rings = rings?;
+    let mut headers = match headers {
+        Ok(Ok(headers)) => headers,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        // Without a thread, one after the other.
+        Err(_) => headers_of(&words),
+    };
     if rings.is_none() {
         notes.push("this kernel has no BPF iterator over mappings: ghost rings are not shown".to_owned());
     }
     let rings_at = rings.as_ref().map_or(Instant(0), |_| clock::now());
     let mut spaces: BTreeMap<MmKey, (SpaceWord, Vec<RingMapping>)> =
-        by_space(&records, probe.knows_lock_seq())
-            .into_iter()
-            .map(|(key, word)| (key, (word, Vec::new())))
-            .collect();
+        words.into_iter().map(|(key, word)| (key, (word, Vec::new()))).collect();
     for ring in rings.iter().flatten() {
         let (word, mappings) = spaces.entry(MmKey(ring.mm)).or_default();
         mappings.push(mapping(ring, facts.page_size));
@@ -57,11 +66,13 @@ pub fn host(
     }
     let mut unreadable = 0_usize;
     let mut shown = Vec::with_capacity(spaces.len());
-    for (ordinal, (word, mappings)) in spaces.into_values().enumerate() {
+    for (ordinal, (key, (word, mappings))) in spaces.into_iter().enumerate() {
         if word.processes.is_empty() || (word.word.contexts.is_empty() && mappings.is_empty()) {
             continue;
         }
-        shown.push(space(ordinal, word, mappings, rings_at, owners, &mut unreadable));
+        let headers = headers.remove(&key).unwrap_or_default();
+        unreadable = unreadable.saturating_add(usize::from(headers.not_permitted));
+        shown.push(space(ordinal, word, mappings, rings_at, headers, owners));
     }
     if unreadable > 0 {
         notes.push(format!(
@@ -72,27 +83,43 @@ pub fn host(
     Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown })
 }
 
+/// The headers of one address space.
+#[derive(Default)]
+struct Headers {
+    readings: Vec<HeaderReading>,
+    at: Instant,
+    not_permitted: bool,
+}
+
+/// Reads the headers of every context there is.
+fn headers_of(words: &BTreeMap<MmKey, SpaceWord>) -> BTreeMap<MmKey, Headers> {
+    words.iter().filter_map(|(key, word)| Some((*key, headers(word)?))).collect()
+}
+
+fn headers(word: &SpaceWord) -> Option<Headers> {
+    let ids: Vec<_> = word.word.contexts.iter().map(|context| context.user_id).collect();
+    let tid = word.live.first().filter(|_| !ids.is_empty())?;
+    let mut plan = HeaderPlan::new(&ids, *tid);
+    let read = plan.read();
+    let at = clock::now();
+    match read {
+        Ok(()) => Some(Headers { readings: plan.finish(), at, not_permitted: false }),
+        Err(MemoryError::NotPermitted(_)) => Some(Headers { at, not_permitted: true, ..Headers::default() }),
+        Err(MemoryError::Gone(_) | MemoryError::Failed(..)) => None,
+    }
+}
+
 fn space(
     ordinal: usize,
     word: SpaceWord,
     mut mappings: Vec<RingMapping>,
     mappings_at: Instant,
+    headers: Headers,
     owners: bool,
-    unreadable: &mut usize,
 ) -> AddressSpace {
-    let SpaceWord { word, mut processes, live } = word;
+    let SpaceWord { word, mut processes, .. } = word;
     mappings.sort_by_key(|mapping| mapping.start);
     mappings.dedup();
-    let ids: Vec<_> = word.contexts.iter().map(|context| context.user_id).collect();
-    let mut headers = Vec::new();
-    if let (Some(tid), false) = (live.first(), ids.is_empty()) {
-        let mut plan = HeaderPlan::new(&ids, *tid);
-        match plan.read() {
-            Ok(()) => headers = plan.finish(),
-            Err(MemoryError::NotPermitted(_)) => *unreadable = unreadable.saturating_add(1),
-            Err(MemoryError::Gone(_) | MemoryError::Failed(..)) => {}
-        }
-    }
     if owners {
         for process in &mut processes {
             process.cgroup = ProcDir::open(process.pid).ok().and_then(|dir| dir.cgroup().ok());
@@ -104,8 +131,8 @@ fn space(
         before: Some(word),
         mappings,
         mappings_at,
-        headers,
-        headers_at: clock::now(),
+        headers: headers.readings,
+        headers_at: headers.at,
         ..Look::default()
     };
     AddressSpace {

@@ -1,11 +1,11 @@
 //! From /sys/kernel/btf/vmlinux to the offsets the eBPF programs are given.
 
-use std::fs;
 use std::path::Path;
 
 use aioinspect_ebpf::{KIOCTX_ROOM, Offsets};
 
 use super::probe_error::ProbeError;
+use super::vmlinux_btf::VmlinuxBtf;
 use crate::model::btf::Btf;
 use crate::model::layout::Layout;
 
@@ -15,10 +15,10 @@ pub const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
 /// `PIDTYPE_TGID`, the second kind of id (include/linux/pid_types.h).
 const PIDTYPE_TGID: u32 = 1;
 
-/// Reads the running kernel's layout. The 5 MB of BTF are dropped before this returns.
+/// Reads the running kernel's layout. The 5 MB of BTF are let go before this returns.
 pub fn read_layout() -> Result<Layout, ProbeError> {
     let path = Path::new(VMLINUX_BTF);
-    let blob = fs::read(path).map_err(|error| {
+    let blob = VmlinuxBtf::open(path).map_err(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
             let what = format!("BTF of its own types ({VMLINUX_BTF}, CONFIG_DEBUG_INFO_BTF)");
             return ProbeError::Lacks { what };

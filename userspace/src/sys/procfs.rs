@@ -17,6 +17,8 @@ pub const SMAPS_MAX: u64 = 1 << 29;
 const PF_EXITING: u64 = 0x4;
 /// `PF_KTHREAD` of include/linux/sched.h.
 const PF_KTHREAD: u64 = 0x0020_0000;
+/// `PF_IO_WORKER` and `PF_USER_WORKER` of include/linux/sched.h.
+const PF_WORKERS: u64 = 0x10 | 0x4000;
 
 /// Why a file of a process could not be read, by what the caller can do.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +90,12 @@ impl TaskState {
     /// Whether it has exited or is about to: it has no address space any more, or soon.
     pub fn is_ending(self) -> bool {
         self.is_dead() || self.flags & PF_EXITING != 0
+    }
+
+    /// Whether it is a thread of the kernel's that lives in a process (io_uring, vhost): it never runs the process's code, and cannot
+    /// be traced.
+    pub fn is_worker(self) -> bool {
+        self.flags & PF_WORKERS != 0
     }
 
     /// Whether it is a thread of the kernel.
