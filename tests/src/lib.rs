@@ -5,4 +5,5 @@ pub mod fixture;
 pub mod host;
 pub mod programs;
 pub mod random;
+pub mod record;
 pub mod truth;

@@ -57,7 +57,7 @@ fn run(mut out: &File) -> Result<()> {
     for line in plan.lines() {
         match line.split_once(' ') {
             Some(("env", pair)) => {
-                env.push(pair.split_once('=').with_context(|| format!("no value in `{line}`"))?)
+                env.push(pair.split_once('=').with_context(|| format!("no value in `{line}`"))?);
             }
             Some(("module", path)) => load(path).with_context(|| format!("cannot load {path}"))?,
             Some(("suite", words)) => {

@@ -1,1 +1,13 @@
-//! placeholder, replaced by its owner
+//! First, do no harm: whatever happens to the target or to aioinspect meanwhile, the target runs on and no file is partial.
+//!
+//! Runs the built programs on fixtures of its own; needs root. Starts no other program, so that it runs in the bare
+//! machines of `cargo xtask test vm` as well.
+
+mod asleep;
+mod caught;
+mod crowd;
+mod killed;
+mod limits;
+mod traced;
+mod vanishing;
+mod victim;

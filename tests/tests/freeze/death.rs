@@ -10,11 +10,12 @@ use aioinspect::sys::freeze::{FreezePlan, freeze_and};
 use aioinspect::sys::freeze_error::FreezeError;
 
 use super::spin;
-use super::target::{Target, count, within};
+use super::target::{Target, alone, count, within};
 
 /// Check that a freeze of a process that ends at any time either holds it or says that it is gone.
 #[test]
 fn exit_at_any_time() {
+    let _alone = alone();
     let (mut held, mut gone) = (0, 0);
     for round in 0..300_u64 {
         let target = Target::start(|board| {
@@ -37,6 +38,7 @@ fn exit_at_any_time() {
 /// Check threads that come and go at any time, leader included, beside one that stays.
 #[test]
 fn threads_end_at_any_time() {
+    let _alone = alone();
     for round in 0..200_u64 {
         let target = Target::start(|board| {
             std::thread::spawn(|| count(&board[0]));
@@ -71,7 +73,7 @@ fn executes_itself() {
     for _ in 0..3 {
         std::thread::spawn(|| {
             loop {
-                std::thread::sleep(Duration::from_micros(50))
+                std::thread::sleep(Duration::from_micros(50));
             }
         });
     }
@@ -99,6 +101,7 @@ impl Drop for Reaped {
 /// Check that a freeze of a process that executes a program at any time, from any thread, neither hangs nor hurts.
 #[test]
 fn exec_at_any_time() {
+    let _alone = alone();
     let log = tempfile::NamedTempFile::new().unwrap();
     let length = || std::fs::metadata(log.path()).unwrap().len();
     let mut child = Reaped(executor(log.path().to_str().unwrap()).spawn().unwrap());
@@ -106,7 +109,10 @@ fn exec_at_any_time() {
     assert!(within(|| length() > 2));
     let (mut held, mut other) = (0, 0);
     let mut slowest = Duration::ZERO;
-    for round in 0..600 {
+    let mut round = 0;
+    // As many as it takes to meet it in the act, not only between two programs.
+    while round < 600 || length() < 60 || other == 0 {
+        round += 1;
         let start = Instant::now();
         let plan = FreezePlan::new(&[pid]).unwrap();
         match freeze_and(&plan, Duration::from_secs(5), || ()) {
@@ -120,12 +126,13 @@ fn exec_at_any_time() {
     let before = length();
     println!("held {held}, executed meanwhile {other}, {before} programs, slowest freeze {slowest:?}");
     assert!(within(|| length() > before + 2), "it does not run on");
-    assert!(before > 20 && held > 0);
+    assert!(held > 0);
 }
 
 /// Check that a target killed while held is reported as lost.
 #[test]
 fn killed_inside() {
+    let _alone = alone();
     for _ in 0..20 {
         let target = Target::start(|board| {
             std::thread::spawn(|| count(&board[1]));
@@ -145,6 +152,7 @@ fn killed_inside() {
 /// Check that a panic inside lets go, and is the caller's panic.
 #[test]
 fn a_panic_inside() {
+    let _alone = alone();
     let target = Target::start(|board| count(&board[0]));
     let caught =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| target.freeze(|| panic!("as planned"))));

@@ -3,6 +3,7 @@
 //! Needs CAP_SYS_PTRACE; run by `cargo xtask test`.
 
 #![expect(unsafe_code, reason = "the targets are forked, cloned and signalled by raw calls")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod death;
 mod refusals;
@@ -16,7 +17,7 @@ use aioinspect::model::units::{Pid, Tid};
 use aioinspect::sys::freeze::{FreezePlan, freeze_and};
 use aioinspect::sys::freeze_error::FreezeError;
 use aioinspect::sys::freeze_mm::processes_sharing_mm;
-use target::{Board, Target, clone_vm, count, within};
+use target::{Board, Target, alone, clone_vm, count, within};
 
 /// Waits without a system call, so that nothing but the freeze keeps the target from running.
 fn spin(time: Duration) {
@@ -33,6 +34,7 @@ fn sum(board: &Board) -> u64 {
 /// Check that one thread stands still inside and runs on after, 300 times; prints what it costs.
 #[test]
 fn one_thread() {
+    let _alone = alone();
     let target = Target::start(|board| count(&board[0]));
     let mut pauses = Vec::new();
     for _ in 0..300 {
@@ -57,6 +59,7 @@ fn one_thread() {
 /// Check that a sleeping thread is stopped in microseconds; prints how many.
 #[test]
 fn one_sleeper() {
+    let _alone = alone();
     let target = Target::start(|board| {
         board[0].store(1, Ordering::SeqCst);
         std::thread::sleep(Duration::from_secs(3600));
@@ -70,6 +73,7 @@ fn one_sleeper() {
 /// Check that 64 threads all stand still.
 #[test]
 fn sixty_four_threads() {
+    let _alone = alone();
     let target = Target::start(|board| {
         for counter in board.iter().skip(1).take(63) {
             std::thread::spawn(|| count(counter));
@@ -101,6 +105,7 @@ fn sixty_four_threads() {
 /// Check that threads born during the freeze are held too: they count as long as they run.
 #[test]
 fn threads_appear() {
+    let _alone = alone();
     let target = Target::start(|board| {
         let spawn = move |counter: usize| {
             loop {
@@ -110,7 +115,7 @@ fn threads_appear() {
             }
         };
         std::thread::spawn(move || spawn(1));
-        spawn(0)
+        spawn(0);
     });
     for round in 0..500 {
         let (moved, _) = target
@@ -128,6 +133,7 @@ fn threads_appear() {
 /// Check that children born during the freeze run on and can end, be they forked or spawned sharing memory for a while.
 #[test]
 fn children_appear() {
+    let _alone = alone();
     let target = Target::start(|board| {
         std::thread::spawn(|| {
             loop {
@@ -174,6 +180,7 @@ extern "C" fn end_soon(_: *mut libc::c_void) -> i32 {
 /// Check that a process that shares the memory is found, by kcmp and from the plan of its parent alone, and held.
 #[test]
 fn a_process_shares_the_memory() {
+    let _alone = alone();
     let target = Target::start(|board| {
         let pid = clone_vm(0, count_forever, (&raw const board[1]).cast_mut().cast());
         board[2].store(pid.try_into().unwrap(), Ordering::SeqCst);
@@ -204,6 +211,7 @@ fn a_process_shares_the_memory() {
 /// Check that a process whose leader has exited is held by its other threads.
 #[test]
 fn the_leader_is_dead() {
+    let _alone = alone();
     let target = Target::start(|board| {
         std::thread::spawn(|| count(&board[0]));
         // SAFETY: ends the calling thread alone; nothing on its stack is used by others.
@@ -229,6 +237,7 @@ fn the_leader_is_dead() {
 /// Check that a thread that never stops ends in a timeout that names it, with everybody free, and without a pause.
 #[test]
 fn uninterruptible_sleep() {
+    let _alone = alone();
     let target = Target::start(|board| {
         std::thread::spawn(|| count(&board[0]));
         clone_vm(libc::CLONE_VFORK, count_forever, (&raw const board[1]).cast_mut().cast());
@@ -255,6 +264,7 @@ fn uninterruptible_sleep() {
 /// Check that a thread that keeps falling into uninterruptible sleep for a while is caught awake.
 #[test]
 fn uninterruptible_naps() {
+    let _alone = alone();
     let target = Target::start(|board| {
         loop {
             let child = clone_vm(libc::CLONE_VFORK, end_soon, std::ptr::null_mut());

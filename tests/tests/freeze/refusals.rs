@@ -6,14 +6,15 @@ use std::time::Duration;
 use aioinspect::model::units::{Pid, Tid};
 use aioinspect::sys::freeze::{FreezePlan, freeze_and};
 use aioinspect::sys::freeze_error::FreezeError;
-use aioinspect::sys::procfs::ProcDir;
+use aioinspect::sys::procfs::{ProcDir, TaskState};
 use aioinspect::sys::tracee;
 
-use super::target::{Target, count, within};
+use super::target::{Target, alone, count, within};
 
 /// Check that another tracer is named and not disturbed.
 #[test]
 fn already_traced() {
+    let _alone = alone();
     let target = Target::start(|board| count(&board[0]));
     let tracer = Target::start(|own| {
         tracee::seize(target.raw).unwrap();
@@ -31,6 +32,7 @@ fn already_traced() {
 /// Check that we do not freeze ourselves, that the absent are gone, and zombies too.
 #[test]
 fn ourselves_the_absent_and_the_dead() {
+    let _alone = alone();
     let own = Pid(std::process::id());
     assert!(matches!(FreezePlan::new(&[own]), Err(FreezeError::OwnProcess(pid)) if pid == own));
     let target = Target::start(|board| count(&board[0]));
@@ -48,11 +50,10 @@ fn ourselves_the_absent_and_the_dead() {
 /// Check that a kernel thread is called one. Only where PIDs of the host are seen, there are any.
 #[test]
 fn a_kernel_thread() {
+    let _alone = alone();
     let all = aioinspect::sys::procfs::processes().unwrap();
     let is_kernel = |pid: &Pid| {
-        ProcDir::open(*pid)
-            .and_then(|dir| dir.state_of(Tid(pid.0)))
-            .is_ok_and(|state| state.is_kernel_thread())
+        ProcDir::open(*pid).and_then(|dir| dir.state_of(Tid(pid.0))).is_ok_and(TaskState::is_kernel_thread)
     };
     let Some(thread) = all.into_iter().find(is_kernel) else {
         println!("skipped: no kernel thread is visible in this PID namespace");
@@ -65,6 +66,7 @@ fn a_kernel_thread() {
 /// Check that without CAP_SYS_PTRACE the missing capability is named, and the target not touched.
 #[test]
 fn not_permitted() {
+    let _alone = alone();
     let target = Target::start(|board| count(&board[0]));
     let freezer = Target::fork(|own| {
         // SAFETY: gives up all privileges of this child.

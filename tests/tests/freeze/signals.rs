@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::target::{Board, Target, board, count, within};
+use super::target::{Board, Target, alone, board, count, within};
 
 static BOARD: AtomicPtr<Board> = AtomicPtr::new(std::ptr::null_mut());
 
@@ -30,6 +30,7 @@ fn queue(pid: i32, signal: i32, value: u64) {
 #[test]
 fn a_storm_of_signals() {
     const SIGNALS: u64 = 20_000;
+    let _alone = alone();
     let target = Target::start(|board| {
         BOARD.store(std::ptr::from_ref(board).cast_mut(), Ordering::SeqCst);
         // SAFETY: installs a handler that only touches atomics.
@@ -74,6 +75,7 @@ fn a_storm_of_signals() {
 /// Check that a stopped target is stopped afterwards, and that SIGCONT is still what wakes it.
 #[test]
 fn stopped_stays_stopped() {
+    let _alone = alone();
     let target = Target::start(|board| {
         std::thread::spawn(|| count(&board[1]));
         count(&board[0])
@@ -96,6 +98,7 @@ fn stopped_stays_stopped() {
 /// Check SIGSTOP and SIGCONT that arrive at any time around a freeze.
 #[test]
 fn job_control_meanwhile() {
+    let _alone = alone();
     let target = Target::start(|board| count(&board[0]));
     for round in 0..200_u64 {
         let send_at = Instant::now() + Duration::from_micros(round * 7 % 600);
@@ -119,6 +122,7 @@ fn job_control_meanwhile() {
 /// Check that SIGKILL of whoever freezes leaves the target running, 100 times at any instant, with its signals.
 #[test]
 fn the_tracer_is_killed() {
+    let _alone = alone();
     let target = Target::start(|board| {
         BOARD.store(std::ptr::from_ref(board).cast_mut(), Ordering::SeqCst);
         // SAFETY: installs a handler that only touches atomics.
@@ -154,6 +158,9 @@ fn the_tracer_is_killed() {
             signals += 1;
             std::thread::sleep(Duration::from_micros(50));
         }
+        if round % 2 == 0 {
+            assert!(within(|| inside[0].load(Ordering::SeqCst) == 1));
+        }
         tracer.send(libc::SIGKILL);
         assert!(libc::WIFSIGNALED(tracer.wait()));
         killed_inside += inside[0].load(Ordering::SeqCst);
@@ -178,6 +185,7 @@ fn interrupted(work: impl FnOnce(&'static Board), ready: impl Fn(&Target) -> boo
 /// Check that Ctrl-C inside the freeze lets it come to its end, thaws, and then takes effect.
 #[test]
 fn interrupted_inside() {
+    let _alone = alone();
     let target = Target::start(|board| count(&board[0]));
     let freeze = |own: &'static Board| {
         let frozen = target.freeze(|| {
@@ -196,6 +204,7 @@ fn interrupted_inside() {
 /// Check that Ctrl-C does not wait for a thread that never stops.
 #[test]
 fn interrupted_waiting() {
+    let _alone = alone();
     let target = Target::start(|board| {
         board[0].store(1, Ordering::SeqCst);
         super::clone_vm(libc::CLONE_VFORK, super::count_forever, (&raw const board[0]).cast_mut().cast());

@@ -18,6 +18,12 @@ pub struct Target {
     pub board: &'static Board,
 }
 
+/// Lets one test run at a time: a fork copies the locks that other threads hold, and times are better measured alone.
+pub fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 pub fn board() -> &'static Board {
     let (rw, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
     // SAFETY: a fresh zeroed mapping as large as a Board, whose every bit pattern is valid; it is never unmapped.

@@ -1,1 +1,23 @@
-//! placeholder, replaced by its owner
+//! What aioinspect prints, word for word: captures replayed through every verb, images of CRIU, help, and the documents.
+//!
+//! Needs no privileges and no eBPF. `AIOINSPECT_BLESS=1 cargo test -p aioinspect-tests --test golden` writes what is
+//! expected anew: read the difference before keeping it.
+
+#[cfg(test)]
+mod blessed;
+#[cfg(test)]
+mod captures;
+#[cfg(test)]
+mod criu;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod help;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
+mod session;

@@ -125,6 +125,12 @@ impl Context {
         self.pages.iter().any(|page| *page != Page::Gone)
     }
 
+    /// The first page that is mapped, and how many are.
+    pub fn mapped_pages(&self) -> (u64, u64) {
+        let mapped = (0_u64..).zip(&self.pages).filter(|(_, page)| **page != Page::Gone).map(|(k, _)| k);
+        (mapped.clone().next().unwrap_or(0), mapped.fold(0, |count, _| count + 1))
+    }
+
     /// Whether the header can be written without a fault.
     pub fn header_writable(&self) -> bool {
         self.pages.first() == Some(&Page::ReadWrite)

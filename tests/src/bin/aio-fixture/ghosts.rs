@@ -27,9 +27,10 @@ static FIRED: AtomicBool = AtomicBool::new(false);
 pub fn fork_ghost(state: &mut State, _: &mut Words) -> Done {
     let mut child = children::fork("ghost", child_main)?;
     for context in state.contexts.iter().filter(|context| context.is_mapped()) {
+        let (first, pages) = context.mapped_pages();
         child.ghosts.push(GhostTruth {
-            address: context.id,
-            ring_len: context.ring_len(),
+            address: context.id + first * memory::PAGE,
+            ring_len: pages * memory::PAGE,
             handle: context.handle,
         });
     }

@@ -1,0 +1,49 @@
+//! Counting every context of a host with many.
+
+use std::io::Write;
+
+use aioinspect::sys::census::by_space;
+use aioinspect::sys::probe::{Capacity, Order, Probe};
+use aioinspect::sys::system;
+use anyhow::{Context, Result, ensure};
+
+use crate::clocks::Times;
+use crate::farm::{EACH, PROCESSES, farm};
+use crate::grep::grep;
+use crate::report::{Line, heading, line};
+
+/// Measures the walk alone, the whole census, the walk over all mappings, and grep.
+pub fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
+    let _farm = farm();
+    let facts = system::facts()?;
+    let mut probe = Probe::load(facts.possible_cpus, Capacity::for_slots(facts.aio_nr), 0)?;
+    let (mut scan, mut whole, mut mappings, mut rival) =
+        (Times::default(), Times::default(), Times::default(), Times::default());
+    // The first run measures the CPUs' distances, the second one is like all others.
+    probe.census(Order::All)?;
+    for _ in 0..runs {
+        let walk = probe.walk_of_all()?;
+        probe.give_order(Order::All);
+        scan.of(|| walk.run())?;
+        let spaces = whole.of(|| probe.census(Order::All).map(|records| by_space(&records, true)))?;
+        let contexts: usize = spaces.values().map(|space| space.word.contexts.len()).sum();
+        ensure!(contexts >= (PROCESSES * EACH) as usize, "only {contexts} contexts found");
+        let rings = mappings.of(|| probe.rings())?.context("this kernel has no iterator over mappings")?;
+        ensure!(rings.len() >= (PROCESSES * EACH) as usize, "only {} rings found", rings.len());
+        let grep = grep()?;
+        rival.push(grep.wall, grep.cpu);
+    }
+    heading(out, "census of 10,000 contexts in 1,000 processes", runs)?;
+    for (what, ours) in [
+        ("the scan: one walk of every task", &scan),
+        ("the census: scan, records copied out and grouped", &whole),
+        ("the rings: one walk of every mapping", &mappings),
+    ] {
+        let (wall, cpu) = (format!("{what}, wall"), format!("{what}, CPU"));
+        line(out, &Line { what: &wall, unit: "ms", figures: &ours.wall, rival: Some(&rival.wall) })?;
+        line(out, &Line { what: &cpu, unit: "ms", figures: &ours.cpu, rival: Some(&rival.cpu) })?;
+    }
+    line(out, &Line { what: "grep -l of all maps, wall", unit: "ms", figures: &rival.wall, rival: None })?;
+    line(out, &Line { what: "grep -l of all maps, CPU", unit: "ms", figures: &rival.cpu, rival: None })?;
+    Ok(())
+}

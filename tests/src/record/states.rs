@@ -1,0 +1,127 @@
+//! States that take more than a line of [`super::recipes`], each made and read.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use aioinspect::model::finding::Finding as F;
+use aioinspect::model::witness::{Evidence, Manner};
+use anyhow::bail;
+
+use super::derived::joined;
+use super::{Made, Scene, said};
+
+/// What `check` reads of one fixture after these commands.
+pub fn checked(scene: &mut Scene, commands: &[&str]) -> Made {
+    let pid = scene.fixture(commands)?;
+    scene.check(pid, &[])
+}
+
+/// What `dump` reads of one.
+pub fn dumped(scene: &mut Scene, commands: &[&str], options: &[&str]) -> Made {
+    let pid = scene.fixture(commands)?;
+    scene.dump(pid, options)
+}
+
+pub fn ring_full(scene: &mut Scene) -> Made {
+    checked(scene, &["setup 1", "poll #0 100000 0"])
+}
+
+pub fn stuck(scene: &mut Scene) -> Made {
+    let pid = scene.fixture(&["setup 128", "poll #0 5"])?;
+    scene.check(pid, &["--wait", "5500ms"])
+}
+
+pub fn idle_leak(scene: &mut Scene) -> Made {
+    let pid = scene.fixture(&["setup 8"])?;
+    let mut seen = vec![scene.check(pid, &[])?];
+    for _ in 0..2 {
+        sleep(Duration::from_millis(2600));
+        scene.last()?.run("setup 8");
+        seen.push(scene.check(pid, &[])?);
+    }
+    joined(seen)
+}
+
+/// It is met at many points of its work: what is kept is met with events to reap, of which some came or went meanwhile.
+pub fn busy(scene: &mut Scene) -> Made {
+    let pid = scene.fixture(&["churn", "busy"])?;
+    let mut evidence = scene.check(pid, &[])?;
+    for _ in 0..50 {
+        if said(&evidence) == ("busy", vec![F::Unreaped, F::Unsettled]) {
+            break;
+        }
+        evidence = scene.check(pid, &[])?;
+    }
+    Ok(evidence)
+}
+
+/// Met asleep it is not frozen, since that would be in vain.
+pub fn frozen(scene: &mut Scene) -> Made {
+    let pid = scene.fixture(&["setup 32", "busy"])?;
+    let is_frozen = |evidence: &Evidence| {
+        evidence
+            .spaces
+            .iter()
+            .filter_map(|space| space.looks.last())
+            .all(|look| look.manner == Manner::Frozen)
+    };
+    for _ in 0..50 {
+        let evidence = scene.check(pid, &["--freeze", "ptrace"])?;
+        if is_frozen(&evidence) {
+            return Ok(evidence);
+        }
+    }
+    bail!("it is never met busy")
+}
+
+pub fn of_child(scene: &mut Scene, command: &str) -> Made {
+    scene.fixture(&["setup 128"])?;
+    let child = scene.last()?.pid_of(command);
+    scene.check(child, &[])
+}
+
+pub fn child_writes(scene: &mut Scene) -> Made {
+    let pid = scene.fixture(&["setup 128"])?;
+    let child = scene.last()?.pid_of("fork-ghost");
+    scene.last()?.run(&format!("child-write-head {child} #0 50"));
+    scene.check(pid, &[])
+}
+
+pub fn forged(scene: &mut Scene, what: &str) -> Made {
+    checked(scene, &["setup 128", &format!("forge #0 {what}")])
+}
+
+pub fn dump_ghost(scene: &mut Scene) -> Made {
+    scene.fixture(&["setup 128"])?;
+    let child = scene.last()?.pid_of("fork-ghost");
+    scene.last()?.run(&format!("child-setup {child} 16"));
+    scene.dump(child, &[])
+}
+
+pub fn dump_spoof(scene: &mut Scene) -> Made {
+    scene.fixture(&[])?;
+    let helper = scene.last()?.pid_of("spoof tmpfs deleted");
+    scene.dump(helper, &[])
+}
+
+pub fn no_bpf(scene: &mut Scene) -> Made {
+    scene.fixture(&["setup 128", "poll #0 6", "complete #0 2", "fork-ghost"])?;
+    scene.list(&["--no-bpf"])
+}
+
+pub fn host(scene: &mut Scene) -> Made {
+    // The names are hex: database, writer, worker.
+    let database = scene.fixture(&["set-comm 6461746162617365", "setup 2048", "setup 128", "poll #1 9 0"])?;
+    let writer = scene.fixture(&["set-comm 777269746572", "setup 64", "poll #0 3", "complete #0 3"])?;
+    scene.fixture(&["set-comm 776f726b6572", "setup 32", "fork-ghost"])?;
+    scene.cgroups = vec![
+        (database, "0::/system.slice/database.service\n"),
+        (
+            writer,
+            "0::/kubepods.slice/kubepods-burstable.slice/\
+             kubepods-burstable-pod01234567_89ab_cdef_0123_456789abcdef.slice/\
+             cri-containerd-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope\n",
+        ),
+    ];
+    scene.list(&[])
+}

@@ -1,0 +1,141 @@
+//! Processes that are none, or cannot be looked at.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aioinspect::model::units::{Pid, Tid};
+use aioinspect::sys::procfs::{ProcDir, processes};
+use aioinspect_tests::fixture::Fixture;
+use aioinspect_tests::programs::{bin, run, run_aioinspect, skip};
+
+use crate::refused::{accepts, can, refused, refuses};
+
+fn each_verb(pid: u32, code: i32, words: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let (pid, path) = (pid.to_string(), dir.path().to_str().unwrap());
+    refuses(&["check", &pid], code, words);
+    refuses(&["check", &pid, "--freeze", "ptrace"], code, words);
+    refuses(&["dump", &pid, "-D", path], code, words);
+    refuses(&["dump", &pid, "-D", path, "--freeze", "none"], code, words);
+    refuses(&["dump", &pid, "-D", path, "--unverified"], code, words);
+    assert_eq!(crate::sandbox::names_in(dir.path()), [""; 0]);
+}
+
+/// A child of ours that has ended and is not waited for.
+fn zombie() -> Child {
+    let child = Command::new(bin("aioinspect")).arg("--version").stdout(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    let state = || ProcDir::open(Pid(child.id())).unwrap().state_of(Tid(child.id())).unwrap();
+    while !state().is_dead() {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child
+}
+
+/// Check that a PID nobody has is exit 3.
+#[test]
+fn nobody_has_it() {
+    if !can("nobody_has_it") {
+        return;
+    }
+    let mut gone = zombie();
+    gone.wait().unwrap();
+    for pid in [4_194_304, gone.id()] {
+        each_verb(pid, 3, &[&format!("no process {pid}")]);
+        refuses(&["list", "-p", &pid.to_string()], 3, &[&format!("no process {pid}")]);
+        // Beside a PID that somebody has; without BPF there may be a note about those we may not look into.
+        let output = run_aioinspect(&["list", "--no-bpf", "-p", &format!("1,{pid}")]);
+        assert_eq!((output.code, &*output.stdout), (3, ""), "{output:?}");
+        let last = format!("aioinspect: no process {pid}");
+        assert_eq!(output.stderr.lines().last(), Some(&*last), "{output:?}");
+    }
+}
+
+/// Check that a zombie has nothing to show and nothing to dump.
+#[test]
+fn it_has_ended() {
+    if !can("it_has_ended") {
+        return;
+    }
+    let mut child = zombie();
+    each_verb(child.id(), 3, &[&format!("process {} is a zombie", child.id())]);
+    accepts(&["list", "-p", &child.id().to_string()]);
+    child.wait().unwrap();
+}
+
+/// Check that a thread's number is not its process's.
+#[test]
+fn a_thread() {
+    if !can("a_thread") {
+        return;
+    }
+    let mut fixture = Fixture::spawn();
+    fixture.run("threads 1 pipe");
+    let tid = fixture.truth().threads[0].tid;
+    each_verb(tid, 3, &[&format!("no process {tid}")]);
+    refuses(&["list", "-p", &tid.to_string()], 3, &[&format!("no process {tid}")]);
+}
+
+/// Check that a kernel thread is called one.
+#[test]
+fn a_kernel_thread() {
+    if !can("a_kernel_thread") {
+        return;
+    }
+    let is_kernel = |pid: &Pid| {
+        ProcDir::open(*pid)
+            .and_then(|dir| dir.state_of(Tid(pid.0)))
+            .is_ok_and(|state| state.is_kernel_thread())
+    };
+    let Some(thread) = processes().unwrap().into_iter().find(is_kernel) else {
+        skip("a_kernel_thread", "no kernel thread is visible in this PID namespace");
+        return;
+    };
+    each_verb(thread.0, 1, &[&format!("process {thread} is a kernel thread")]);
+    accepts(&["list", "-p", &thread.0.to_string()]);
+}
+
+/// Check that aioinspect does not freeze itself.
+#[test]
+fn itself() {
+    if !can("itself") {
+        return;
+    }
+    // A shell knows its own number, and keeps it when it becomes aioinspect.
+    let dir = tempfile::tempdir().unwrap();
+    let own = |verb: &[&str]| {
+        let script = format!("exec \"$0\" {} $$", verb.join(" "));
+        let shell = ["/bin/sh", "-c", &script];
+        run(Command::new(shell[0]).args(&shell[1..]).arg(bin("aioinspect")).current_dir(dir.path()))
+    };
+    refused(&own(&["dump"]), 1, &["is aioinspect itself"]);
+    refused(&own(&["check", "--freeze", "ptrace"]), 1, &["is aioinspect itself"]);
+    // Without touching it can be looked at, and is seen running.
+    let output = own(&["check"]);
+    assert_eq!(output.code, 5, "{output:?}");
+    assert!(output.stdout.contains("is busy"), "{output:?}");
+    assert_eq!(crate::sandbox::names_in(dir.path()), [""; 0]);
+}
+
+/// Check that another aioinspect is a process like any other.
+#[test]
+fn another_of_us() {
+    if !can("another_of_us") {
+        return;
+    }
+    let mut target = Fixture::spawn();
+    let id = target.setup(8);
+    target.run(&format!("poll {id:#x} 1"));
+    let mut waiting = Command::new(bin("aioinspect"));
+    waiting.args(["check", &target.pid().to_string(), "--wait", "60s"]).stdout(Stdio::null());
+    let mut waiting = waiting.process_group(0).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let pid = waiting.id().to_string();
+    let output = accepts(&["check", &pid, "--freeze", "ptrace", "--wait", "30s"]);
+    assert!(output.stdout.contains("is idle: 0 contexts"), "{output:?}");
+    assert!(waiting.try_wait().unwrap().is_none());
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+}

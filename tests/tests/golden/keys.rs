@@ -1,0 +1,119 @@
+//! The keys of the JSON: a promise, so that a key is added here when it is added there, and never renamed.
+
+use aioinspect_tests::record::RECIPES;
+use serde_json::Value;
+
+use crate::blessed::captures;
+use crate::session::aioinspect;
+
+const CONTEXT: [&str; 12] = [
+    "pid",
+    "comm",
+    "start_ticks",
+    "context",
+    "max_reqs",
+    "nr_events",
+    "in_flight",
+    "unreaped",
+    "ring_len",
+    "mapped",
+    "owner",
+    "findings",
+];
+
+fn json(args: &[&str], name: &str) -> Value {
+    let path = captures().join(format!("{name}.evidence"));
+    let said = aioinspect(&[args, &["--from", path.to_str().unwrap()]].concat());
+    serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{args:?} of {name}: {error}: {said:?}"))
+}
+
+fn keys(of: &Value) -> Vec<&str> {
+    of.as_object().unwrap_or_else(|| panic!("no object: {of}")).keys().map(String::as_str).collect()
+}
+
+fn each<'a>(of: &'a Value, key: &str) -> &'a [Value] {
+    of[key].as_array().unwrap_or_else(|| panic!("{key} is no array: {of}"))
+}
+
+fn is_context(context: &Value, more: &[&str]) {
+    assert_eq!(keys(context), [&CONTEXT, more].concat(), "{context}");
+    assert_eq!(keys(&context["owner"]), ["unit", "container", "pod"]);
+    assert!(context["context"].as_str().unwrap().starts_with("0x"));
+    assert!(each(context, "findings").iter().all(Value::is_string));
+}
+
+fn are_ghosts(of: &Value) {
+    for ghost in each(of, "ghosts") {
+        assert_eq!(keys(ghost), ["pid", "address", "ring_len"]);
+        assert!(ghost["address"].as_str().unwrap().starts_with("0x"));
+    }
+}
+
+/// Check the keys of `list -J`, in their order, for every capture.
+#[test]
+fn of_list() {
+    for recipe in RECIPES {
+        let list = json(&["list", "-J"], recipe.name);
+        assert_eq!(keys(&list), ["schema_version", "system", "contexts", "ghosts"]);
+        assert_eq!(list["schema_version"], 1);
+        assert_eq!(
+            keys(&list["system"]),
+            ["aio_nr", "aio_max_nr", "attributed", "unattributed", "possible_cpus", "source"]
+        );
+        assert!(["bpf", "proc"].contains(&list["system"]["source"].as_str().unwrap()));
+        for context in each(&list, "contexts") {
+            is_context(context, &[]);
+        }
+        are_ghosts(&list);
+    }
+}
+
+/// Check that what cannot be known without the kernel is null, never 0.
+#[test]
+fn unknown_is_null() {
+    let list = json(&["list", "-J"], "no-bpf");
+    assert!(list["system"]["attributed"].is_null() && list["system"]["unattributed"].is_null());
+    assert!(list["system"]["aio_nr"].is_u64());
+    let contexts = each(&list, "contexts");
+    assert_eq!(contexts.len(), 2);
+    for context in contexts {
+        assert!(context["max_reqs"].is_null() && context["in_flight"].is_null(), "{context}");
+        assert!(context["nr_events"].is_u64() && context["unreaped"].is_u64(), "{context}");
+    }
+    let unreadable = json(&["list", "-J"], "unreadable-ring");
+    assert!(each(&unreadable, "contexts")[0]["unreaped"].is_null());
+    assert_eq!(each(&unreadable, "contexts")[0]["in_flight"], 0);
+}
+
+/// Check the keys of `check -J`.
+#[test]
+fn of_check() {
+    for recipe in RECIPES.iter().filter(|recipe| recipe.expect.verdict != "host") {
+        let check = json(&["check", "-J"], recipe.name);
+        let expected = [
+            "schema_version",
+            "pid",
+            "comm",
+            "verdict",
+            "proof",
+            "manner",
+            "pause_ns",
+            "reasons",
+            "unproven",
+            "contexts",
+            "ghosts",
+        ];
+        assert_eq!(keys(&check), expected, "{}", recipe.name);
+        assert_eq!(check["verdict"], recipe.expect.verdict);
+        are_ghosts(&check);
+        let contexts = each(&check, "contexts");
+        for context in contexts {
+            is_context(context, &["reasons"]);
+        }
+        let reasons =
+            contexts.iter().flat_map(|context| each(context, "reasons")).chain(each(&check, "reasons"));
+        for reason in reasons {
+            assert_eq!(keys(reason), ["finding", "what", "remedy"]);
+        }
+    }
+}

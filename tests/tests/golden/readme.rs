@@ -1,0 +1,160 @@
+//! The README names only what exists.
+
+use aioinspect::cli::Cli;
+use clap::{Command, CommandFactory, Parser};
+
+use crate::blessed::text_of;
+
+/// Other programs that a session may show; everything else must be ours.
+const OTHERS: [&str; 7] = ["echo", "cd", "ls", "crit", "criu", "jq", "sudo"];
+
+/// Lines of the fenced blocks of a language, with the number of each.
+fn blocks<'t>(readme: &'t str, language: &str) -> Vec<(usize, &'t str)> {
+    let mut inside: Option<bool> = None;
+    let mut lines = Vec::new();
+    for (at, line) in readme.lines().enumerate() {
+        match (inside, line.strip_prefix("```")) {
+            (None, Some(begins)) => inside = Some(begins.trim() == language),
+            (Some(_), Some(ends)) => {
+                assert!(ends.trim().is_empty(), "README.md:{}: a block begins inside a block", at + 1);
+                inside = None;
+            }
+            (Some(true), None) => lines.push((at + 1, line)),
+            (None | Some(false), None) => {}
+        }
+    }
+    assert!(inside.is_none(), "README.md: a block does not end");
+    lines
+}
+
+/// The words of a shell line up to a pipe, a redirection or a comment; quotes keep blanks.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '|' | '>' | ';' | '&') => break,
+            (None, '#') if word.is_none() => break,
+            (None, ' ') => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+fn parses(at: usize, args: &[String]) {
+    let all = ["aioinspect".to_owned()].into_iter().chain(args.iter().cloned());
+    if let Err(error) = Cli::try_parse_from(all) {
+        assert!(!error.use_stderr(), "README.md:{at}: {error}");
+    }
+}
+
+/// Check one command line of the README: one of ours must be one that the program takes.
+fn command(at: usize, words: &[String]) {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let owned = |args: &[&str]| args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>();
+    match words.as_slice() {
+        ["sudo", rest @ ..] => command(at, &owned(rest)),
+        ["aioinspect", args @ ..] | ["cargo", "xtask", "run", "--", args @ ..] => parses(at, &owned(args)),
+        ["cargo", "xtask", verb, ..] => {
+            let xtask = text_of("xtask/src/main.rs");
+            let (first, rest) = verb.split_at(1);
+            let variant = format!("    {}{rest}", first.to_uppercase());
+            let known = xtask.lines().any(|line| {
+                line.strip_prefix(&variant).is_some_and(|rest| rest.starts_with([',', '(', ' ']))
+            });
+            assert!(known, "README.md:{at}: cargo xtask has no verb {verb}");
+        }
+        ["cargo", "build" | "run" | "test", ..] | [] => {}
+        [other, ..] => assert!(OTHERS.contains(other), "README.md:{at}: what is {other:?}?"),
+    }
+}
+
+/// Check that the README has the two commands, and that everything typed in its sessions is understood.
+#[test]
+fn commands_exist() {
+    let readme = text_of("README.md");
+    for needed in ["cargo xtask run", "cargo xtask test"] {
+        assert!(readme.contains(needed), "README.md does not say {needed:?}");
+    }
+    let typed: Vec<(usize, &str)> = blocks(&readme, "console")
+        .into_iter()
+        .filter_map(|(at, line)| {
+            let rest = line.strip_prefix("# ").or_else(|| line.strip_prefix("$ "))?;
+            Some((at, rest))
+        })
+        .collect();
+    assert!(
+        !typed.is_empty(),
+        "README.md has no session: no console block with a line that begins with # or $"
+    );
+    assert!(typed.iter().any(|(_, line)| words(line).iter().any(|word| word == "aioinspect")));
+    for (at, line) in &typed {
+        command(*at, &words(line));
+    }
+    for language in ["", "sh", "shell", "bash"] {
+        for (at, line) in blocks(&readme, language) {
+            command(at, &words(line));
+        }
+    }
+}
+
+/// Check that each verb of the table is one, each of ours is in it, and each option in its row is one of its options.
+#[test]
+fn the_table_of_verbs_is_true() {
+    let readme = text_of("README.md");
+    let mut program = Cli::command();
+    program.build();
+    let mut rows =
+        readme.lines().enumerate().skip_while(|(_, line)| !line.starts_with("| verb |")).skip(2).peekable();
+    assert!(rows.peek().is_some(), "README.md has no table that begins with | verb |");
+    let mut seen = Vec::new();
+    for (at, line) in rows.take_while(|(_, line)| line.starts_with('|')) {
+        let codes: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+        let verb = codes.first().and_then(|code| code.split(' ').next()).unwrap_or_default();
+        let found = program.find_subcommand(verb);
+        let found = found.unwrap_or_else(|| panic!("README.md:{}: no verb {verb:?}", at + 1));
+        for option in
+            codes.iter().filter_map(|code| code.split(' ').next()).filter(|code| code.starts_with('-'))
+        {
+            assert!(has(found, option), "README.md:{}: {verb} has no option {option}", at + 1);
+        }
+        seen.push(verb);
+    }
+    for verb in program.get_subcommands().map(Command::get_name).filter(|verb| *verb != "help") {
+        assert!(seen.contains(&verb), "README.md: the table lacks {verb}");
+    }
+}
+
+fn has(verb: &Command, option: &str) -> bool {
+    verb.get_arguments().any(|argument| match (option.strip_prefix("--"), option.strip_prefix('-')) {
+        (Some(long), _) => argument.get_long() == Some(long),
+        (None, Some(short)) => argument.get_short().is_some_and(|c| short == c.to_string()),
+        (None, None) => false,
+    })
+}
+
+/// Check that the checks can fail.
+#[test]
+fn wrong_commands_are_noticed() {
+    let fails = |line: &'static str| std::panic::catch_unwind(|| command(1, &words(line))).is_err();
+    for wrong in [
+        "aioinspect lst",
+        "aioinspect dump --no-such 1 | head",
+        "sudo aioinspect -Z",
+        "cargo xtask fly",
+        "rm x",
+    ] {
+        assert!(fails(wrong), "{wrong}");
+    }
+    for right in
+        ["aioinspect", "aioinspect list -Q 'A > 1 and B'  # now", "cargo xtask run -- check 1", "echo $?"]
+    {
+        assert!(!fails(right), "{right}");
+    }
+}
