@@ -61,7 +61,9 @@ fn of_the_whole_host() {
         return;
     }
     let mut others: Vec<_> = (0..2).map(|_| Fixture::spawn()).collect();
-    others.iter_mut().for_each(|fixture| _ = fixture.setup(4));
+    for fixture in &mut others {
+        fixture.setup(4);
+    }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("host.evidence");
     let path = path.to_str().unwrap();

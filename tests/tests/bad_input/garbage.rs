@@ -83,8 +83,8 @@ fn pipes() {
     }
     let made = made();
     let fifo = made.dir.path().join("fifo");
-    let mode = rustix::fs::Mode::RWXU;
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let permissions = rustix::fs::Mode::RWXU;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, permissions, 0).unwrap();
     all_refuse(&fifo, &["fifo"]);
     let bytes = fs::read(&made.evidence).unwrap();
     let shown = std::thread::scope(|scope| {
@@ -113,7 +113,7 @@ fn truncated() {
     for whole in [&image, &evidence] {
         let bytes = fs::read(whole).unwrap();
         // Every length near both ends, where the framing is, and one in 97 between.
-        let wanted = |len: &usize| *len < 20 || *len + 4 > bytes.len() || *len % 97 == 0;
+        let wanted = |len: &usize| *len < 20 || *len + 4 > bytes.len() || len.is_multiple_of(97);
         for len in (0..bytes.len()).filter(wanted) {
             fs::write(&path, &bytes[..len]).unwrap();
             all_refuse(&path, &["cut"]);

@@ -2,6 +2,8 @@
 //!
 //! Runs the built programs; most of it needs root. Run by `cargo xtask test`.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+
 mod arguments;
 mod evidence;
 mod garbage;

@@ -62,10 +62,10 @@ fn none() {
     assert_eq!(names_in(&dir), [""; 0]);
 
     let doctor = yard.nobody(none, &["doctor"]);
-    let (code, last) = verdict(&doctor);
-    assert_eq!(code, 4, "{doctor:?}");
+    let (answer, verdict) = verdict(&doctor);
+    assert_eq!(answer, 4, "{doctor:?}");
     for word in ["dump would not work", "CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"] {
-        assert!(last.contains(word), "no {word} in {doctor:?}");
+        assert!(verdict.contains(word), "no {word} in {doctor:?}");
     }
     assert_eq!(fixture.truth().contexts.len(), 1);
 }

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aioinspect::model::units::{Pid, Tid};
-use aioinspect::sys::procfs::{ProcDir, processes};
+use aioinspect::sys::procfs::{ProcDir, TaskState, processes};
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{bin, run, run_aioinspect, skip};
 
@@ -85,9 +85,7 @@ fn a_kernel_thread() {
         return;
     }
     let is_kernel = |pid: &Pid| {
-        ProcDir::open(*pid)
-            .and_then(|dir| dir.state_of(Tid(pid.0)))
-            .is_ok_and(|state| state.is_kernel_thread())
+        ProcDir::open(*pid).and_then(|dir| dir.state_of(Tid(pid.0))).is_ok_and(TaskState::is_kernel_thread)
     };
     let Some(thread) = processes().unwrap().into_iter().find(is_kernel) else {
         skip("a_kernel_thread", "no kernel thread is visible in this PID namespace");

@@ -3,6 +3,13 @@
 //! Runs the built programs on fixtures of its own; needs root. Starts no other program, so that it runs in the bare
 //! machines of `cargo xtask test vm` as well.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "helpers of tests fail and speak as tests do"
+)]
+
 mod asleep;
 mod caught;
 mod crowd;

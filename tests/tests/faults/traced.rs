@@ -30,7 +30,9 @@ fn by_another() {
         let mut victim = Victim::new(2, 3);
         let tids: Vec<_> = tracers(&victim).into_iter().map(|(tid, _)| tid.cast_signed()).collect();
         let seized = if all { &tids[..] } else { &tids[tids.len() - 1..] };
-        seized.iter().for_each(|tid| seize(*tid).unwrap());
+        for tid in seized {
+            seize(*tid).unwrap();
+        }
         let before = tracers(&victim);
         let tracer = format!("already traced by process {}", own_tid());
         for _ in 0..5 {
@@ -72,8 +74,12 @@ fn held_by_another() {
     }
     let mut victim = Victim::new(2, 3);
     let tids: Vec<_> = tracers(&victim).into_iter().map(|(tid, _)| tid.cast_signed()).collect();
-    tids.iter().for_each(|tid| seize(*tid).unwrap());
-    tids.iter().for_each(|tid| stop(*tid));
+    for tid in &tids {
+        seize(*tid).unwrap();
+    }
+    for tid in &tids {
+        stop(*tid);
+    }
     let before = tracers(&victim);
     let check = run_aioinspect(&["check", &victim.pid()]);
     assert_eq!(check.code, 0, "{check:?}");
@@ -82,7 +88,9 @@ fn held_by_another() {
     assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(take_files(victim.dir.path(), victim.fixture.pid()), Left::Both);
     assert_eq!(tracers(&victim), before);
-    tids.iter().for_each(|tid| detach(*tid, 0).unwrap());
+    for tid in &tids {
+        detach(*tid, 0).unwrap();
+    }
     victim.assert_unharmed();
 }
 

@@ -137,9 +137,9 @@ fn image(dir: &std::path::Path, pid: u32) -> (u64, usize) {
     let shown = run_aioinspect(&["show", "-J", path.to_str().unwrap()]);
     let json: Value = serde_json::from_str(&shown.stdout).unwrap();
     let entry = &json["entries"][0];
-    let number = |value: &Value| match value {
-        Value::String(text) => u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap(),
-        other => other.as_u64().unwrap(),
+    let number = |value: &Value| match value.as_str() {
+        Some(text) => u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap(),
+        None => value.as_u64().unwrap(),
     };
     let starts: Vec<_> = entry["vmas"].as_array().unwrap().iter().map(|vma| number(&vma["start"])).collect();
     let none = Vec::new();

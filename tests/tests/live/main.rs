@@ -3,22 +3,37 @@
 //! Needs root; run by `cargo xtask test`, also in virtual machines. Where a state has to be asked for hundreds of times, or held at an
 //! instant, the library is asked instead.
 
-#![expect(unsafe_code, reason = "one module calls io_setup itself")]
-
+#[cfg(test)]
 mod blocked;
+#[cfg(test)]
 mod dump;
+#[cfg(test)]
 mod filters;
+#[cfg(test)]
 mod findings;
+#[cfg(test)]
 mod forged;
+#[cfg(test)]
 mod ghosts;
+#[cfg(test)]
 mod history;
+#[cfg(test)]
 mod list;
+#[cfg(test)]
 mod nr_req;
+#[cfg(test)]
 mod processes;
+#[cfg(test)]
 mod replay;
+#[cfg(test)]
 mod restore;
+#[cfg(test)]
 mod shared;
+#[cfg(test)]
 mod splice;
+#[cfg(test)]
 mod tool;
+#[cfg(test)]
 mod unsettled;
+#[cfg(test)]
 mod wait;

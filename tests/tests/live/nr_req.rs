@@ -1,4 +1,5 @@
 //! The arithmetic of nr_req, against io_setup itself.
+#![expect(unsafe_code, reason = "io_setup, and a word of the ring it makes")]
 
 use std::path::Path;
 use std::ptr;

@@ -228,11 +228,12 @@ fn verdicts(live: &mut Live, driven: &Driven, tally: &mut Tally) {
             let evidence =
                 live.process(&ask).unwrap_or_else(|error| panic!("{error}: {hold:?}, {}", driven.story()));
             let picture = reconcile(&evidence);
-            match judge_dump(&evidence, &picture, pid, &Policy::default()) {
-                // It has answered, and is on its way to sleep.
-                DumpVerdict::Busy { .. } if begun.elapsed() < ASLEEP_WITHIN => tally.busy += 1,
-                verdict => break (picture, verdict),
+            let verdict = judge_dump(&evidence, &picture, pid, &Policy::default());
+            if !matches!(verdict, DumpVerdict::Busy { .. }) || begun.elapsed() > ASLEEP_WITHIN {
+                break (picture, verdict);
             }
+            // It has answered, and is on its way to sleep.
+            tally.busy += 1;
         };
         let found: BTreeSet<(u64, Finding)> = match &verdict {
             DumpVerdict::Idle { contexts, .. } => {

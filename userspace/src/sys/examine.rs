@@ -21,6 +21,8 @@ const TRIES: u32 = 5;
 /// Pause before the next look; a process that works in short bursts is met asleep.
 const BETWEEN: Duration = Duration::from_millis(2);
 
+/// `TASK_RUNNING` of include/linux/sched.h: running, or runnable.
+const TASK_RUNNING: u32 = 0;
 /// `TASK_STOPPED` and `TASK_TRACED` of include/linux/sched.h.
 const STOPPED_OR_TRACED: u32 = 0x4 | 0x8;
 
@@ -82,7 +84,10 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
 
 /// Whether another look could not be better than this one. The verdict on it is the judge's.
 fn slept(before: &KernelWord, after: &KernelWord) -> bool {
-    before.tasks == after.tasks && !before.tasks.iter().any(|task| task.on_cpu) && !before.torn && !after.torn
+    before.tasks == after.tasks
+        && !before.tasks.iter().any(|task| task.on_cpu || task.state == TASK_RUNNING)
+        && !before.torn
+        && !after.torn
 }
 
 /// Whether every thread is stopped or traced already, by somebody else.

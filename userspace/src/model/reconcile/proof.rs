@@ -3,6 +3,9 @@
 use super::super::picture::Proof;
 use super::super::witness::{KernelWord, Look, Manner, TaskFact};
 
+/// `TASK_RUNNING` of include/linux/sched.h: running, or runnable.
+const TASK_RUNNING: u32 = 0;
+
 /// The kernel's word that is judged: the later one, because completions may arrive even in a frozen process.
 pub fn judged_word(look: &Look) -> Option<&KernelWord> {
     look.after.as_ref().or(look.before.as_ref())
@@ -55,7 +58,10 @@ fn moved(before: &KernelWord, after: &KernelWord) -> bool {
         || before.mm.map_count != after.mm.map_count
 }
 
-/// Whether any thread ran, came or went. The kernel lists them in no promised order.
+/// Whether any thread ran or was about to, came or went. The kernel lists them in no promised order.
+///
+/// One that only waits for its turn on a CPU did not run in between, but it does not sleep: on a machine with much else to do a process
+/// that computes all the time would be called idle, and is not a moment later.
 fn ran(before: &[TaskFact], after: &[TaskFact]) -> bool {
     if before.len() != after.len() {
         return true;
@@ -67,6 +73,8 @@ fn ran(before: &[TaskFact], after: &[TaskFact]) -> bool {
     earlier.iter().zip(&later).any(|(a, b)| {
         a.on_cpu
             || b.on_cpu
+            || a.state == TASK_RUNNING
+            || b.state == TASK_RUNNING
             || (a.tid, a.pid, a.start_boottime_ns) != (b.tid, b.pid, b.start_boottime_ns)
             || (a.switches, a.runtime_ns) != (b.switches, b.runtime_ns)
     })

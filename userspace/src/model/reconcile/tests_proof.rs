@@ -31,10 +31,11 @@ fn slept_throughout() {
 #[test]
 fn whatever_moves_is_busy() {
     type Change = fn(&mut KernelWord);
-    let changes: [(&str, Change); 12] = [
+    let changes: [(&str, Change); 13] = [
         ("switches", |word| word.tasks[0].switches += 1),
         ("runtime", |word| word.tasks[0].runtime_ns += 1),
         ("on a CPU", |word| word.tasks[0].on_cpu = true),
+        ("waits for a CPU", |word| word.tasks[0].state = 0),
         ("another thread under the id", |word| word.tasks[0].start_boottime_ns += 1),
         ("a thread more", |word| {
             let mut task = word.tasks[0].clone();
