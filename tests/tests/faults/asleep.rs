@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::run_aioinspect;
 
-use crate::victim::{Left, PATIENCE, Victim, assert_free, can, dump, finish, refused, take_files};
+use crate::victim::{
+    Left, PATIENCE, Victim, assert_free, can, dump, dump_within, finish, refused, take_files,
+};
 
 /// Check that a process asleep in vfork is exit 6 after the time given, that it is asleep as before, and dumped untouched.
 #[test]
@@ -18,7 +20,7 @@ fn a_whole_process() {
     let dir = tempfile::tempdir().unwrap();
     for timeout in ["1ms", "300ms"] {
         let begun = Instant::now();
-        let output = finish(dump(asleep, dir.path()).args(["--freeze-timeout", timeout]));
+        let output = finish(&mut dump_within(timeout, asleep, dir.path()));
         refused(&output, 6, &["did not stop in time", "state D"]);
         assert!(begun.elapsed() < PATIENCE);
         assert_eq!(take_files(dir.path(), asleep), Left::Nothing);
@@ -45,14 +47,15 @@ fn one_thread_of_many() {
     let child = victim.fixture.pid_of("vfork-thread");
     for _ in 0..5 {
         let begun = Instant::now();
-        let output = finish(victim.dump().args(["--freeze-timeout", "500ms"]));
+        let output = finish(&mut dump_within("500ms", victim.fixture.pid(), victim.dir.path()));
         refused(&output, 6, &["did not stop in time", "state D"]);
         assert!((Duration::from_millis(500)..PATIENCE).contains(&begun.elapsed()));
         victim.assert_unharmed();
         assert_free(child);
     }
     // The wait for a thaw of the thread is not the wait for idleness: it does not go on for ten minutes.
-    let output = finish(victim.dump().args(["--freeze-timeout", "300ms", "--wait", "1s"]));
+    let mut command = dump_within("300ms", victim.fixture.pid(), victim.dir.path());
+    let output = finish(command.args(["--wait", "1s"]));
     assert_eq!(output.code, 6, "{output:?}");
     assert_eq!(take_files(victim.dir.path(), victim.fixture.pid()), Left::Nothing);
     victim.fixture.run(&format!("child-exit {child}"));

@@ -133,7 +133,7 @@ fn suspended() {
         let mut command = victim.dump();
         // A group of its own: the kernel discards SIGTSTP for groups that nobody could continue.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
         while eye.state().unwrap() != b't' && child.try_wait().unwrap().is_none() {}
         if child.try_wait().unwrap().is_none() {
             signal(&child, Signal::TSTP);

@@ -56,7 +56,7 @@ fn is_unharmed_under_load() {
     server.query("create database load_test; create table load_test.t (id bigint auto_increment primary key, v longtext)");
     let rows = vec!["select 1"; ROWS].join(" union all ");
     let insert =
-        format!("insert into load_test.t(v) select repeat(md5(rand()), 8192) from ({rows}) as rows;\n");
+        format!("insert into load_test.t(v) select repeat(md5(rand()), 8192) from ({rows}) as eight;\n");
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.work(&insert.repeat(STATEMENTS))).collect();
 
     let images = server.make_directory("images");
