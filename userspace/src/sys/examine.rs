@@ -14,7 +14,7 @@ use super::recheck::Recheck;
 use super::source::{Ask, SourceError};
 use super::subject::{Subject, addresses, named, reader, sharers, word_of, word_on};
 use crate::model::units::{ContextId, MmId, Tid};
-use crate::model::witness::{AddressSpace, KernelWord, Look, Manner};
+use crate::model::witness::{AddressSpace, KernelWord, Look, Manner, TaskFact};
 
 /// How often a process that runs is looked at again before it is called busy.
 const TRIES: u32 = 5;
@@ -83,11 +83,12 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
 }
 
 /// Whether another look could not be better than this one. The verdict on it is the judge's.
+///
+/// Nobody there: everyone left the address space, by exec or exit, between two readings; the next look finds the new program or none.
 fn slept(before: &KernelWord, after: &KernelWord) -> bool {
-    before.tasks == after.tasks
-        && !before.tasks.iter().any(|task| task.on_cpu || task.state == TASK_RUNNING)
-        && !before.torn
-        && !after.torn
+    let runs = |task: &TaskFact| task.on_cpu || task.state == TASK_RUNNING;
+    let torn = before.torn || after.torn;
+    !before.tasks.is_empty() && before.tasks == after.tasks && !before.tasks.iter().any(runs) && !torn
 }
 
 /// Whether every thread is stopped or traced already, by somebody else.
