@@ -7,7 +7,7 @@ use aya_ebpf::bindings::task_struct;
 use aya_log_ebpf::debug;
 
 use crate::context::report_table;
-use crate::kernel::{control, id_for_reader, load, read};
+use crate::kernel::{control, follow, id_for_reader, load, read};
 use crate::maps::{MMS, TASKS, offset};
 use crate::percpu;
 
@@ -43,31 +43,32 @@ extern "C" fn census(iter: *const IterTask) -> i32 {
     if flags & PF_KTHREAD != 0 {
         return 0;
     }
-    // No pointer is loaded from `task` itself: for each, the verifier searches all of vmlinux's BTF for the names of trusted types, up to four
-    // times (kernel/bpf/verifier.c:check_ptr_to_btf_access), and those searches were a third of the CPU time of a whole `list`.
-    let at = task as u64;
-    let mm: u64 = read(at, offset!(task_mm));
-    if mm == 0 {
+    // The one pointer that is loaded from `task` itself: for each of them the verifier searches all of vmlinux's BTF for the names of
+    // trusted types, up to four times (kernel/bpf/verifier.c:check_ptr_to_btf_access), which was a third of the CPU time of a whole `list`.
+    // SAFETY: `task` comes from the context.
+    let mm = unsafe { follow(task, offset!(task_mm)) };
+    if mm.is_null() {
         return 0;
     }
     let Some(control) = control() else { return 0 };
     if control.mode == Mode::All as u32 {
-        if read::<u64>(mm, offset!(mm_ioctx_table)) == 0 {
+        // SAFETY: `mm` comes from the context.
+        if unsafe { follow(mm, offset!(mm_ioctx_table)) }.is_null() {
             return 0;
         }
     } else if control.mode == Mode::OneMm as u32 {
-        if mm != control.mm {
+        if mm as u64 != control.mm {
             return 0;
         }
-    } else if tgid(at, control) != control.tgid {
+    } else if tgid(task as u64, control) != control.tgid {
         return 0;
     }
     percpu::measure(control);
-    if mm != control.last_mm {
-        control.last_mm = mm;
-        report_mm(at, mm, control);
+    if mm as u64 != control.last_mm {
+        control.last_mm = mm as u64;
+        report_mm(task as u64, mm, control);
     }
-    report_task(task, mm, flags, control);
+    report_task(task, mm as u64, flags, control);
     0
 }
 
@@ -88,14 +89,16 @@ fn tgid(task: u64, control: &mut Control) -> u32 {
 }
 
 #[inline(always)]
-fn report_mm(task: u64, mm: u64, control: &mut Control) {
-    let table: u64 = read(mm, offset!(mm_ioctx_table));
+fn report_mm(task: u64, mm: *const c_void, control: &mut Control) {
+    // The table's address as a number, which the walk may calculate with; the verifier lets no one do that with a pointer it knows.
+    let table: u64 = read(mm as u64, offset!(mm_ioctx_table));
     let slots: u32 = if table == 0 { 0 } else { read(table, offset!(table_nr)) };
-    let contexts = if slots == 0 { 0 } else { report_table(mm, table, slots) };
+    let contexts = if slots == 0 { 0 } else { report_table(mm as u64, table, slots) };
     // The table and its contexts cannot be freed under us (RCU), but a task that left its mm makes them worthless.
     let mm_now: u64 = read(task, offset!(task_mm));
-    let table_now: u64 = read(mm, offset!(mm_ioctx_table));
-    let torn = mm_now != mm || table_now != table;
+    // SAFETY: `mm` comes from the context.
+    let table_now = unsafe { follow(mm, offset!(mm_ioctx_table)) };
+    let torn = mm_now != mm as u64 || table_now as u64 != table;
     let position = control.mms;
     control.mms = position.wrapping_add(1);
     if torn {
@@ -104,11 +107,14 @@ fn report_mm(task: u64, mm: u64, control: &mut Control) {
     let Some(record) = MMS.get_ptr_mut(position) else { return };
     // SAFETY: a live map value that nobody else writes during this run.
     let record = unsafe { &mut *record };
-    record.mm = mm;
-    record.brk = read(mm, offset!(mm_brk));
-    record.flags = read(mm, offset!(mm_flags));
-    record.lock_seq = if offset!(mm_lock_seq) == u32::MAX { 0 } else { read(mm, offset!(mm_lock_seq)) };
-    record.map_count = read(mm, offset!(mm_map_count));
+    record.mm = mm as u64;
+    // SAFETY: `mm` comes from the context.
+    unsafe {
+        record.brk = load(mm, offset!(mm_brk));
+        record.flags = load(mm, offset!(mm_flags));
+        record.lock_seq = if offset!(mm_lock_seq) == u32::MAX { 0 } else { load(mm, offset!(mm_lock_seq)) };
+        record.map_count = load(mm, offset!(mm_map_count));
+    }
     record.table_slots = slots;
     record.torn = u32::from(torn);
     record.contexts = contexts;
@@ -134,10 +140,17 @@ fn report_task(task: *const task_struct, mm: u64, flags: u32, control: &mut Cont
     }
     let at = task as u64;
     let leader: u64 = read(at, offset!(task_group_leader));
-    record.leader_start_boottime = read(leader, offset!(task_start_boottime));
-    record.leader_exit_state = read(leader, offset!(task_exit_state));
     record.tid = id_for_reader(read(at, offset!(task_thread_pid)), control);
-    record.tgid = tgid(at, control);
+    if leader == at {
+        record.leader_start_boottime = record.start_boottime;
+        // SAFETY: `task` comes from the context.
+        record.leader_exit_state = unsafe { load(task, offset!(task_exit_state)) };
+        record.tgid = record.tid;
+    } else {
+        record.leader_start_boottime = read(leader, offset!(task_start_boottime));
+        record.leader_exit_state = read(leader, offset!(task_exit_state));
+        record.tgid = tgid(at, control);
+    }
     let [low, high] = read::<[u64; 2]>(leader, offset!(task_comm));
     record.comm_low = low;
     record.comm_high = high;

@@ -18,85 +18,40 @@ struct Table {
     slots_at: u64,
     slots: u32,
     found: u32,
-    /// The slots of the group that is walked, read in one go; empty ones are zero.
-    group: [u64; GROUP],
-    /// The index of the group's first slot.
-    first: u32,
-    _pad: u32,
 }
 
-/// Slots that are read in one go. A table has 4 slots at first and grows by a factor of 4 (fs/aio.c:ioctx_add_table).
-const GROUP: usize = 16;
-/// Slots of a table that is smaller than a group.
-const FEW: usize = 4;
+/// Slots of a table that are read in one go. A table has 4 slots at first and grows by a factor of 4 (fs/aio.c:ioctx_add_table).
+const AT_ONCE: usize = 4;
 
 /// Reports every context of `table` (fs/aio.c: struct kioctx_table); returns how many there are.
 #[inline(always)]
 pub fn report_table(mm: u64, table: u64, slots: u32) -> u32 {
-    let slots_at = table.wrapping_add(u64::from(offset!(table_table)));
-    let mut walk = Table { mm, slots_at, slots, found: 0, group: [0; GROUP], first: 0, _pad: 0 };
-    let turns = slots.wrapping_add(GROUP as u32 - 1) / GROUP as u32;
+    let mut walk =
+        Table { mm, slots_at: table.wrapping_add(u64::from(offset!(table_table))), slots, found: 0 };
+    let turns = slots.wrapping_add(AT_ONCE as u32 - 1) / AT_ONCE as u32;
     // SAFETY: the callback has the signature that bpf_loop calls, and `walk` outlives the call.
-    unsafe { bpf_loop(turns, report_group as *mut c_void, (&raw mut walk).cast(), 0) };
+    unsafe { bpf_loop(turns, report_slots as *mut c_void, (&raw mut walk).cast(), 0) };
     walk.found
 }
 
-extern "C" fn report_group(turn: u64, walk: *mut c_void) -> i64 {
+extern "C" fn report_slots(turn: u64, walk: *mut c_void) -> i64 {
     // SAFETY: bpf_loop hands back the pointer that `report_table` gave it.
-    let table = unsafe { &mut *walk.cast::<Table>() };
-    let first = (turn as u32).wrapping_mul(GROUP as u32);
-    let left = table.slots.wrapping_sub(first);
-    table.first = first;
-    let from = table.slots_at.wrapping_add(u64::from(first).wrapping_mul(8));
-    let whole = left >= GROUP as u32;
-    if whole {
-        read_slots::<GROUP>(&mut table.group, 0, from);
-        // All their cache misses at once, where one after the other they were most of a census: the processor does not wait
-        // for what nobody uses yet.
-        for kioctx in table.group.iter().skip(1) {
-            if *kioctx != 0 {
-                read::<u64>(*kioctx, offset!(kioctx_user_id));
-            }
-        }
-    } else {
-        table.group = [0; GROUP];
-        read_slots::<FEW>(&mut table.group, 0, from);
-        if left > FEW as u32 {
-            read_slots::<FEW>(&mut table.group, FEW, from);
-        }
-        if left > 2 * FEW as u32 {
-            read_slots::<FEW>(&mut table.group, 2 * FEW, from);
-        }
-        if left > 3 * FEW as u32 {
-            read_slots::<FEW>(&mut table.group, 3 * FEW, from);
-        }
-    }
-    let turns = if whole { GROUP as u32 } else { left };
-    // SAFETY: as above.
-    unsafe { bpf_loop(turns, report_slot as *mut c_void, walk, 0) };
-    0
-}
-
-/// Reads `N` slots of the table at `from` to their place in the group.
-#[inline(always)]
-fn read_slots<const N: usize>(group: &mut [u64; GROUP], at: usize, from: u64) {
-    // SAFETY: callers leave room for N after `at`; the helper checks the source.
+    let walk = unsafe { &mut *walk.cast::<Table>() };
+    let mut slots = [0u64; AT_ONCE];
+    let first = turn.wrapping_mul(AT_ONCE as u64);
+    let from = walk.slots_at.wrapping_add(first.wrapping_mul(8));
+    // SAFETY: the destination is a live local of this size; the helper checks the source.
     unsafe {
-        let to = group.as_mut_ptr().add(at);
-        bpf_probe_read_kernel(to.cast(), (N * 8) as u32, from.wrapping_add(at as u64 * 8) as *const c_void);
-    }
-}
-
-extern "C" fn report_slot(turn: u64, walk: *mut c_void) -> i64 {
-    // SAFETY: bpf_loop hands back the pointer that `report_group` gave it.
-    let table = unsafe { &mut *walk.cast::<Table>() };
-    let Some(kioctx) = table.group.get(turn as usize).copied() else { return 1 };
-    if kioctx == 0 {
-        return 0;
-    }
+        bpf_probe_read_kernel((&raw mut slots).cast(), size_of_val(&slots) as u32, from as *const c_void)
+    };
     let Some(control) = control() else { return 1 };
-    table.found = table.found.wrapping_add(1);
-    report_context(control, table.mm, kioctx, table.first.wrapping_add(turn as u32));
+    for (step, kioctx) in slots.into_iter().enumerate() {
+        let index = first.wrapping_add(step as u64);
+        if kioctx != 0 && index < u64::from(walk.slots) {
+            walk.found = walk.found.wrapping_add(1);
+            report_context(control, walk.mm, kioctx, index as u32);
+        }
+    }
     0
 }
 

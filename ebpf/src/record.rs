@@ -16,7 +16,7 @@ pub enum Mode {
 
 wire! {
     /// The one element of the map CONTROL: userspace writes the order before a run and reads the counts after it.
-    pub struct Control: 64 {
+    pub struct Control: 72 {
         /// Order: one of [`Mode`].
         mode: u32,
         /// Order: process id in the reader's PID namespace, for [`Mode::OneProcess`].
@@ -37,8 +37,12 @@ wire! {
         tasks: u32,
         /// Count: elements of RINGS wanted.
         rings: u32,
+        /// Scratch, 0 at the start of a run: the task whose ring was reported last; its next one follows at once.
+        last_task: u64,
+        /// Scratch: the process id of that task, in the reader's PID namespace.
+        last_tgid: u32,
         /// Named padding, 0.
-        _pad: u64,
+        _pad: u32,
         /// Scratch: a map's address, stored as a pointer and read back as a number.
         pointer: u64,
     }

@@ -59,11 +59,16 @@ extern "C" fn rings(iter: *const IterTaskVma) -> i32 {
         record.end = load(vma, offset!(vma_end));
         record.page_offset = load(vma, offset!(vma_pgoff));
     }
-    let signal: u64 = read(task as u64, offset!(task_signal));
-    record.mm = read(vma as u64, offset!(vma_mm));
     record.inode = read(inode, offset!(inode_ino));
     record.flags = flags;
-    record.tgid = id_for_reader(read(signal, offset!(signal_tgid)), control);
+    if control.last_task != task as u64 {
+        let signal: u64 = read(task as u64, offset!(task_signal));
+        control.last_tgid = id_for_reader(read(signal, offset!(signal_tgid)), control);
+        control.last_mm = read(vma as u64, offset!(vma_mm));
+        control.last_task = task as u64;
+    }
+    record.tgid = control.last_tgid;
+    record.mm = control.last_mm;
     record._pad = 0;
     0
 }

@@ -12,7 +12,7 @@ use crate::scratch::on_disk;
 use crate::server::{NEEDS, PATIENCE, Server};
 
 const CLIENTS: usize = 3;
-const STATEMENTS: usize = 40;
+const STATEMENTS: usize = 100;
 /// Rows of 256 KiB that one statement inserts.
 const ROWS: usize = 8;
 
