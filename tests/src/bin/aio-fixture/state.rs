@@ -18,8 +18,8 @@ use crate::polls::Sources;
 use crate::reads::Reads;
 use crate::words::{Words, number};
 
-/// How long anything that must happen may take before it is an error.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything that must happen may take before it is an error; kernel workers of a busy host were seen to stand still for 10 s.
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Everything the protocol's commands work on.
 #[derive(Debug)]
