@@ -49,16 +49,19 @@ pub(crate) use wire;
 #[cfg(test)]
 mod tests {
     use super::Wire;
-    use crate::{ContextRecord, Control, MmRecord, Offsets, RingRecord, TaskRecord};
+    use crate::{
+        CallRecord, ContextRecord, Control, Counters, EventRecord, HeadRecord, MmRecord, Offsets, RingRecord,
+        SlotKey, SlotRecord, SpaceRecord, TaskRecord, TraceControl,
+    };
 
     /// Check that fields are read where repr(C) puts them: no gap the compiler filled in on its own.
     fn round_trips<T: Wire + PartialEq + core::fmt::Debug>() {
-        let mut bytes = [0u8; 256];
+        let mut bytes = [0u8; 512];
         for (i, b) in bytes.iter_mut().enumerate() {
-            *b = u8::try_from(i).unwrap();
+            *b = u8::try_from(i % 251).unwrap();
         }
         let record = T::read(&bytes).unwrap();
-        let mut again = [0u8; 256];
+        let mut again = [0u8; 512];
         record.write(&mut again).unwrap();
         assert_eq!(again[..T::SIZE], bytes[..T::SIZE]);
         assert!(again[T::SIZE..].iter().all(|b| *b == 0));
@@ -73,5 +76,13 @@ mod tests {
         round_trips::<TaskRecord>();
         round_trips::<RingRecord>();
         round_trips::<Offsets>();
+        round_trips::<SlotKey>();
+        round_trips::<SlotRecord>();
+        round_trips::<SpaceRecord>();
+        round_trips::<CallRecord>();
+        round_trips::<EventRecord>();
+        round_trips::<HeadRecord>();
+        round_trips::<TraceControl>();
+        round_trips::<Counters>();
     }
 }

@@ -6,10 +6,12 @@ use aioinspect_ebpf::{Control, Mode};
 use aya_ebpf::bindings::task_struct;
 use aya_log_ebpf::debug;
 
+use crate::constants::offset;
 use crate::context::report_table;
-use crate::kernel::{control, follow, id_for_reader, load, read};
-use crate::maps::{MMS, TASKS, offset};
+use crate::kernel::{follow, load, read};
+use crate::maps::{MMS, TASKS};
 use crate::percpu;
+use crate::reader::{control, id_for_reader};
 
 /// `PF_KTHREAD`: a kernel thread may borrow an mm, but lives in none.
 const PF_KTHREAD: u32 = 0x0020_0000;

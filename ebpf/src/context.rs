@@ -7,9 +7,11 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel};
 
 use aioinspect_ebpf::{ContextRecord, Control};
 
-use crate::kernel::{control, read};
-use crate::maps::{CONTEXTS, KIOCTX_ROOM, SCRATCH, offset};
+use crate::constants::offset;
+use crate::kernel::read;
+use crate::maps::{CONTEXTS, KIOCTX_ROOM, SCRATCH};
 use crate::percpu::{self, Sums};
+use crate::reader::control;
 
 /// What the walk of one table carries from slot to slot.
 #[repr(C)]
@@ -122,5 +124,6 @@ fn fill(record: &mut ContextRecord, mm: u64, kioctx: u64, index: u32) -> bool {
     record.reqs_available = member!(scratch, kioctx_reqs_available: i32);
     record.dead = member!(scratch, kioctx_dead: u32);
     record.table_index = index;
+    record.kioctx = kioctx;
     true
 }

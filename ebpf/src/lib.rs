@@ -7,10 +7,15 @@
 mod bytes;
 mod offsets;
 mod record;
+mod trace_record;
 
 pub use bytes::Wire;
 pub use offsets::Offsets;
 pub use record::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord};
+pub use trace_record::{
+    CallKind, CallRecord, Counters, EventKind, EventRecord, HeadRecord, Origin, Pass, SlotKey, SlotRecord,
+    SpaceRecord, TraceControl, flag,
+};
 
 /// `AIO_RING_MAGIC`: the superblock magic of the file system that ring inodes live on (fs/aio.c:aio_init_fs_context), the same
 /// number that every ring header begins with.

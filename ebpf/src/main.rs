@@ -1,6 +1,6 @@
 //! The eBPF programs: `census` (every AIO context) and `rings` (every ring mapping), both iterators.
 //!
-//! They know no struct offset: [`maps::offsets`] are filled in by userspace from BTF and are constants to the verifier.
+//! They know no struct offset: [`constants`] are filled in by userspace from BTF and are constants to the verifier.
 #![no_std]
 #![no_main]
 #![expect(unsafe_code, reason = "BPF helpers and kernel memory are reached through raw pointers only")]
@@ -15,10 +15,12 @@
 #![expect(clippy::verbose_bit_mask, reason = "the mask is two flags of percpu_count_ptr, not a power of two")]
 
 mod census;
+mod constants;
 mod context;
 mod kernel;
 mod maps;
 mod percpu;
+mod reader;
 mod rings;
 
 /// The object is Dual MIT/GPL: probe_read_kernel and friends are GPL-only helpers.

@@ -1,6 +1,6 @@
-//! The maps, and the one global.
+//! The maps.
 
-use aioinspect_ebpf::{ContextRecord, Control, MmRecord, Offsets, RingRecord, TaskRecord};
+use aioinspect_ebpf::{ContextRecord, Control, MmRecord, RingRecord, TaskRecord};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 
@@ -31,27 +31,3 @@ pub static SCRATCH: PerCpuArray<[u64; KIOCTX_ROOM / 8]> = PerCpuArray::with_max_
 
 /// Bytes of a kioctx that are copied at most; userspace refuses a kernel whose kioctx has what we read beyond it.
 pub const KIOCTX_ROOM: usize = aioinspect_ebpf::KIOCTX_ROOM;
-
-/// Filled in before loading; read-only and frozen, so every member is a constant to the verifier.
-#[unsafe(no_mangle)]
-pub static OFFSETS: Offsets = EMPTY;
-
-const EMPTY: Offsets = {
-    // SAFETY: Offsets is made of u32 and u64 only, for which zero bytes are a value.
-    unsafe { core::mem::zeroed() }
-};
-
-/// Reads a member of [`OFFSETS`] as it was loaded, not as it was compiled.
-#[inline(always)]
-pub fn constant(member: &'static u32) -> u32 {
-    // SAFETY: a reference to a static is valid; volatile, because the loader changed it after compilation.
-    unsafe { core::ptr::read_volatile(member) }
-}
-
-/// One member of [`OFFSETS`].
-macro_rules! offset {
-    ($member:ident) => {
-        $crate::maps::constant(&$crate::maps::OFFSETS.$member)
-    };
-}
-pub(crate) use offset;

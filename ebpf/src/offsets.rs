@@ -4,7 +4,7 @@ use crate::bytes::wire;
 
 wire! {
     /// Byte offsets of members, each named struct_member. The global `OFFSETS` of the eBPF object holds one.
-    pub struct Offsets: 216 {
+    pub struct Offsets: 224 {
         /// `task_struct.mm`
         task_mm: u32,
         /// `task_struct.signal`
@@ -109,7 +109,13 @@ wire! {
         possible_cpus: u32,
         /// Bytes of a kioctx up to the end of the last member that is read; at most `KIOCTX_ROOM`.
         kioctx_span: u32,
+        /// `pid.numbers[0].ns`
+        pid_numbers_ns: u32,
+        /// `mm_struct.start_code`
+        mm_start_code: u32,
+        /// `task_struct.thread_info.status`, or `u32::MAX` where there is none
+        task_status: u32,
         /// Named padding, 0.
-        _pad2: u64,
+        _pad: u32,
     }
 }

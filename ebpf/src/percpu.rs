@@ -10,8 +10,10 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_map_lookup_percpu_elem};
 
 use aioinspect_ebpf::Control;
 
-use crate::kernel::{control, read};
-use crate::maps::{CPU_OFFSETS, CPU_RULER, offset};
+use crate::constants::offset;
+use crate::kernel::read;
+use crate::maps::{CPU_OFFSETS, CPU_RULER};
+use crate::reader::control;
 
 /// Fills CPU_OFFSETS unless it is filled.
 #[inline(always)]

@@ -87,8 +87,8 @@ wire! {
         faulted: u32,
         /// Named padding, 0.
         _pad: u32,
-        /// Named padding, 0.
-        _pad2: u64,
+        /// Kernel address of the kioctx: an identity, never printed.
+        kioctx: u64,
     }
 }
 

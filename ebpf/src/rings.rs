@@ -5,8 +5,10 @@
 use aioinspect_ebpf::AIO_RING_FS_MAGIC;
 use aya_ebpf::bindings::task_struct;
 
-use crate::kernel::{control, follow, id_for_reader, load, read};
-use crate::maps::{RINGS, offset};
+use crate::constants::offset;
+use crate::kernel::{follow, load, read};
+use crate::maps::RINGS;
+use crate::reader::{control, id_for_reader};
 
 /// `VM_SHARED` of include/linux/mm.h: a ring is mapped shared (fs/aio.c:aio_setup_ring), and no call takes that from a mapping.
 const VM_SHARED: u64 = 8;

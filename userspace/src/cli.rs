@@ -30,6 +30,12 @@ pub enum Verb {
     /// Show all contexts of all processes, and who holds the slots of fs.aio-nr. Freezes nothing.
     #[command(after_help = EXIT_CODES)]
     List(ListArgs),
+    /// Show contexts come and go, live, and why an io_setup failed: a screen on a terminal, else one line an event.
+    #[command(after_help = WATCH_HELP)]
+    Watch(WatchArgs),
+    /// Say how many slots of fs.aio-max-nr are free, and who holds the rest.
+    #[command(after_help = EXIT_CODES)]
+    Headroom(HeadroomArgs),
     /// Say whether every context of a process is idle. Writes nothing and, by default, touches nothing.
     #[command(after_help = EXIT_CODES)]
     Check(CheckArgs),
@@ -82,6 +88,82 @@ pub struct ListArgs {
     /// Also write everything that was read to this new file.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub evidence: Option<PathBuf>,
+}
+
+const WATCH_HELP: &str = "\
+Keys of the screen: ? help, / filter, s sort, Enter one context, p pause, q quit.
+
+Hooks, the cheapest that loads is taken: fentry and kprobe cost only those who call io_setup and io_destroy; the two on tracepoints make every \
+system call of the host a little slower while the watch lasts. `-v` says which one it is, and what it costs here.
+
+Exit codes: 0 fine; 1 error; 2 usage; 3 no such process or nothing matched; 4 not permitted; 5 check failed; \
+6 timed out; 7 the kernel lacks a feature.";
+
+/// Where in the kernel the calls are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HookArg {
+    /// The cheapest that loads.
+    Auto,
+    /// fentry and fexit on the functions of the system calls.
+    Fentry,
+    /// kprobes and kretprobes on them.
+    Kprobe,
+    /// The tracepoints syscalls:sys_enter_io_setup and its kin, through tracefs. Blind to 32-bit callers.
+    Tracepoint,
+    /// The raw tracepoints sys_enter and sys_exit: no tracefs needed.
+    RawTracepoint,
+}
+
+/// Options of `watch`.
+#[derive(Args, Clone, Debug)]
+pub struct WatchArgs {
+    /// Show only these processes.
+    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = pid, allow_negative_numbers = true)]
+    pub pid: Vec<u32>,
+    /// Show only calls of io_setup that failed, and why.
+    #[arg(long)]
+    pub failures: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub ndjson: bool,
+    /// End after this time (as in 500ms, 5s, 1m).
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// How often the screen takes a new picture of the host.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub interval: Duration,
+    /// Where in the kernel the calls are seen.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub hook: HookArg,
+    /// Draw the screen with ASCII characters alone.
+    #[arg(long)]
+    pub ascii: bool,
+    /// Show this evidence file instead of the running host.
+    #[arg(long, value_name = "FILE", conflicts_with = "hook")]
+    pub from: Option<PathBuf>,
+    /// Entries of the map in the kernel; for tests of what happens when it is full.
+    #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub map_entries: Option<u32>,
+    /// Bytes of the buffer between the kernel and us; for tests of what happens when it is full.
+    #[arg(long, hide = true, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4096..=67_108_864))]
+    pub buffer: Option<u32>,
+}
+
+/// Options of `headroom`.
+#[derive(Args, Clone, Debug)]
+pub struct HeadroomArgs {
+    /// Exit 5 unless this many slots are free.
+    #[arg(long, value_name = "N")]
+    pub need: Option<u64>,
+    /// Wait until they are, at most this long (as in 500ms, 5s, 1m); then exit 6.
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "need")]
+    pub wait: Option<Duration>,
+    /// JSON on standard output.
+    #[arg(short = 'J', long)]
+    pub json: bool,
+    /// Judge this evidence file instead of the running host.
+    #[arg(long, value_name = "FILE", conflicts_with = "wait")]
+    pub from: Option<PathBuf>,
 }
 
 /// How a process is held while it is looked at.
@@ -191,6 +273,15 @@ fn restore_on(text: &str) -> Result<u32, String> {
     let cpus = text.strip_prefix("cpus=").and_then(|n| n.parse::<u32>().ok());
     cpus.filter(|cpus| (1..=8192).contains(cpus))
         .ok_or_else(|| "expected cpus=N with N from 1 to 8192".to_owned())
+}
+
+/// A [`duration`] that is long enough to be slept.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < Duration::from_millis(50) {
+        return Err("expected at least 50ms".to_owned());
+    }
+    Ok(interval)
 }
 
 /// `5s`, `500ms`, `1m`, or a plain number of seconds; at most a day.

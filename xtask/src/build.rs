@@ -39,7 +39,7 @@ pub fn benchmark(object: &Path) -> Result<Cmd> {
     let all = ["--package", "aioinspect", "--package", "aioinspect-tests", "--bins"];
     let bench = bin_of(&build(object, &all)?, "bench")?;
     let bins = bench.parent().context("bench has no directory")?;
-    Ok(Cmd::new(&bench).env("AIOINSPECT_BIN_DIR", bins))
+    Ok(Cmd::new(&bench).env("AIOINSPECT_BIN_DIR", bins).env("AIOINSPECT_EBPF_OBJECTS", object))
 }
 
 /// Builds the program, the fixture, vm-init and all live suites in one go, so that they share their dependencies.
@@ -71,7 +71,7 @@ fn build(object: &Path, what: &[&str]) -> Result<Vec<Made>> {
         .arguments(what)
         .arg("--message-format=json-render-diagnostics")
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env("AIOINSPECT_EBPF_OBJECT", object)
+        .env("AIOINSPECT_EBPF_OBJECTS", object)
         .run_cargo()?;
     Ok(executables(&messages))
 }

@@ -10,15 +10,17 @@ use crate::toolchain::{Toolchain, is_of_outer_cargo};
 use crate::{linker, paths};
 
 const TARGET: &str = "bpfel-unknown-none";
-const BIN: &str = "aioinspect-bpf";
+/// The objects: what each is called as a binary, and beside the target directory.
+const BINS: [(&str, &str); 2] =
+    [("aioinspect-bpf", "aioinspect.bpf.o"), ("aioinspect-trace", "aioinspect-trace.bpf.o")];
 
-/// Builds the object with a linker that works, installing one if none does; returns the object's path.
+/// Builds the objects with a linker that works, installing one if none does; returns the directory they are in.
 pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
     fs::create_dir_all(dir())?;
     let linkers = linker::find();
     for (tried, linker) in linkers.iter().enumerate() {
         match build_with(toolchain, linker) {
-            Ok(object) => return Ok(object),
+            Ok(objects) => return Ok(objects),
             // Only what the linker said can be mended by another linker. Compiling alone tells which half is at fault.
             Err(error) if compiles(toolchain, linker) => {
                 note(&format!("{} does not link this: {error:#}", linker.display()));
@@ -49,9 +51,12 @@ pub fn has_clippy(toolchain: &Toolchain) -> bool {
 fn build_with(toolchain: &Toolchain, linker: &Path) -> Result<PathBuf> {
     cargo(toolchain, "build", linker).run_cargo()?;
     linker::remember(linker)?;
-    let object = paths::target().join("aioinspect.bpf.o");
-    copy_if_changed(&dir().join(TARGET).join("release").join(BIN), &object)?;
-    Ok(object)
+    let objects = paths::target().join("objects");
+    fs::create_dir_all(&objects)?;
+    for (bin, object) in BINS {
+        copy_if_changed(&dir().join(TARGET).join("release").join(bin), &objects.join(object))?;
+    }
+    Ok(objects)
 }
 
 fn compiles(toolchain: &Toolchain, linker: &Path) -> bool {
@@ -63,7 +68,7 @@ fn cargo(toolchain: &Toolchain, verb: &str, linker: &Path) -> Cmd {
 }
 
 fn configured(cmd: Cmd, toolchain: &Toolchain, linker: &Path) -> Cmd {
-    let package = ["--package", "aioinspect-ebpf", "--bin", BIN, "--features", "program"];
+    let package = ["--package", "aioinspect-ebpf", "--bins", "--features", "program"];
     let flags = [
         format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
         // The kernel wants function types (BTF func_info) of every callback handed to bpf_loop; BTF is made from debuginfo.

@@ -59,7 +59,17 @@ const LAYERS: [Layer; 4] = [
     Layer {
         name: "output",
         layers: &["model", "convert"],
-        crates: Some(&["anyhow", "log", "regex_lite", "serde", "serde_json", "thiserror", "unicode_width"]),
+        crates: Some(&[
+            "anyhow",
+            "jiff",
+            "log",
+            "ratatui",
+            "regex_lite",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "unicode_width",
+        ]),
         effects: false,
     },
     Layer { name: "sys", layers: &["model", "convert"], crates: None, effects: true },

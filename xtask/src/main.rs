@@ -102,7 +102,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
             build::program(&object)?.arguments(&args).exec()
         }
         Verb::Bench { args } => {
-            let object = setup::for_run()?;
+            let object = setup::for_bench()?;
             build::benchmark(&object)?.arguments(&args).exec()
         }
         Verb::Test(TestArgs { part, release_long }) => {

@@ -24,6 +24,9 @@ const TEST_TOOLS: [Tool; 9] = [
     Tool { program: "xz", package: "xz-utils" },
 ];
 
+/// What the benchmark calls beside them: the rival of `watch`.
+const BENCH_TOOLS: [Tool; 1] = [Tool { program: "bpftrace", package: "bpftrace" }];
+
 /// The verb: sets up, and says what will be used.
 pub fn setup(tests: bool) -> Result<()> {
     let object = if tests { for_tests()? } else { for_run()? };
@@ -42,7 +45,7 @@ pub fn setup(tests: bool) -> Result<()> {
     Ok(())
 }
 
-/// What `run` and `bench` need; returns the eBPF object.
+/// What `run` needs; returns the directory of the eBPF objects.
 pub fn for_run() -> Result<PathBuf> {
     packages::need(&BUILD_TOOLS)?;
     need_static_libc()?;
@@ -53,7 +56,13 @@ pub fn for_run() -> Result<PathBuf> {
     ebpf::build(&toolchain)
 }
 
-/// What `test` needs but for the kernels, which each virtual machine fetches itself; returns the eBPF object.
+/// What `bench` needs; returns the directory of the eBPF objects.
+pub fn for_bench() -> Result<PathBuf> {
+    packages::need(&BENCH_TOOLS)?;
+    for_run()
+}
+
+/// What `test` needs but for the kernels, which each virtual machine fetches itself; returns the directory of the eBPF objects.
 pub fn for_tests() -> Result<PathBuf> {
     packages::need(&TEST_TOOLS)?;
     let object = for_run()?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::doctor_hooks;
 use super::exit::{Exit, exit_of};
 use crate::model::units::Tid;
 use crate::output::doctor::{Check, Status};
@@ -21,11 +22,12 @@ pub fn all() -> Vec<Found> {
     let mut found = vec![embedded(), aio(), slots(), btf()];
     found.extend(capabilities());
     found.extend(probe());
-    found.extend([freeze(), map_files(), lockdown(), tracefs()]);
+    found.extend([freeze(), map_files(), lockdown()]);
+    found.extend(doctor_hooks::all());
     found
 }
 
-fn check(name: &str, status: Status, detail: impl Into<String>) -> Check {
+pub(super) fn check(name: &str, status: Status, detail: impl Into<String>) -> Check {
     Check { name: name.to_owned(), status, detail: detail.into(), fix: None, needed_for_dump: false }
 }
 
@@ -33,7 +35,7 @@ fn needed(check: Check) -> Check {
     Check { needed_for_dump: true, ..check }
 }
 
-fn fixed_by(check: Check, fix: &str) -> Check {
+pub(super) fn fixed_by(check: Check, fix: &str) -> Check {
     Check { fix: Some(fix.to_owned()), ..check }
 }
 
@@ -228,16 +230,4 @@ fn lockdown() -> Found {
         )
     };
     (needed(found), Exit::Lacks)
-}
-
-fn tracefs() -> Found {
-    let mounted = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"];
-    let found = match mounted.iter().find(|path| fs::metadata(path).is_ok()) {
-        Some(path) => check("tracefs", Status::Present, path.trim_end_matches("/events")),
-        None => fixed_by(
-            check("tracefs", Status::Limited, "not mounted; nothing here needs it"),
-            "mount -t tracefs tracefs /sys/kernel/tracing",
-        ),
-    };
-    (found, Exit::Lacks)
 }

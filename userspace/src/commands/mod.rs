@@ -3,14 +3,22 @@
 pub mod check;
 pub mod doctor;
 pub mod doctor_checks;
+mod doctor_hooks;
 pub mod dump;
 mod exit;
+mod headroom;
 mod list;
 mod saved;
 mod settle;
 mod show;
 pub mod streams;
 mod terminal;
+mod watch;
+mod watch_display;
+mod watch_feed;
+mod watch_keys;
+mod watch_lines;
+mod watch_screen;
 
 use std::io::Write;
 
@@ -31,6 +39,8 @@ pub fn run(cli: Cli, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Writ
         Some(Verb::List(args)) => list::run(&args, log_level, terminal, out, err),
         Some(Verb::Check(args)) => check::run(&args, log_level, out, err),
         Some(Verb::Dump(args)) => dump::run(&args, log_level, out, err),
+        Some(Verb::Watch(args)) => watch::run(&args, log_level, terminal, out, err),
+        Some(Verb::Headroom(args)) => headroom::run(&args, log_level, out, err),
         Some(Verb::Show(args)) => show::run(&args, out),
         Some(Verb::Doctor(args)) => doctor::run(&args, terminal, out),
     }

@@ -5,8 +5,9 @@ use aioinspect_proto::schema::evidence as file;
 use crate::model::kioctx::{Kioctx, RefState};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
-    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MappingSource,
-    MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact, Vma,
+    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
+    MappingSource, MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
+    TracedContext, TracedWord, Vma,
 };
 
 /// Why a decoded evidence file is not evidence.
@@ -77,13 +78,30 @@ fn system_facts(facts: file::SystemFacts) -> SystemFacts {
 }
 
 fn space(space: file::AddressSpace) -> Result<AddressSpace> {
-    let file::AddressSpace { mm, processes, looks, image } = space;
+    let file::AddressSpace { mm, processes, looks, image, traced } = space;
     Ok(AddressSpace {
         mm: MmId(mm),
         processes: processes.into_iter().map(process).collect(),
         looks: all(looks, look)?,
         image: image.map(image_facts).transpose()?,
+        traced: traced.map(traced_word).transpose()?,
     })
+}
+
+fn traced_word(word: file::TracedWord) -> Result<TracedWord> {
+    let file::TracedWord { since_ns, contexts } = word;
+    Ok(TracedWord { since: Instant(since_ns), contexts: all(contexts, traced_context)? })
+}
+
+fn traced_context(context: file::TracedContext) -> Result<TracedContext> {
+    let file::TracedContext { table_index, origin, made_at_ns, pid, tid, comm, max_reqs } = context;
+    let unknown = ConvertError::Unknown { field: "origin", value: origin };
+    let made = match file::TracedOrigin::try_from(origin) {
+        Ok(file::TracedOrigin::Seen) => Some(Made { at: Instant(made_at_ns), tid: Tid(tid) }),
+        Ok(file::TracedOrigin::Found) => None,
+        Ok(file::TracedOrigin::Unspecified) | Err(_) => return Err(unknown),
+    };
+    Ok(TracedContext { table_index, made, pid: Pid(pid), comm, max_reqs })
 }
 
 fn process(process: file::Process) -> Process {

@@ -7,8 +7,9 @@ use super::*;
 use crate::model::kioctx::{Kioctx, RefState};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
-    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MappingSource,
-    MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact, Vma,
+    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
+    MappingSource, MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
+    TracedContext, TracedWord, Vma,
 };
 
 /// Turns a list of numbers into any evidence.
@@ -82,6 +83,20 @@ fn evidence(numbers: &[u64]) -> Evidence {
             }),
             looks: d.many(look),
             image: d.maybe(image_facts),
+            traced: d.maybe(traced),
+        }),
+    }
+}
+
+fn traced(d: &mut Dice) -> TracedWord {
+    TracedWord {
+        since: Instant(d.long()),
+        contexts: d.many(|d| TracedContext {
+            table_index: d.int(),
+            made: d.maybe(|d| Made { at: Instant(d.long()), tid: Tid(d.int()) }),
+            pid: Pid(d.int()),
+            comm: d.bytes(),
+            max_reqs: d.int(),
         }),
     }
 }

@@ -5,8 +5,9 @@ use aioinspect_proto::schema::evidence as file;
 use crate::model::kioctx::{Kioctx, RefState};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
-    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MappingSource,
-    MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact, Vma,
+    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
+    MappingSource, MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
+    TracedContext, TracedWord, Vma,
 };
 
 /// The messages of an evidence file: everything, raw.
@@ -46,12 +47,33 @@ fn system_facts(facts: &SystemFacts) -> file::SystemFacts {
 }
 
 fn space(space: &AddressSpace) -> file::AddressSpace {
-    let AddressSpace { mm: MmId(mm), processes, looks, image } = space;
+    let AddressSpace { mm: MmId(mm), processes, looks, image, traced } = space;
     file::AddressSpace {
         mm: *mm,
         processes: processes.iter().map(process).collect(),
         looks: looks.iter().map(look).collect(),
         image: image.as_ref().map(image_facts),
+        traced: traced.as_ref().map(traced_word),
+    }
+}
+
+fn traced_word(word: &TracedWord) -> file::TracedWord {
+    let TracedWord { since: Instant(since_ns), contexts } = word;
+    file::TracedWord { since_ns: *since_ns, contexts: contexts.iter().map(traced_context).collect() }
+}
+
+fn traced_context(context: &TracedContext) -> file::TracedContext {
+    let TracedContext { table_index, made, pid: Pid(pid), comm, max_reqs } = context;
+    let origin = if made.is_some() { file::TracedOrigin::Seen } else { file::TracedOrigin::Found };
+    let Made { at: Instant(made_at_ns), tid: Tid(tid) } = made.unwrap_or_default();
+    file::TracedContext {
+        table_index: *table_index,
+        origin: origin.into(),
+        made_at_ns,
+        pid: *pid,
+        tid,
+        comm: comm.clone(),
+        max_reqs: *max_reqs,
     }
 }
 

@@ -107,6 +107,8 @@ pub enum Named {
     Struct,
     /// A function of the kernel (kind FUNC).
     Func,
+    /// A typedef: `btf_trace_NAME` stands for the tracepoint NAME.
+    Typedef,
 }
 
 /// A checked BTF blob, borrowed.
@@ -178,6 +180,7 @@ impl<'a> Btf<'a> {
         let mut found = vec![None; wanted.len()];
         let mut missing = wanted.len();
         let (structs, funcs) = (Sieve::of(wanted, Named::Struct), Sieve::of(wanted, Named::Func));
+        let typedefs = Sieve::of(wanted, Named::Typedef);
         let mut walk = Walk { types: self.types, base: self.base, at: 0, id: 1 };
         while missing > 0 {
             let id = walk.id;
@@ -186,6 +189,8 @@ impl<'a> Btf<'a> {
                 (&structs, Named::Struct)
             } else if record.kind == Kind::Func {
                 (&funcs, Named::Func)
+            } else if record.kind == Kind::Typedef {
+                (&typedefs, Named::Typedef)
             } else {
                 continue;
             };

@@ -50,6 +50,8 @@ findings! {
     Stuck = "stuck", "requests are in flight and none completed while we looked";
     /// The contexts of the process only grow, and the old ones are idle.
     IdleLeak = "idle-leak", "the process makes contexts and never uses or destroys them";
+    /// A watch was under way and says otherwise than the kernel.
+    TracedOtherwise = "traced-otherwise", "the watch that is under way says otherwise than the kernel";
     /// What was read changed while we looked.
     Unsettled = "unsettled", "it changed while we looked";
 }
@@ -67,7 +69,8 @@ impl Finding {
             | Finding::SplitMapping
             | Finding::RingFull
             | Finding::Stuck
-            | Finding::IdleLeak => false,
+            | Finding::IdleLeak
+            | Finding::TracedOtherwise => false,
         }
     }
 }

@@ -116,6 +116,9 @@ layout! {
     /// `task_struct.flags`, unsigned int
     task_flags: member("task_struct", "flags": 4);
 
+    /// `task_struct.thread_info.status`, u32, of x86
+    task_status: maybe_member("task_struct", "thread_info.status": 4);
+
     /// `signal_struct.pids`, the first of an array of pointers by pid_type
     signal_pids: member("signal_struct", "pids": ANY);
     /// `pid.level`, unsigned int
@@ -124,6 +127,8 @@ layout! {
     pid_numbers: member("pid", "numbers": ANY);
     /// `upid.nr`, int
     upid_nr: member("upid", "nr": 4);
+    /// `upid.ns`
+    upid_ns: member("upid", "ns": 8);
     /// Size of struct upid
     upid_size: size("upid");
 
@@ -131,6 +136,8 @@ layout! {
     mm_ioctx_table: member("mm_struct", "ioctx_table": 8);
     /// `mm_struct.brk`, unsigned long
     mm_brk: member("mm_struct", "brk": 8);
+    /// `mm_struct.start_code`, unsigned long
+    mm_start_code: member("mm_struct", "start_code": 8);
     /// `mm_struct.flags`, its first unsigned long (a bitmap since v6.18)
     mm_flags: member("mm_struct", "flags": ANY);
     /// `mm_struct.map_count`, int

@@ -13,7 +13,7 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
     let atomic = b.body("atomic_t", 4, &[("counter", int, 0)]);
     let atomic64 = b.body("atomic64_t", 8, &[("counter", long, 0)]);
     let entity = b.body("sched_entity", 64, &[("sum_exec_runtime", long, 256)]);
-    let upids = b.body("upid", 16, &[("nr", int, 0)]);
+    let upids = b.body("upid", 16, &[("nr", int, 0), ("ns", pointer, 64)]);
     let upids = b.array(upids, 0);
     let pids = b.array(pointer, 4);
     let reqs = b.body("percpu_ref", 16, &[("percpu_count_ptr", long, 0), ("data", pointer, 64)]);
@@ -49,6 +49,7 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
                 ("map_count", int),
                 ("mm_users", atomic),
                 ("mm_lock_seq", int),
+                ("start_code", long),
             ],
         ),
         ("kioctx_table", &[("nr", int), ("table", pids)]),
@@ -114,6 +115,7 @@ fn every_field_is_resolved() {
     assert_eq!(layout.kioctx_completed_events, 8 + 10 * 64 + 4);
     assert_eq!((layout.kioctx_size, layout.upid_size), (4096, 16));
     assert_eq!(layout.mm_lock_seq, Some(8 + 5 * 64));
+    assert_eq!((layout.upid_ns, layout.task_status), (8, None));
     assert!(layout.iter_task_func > 0);
     assert_eq!(layout.iter_task_vma_func, None);
 }

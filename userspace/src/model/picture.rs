@@ -1,7 +1,7 @@
 //! The verdict: contexts with findings, as every output shows them.
 
 use super::finding::Finding;
-use super::units::{ContextId, Pid};
+use super::units::{ContextId, Pid, Tid};
 use super::witness::{CensusSource, Manner};
 
 /// What the judge made of an evidence.
@@ -63,10 +63,35 @@ pub struct ContextView {
     pub mapped: Option<bool>,
     /// Who runs the process.
     pub owner: Owner,
+    /// What a watch that was under way knows of its making; `None`: there is no such watch, or it does not know the context.
+    pub origin: Option<Origin>,
     /// What is to be said of it, in the list's order, each once.
     pub findings: Vec<Finding>,
     /// For each finding that needs it, a sentence of detail: which field, which number, which other process.
     pub details: Vec<(Finding, String)>,
+}
+
+/// Where a context comes from, by the word of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Its io_setup was seen.
+    Made {
+        /// When it returned, nanoseconds since 1970.
+        unix_ns: u64,
+        /// How long before the look that is judged, in nanoseconds.
+        age_ns: u64,
+        /// Who called it.
+        pid: Pid,
+        /// The thread.
+        tid: Tid,
+        /// Its argument, exactly.
+        max_reqs: u32,
+    },
+    /// It was there before the watch began, or its io_setup was missed.
+    Found {
+        /// When the watch began, nanoseconds since 1970.
+        since_unix_ns: u64,
+    },
 }
 
 /// Who runs a process, from its cgroup path. Empty strings: not in one.

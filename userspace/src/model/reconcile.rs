@@ -19,18 +19,29 @@ mod tests;
 mod tests_arbitrary;
 #[cfg(test)]
 mod tests_proof;
+mod traced;
 
 use std::collections::HashSet;
 
 use super::kioctx::Kioctx;
 use super::picture::{ContextView, GhostView, Picture, Proof, SpaceView, SystemView};
+use super::trend::{History, Trends};
 use super::units::Pid;
 use super::witness::{AddressSpace, CensusSource, Evidence, KernelWord, Manner, Process};
 
-pub use history::{IDLE_LEAK_AFTER, STUCK_AFTER};
+pub(super) use proof::judged_word;
 
 /// Judges the last look at every address space; earlier looks only show what moved.
 pub fn reconcile(evidence: &Evidence) -> Picture {
+    judge(evidence, |space| history::of(&space.looks))
+}
+
+/// The same for one who looks again and again and keeps no looks: `trends` were handed this evidence too, and know what came before it.
+pub fn reconcile_with(evidence: &Evidence, trends: &Trends) -> Picture {
+    judge(evidence, |space| trends.history(space))
+}
+
+fn judge(evidence: &Evidence, history: impl Fn(&AddressSpace) -> History) -> Picture {
     let nobody = Process::default();
     let chosen = each_once(evidence, &nobody);
     let sharing = sharing::Sharing::new(chosen.iter().copied());
@@ -44,7 +55,7 @@ pub fn reconcile(evidence: &Evidence) -> Picture {
             spaces.push(unseen(pids));
             continue;
         };
-        let space = space::judge(facts, process, look, *ordinal, evidence.system.possible_cpus, &sharing);
+        let space = space::judge(facts, process, look, history(facts), *ordinal, &evidence.system, &sharing);
         let found = space.find(evidence.source);
         contexts.extend(found.contexts);
         places.resize(contexts.len(), place);
@@ -79,7 +90,7 @@ pub fn facts_of<'a>(
     view: &'a ContextView,
 ) -> impl Iterator<Item = &'a Kioctx> + use<'a> {
     let space = evidence.spaces.iter().find(|space| space.processes.iter().any(|process| process.pid == pid));
-    let word: Option<&KernelWord> = space.and_then(|space| space.looks.last()).and_then(proof::judged_word);
+    let word: Option<&KernelWord> = space.and_then(|space| space.looks.last()).and_then(judged_word);
     word.into_iter().flat_map(|word| &word.contexts).filter(move |fact| fact.user_id == view.context)
 }
 

@@ -93,7 +93,13 @@ pub fn evidence(looks: Vec<Look>) -> Evidence {
     let process = Process { pid: Pid(100), comm: b"svc".to_vec(), start_ticks: 42, cgroup: None };
     Evidence {
         system: SystemFacts { aio_nr: 128, aio_max_nr: 65536, possible_cpus: 2, ..SystemFacts::default() },
-        spaces: vec![AddressSpace { mm: MmId(1), processes: vec![process], looks, image: None }],
+        spaces: vec![AddressSpace {
+            mm: MmId(1),
+            processes: vec![process],
+            looks,
+            image: None,
+            traced: None,
+        }],
         ..Evidence::default()
     }
 }

@@ -133,7 +133,9 @@ fn weight(finding: Finding) -> Weight {
         // Full and stuck mean in flight or unreaped, which refuse; a leaked context is idle.
         | Finding::RingFull
         | Finding::Stuck
-        | Finding::IdleLeak => Weight::Warns,
+        | Finding::IdleLeak
+        // The kernel's word counts; that a watch missed something is worth knowing.
+        | Finding::TracedOtherwise => Weight::Warns,
     }
 }
 
@@ -146,9 +148,12 @@ fn remedy(finding: Finding) -> &'static str {
         Finding::UnreadableRing | Finding::ProtectionChanged => "make the ring readable and writable again",
         Finding::SplitMapping => "restart the process: a ring cannot be put together again",
         Finding::Unsettled => "look again with --wait 5s",
-        Finding::GhostRing | Finding::SharedRing | Finding::RingFull | Finding::Stuck | Finding::IdleLeak => {
-            ""
-        }
+        Finding::GhostRing
+        | Finding::SharedRing
+        | Finding::RingFull
+        | Finding::Stuck
+        | Finding::IdleLeak
+        | Finding::TracedOtherwise => "",
     }
 }
 
@@ -193,6 +198,7 @@ fn what(context: &ContextView, finding: Finding) -> String {
         | Finding::RingFull
         | Finding::Stuck
         | Finding::IdleLeak
+        | Finding::TracedOtherwise
         | Finding::Unsettled => None,
     };
     match counted {

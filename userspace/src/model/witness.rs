@@ -59,6 +59,41 @@ pub struct AddressSpace {
     pub looks: Vec<Look>,
     /// What an image needs beside the contexts; only gathered for `dump`.
     pub image: Option<ImageFacts>,
+    /// What a watch that was under way had in its map in the kernel; `None`: none was found.
+    pub traced: Option<TracedWord>,
+}
+
+/// The third witness: a watch that saw contexts being made.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TracedWord {
+    /// When that watch began.
+    pub since: Instant,
+    /// What it knew of the contexts that the kernel named; one it did not know is missing.
+    pub contexts: Vec<TracedContext>,
+}
+
+/// What a watch knew of one context.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TracedContext {
+    /// `kioctx.id`, the slot in the table, of the same context as in the kernel's word.
+    pub table_index: u32,
+    /// When and by which thread it was made; `None`: a census of the watch found it.
+    pub made: Option<Made>,
+    /// The process that made it, or in which it was found.
+    pub pid: Pid,
+    /// `comm` of that process.
+    pub comm: Vec<u8>,
+    /// The argument of io_setup.
+    pub max_reqs: u32,
+}
+
+/// An io_setup that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Made {
+    /// When it returned.
+    pub at: Instant,
+    /// Who called it.
+    pub tid: Tid,
 }
 
 /// A process (thread group), for names.

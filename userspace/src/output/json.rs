@@ -105,8 +105,9 @@ fn address(text: &mut Vec<u8>, key: &[u8], address: ContextId) {
     text.push(b'"');
 }
 
+/// The host's sums, under the keys that every document has them.
 #[derive(Serialize)]
-struct System {
+pub(super) struct System {
     aio_nr: u64,
     aio_max_nr: u64,
     attributed: Option<u64>,

@@ -3,14 +3,21 @@
 pub mod columns;
 pub mod doctor;
 pub mod escape;
+pub mod event_json;
+pub mod event_line;
+#[cfg(test)]
+mod event_specimens;
 pub mod filter;
 mod filter_lex;
 mod filter_parse;
 mod footer;
+pub mod headroom;
 pub mod json;
+pub mod screen;
 pub mod show;
 mod show_evidence;
 mod show_image;
 mod show_json;
 pub mod table;
+mod time;
 pub mod verdict;

@@ -6,6 +6,7 @@ use crate::model::header::RingHeader;
 use crate::model::units::Instant;
 use crate::model::witness::{
     AddressSpace, Evidence, HeaderReading, ImageFacts, KernelWord, Look, RingMapping, Sharer, TaskFact,
+    TracedWord,
 };
 
 use super::escape::escape;
@@ -83,7 +84,26 @@ fn print_space(space: &AddressSpace, clock: Clock, out: &mut dyn Write) -> io::R
         )?;
         print_look(look, clock, out)?;
     }
+    if let Some(word) = &space.traced {
+        print_traced(word, clock, out)?;
+    }
     space.image.as_ref().map_or(Ok(()), |facts| print_image(facts, out))
+}
+
+/// Instants of a watch are before the first reading: shown as so long ago.
+fn print_traced(word: &TracedWord, clock: Clock, out: &mut dyn Write) -> io::Result<()> {
+    let ago = |at: Instant| format!("{} ms before", clock.first.0.saturating_sub(at.0) / 1_000_000);
+    let contexts = count(word.contexts.len(), "context");
+    writeln!(out, "  a watch that began {} knew {contexts}", ago(word.since))?;
+    for context in &word.contexts {
+        let (slot, max_reqs, comm) = (context.table_index, context.max_reqs, escape(&context.comm));
+        let made = context.made.map_or_else(
+            || "found by a census".to_owned(),
+            |made| format!("made {} by thread {}", ago(made.at), made.tid),
+        );
+        writeln!(out, "    slot {slot}: max_reqs {max_reqs}, {made}, process {} \"{comm}\"", context.pid)?;
+    }
+    Ok(())
 }
 
 fn print_look(look: &Look, clock: Clock, out: &mut dyn Write) -> io::Result<()> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::model::kioctx::{Kioctx, RefState};
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MappingSource,
-    Perms, Process, RingMapping, Sharer, TaskFact, Vma,
+    Perms, Process, RingMapping, Sharer, TaskFact, TracedWord, Vma,
 };
 
 use super::escape::escape;
@@ -36,6 +36,7 @@ fn space(space: &AddressSpace) -> Value {
         "processes": list(&space.processes, process),
         "looks": list(&space.looks, look),
         "image": space.image.as_ref().map(image),
+        "traced": space.traced.as_ref().map(traced),
     })
 }
 
@@ -60,6 +61,20 @@ fn look(look: &Look) -> Value {
         "after": look.after.as_ref().map(kernel_word),
         "sharers": list(&look.sharers, sharer),
         "pause_ns": look.pause_ns,
+    })
+}
+
+fn traced(word: &TracedWord) -> Value {
+    json!({
+        "since_ns": word.since.0,
+        "contexts": list(&word.contexts, |context| json!({
+            "table_index": context.table_index,
+            "made_at_ns": context.made.map(|made| made.at.0),
+            "pid": context.pid.0,
+            "tid": context.made.map(|made| made.tid.0),
+            "comm": escape(&context.comm),
+            "max_reqs": context.max_reqs,
+        })),
     })
 }
 

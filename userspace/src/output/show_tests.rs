@@ -76,6 +76,7 @@ fn sample() -> Evidence {
             }],
             looks: vec![look],
             image: Some(ImageFacts { auxv: vec![0, 0], vmas: vec![vma], ..ImageFacts::default() }),
+            traced: None,
         }],
         ..Evidence::default()
     }

@@ -214,7 +214,16 @@ fn cut(cell: &str, width: usize) -> std::borrow::Cow<'_, str> {
 
 /// Red for what is wrong, yellow for what is pending; the worst of them decides.
 fn color(findings: &[Finding]) -> Option<&'static str> {
-    let red = findings.iter().any(|finding| match finding {
+    match findings {
+        [] => None,
+        findings if findings.iter().copied().any(is_wrong) => Some("\x1b[31m"),
+        [_, ..] => Some("\x1b[33m"),
+    }
+}
+
+/// Whether something is wrong; the rest is merely pending.
+pub(super) fn is_wrong(finding: Finding) -> bool {
+    match finding {
         Finding::UnmappedRing
         | Finding::ForgedHeader
         | Finding::UnreadableRing
@@ -227,12 +236,8 @@ fn color(findings: &[Finding]) -> Option<&'static str> {
         | Finding::Unreaped
         | Finding::GhostRing
         | Finding::SharedRing
+        | Finding::TracedOtherwise
         | Finding::Unsettled => false,
-    });
-    match findings {
-        [] => None,
-        [_, ..] if red => Some("\x1b[31m"),
-        [_, ..] => Some("\x1b[33m"),
     }
 }
 

@@ -21,6 +21,7 @@ fn picture() -> Picture {
         ring_len: 135_168,
         mapped: Some(true),
         owner: Owner { unit: "mariadb.service".to_owned(), ..Owner::default() },
+        origin: None,
         findings: vec![Finding::InFlight],
         details: vec![],
     };

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::model::finding::Finding;
-use crate::model::picture::{Picture, Proof, SpaceView};
+use crate::model::picture::{Origin, Picture, Proof, SpaceView};
 use crate::model::units::Pid;
 use crate::model::verdict::{DumpVerdict, Reason, ghosts_of, space_of, warnings_of};
 use crate::model::witness::{Evidence, Manner};
 
 use super::escape::escaped;
 use super::json::{self, SCHEMA_VERSION};
+use super::{event_line, time};
 
 /// Everything there is to say.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,7 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         writeln!(out, "  not proven: {open}")?;
     }
     warnings(report, space, &mut out)?;
+    origins(report, space, &mut out)?;
     for ghost in ghosts_of(report.picture, space) {
         let (address, bytes) = (ghost.address, ghost.ring_len);
         writeln!(
@@ -91,6 +93,46 @@ fn warnings(report: &Report<'_>, space: &SpaceView, out: &mut dyn Write) -> io::
         writeln!(out, "  {finding}: {context}{more}: {}: {detail}", finding.says())?;
     }
     Ok(())
+}
+
+/// How many contexts are named one by one; of more the rest is counted.
+const NAMED: usize = 16;
+
+/// Where the contexts come from, by the word of a watch that is under way.
+fn origins(report: &Report<'_>, space: &SpaceView, out: &mut dyn Write) -> io::Result<()> {
+    let views = space.contexts.iter().filter_map(|index| report.picture.contexts.get(*index));
+    let known: Vec<_> = views.filter_map(|view| Some((view.context, view.origin?))).collect();
+    for (context, origin) in known.iter().take(NAMED) {
+        match origin {
+            Origin::Made { unix_ns, age_ns, pid, tid, max_reqs } => writeln!(
+                out,
+                "  {context}: io_setup({max_reqs}) by thread {tid} of pid {pid} at {}, {} ago",
+                time::of_day(*unix_ns),
+                event_line::duration(*age_ns)
+            )?,
+            Origin::Found { since_unix_ns } => writeln!(
+                out,
+                "  {context}: was there before the watch began at {}, or its making was missed",
+                time::of_day(*since_unix_ns)
+            )?,
+        }
+    }
+    match known.len().saturating_sub(NAMED) {
+        0 => Ok(()),
+        more => writeln!(out, "  and {more} more of which a watch knows (-J shows all)"),
+    }
+}
+
+/// The same for JSON.
+fn origin_keys(origin: Origin) -> serde_json::Value {
+    match origin {
+        Origin::Made { unix_ns, age_ns: _, pid, tid, max_reqs } => serde_json::json!({
+            "made": time::full(unix_ns), "pid": pid.0, "tid": tid.0, "max_reqs": max_reqs,
+        }),
+        Origin::Found { since_unix_ns } => {
+            serde_json::json!({"made": null, "watched_since": time::full(since_unix_ns)})
+        }
+    }
 }
 
 fn headline(report: &Report<'_>, space: &SpaceView) -> String {
@@ -218,6 +260,8 @@ pub fn write_json(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
     let views = indices.filter_map(|index| Some((*index, report.picture.contexts.get(*index)?)));
     json::each_line(out, views, |(index, view), text| {
         json::context(view, text)?;
+        text.extend_from_slice(b",\"origin\":");
+        serde_json::to_writer(&mut *text, &view.origin.map(origin_keys))?;
         text.extend_from_slice(b",\"reasons\":");
         serde_json::to_writer(&mut *text, &reasons_for(report.verdict, Some(index)))?;
         text.push(b'}');

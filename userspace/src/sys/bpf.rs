@@ -13,33 +13,34 @@ use aya_obj::generated::bpf_insn;
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_PROG_LOAD: libc::c_long = 5;
-const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_BTF_LOAD: libc::c_long = 18;
 const BPF_MAP_FREEZE: libc::c_long = 22;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_ITER_CREATE: libc::c_long = 33;
 
-const BPF_PROG_TYPE_TRACING: u32 = 26;
+/// `BPF_F_SLEEPABLE`.
+const BPF_F_SLEEPABLE: u32 = 1 << 4;
+/// `BPF_TRACE_ITER`.
 const BPF_TRACE_ITER: u32 = 28;
 
 /// Length of a map's or program's name, NUL included.
 const NAME_LEN: usize = 16;
 
 /// Runs one command. `attr` must be the command's part of `union bpf_attr`, plain numbers without padding.
-fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
+pub(super) fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_long> {
     let size = u32::try_from(size_of::<T>()).map_err(io::Error::other)?;
     // SAFETY: the kernel reads and writes at most `size` bytes of `attr`; the pointers in it are checked by their makers below.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-fn bpf_fd<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
+pub(super) fn bpf_fd<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
     let fd = RawFd::try_from(bpf(command, attr)?).map_err(io::Error::other)?;
     // SAFETY: the command succeeded, so this is a new file descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn raw(fd: BorrowedFd<'_>) -> io::Result<u32> {
+pub(super) fn raw(fd: BorrowedFd<'_>) -> io::Result<u32> {
     u32::try_from(fd.as_raw_fd()).map_err(io::Error::other)
 }
 
@@ -159,12 +160,46 @@ pub struct Code {
     pub func_info_rec_size: u32,
 }
 
-/// Loads an iterator program whose hook is the BTF function `attach_btf_id`. `log` receives what the verifier says, if not empty.
-pub fn iter_prog_load(
+/// What a program is for: its type and, for tracing programs, what it is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An iterator whose hook is this BTF function.
+    Iter(u32),
+    /// The same, of a program that may sleep.
+    SleepableIter(u32),
+    /// A tracepoint with typed arguments, by its BTF typedef.
+    RawTracepoint(u32),
+    /// The beginning of this BTF function.
+    Fentry(u32),
+    /// The end of this BTF function.
+    Fexit(u32),
+    /// A kprobe or kretprobe.
+    Kprobe,
+    /// A tracepoint of tracefs.
+    Tracepoint,
+}
+
+impl Kind {
+    /// `BPF_PROG_TYPE_*`, `BPF_TRACE_*` and the BTF id.
+    fn numbers(self) -> (u32, u32, u32) {
+        const TRACING: u32 = 26;
+        match self {
+            Kind::Iter(id) | Kind::SleepableIter(id) => (TRACING, BPF_TRACE_ITER, id),
+            Kind::RawTracepoint(id) => (TRACING, 23, id),
+            Kind::Fentry(id) => (TRACING, 24, id),
+            Kind::Fexit(id) => (TRACING, 25, id),
+            Kind::Kprobe => (2, 0, 0),
+            Kind::Tracepoint => (5, 0, 0),
+        }
+    }
+}
+
+/// Loads a program. `log` receives what the verifier says, if not empty.
+pub fn prog_load(
     name: &str,
     code: &Code,
     btf: BorrowedFd<'_>,
-    attach_btf_id: u32,
+    kind: Kind,
     log: &mut [u8],
 ) -> io::Result<OwnedFd> {
     #[repr(C)]
@@ -194,13 +229,15 @@ pub fn iter_prog_load(
         pad: u32,
     }
     let license = c"Dual MIT/GPL";
+    let (prog_type, expected_attach_type, attach_btf_id) = kind.numbers();
     let mut attr = Attr {
-        prog_type: BPF_PROG_TYPE_TRACING,
+        prog_type,
         insn_cnt: u32::try_from(code.instructions.len()).map_err(io::Error::other)?,
         insns: code.instructions.as_ptr() as u64,
         license: license.as_ptr() as u64,
+        prog_flags: if matches!(kind, Kind::SleepableIter(_)) { BPF_F_SLEEPABLE } else { 0 },
         prog_name: short_name(name),
-        expected_attach_type: BPF_TRACE_ITER,
+        expected_attach_type,
         prog_btf_fd: raw(btf)?,
         func_info_rec_size: code.func_info_rec_size,
         func_info: code.func_info.as_ptr() as u64,
@@ -259,22 +296,6 @@ pub fn iter_link_create(program: BorrowedFd<'_>, tid: Option<u32>) -> io::Result
 /// Opens one walk of an attached iterator: reading it to its end runs the program on everything.
 pub fn iter_create(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     bpf_fd(BPF_ITER_CREATE, &mut [raw(link)?, 0])
-}
-
-/// The id by which the kernel lists a loaded program.
-pub fn prog_id(program: BorrowedFd<'_>) -> io::Result<u32> {
-    #[repr(C)]
-    struct Attr {
-        bpf_fd: u32,
-        info_len: u32,
-        info: u64,
-    }
-    // struct bpf_prog_info begins with type and id.
-    let mut info = [0u32; 2];
-    let mut attr = Attr { bpf_fd: raw(program)?, info_len: 8, info: info.as_mut_ptr() as u64 };
-    bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
-    let [_, id] = info;
-    Ok(id)
 }
 
 /// Runs a walk to its end. The programs print nothing, so one read does it, unless the kernel pauses after a million objects (EAGAIN).

@@ -25,6 +25,8 @@ pub struct SpaceWord {
     pub processes: Vec<Process>,
     /// Threads that can be asked for its memory: leaders that are gone are not among them.
     pub live: Vec<Tid>,
+    /// Slot and kernel address of each context, in the order of the word: identities.
+    pub kioctxs: Vec<(u32, u64)>,
 }
 
 /// Groups records by address space. `knows_lock_seq`: this kernel has `mm_lock_seq`.
@@ -35,8 +37,17 @@ pub fn by_space(records: &Records, knows_lock_seq: bool) -> BTreeMap<MmKey, Spac
     let mut contexts = records.contexts.iter();
     for mm in &records.mms {
         let wanted = usize::try_from(mm.contexts).unwrap_or(usize::MAX);
-        let found: Vec<Kioctx> = contexts.by_ref().take(wanted).map(kioctx).collect();
+        let mut kioctxs = Vec::with_capacity(wanted.min(records.contexts.len()));
+        let found: Vec<Kioctx> = contexts
+            .by_ref()
+            .take(wanted)
+            .map(|record| {
+                kioctxs.push((record.table_index, record.kioctx));
+                kioctx(record)
+            })
+            .collect();
         let space = spaces.entry(MmKey(mm.mm)).or_default();
+        space.kioctxs = kioctxs;
         space.word = KernelWord {
             begun_at: records.begun_at,
             ended_at: records.ended_at,

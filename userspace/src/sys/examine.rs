@@ -13,6 +13,7 @@ use super::procfs::ProcDir;
 use super::recheck::Recheck;
 use super::source::{Ask, SourceError};
 use super::subject::{Subject, addresses, named, reader, sharers, word_of, word_on};
+use super::traced_map::TracedMaps;
 use crate::model::units::{ContextId, MmId, Tid};
 use crate::model::witness::{AddressSpace, KernelWord, Look, Manner, TaskFact};
 
@@ -53,6 +54,7 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
     let headers_at = clock::now();
     recheck.run();
     let after = word_on(probe, mm)?;
+    let traced = TracedMaps::find().word(mm, &after);
 
     match read {
         Ok(()) | Err(MemoryError::Gone(_)) => {}
@@ -79,7 +81,7 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
     };
     let processes = if before.processes.is_empty() { vec![subject.process()?] } else { named(&before) };
     let image = if ask.image { Some(subject.image_facts()?) } else { None };
-    Ok((AddressSpace { mm: MmId(0), processes, looks: vec![look], image }, quiet))
+    Ok((AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced }, quiet))
 }
 
 /// Whether another look could not be better than this one. The verdict on it is the judge's.
@@ -113,5 +115,5 @@ pub fn by_proc_alone(ask: &Ask) -> Result<AddressSpace, SourceError> {
     };
     let processes = vec![subject.process()?];
     let image = if ask.image { Some(subject.image_facts()?) } else { None };
-    Ok(AddressSpace { mm: MmId(0), processes, looks: vec![look], image })
+    Ok(AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced: None })
 }

@@ -12,6 +12,7 @@ use super::procfs::ProcDir;
 use super::recheck::Recheck;
 use super::source::{Ask, SourceError};
 use super::subject::{Subject, addresses, named, reader, sharers, word_of, word_on};
+use super::traced_map::TracedMaps;
 use crate::model::units::{Instant, MmId, Pid};
 use crate::model::witness::{AddressSpace, KernelWord, Look, Manner};
 
@@ -74,6 +75,8 @@ fn look(
     let pids: Vec<Pid> = planned.processes.iter().map(|process| process.pid).collect();
     let plan = FreezePlan::new(&pids)?;
     probe.give_order(Order::Mm(mm));
+    // Found before the freeze, asked after it: an entry is of this context or of none.
+    let traced = TracedMaps::find();
 
     let (inside, report) = freeze_and(&plan, timeout, || inside(&walk, &mut headers, &mut recheck))?;
 
@@ -88,6 +91,7 @@ fn look(
         Err(error) => return Err(error.into()),
     }
     let found = collect(probe, mm, &inside);
+    let traced = traced.word(mm, &found);
     let all_held = nobody_was_free(probe, mm, &report)?;
     let mappings_checked = recheck.holds(found.word.mm.lock_seq);
     let as_planned = addresses(&planned) == addresses(&found);
@@ -110,7 +114,7 @@ fn look(
     };
     let processes = if planned.processes.is_empty() { vec![subject.process()?] } else { named(&planned) };
     let image = if ask.image { Some(subject.image_facts()?) } else { None };
-    Ok((AddressSpace { mm: MmId(0), processes, looks: vec![look], image }, met))
+    Ok((AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced }, met))
 }
 
 /// The price the target pays: one census, one vectored read, one check. No allocation, no parsing.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aioinspect_ebpf::RingRecord;
+use aioinspect_ebpf::{HeadRecord, RingRecord};
 
 use super::census::{SpaceWord, by_space};
 use super::clock;
@@ -11,8 +11,9 @@ use super::probe::{MmKey, Order, Probe, Records};
 use super::procfs::ProcDir;
 use super::source::SourceError;
 use super::system;
+use super::tracer::Tracer;
 use crate::model::stat::Stat;
-use crate::model::units::{Instant, MmId, Pid};
+use crate::model::units::{ContextId, Instant, MmId, Pid};
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, Look, Manner, MappingSource, Perms, Process,
     RingMapping, SystemFacts,
@@ -27,6 +28,7 @@ pub fn host(
     mut facts: SystemFacts,
     owners: bool,
     notes: &mut Vec<String>,
+    reader: HeaderReader<'_>,
 ) -> Result<Evidence, SourceError> {
     let mut records = Records::default();
     for _ in 0..TRIES {
@@ -39,17 +41,12 @@ pub fn host(
         }
     }
     let words = by_space(&records, probe.knows_lock_seq());
-    // On a host with many contexts both take long, and neither needs the other.
-    let (rings, headers) = std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new().spawn_scoped(scope, || headers_of(&words));
-        (probe.rings(), reader.map(std::thread::ScopedJoinHandle::join))
-    });
-    let rings = rings?;
-    let mut headers = match headers {
-        Ok(Ok(headers)) => headers,
-        Ok(Err(panic)) => std::panic::resume_unwind(panic),
-        // Without a thread, one after the other.
-        Err(_) => headers_of(&words),
+    let (rings, mut headers) = match reader {
+        HeaderReader::Us => rings_and_headers(probe, &words)?,
+        HeaderReader::Kernel(tracer) => {
+            let headers = by_kernel(&tracer.heads()?.unwrap_or_default());
+            (probe.rings()?, headers)
+        }
     };
     if rings.is_none() {
         notes.push("this kernel has no BPF iterator over mappings: ghost rings are not shown".to_owned());
@@ -81,6 +78,51 @@ pub fn host(
     }
     shown.sort_by_key(|space| space.processes.first().map(|process| process.pid));
     Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown })
+}
+
+/// On a host with many contexts both take long, and neither needs the other.
+fn rings_and_headers(
+    probe: &mut Probe,
+    words: &BTreeMap<MmKey, SpaceWord>,
+) -> Result<(Option<Vec<RingRecord>>, HeadersOf), SourceError> {
+    let (rings, headers) = std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().spawn_scoped(scope, || headers_of(words));
+        (probe.rings(), reader.map(std::thread::ScopedJoinHandle::join))
+    });
+    let headers = match headers {
+        Ok(Ok(headers)) => headers,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        // Without a thread, one after the other.
+        Err(_) => headers_of(words),
+    };
+    Ok((rings?, headers))
+}
+
+/// The headers of each address space.
+type HeadersOf = BTreeMap<MmKey, Headers>;
+
+/// Who reads the headers of the rings.
+pub enum HeaderReader<'a> {
+    /// We, by process_vm_readv, which takes CAP_SYS_PTRACE for processes of others.
+    Us,
+    /// A program in the kernel, which a watch loaded when it had the privileges for it.
+    Kernel(&'a mut Tracer),
+}
+
+fn by_kernel(records: &[HeadRecord]) -> BTreeMap<MmKey, Headers> {
+    let at = clock::now();
+    let mut headers: BTreeMap<MmKey, Headers> = BTreeMap::new();
+    for record in records {
+        let space = headers.entry(MmKey(record.mm)).or_insert_with(|| Headers { at, ..Headers::default() });
+        let words = [record.header, record.header_1, record.header_2, record.header_3];
+        let mut bytes = [0; 32];
+        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+            to.copy_from_slice(&word.to_ne_bytes());
+        }
+        let bytes = if record.answer == 0 { Ok(bytes) } else { Err(record.answer.saturating_neg()) };
+        space.readings.push(HeaderReading { address: ContextId(record.address), bytes });
+    }
+    headers
 }
 
 /// The headers of one address space.
@@ -140,6 +182,7 @@ fn space(
         processes,
         looks: vec![look],
         image: None,
+        traced: None,
     }
 }
 

@@ -61,7 +61,10 @@ fn add(spaces: &mut Vec<(Tid, AddressSpace)>, pid: Pid, tid: Tid, mappings: Vec<
     let headers = if plan.read().is_ok() { plan.finish() } else { Vec::new() };
     let look = Look { mappings, mappings_at, headers, headers_at: clock::now(), ..Look::default() };
     let mm = MmId(u32::try_from(spaces.len()).unwrap_or(u32::MAX));
-    spaces.push((tid, AddressSpace { mm, processes: vec![process], looks: vec![look], image: None }));
+    spaces.push((
+        tid,
+        AddressSpace { mm, processes: vec![process], looks: vec![look], image: None, traced: None },
+    ));
 }
 
 fn same_mm(one: Tid, other: Tid) -> bool {

@@ -7,6 +7,7 @@ use aioinspect_ebpf::{KIOCTX_ROOM, Offsets};
 use super::probe_error::ProbeError;
 use super::vmlinux_btf::VmlinuxBtf;
 use crate::model::btf::Btf;
+use crate::model::hook_ids::HookIds;
 use crate::model::layout::Layout;
 
 /// Where the kernel shows its own types.
@@ -17,6 +18,15 @@ const PIDTYPE_TGID: u32 = 1;
 
 /// Reads the running kernel's layout. The 5 MB of BTF are let go before this returns.
 pub fn read_layout() -> Result<Layout, ProbeError> {
+    read(|_| ()).map(|(layout, ())| layout)
+}
+
+/// The same, and where calls can be seen.
+pub fn read_layout_and_hooks() -> Result<(Layout, HookIds), ProbeError> {
+    read(HookIds::resolve)
+}
+
+fn read<T>(more: impl FnOnce(&Btf<'_>) -> T) -> Result<(Layout, T), ProbeError> {
     let path = Path::new(VMLINUX_BTF);
     let blob = VmlinuxBtf::open(path).map_err(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
@@ -34,7 +44,7 @@ pub fn read_layout() -> Result<Layout, ProbeError> {
             "a layout this program knows: struct kioctx needs {span} bytes, {KIOCTX_ROOM} fit"
         )));
     }
-    Ok(layout)
+    Ok((layout, more(&btf)))
 }
 
 /// Bytes of a kioctx up to the end of the last member that is read.
@@ -113,6 +123,9 @@ pub fn offsets(layout: &Layout, possible_cpus: u32) -> Offsets {
         bpf_array_pptrs: layout.bpf_array_pptrs,
         possible_cpus,
         kioctx_span: kioctx_span(layout),
-        _pad2: 0,
+        pid_numbers_ns: layout.pid_numbers.saturating_add(layout.upid_ns),
+        mm_start_code: layout.mm_start_code,
+        task_status: layout.task_status.unwrap_or(u32::MAX),
+        _pad: 0,
     }
 }

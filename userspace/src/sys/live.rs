@@ -59,7 +59,7 @@ impl Source for Live {
         let evidence = match self.probe_or_note(&facts) {
             Some(probe) => {
                 let mut notes = Vec::new();
-                let evidence = glance::host(probe, facts, owners, &mut notes)?;
+                let evidence = glance::host(probe, facts, owners, &mut notes, glance::HeaderReader::Us)?;
                 self.notes.append(&mut notes);
                 evidence
             }

@@ -12,12 +12,20 @@ use super::bpf::{self, Code, MapShape};
 use super::mapped::MappedArray;
 use super::probe_error::ProbeError;
 
-/// The object as the build embedded it; empty in a build without the eBPF toolchain.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect.bpf.o"));
+/// An object as the build embedded it; empty in a build without the eBPF toolchain.
+#[derive(Clone, Copy, Debug)]
+pub struct Embedded(&'static [u8]);
+
+/// The programs of the census.
+pub const CENSUS: Embedded =
+    Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect.bpf.o")));
+/// The programs of the watch: apart, so that a census does not pay for them.
+pub const TRACE: Embedded =
+    Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect-trace.bpf.o")));
 
 /// Whether this build carries the eBPF half.
 pub fn is_embedded() -> bool {
-    !OBJECT.is_empty()
+    !CENSUS.0.is_empty()
 }
 
 /// The maps that userspace reads, and how many records each is to hold.
@@ -35,27 +43,45 @@ pub struct Mapped {
 pub struct Prepared {
     /// The mapped arrays, by name.
     pub mapped: HashMap<&'static str, MappedArray>,
-    /// Maps nobody reads from here; closing them would take them from the programs.
-    pub others: Vec<OwnedFd>,
+    /// The other maps, by name; closing them would not take them from the programs that are loaded.
+    pub others: HashMap<String, OwnedFd>,
     /// Programs by name.
     pub programs: HashMap<String, Code>,
     /// The types of the object's own functions.
     pub btf: OwnedFd,
 }
 
+impl Prepared {
+    /// A program by its name.
+    pub fn code(&self, name: &str) -> Result<&Code, ProbeError> {
+        self.programs.get(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")))
+    }
+
+    /// Takes out one of the other maps.
+    pub fn take_map(&mut self, name: &str) -> Result<OwnedFd, ProbeError> {
+        self.others.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")))
+    }
+
+    /// Takes out one of the mapped arrays.
+    pub fn take_array(&mut self, name: &str) -> Result<MappedArray, ProbeError> {
+        self.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")))
+    }
+}
+
 /// Makes the maps and relocates the programs.
 ///
 /// `globals` are the read-only globals to fill in; `sizes` overrides the number of elements of maps that are not mapped.
 pub fn prepare<T: Wire>(
+    embedded: Embedded,
     offsets: &T,
     log_level: u8,
     mapped: &[Mapped],
     sizes: &[(&str, u32)],
 ) -> Result<Prepared, ProbeError> {
-    if !is_embedded() {
+    if embedded.0.is_empty() {
         return Err(ProbeError::NotBuilt);
     }
-    let mut object = Object::parse(OBJECT).map_err(|e| ProbeError::Object(e.to_string()))?;
+    let mut object = Object::parse(embedded.0).map_err(|e| ProbeError::Object(e.to_string()))?;
     let mut offset_bytes = vec![0; T::SIZE];
     offsets.write(&mut offset_bytes).ok_or_else(|| ProbeError::Object("offsets do not fit".to_owned()))?;
     let globals = HashMap::from([
@@ -95,7 +121,7 @@ pub fn prepare<T: Wire>(
             Some((name.clone(), code))
         })
         .collect();
-    Ok(Prepared { mapped: arrays, others: others.into_values().collect(), programs, btf })
+    Ok(Prepared { mapped: arrays, others, programs, btf })
 }
 
 /// Every kernel with bpf_loop (5.17) knows all of BTF but, perhaps, 64-bit enums.

@@ -1,15 +1,18 @@
 //! The kernel's own word: loads the iterators, runs them, hands out their records.
 
+use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use aioinspect_ebpf::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord, Wire};
 
-use super::bpf::{self, Code};
+use super::bpf::{self, Code, Kind};
+use super::bpf_info;
 use super::clock;
 use super::kernel_layout::{offsets, read_layout};
 use super::mapped::MappedArray;
 use super::object::{self, Mapped};
 use super::probe_error::ProbeError;
+use super::program::load_program;
 use crate::model::layout::Layout;
 use crate::model::units::{Instant, Pid, Tid};
 
@@ -57,6 +60,12 @@ impl Capacity {
     pub fn for_slots(aio_nr: u64) -> Self {
         let contexts = u32::try_from(aio_nr.saturating_add(64)).unwrap_or(u32::MAX).clamp(1024, 32_768);
         Self { contexts, mms: 2048, tasks: 4096, rings: contexts.saturating_mul(2) }
+    }
+
+    /// Enough for whatever the host's limit lets come, within reason: for who cannot ask for more later.
+    pub fn for_watch(aio_max_nr: u64) -> Self {
+        let contexts = u32::try_from(aio_max_nr).unwrap_or(u32::MAX).clamp(8192, 32_768);
+        Self { contexts, mms: 8192, tasks: 32_768, rings: contexts.saturating_mul(2) }
     }
 
     fn holds(&self, control: &Control) -> bool {
@@ -109,7 +118,7 @@ pub struct Probe {
     rings_code: Code,
     btf: OwnedFd,
     rings_link: Option<OwnedFd>,
-    _others: Vec<OwnedFd>,
+    _others: HashMap<String, OwnedFd>,
 }
 
 impl Probe {
@@ -133,7 +142,8 @@ impl Probe {
             Mapped { name: "RINGS", record_size: RingRecord::SIZE, capacity: capacity.rings },
         ];
         let sizes = [("CPU_OFFSETS", possible_cpus)];
-        let mut prepared = object::prepare(&offsets(&layout, possible_cpus), log_level, &mapped, &sizes)?;
+        let mut prepared =
+            object::prepare(object::CENSUS, &offsets(&layout, possible_cpus), log_level, &mapped, &sizes)?;
         let mut array =
             |name| prepared.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")));
         let (control, contexts, mms) = (array("CONTROL")?, array("CONTEXTS")?, array("MMS")?);
@@ -141,7 +151,8 @@ impl Probe {
         let mut code = |name| {
             prepared.programs.remove(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")))
         };
-        let census = load_program("census", &code("census")?, &prepared.btf, layout.iter_task_func)?;
+        let census =
+            load_program("census", &code("census")?, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
         let census_link = bpf::iter_link_create(census.as_fd(), None)
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
         let rings_code = code("rings")?;
@@ -171,7 +182,8 @@ impl Probe {
 
     /// The program's id, by which its log is found.
     pub fn program_id(&self) -> Result<u32, ProbeError> {
-        bpf::prog_id(self.census.as_fd()).map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
+        bpf_info::prog_id(self.census.as_fd())
+            .map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
     }
 
     /// Runs the census; reloads with more room if the host has more than fits.
@@ -249,7 +261,7 @@ impl Probe {
         let Some(hook) = self.layout.iter_task_vma_func else { return Ok(None) };
         loop {
             if self.rings_link.is_none() {
-                let program = load_program("rings", &self.rings_code, &self.btf, hook)?;
+                let program = load_program("rings", &self.rings_code, &self.btf, Kind::Iter(hook))?;
                 let link = bpf::iter_link_create(program.as_fd(), None)
                     .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
                 self.rings_link = Some(link);
@@ -267,36 +279,21 @@ impl Probe {
         }
     }
 
-    /// True if everything fitted; otherwise reloads with more room.
+    /// True if everything fitted, or there is no privilege left to load anything: then the rest stays unseen, and the
+    /// sums show it. Otherwise reloads with more room.
     fn make_room(&mut self) -> Result<bool, ProbeError> {
         let control = self.control.first::<Control>().unwrap_or_default();
         if self.capacity.holds(&control) {
             return Ok(true);
         }
         let capacity = self.capacity.grown(&control);
-        *self = Self::load_with(self.layout, self.possible_cpus, capacity, self.log_level)?;
-        Ok(false)
+        match Self::load_with(self.layout, self.possible_cpus, capacity, self.log_level) {
+            Ok(larger) => {
+                *self = larger;
+                Ok(false)
+            }
+            Err(ProbeError::NotPermitted { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
-}
-
-/// Gives one program to the kernel; asks the verifier for its reasons only when it refuses.
-fn load_program(name: &'static str, code: &Code, btf: &OwnedFd, hook: u32) -> Result<OwnedFd, ProbeError> {
-    let error = match bpf::iter_prog_load(name, code, btf.as_fd(), hook, &mut []) {
-        Ok(fd) => return Ok(fd),
-        Err(error) => error,
-    };
-    if error.raw_os_error() == Some(libc::EPERM) {
-        return Err(ProbeError::NotPermitted { action: "load a program" });
-    }
-    let mut log = vec![0; 256 * 1024];
-    let _ = bpf::iter_prog_load(name, code, btf.as_fd(), hook, &mut log);
-    let said = log.split(|byte| *byte == 0).next().unwrap_or_default();
-    let lines: Vec<&[u8]> = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-    let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
-    let log = last.iter().fold(String::new(), |mut text, line| {
-        text.push_str("\n  ");
-        text.push_str(&String::from_utf8_lossy(line));
-        text
-    });
-    Err(ProbeError::Refused { program: name, error, log })
 }

@@ -6,15 +6,21 @@ use crate::model::witness::SystemFacts;
 
 /// Reads the facts of the host now.
 pub fn facts() -> io::Result<SystemFacts> {
+    let (aio_nr, aio_max_nr) = slots()?;
     Ok(SystemFacts {
-        aio_nr: number("/proc/sys/fs/aio-nr")?,
-        aio_max_nr: number("/proc/sys/fs/aio-max-nr")?,
+        aio_nr,
+        aio_max_nr,
         possible_cpus: possible_cpus()?,
         page_size: u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?,
         kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at_unix_ns: super::clock::unix_now(),
     })
+}
+
+/// `fs.aio-nr` and `fs.aio-max-nr` alone: two small reads, for who asks again and again.
+pub fn slots() -> io::Result<(u64, u64)> {
+    Ok((number("/proc/sys/fs/aio-nr")?, number("/proc/sys/fs/aio-max-nr")?))
 }
 
 /// Number of CPUs this kernel can ever have (`num_possible_cpus`), which sizes every ring.

@@ -4,11 +4,11 @@ use super::super::finding::Finding;
 use super::super::header::RingHeader;
 use super::super::kioctx::Kioctx;
 use super::super::picture::{ContextView, Proof};
+use super::super::trend::key;
 use super::super::units::ContextId;
 use super::super::witness::{HeaderReading, KernelWord, Manner, RingMapping};
 use super::claims::{self, Reaping, TailRule};
 use super::full;
-use super::history::key;
 use super::mapping;
 use super::notes::Notes;
 use super::space::Space;
@@ -49,10 +49,14 @@ pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
         Some(0) | None => {}
         Some(_) => notes.add(Finding::Unreaped),
     }
-    if let Some(detail) = full::why(fact, space.possible_cpus, ring_state.head) {
+    // Without its first page the ring is not found, and io_submit answers EINVAL (fs/aio.c:lookup_ioctx).
+    if mapped != Some(false)
+        && let Some(detail) = full::why(fact, space.possible_cpus, ring_state.head)
+    {
         notes.say(Finding::RingFull, detail);
     }
     history(space, fact, in_flight, &mut notes);
+    let origin = space.traced.as_ref().and_then(|traced| traced.origin(fact, &mut notes));
     if let Ring::Parts([first, ..]) = ring {
         space.sharers(first.inode, &mut notes);
     }
@@ -71,6 +75,7 @@ pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
         ring_len: fact.mmap_size,
         mapped,
         owner: space.owner.clone(),
+        origin,
         findings,
         details,
     }
@@ -111,6 +116,7 @@ pub fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<ContextVie
         ring_len: size,
         mapped: Some(true),
         owner: space.owner.clone(),
+        origin: None,
         findings,
         details,
     })

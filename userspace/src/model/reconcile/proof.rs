@@ -1,10 +1,16 @@
 //! Whether what was read of an address space in one look is one consistent state.
 
 use super::super::picture::Proof;
+use super::super::units::Instant;
 use super::super::witness::{KernelWord, Look, Manner, TaskFact};
 
 /// `TASK_RUNNING` of include/linux/sched.h: running, or runnable.
 const TASK_RUNNING: u32 = 0;
+
+/// When the judged word was given; the first instant of the look without one.
+pub fn judged_at(look: &Look) -> Instant {
+    judged_word(look).map_or(look.headers_at, |word| word.begun_at)
+}
 
 /// The kernel's word that is judged: the later one, because completions may arrive even in a frozen process.
 pub fn judged_word(look: &Look) -> Option<&KernelWord> {

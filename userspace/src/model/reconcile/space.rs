@@ -6,14 +6,17 @@ use super::super::finding::Finding;
 use super::super::kioctx::Kioctx;
 use super::super::owner::owner;
 use super::super::picture::{ContextView, GhostView, Owner, Proof};
+use super::super::trend::{History, Key, key};
 use super::super::units::{ContextId, Pid};
-use super::super::witness::{AddressSpace, CensusSource, HeaderReading, KernelWord, Look, Manner, Process};
+use super::super::witness::{
+    AddressSpace, CensusSource, HeaderReading, KernelWord, Look, Manner, Process, SystemFacts,
+};
 use super::context::{self, Ring};
-use super::history::{self, History, Key};
 use super::notes::Notes;
 use super::proof;
 use super::rings::{Rings, bytes};
 use super::sharing::Sharing;
+use super::traced::Traced;
 
 /// An address space and its last look.
 pub struct Space<'a> {
@@ -31,6 +34,8 @@ pub struct Space<'a> {
     pub proof: Proof,
     /// What the earlier looks add.
     pub history: History,
+    /// What a watch knew of it.
+    pub traced: Option<Traced<'a>>,
     /// Number of possible CPUs.
     pub possible_cpus: u32,
     /// By address.
@@ -53,8 +58,9 @@ pub fn judge<'a>(
     space: &'a AddressSpace,
     process: &'a Process,
     look: &'a Look,
+    history: History,
     ordinal: usize,
-    possible_cpus: u32,
+    system: &SystemFacts,
     sharing: &'a Sharing<'a>,
 ) -> Space<'a> {
     let mut headers: Vec<&HeaderReading> = look.headers.iter().collect();
@@ -66,10 +72,11 @@ pub fn judge<'a>(
         owner: process.cgroup.as_deref().map(owner).unwrap_or_default(),
         look,
         word: proof::judged_word(look),
-        before: earlier.map(|context| (history::key(context), context)).collect(),
+        before: earlier.map(|context| (key(context), context)).collect(),
         proof: proof::prove(look),
-        history: history::compare(&space.looks),
-        possible_cpus,
+        history,
+        traced: space.traced.as_ref().map(|word| Traced::new(word, proof::judged_at(look), system)),
+        possible_cpus: system.possible_cpus,
         headers,
         ordinal,
         sharing,

@@ -4,6 +4,7 @@ use super::super::finding::Finding;
 use super::super::specimen::{
     AT, INODE, evidence, forge, header, idle, kioctx, last, look, reading, ring, spoil, word,
 };
+use super::super::trend::{IDLE_LEAK_AFTER, STUCK_AFTER, Trends};
 use super::super::units::{ContextId, MmId, Pid};
 use super::super::witness::{AddressSpace, Evidence, Look, Manner, Process, RingMapping, Sharer};
 use super::*;
@@ -203,7 +204,13 @@ fn ghost_and_sharer() {
         mappings: vec![ring(AT, INODE)],
         ..Look::default()
     };
-    it.spaces.push(AddressSpace { mm: MmId(2), processes: vec![child], looks: vec![ghost], image: None });
+    it.spaces.push(AddressSpace {
+        mm: MmId(2),
+        processes: vec![child],
+        looks: vec![ghost],
+        image: None,
+        traced: None,
+    });
     let picture = reconcile(&it);
     assert_eq!(picture.ghosts.len(), 1);
     assert_eq!((picture.ghosts[0].pid, picture.ghosts[0].ring_len), (Pid(101), 12288));
@@ -258,6 +265,11 @@ fn ring_full() {
     assert_eq!(full(47, 0, 0, 0), "");
     assert_eq!(full(6, 1, 0, 0), "");
     assert_eq!(full(0, 0, 82, 1), "", "one was reaped: io_submit takes its slot back");
+    let mut it = idle();
+    spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (0, 383));
+    assert_eq!(findings(&it), [Finding::InFlight, Finding::RingFull]);
+    last(&mut it).mappings.clear();
+    assert_eq!(findings(&it), [Finding::InFlight, Finding::UnmappedRing], "io_submit answers EINVAL");
 }
 
 /// Check what only looks five seconds apart can show.
@@ -280,6 +292,27 @@ fn stuck() {
     assert!(!has(vec![at(0, 3, 7), at(STUCK_AFTER, 3, 8)]), "one completed");
     assert!(!has(vec![at(0, 3, 7), at(1, 2, 7), at(STUCK_AFTER, 3, 7)]), "one was cancelled");
     assert!(!has(vec![at(0, 0, 7), at(STUCK_AFTER, 0, 7)]));
+}
+
+/// Check that one look is judged by what was seen before it, where that is kept apart from the evidence.
+#[test]
+fn with_trends() {
+    let at = |begun_at| {
+        let mut it = idle();
+        spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (380, 3));
+        last(&mut it).before.as_mut().unwrap().begun_at.0 = begun_at;
+        it
+    };
+    let mut trends = Trends::default();
+    let mut detail_at = |begun_at| {
+        let it = at(begun_at);
+        trends.observe(&it);
+        detail(&reconcile_with(&it, &trends).contexts[0], Finding::Stuck)
+    };
+    assert_eq!(detail_at(1), "");
+    assert_eq!(detail_at(1 + STUCK_AFTER), "2 in flight, none completed for 5 s");
+    assert_eq!(detail_at(1 + 100 * STUCK_AFTER), "2 in flight, none completed for 500 s");
+    assert_eq!(findings(&at(1 + STUCK_AFTER)), [Finding::InFlight]);
 }
 
 /// Check that only growth, at each look, of contexts never used is a leak.

@@ -6,7 +6,9 @@ use super::super::kioctx::RefState;
 use super::super::specimen;
 use super::super::units::{ContextId, Instant, MmId, Tid};
 use super::super::verdict::{DumpVerdict, Policy, judge_dump};
-use super::super::witness::{HeaderReading, Look, MmFact, Perms, RingMapping, Sharer, TaskFact};
+use super::super::witness::{
+    HeaderReading, Look, Made, MmFact, Perms, RingMapping, Sharer, TaskFact, TracedContext, TracedWord,
+};
 use super::*;
 
 /// A source of choices; when it is dry every choice is the first.
@@ -185,6 +187,17 @@ impl Dice<'_> {
         }
     }
 
+    fn traced(&mut self) -> TracedWord {
+        let contexts = self.several(3, |dice| TracedContext {
+            table_index: u32::try_from(dice.below(4)).unwrap(),
+            made: dice.yes().then(|| Made { at: Instant(dice.value()), tid: Tid(dice.small()) }),
+            pid: Pid(dice.small()),
+            comm: vec![0xff],
+            max_reqs: dice.small(),
+        });
+        TracedWord { since: Instant(self.value()), contexts }
+    }
+
     fn evidence(&mut self) -> Evidence {
         let mut evidence = specimen::idle();
         evidence.source = if self.below(4) == 3 { CensusSource::Proc } else { CensusSource::Bpf };
@@ -199,6 +212,7 @@ impl Dice<'_> {
             }),
             looks: dice.several(3, Dice::look),
             image: None,
+            traced: dice.yes().then(|| dice.traced()),
         });
         evidence
     }

@@ -1,0 +1,211 @@
+//! The two calls, from their beginning to their end, whatever hook brings the news.
+
+use core::ffi::c_void;
+
+use aioinspect_ebpf::{CallKind, CallRecord, EventKind, EventRecord, Origin, SlotKey, flag};
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_probe_read_user};
+
+use crate::constants::offset;
+use crate::kernel::read;
+use crate::maps::{CALLS, TRACED, count, emit};
+use crate::slots::{self, Made};
+use crate::table;
+use crate::who::{self, Who};
+
+const ANY: u64 = 0;
+const NOEXIST: u64 = 1;
+const EINVAL: i64 = 22;
+const EFAULT: i64 = 14;
+
+#[inline(always)]
+fn task() -> u64 {
+    // SAFETY: always allowed in a tracing program.
+    unsafe { bpf_get_current_task() }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: always allowed.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// io_setup(nr_events, ctxp) begins.
+#[inline(always)]
+pub fn setup_begins(nr_events: u64, pointer: u64, compat: bool) {
+    let task = task();
+    let call = CallRecord {
+        mm: read(task, offset!(task_mm)),
+        // The argument is an unsigned int.
+        argument: nr_events & 0xffff_ffff,
+        pointer,
+        kioctx: 0,
+        entered_at: now(),
+        slot: 0,
+        max_reqs: 0,
+        kind: CallKind::Setup as u32,
+        compat: u32::from(compat),
+        _pad: 0,
+    };
+    begin(task, &call);
+}
+
+/// io_destroy(ctx) begins.
+#[inline(always)]
+pub fn destroy_begins(context: u64, compat: bool) {
+    let task = task();
+    let mm = read(task, offset!(task_mm));
+    let context = if compat { context & 0xffff_ffff } else { context };
+    let found = match table::by_ring(mm, context) {
+        Some(found) => Some(found),
+        None => table::by_search(mm, context, false),
+    };
+    let call = CallRecord {
+        mm,
+        argument: context,
+        pointer: 0,
+        kioctx: found.map_or(0, |found| found.kioctx),
+        entered_at: now(),
+        slot: found.map_or(0, |found| found.slot),
+        max_reqs: found.map_or(0, |found| found.max_reqs),
+        kind: CallKind::Destroy as u32,
+        compat: u32::from(compat),
+        _pad: 0,
+    };
+    begin(task, &call);
+}
+
+#[inline(always)]
+fn begin(task: u64, call: &CallRecord) {
+    if CALLS.insert(&task, call, NOEXIST).is_ok() {
+        return;
+    }
+    if CALLS.insert(&task, call, ANY).is_ok() {
+        // The thread was in a call already: the end of that one was not seen.
+        count(|counters| counters.ends = counters.ends.wrapping_add(1));
+    } else {
+        count(|counters| counters.calls = counters.calls.wrapping_add(1));
+    }
+}
+
+/// Takes the call that the running thread began, if it is of that kind.
+#[inline(always)]
+fn end(task: u64, kind: CallKind) -> Option<CallRecord> {
+    let call = CALLS.get_ptr(&task)?;
+    // SAFETY: a live map value that only this thread's calls change.
+    let call = unsafe { *call };
+    let _ = CALLS.remove(&task);
+    (call.kind == kind as u32).then_some(call)
+}
+
+#[inline(always)]
+fn event(kind: EventKind, call: &CallRecord, who: &Who) -> EventRecord {
+    EventRecord {
+        time: now(),
+        context: call.argument,
+        entered_at: call.entered_at,
+        value: 0,
+        comm_low: who.comm_low,
+        comm_high: who.comm_high,
+        start_boottime: who.start_boottime,
+        kind: kind as u32,
+        tgid: who.tgid,
+        tid: who.tid,
+        errno: 0,
+        max_reqs: call.max_reqs,
+        count: 0,
+        flags: 0,
+        _pad: 0,
+    }
+}
+
+/// io_setup returns. A call that began before we were attached is not known here: the next census finds what it made.
+#[inline(always)]
+pub fn setup_ends(answer: i64) {
+    let task = task();
+    let Some(call) = end(task, CallKind::Setup) else { return };
+    let Some(who) = who::current(task) else { return };
+    if answer != 0 {
+        setup_failed(&call, answer, &who);
+        return;
+    }
+    let claimed = variable(&call).unwrap_or(0);
+    // A new ring is not touched yet: its own word is not to be had. What the thread says may be false. The table has it in any
+    // case, unless it is destroyed again.
+    let found = match table::in_slot(call.mm, claimed, slots::likely(call.mm)) {
+        Some(found) => Some(found),
+        None => table::by_search(call.mm, claimed, true),
+    };
+    let mut event = event(EventKind::Setup, &call, &who);
+    event.max_reqs = call.argument as u32;
+    event.context = claimed;
+    if let Some(found) = found {
+        event.context = table::user_id(found.kioctx);
+        let made = Made {
+            kioctx: found.kioctx,
+            context: event.context,
+            at: event.time,
+            max_reqs: found.max_reqs,
+            origin: Origin::Traced,
+        };
+        if !slots::put(call.mm, found.slot, made, &who) {
+            count(|counters| counters.slots = counters.slots.wrapping_add(1));
+        }
+        slots::expect(call.mm, found.slot.wrapping_add(1));
+    }
+    emit(&event);
+}
+
+#[inline(always)]
+fn setup_failed(call: &CallRecord, answer: i64, who: &Who) {
+    let mut event = event(EventKind::SetupFailed, call, who);
+    let errno = answer.wrapping_neg();
+    event.errno = errno as u32;
+    event.context = 0;
+    event.max_reqs = call.argument as u32;
+    if (errno == EINVAL || errno == EFAULT)
+        && let Some(value) = variable(call)
+    {
+        event.value = value;
+        event.flags = flag::HAS_VALUE;
+    }
+    emit(&event);
+}
+
+/// What `*ctxp` holds now; `None` if it cannot be read.
+#[inline(always)]
+fn variable(call: &CallRecord) -> Option<u64> {
+    let mut value = 0u64;
+    let size = if call.compat != 0 { 4 } else { 8 };
+    // SAFETY: the destination is a live local of at least this size; the helper checks the source.
+    let failed = unsafe { bpf_probe_read_user((&raw mut value).cast(), size, call.pointer as *const c_void) };
+    (failed == 0).then_some(value)
+}
+
+/// io_destroy returns.
+#[inline(always)]
+pub fn destroy_ends(answer: i64) {
+    let task = task();
+    let Some(call) = end(task, CallKind::Destroy) else { return };
+    if answer != 0 {
+        return;
+    }
+    let Some(who) = who::current(task) else { return };
+    let mut event = event(EventKind::Destroy, &call, &who);
+    if call.kioctx != 0 {
+        let key = SlotKey { mm: call.mm, slot: call.slot, _pad: 0 };
+        match TRACED.get_ptr_mut(&key) {
+            Some(entry) => {
+                // SAFETY: a live map value.
+                let origin = unsafe { core::ptr::read_volatile(&raw const (*entry).origin) };
+                // SAFETY: a live map value.
+                if unsafe { slots::empty(entry, call.kioctx) } && origin == Origin::Marked as u32 {
+                    event.flags = flag::UNANNOUNCED;
+                }
+            }
+            None => event.flags = flag::UNANNOUNCED,
+        }
+        slots::level(call.mm, call.slot, &who);
+        slots::expect(call.mm, call.slot);
+    }
+    emit(&event);
+}

@@ -1,0 +1,72 @@
+//! The maps. Sizes are set by userspace before loading.
+
+use aioinspect_ebpf::{
+    CallRecord, Counters, EventRecord, HeadRecord, SlotKey, SlotRecord, SpaceRecord, TraceControl,
+};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+
+/// `BPF_F_MMAPABLE`.
+const MMAPABLE: u32 = 1024;
+/// `BPF_F_NO_PREALLOC`: memory is taken as contexts come.
+const NO_PREALLOC: u32 = 1;
+
+/// The order of userspace.
+#[map]
+pub static TRACE: Array<TraceControl> = Array::with_max_entries(1, MMAPABLE);
+/// Every context: the map of each process's rings.
+#[map]
+pub static TRACED: HashMap<SlotKey, SlotRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
+/// Every address space that has contexts.
+#[map]
+pub static SPACES: HashMap<u64, SpaceRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
+/// Every call under way.
+#[map]
+pub static CALLS: HashMap<u64, CallRecord> = HashMap::with_max_entries(1, 0);
+/// What the rings' headers say.
+#[map]
+pub static HEADS: Array<HeadRecord> = Array::with_max_entries(1, MMAPABLE);
+/// What happened.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+/// What was missed.
+#[map]
+static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+/// Bytes that wait before userspace is woken, a power of two; until then it looks by itself, several times a second.
+const WAKE_AT: u64 = 64 * 1024;
+/// Bytes that one event takes, its header included.
+const STEP: u64 = size_of::<EventRecord>() as u64 + 8;
+const AVAIL_DATA: u64 = 0;
+const NO_WAKEUP: u64 = 1;
+const FORCE_WAKEUP: u64 = 2;
+
+/// Hands one event to userspace, or counts it as lost.
+#[inline(always)]
+pub fn emit(event: &EventRecord) {
+    let Some(mut entry) = EVENTS.reserve::<EventRecord>(0) else {
+        count(|counters| counters.events = counters.events.wrapping_add(1));
+        return;
+    };
+    entry.write(*event);
+    // Once for each of these amounts, not for each event beyond it: a wake-up costs more than an event.
+    let waiting = EVENTS.query(AVAIL_DATA);
+    let flags = if waiting & (WAKE_AT - 1) < STEP && waiting >= WAKE_AT { FORCE_WAKEUP } else { NO_WAKEUP };
+    entry.submit(flags);
+}
+
+/// Counts something as missed.
+#[inline(always)]
+pub fn count(what: impl FnOnce(&mut Counters)) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        // SAFETY: a live map value of this CPU.
+        what(unsafe { &mut *counters });
+    }
+}
+
+/// The order of userspace.
+#[inline(always)]
+pub fn control() -> Option<&'static mut TraceControl> {
+    // SAFETY: a map value outlives the program; what the other programs read of it is written before they are attached.
+    TRACE.get_ptr_mut(0).map(|control| unsafe { &mut *control })
+}

@@ -1,0 +1,276 @@
+//! The program `settle`: makes the map agree with the kernel's tables, and counts where it did not.
+//!
+//! A context without an entry may be one whose io_setup is about to return: its own end will write it. So a difference
+//! is marked first; then the calls under way are noted; only then is what was marked put right, in address spaces
+//! without such calls. Whatever was in the table when it was marked, and has no call under way since, has had its end.
+//! An entry without a context is what an io_destroy under way leaves, for as long as it waits: that call names it.
+
+use core::ffi::c_void;
+use core::ptr;
+
+use aioinspect_ebpf::{EventKind, EventRecord, Origin, Pass, SlotKey, SlotRecord, TraceControl};
+use aya_ebpf::bindings::task_struct;
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_loop};
+use aya_log_ebpf::debug;
+
+use crate::constants::offset;
+use crate::kernel::{follow, load, read};
+use crate::maps::{CALLS, SPACES, TRACED, control, emit};
+use crate::slots::{self, Made};
+use crate::table::{self, Table};
+use crate::who::{self, Who};
+
+/// `PF_KTHREAD`.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// What the kernel hands to a program on `iter/task`; a null task ends the walk.
+#[repr(C)]
+pub struct IterTask {
+    meta: *const c_void,
+    pub task: *const task_struct,
+}
+
+struct Logger;
+impl aya_ebpf::EbpfContext for Logger {
+    fn as_ptr(&self) -> *mut c_void {
+        ptr::null_mut()
+    }
+}
+
+#[repr(C)]
+struct Walk {
+    mm: u64,
+    table: Table,
+    who: Who,
+    round: u32,
+    /// Whether to put right, not to mark.
+    resolve: u32,
+}
+
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+extern "C" fn settle(iter: *const IterTask) -> i32 {
+    // SAFETY: the kernel hands a valid context to every run.
+    let task = unsafe { (*iter).task };
+    let Some(control) = control() else { return 0 };
+    if task.is_null() {
+        let (pass, unsettled, found, gone) = (control.pass, control.unsettled, control.found, control.gone);
+        debug!(&Logger, "settle: pass {}, {} unsettled, {} found, {} gone", pass, unsettled, found, gone);
+        return 0;
+    }
+    if control.pass == Pass::Learn as u32 {
+        learn(control);
+        return 0;
+    }
+    // SAFETY: `task` comes from the context.
+    let flags: u32 = unsafe { load(task, offset!(task_flags)) };
+    if flags & PF_KTHREAD != 0 {
+        return 0;
+    }
+    // SAFETY: `task` comes from the context.
+    let mm = unsafe { follow(task, offset!(task_mm)) } as u64;
+    if mm == 0 {
+        return 0;
+    }
+    if control.pass == Pass::Busy as u32 {
+        note_call(task as u64, control);
+        return 0;
+    }
+    if mm == control.last_mm {
+        return 0;
+    }
+    control.last_mm = mm;
+    compare(task as u64, mm, control);
+    0
+}
+
+/// Who reads: the level and the address of its PID namespace.
+#[inline(always)]
+fn learn(control: &mut TraceControl) {
+    if control.level_plus_one != 0 {
+        return;
+    }
+    // SAFETY: always allowed in a tracing program.
+    let reader = unsafe { bpf_get_current_task() };
+    let pid: u64 = read(reader, offset!(task_thread_pid));
+    let level: u32 = read(pid, offset!(pid_level));
+    control.reader_ns = who::namespace(pid, level);
+    control.level_plus_one = level.wrapping_add(1);
+    // The one entry that is no context: since when the map is kept.
+    let since = SlotRecord {
+        // SAFETY: always allowed.
+        made_at: unsafe { bpf_ktime_get_ns() },
+        kioctx: 0,
+        context: 0,
+        comm_low: 0,
+        comm_high: 0,
+        max_reqs: 0,
+        tgid: 0,
+        tid: 0,
+        origin: 0,
+        gone_round: 0,
+        _pad: 0,
+    };
+    let _ = TRACED.insert(&SlotKey { mm: 0, slot: u32::MAX, _pad: 0 }, &since, 0);
+}
+
+/// A thread in a call explains what was marked, or makes its address space busy.
+#[inline(always)]
+fn note_call(task: u64, control: &mut TraceControl) {
+    let Some(call) = CALLS.get_ptr(&task) else { return };
+    // SAFETY: a live map value.
+    let (mm, slot, kioctx) = unsafe {
+        (
+            ptr::read_volatile(&raw const (*call).mm),
+            ptr::read_volatile(&raw const (*call).slot),
+            ptr::read_volatile(&raw const (*call).kioctx),
+        )
+    };
+    if kioctx != 0 {
+        // An io_destroy of a context that was known when it began.
+        if let Some(entry) = TRACED.get_ptr_mut(&SlotKey { mm, slot, _pad: 0 }) {
+            // SAFETY: a live map value.
+            unsafe {
+                if ptr::read_volatile(&raw const (*entry).kioctx) == kioctx {
+                    ptr::write_volatile(&raw mut (*entry).gone_round, 0);
+                }
+            }
+        }
+        return;
+    }
+    if let Some(space) = SPACES.get_ptr_mut(&mm) {
+        // SAFETY: a live map value.
+        unsafe { ptr::write_volatile(&raw mut (*space).busy_round, control.round) };
+    }
+}
+
+/// Walks the slots of one address space: those of its table, and those of the map.
+#[inline(always)]
+fn compare(task: u64, mm: u64, control: &mut TraceControl) {
+    let table = Table::of(mm);
+    let mut slots = table.slots;
+    let mut resolve = 0;
+    if let Some(space) = SPACES.get_ptr(&mm) {
+        // SAFETY: a live map value.
+        let (known, busy) = unsafe { (slots::used(space), (*space).busy_round) };
+        if known > slots {
+            slots = known;
+        }
+        if control.pass != Pass::Mark as u32 {
+            if busy == control.round {
+                control.unsettled = control.unsettled.wrapping_add(1);
+                return;
+            }
+            resolve = 1;
+        }
+    } else if control.pass != Pass::Mark as u32 {
+        return;
+    }
+    if slots == 0 {
+        return;
+    }
+    let signal: u64 = read(task, offset!(task_signal));
+    let tgid = who::id(read(signal, offset!(signal_tgid)), control.level_plus_one.wrapping_sub(1));
+    let mut walk = Walk { mm, table, who: who::named(task, tgid, 0), round: control.round, resolve };
+    // SAFETY: the callback has the signature that bpf_loop calls, and `walk` outlives the call.
+    unsafe { bpf_loop(slots, slot as *mut c_void, (&raw mut walk).cast(), 0) };
+}
+
+extern "C" fn slot(slot: u64, walk: *mut c_void) -> i64 {
+    // SAFETY: bpf_loop hands back the pointer that `compare` gave it.
+    let walk = unsafe { &mut *walk.cast::<Walk>() };
+    let Some(control) = control() else { return 1 };
+    let slot = slot as u32;
+    let kioctx = walk.table.at(slot);
+    let entry = TRACED.get_ptr_mut(&SlotKey { mm: walk.mm, slot, _pad: 0 });
+    if walk.resolve == 0 {
+        mark(control, walk, slot, kioctx, entry);
+    } else if let Some(entry) = entry {
+        resolve(control, walk, kioctx, entry);
+        // A new context may have come into the slot while its entry was emptied.
+        slots::level(walk.mm, slot, &walk.who);
+    }
+    0
+}
+
+#[inline(always)]
+fn mark(control: &mut TraceControl, walk: &Walk, slot: u32, kioctx: u64, entry: Option<*mut SlotRecord>) {
+    // SAFETY: a live map value.
+    let (known, origin) = entry.map_or((0, 0), |entry| unsafe {
+        (ptr::read_volatile(&raw const (*entry).kioctx), ptr::read_volatile(&raw const (*entry).origin))
+    });
+    if known == kioctx && (kioctx == 0 || origin != Origin::Marked as u32) {
+        return;
+    }
+    control.unsettled = control.unsettled.wrapping_add(1);
+    if kioctx == 0 {
+        if let Some(entry) = entry {
+            // SAFETY: a live map value.
+            unsafe { ptr::write_volatile(&raw mut (*entry).gone_round, walk.round) };
+        }
+    } else if known != kioctx {
+        let made = Made {
+            kioctx,
+            context: table::user_id(kioctx),
+            at: 0,
+            max_reqs: table::max_reqs(kioctx),
+            origin: Origin::Marked,
+        };
+        slots::put(walk.mm, slot, made, &walk.who);
+    }
+}
+
+#[inline(always)]
+fn resolve(control: &mut TraceControl, walk: &Walk, kioctx: u64, entry: *mut SlotRecord) {
+    // SAFETY: a live map value.
+    let (known, origin, gone_round) = unsafe {
+        (
+            ptr::read_volatile(&raw const (*entry).kioctx),
+            ptr::read_volatile(&raw const (*entry).origin),
+            ptr::read_volatile(&raw const (*entry).gone_round),
+        )
+    };
+    if known == 0 {
+        return;
+    }
+    if kioctx == 0 {
+        let gone = gone_round == walk.round;
+        // SAFETY: a live map value.
+        let emptied = gone && unsafe { slots::empty(entry, known) };
+        if emptied && origin != Origin::Marked as u32 {
+            control.gone = control.gone.wrapping_add(1);
+        }
+        return;
+    }
+    if known == kioctx && origin == Origin::Marked as u32 {
+        // SAFETY: a live map value.
+        unsafe { ptr::write_volatile(&raw mut (*entry).origin, Origin::Found as u32) };
+        control.found = control.found.wrapping_add(1);
+        if control.announce != 0 {
+            announce(walk, kioctx);
+        }
+    }
+}
+
+#[inline(always)]
+fn announce(walk: &Walk, kioctx: u64) {
+    emit(&EventRecord {
+        // SAFETY: always allowed.
+        time: unsafe { bpf_ktime_get_ns() },
+        context: table::user_id(kioctx),
+        entered_at: 0,
+        value: 0,
+        comm_low: walk.who.comm_low,
+        comm_high: walk.who.comm_high,
+        start_boottime: walk.who.start_boottime,
+        kind: EventKind::Found as u32,
+        tgid: walk.who.tgid,
+        tid: 0,
+        errno: 0,
+        max_reqs: table::max_reqs(kioctx),
+        count: 0,
+        flags: 0,
+        _pad: 0,
+    });
+}

@@ -1,0 +1,218 @@
+//! The map of contexts: what is written to it, and when an entry is emptied.
+
+use core::ptr;
+
+use aioinspect_ebpf::{Origin, SlotKey, SlotRecord, SpaceRecord};
+
+use crate::maps::{SPACES, TRACED};
+use crate::table::Table;
+use crate::who::Who;
+
+const NOEXIST: u64 = 1;
+
+/// What is known of a context when it is written to the map.
+#[derive(Clone, Copy)]
+pub struct Made {
+    pub kioctx: u64,
+    pub context: u64,
+    pub at: u64,
+    pub max_reqs: u32,
+    pub origin: Origin,
+}
+
+/// Writes a context to its slot, unless its own io_setup was written there before. False if there is no room.
+#[inline(always)]
+pub fn put(mm: u64, slot: u32, made: Made, who: &Who) -> bool {
+    let key = SlotKey { mm, slot, _pad: 0 };
+    if let Some(entry) = TRACED.get_ptr_mut(&key) {
+        // SAFETY: a live map value.
+        unsafe { write(entry, &made, who) };
+        return true;
+    }
+    // Before the entry, so that whoever ends the address space finds the entry.
+    if !widen(mm, slot, who) {
+        return false;
+    }
+    let record = SlotRecord {
+        kioctx: made.kioctx,
+        context: made.context,
+        made_at: made.at,
+        comm_low: who.comm_low,
+        comm_high: who.comm_high,
+        max_reqs: made.max_reqs,
+        tgid: who.tgid,
+        tid: who.tid,
+        origin: made.origin as u32,
+        gone_round: 0,
+        _pad: 0,
+    };
+    if TRACED.insert(&key, &record, NOEXIST).is_ok() {
+        return true;
+    }
+    // Another CPU was quicker, or there is no room.
+    if let Some(entry) = TRACED.get_ptr_mut(&key) {
+        // SAFETY: a live map value.
+        unsafe { write(entry, &made, who) };
+        return true;
+    }
+    false
+}
+
+/// Writes over an entry: the context last, since all who read go by that.
+///
+/// # Safety
+///
+/// `entry` must be a live value of TRACED.
+#[inline(always)]
+unsafe fn write(entry: *mut SlotRecord, made: &Made, who: &Who) {
+    // SAFETY: by the contract above; volatile, so that the order stays.
+    unsafe {
+        let same = ptr::read_volatile(&raw const (*entry).kioctx) == made.kioctx;
+        if same && ptr::read_volatile(&raw const (*entry).origin) == Origin::Traced as u32 {
+            return;
+        }
+        ptr::write_volatile(&raw mut (*entry).kioctx, 0);
+        (*entry).context = made.context;
+        (*entry).made_at = made.at;
+        (*entry).comm_low = who.comm_low;
+        (*entry).comm_high = who.comm_high;
+        (*entry).max_reqs = made.max_reqs;
+        (*entry).tgid = who.tgid;
+        (*entry).tid = who.tid;
+        (*entry).origin = made.origin as u32;
+        (*entry).gone_round = 0;
+        ptr::write_volatile(&raw mut (*entry).kioctx, made.kioctx);
+    }
+}
+
+/// Notes that a slot of this address space is used; false if there is no room for another address space.
+#[inline(always)]
+fn widen(mm: u64, slot: u32, who: &Who) -> bool {
+    if set_used(mm, slot) {
+        return true;
+    }
+    let record = SpaceRecord {
+        used_low: 0,
+        used_high: 0,
+        tgid: who.tgid,
+        busy_round: 0,
+        comm_low: who.comm_low,
+        comm_high: who.comm_high,
+        start_boottime: who.start_boottime,
+        likely_slot: 0,
+        _pad: 0,
+    };
+    // Another CPU may be quicker.
+    let _ = SPACES.insert(&mm, &record, NOEXIST);
+    set_used(mm, slot)
+}
+
+/// Where the next context of this address space is likely to be.
+#[inline(always)]
+pub fn likely(mm: u64) -> u32 {
+    // SAFETY: a live map value.
+    SPACES.get_ptr(&mm).map_or(0, |space| unsafe { ptr::read_volatile(&raw const (*space).likely_slot) })
+}
+
+/// Says where it is likely to be.
+#[inline(always)]
+pub fn expect(mm: u64, slot: u32) {
+    if let Some(space) = SPACES.get_ptr_mut(&mm) {
+        // SAFETY: a live map value.
+        unsafe { ptr::write_volatile(&raw mut (*space).likely_slot, slot) };
+    }
+}
+
+/// The number of bits up to the highest one that is set. Without a branch, since each doubles the verifier's work.
+#[inline(always)]
+fn bit_length(number: u32) -> u32 {
+    let mut ones = number;
+    ones |= ones >> 1;
+    ones |= ones >> 2;
+    ones |= ones >> 4;
+    ones |= ones >> 8;
+    ones |= ones >> 16;
+    // Counts the ones.
+    ones -= ones >> 1 & 0x5555_5555;
+    ones = (ones & 0x3333_3333).wrapping_add(ones >> 2 & 0x3333_3333);
+    ones = ones.wrapping_add(ones >> 4) & 0x0f0f_0f0f;
+    ones.wrapping_mul(0x0101_0101) >> 24
+}
+
+/// Sets the byte of the slot's class: class `c` holds slots below 4^c, as the table grows (fs/aio.c:ioctx_add_table).
+#[inline(always)]
+fn set_used(mm: u64, slot: u32) -> bool {
+    let Some(space) = SPACES.get_ptr_mut(&mm) else { return false };
+    let class = (bit_length(slot).wrapping_add(1) >> 1 & 15) as usize;
+    // SAFETY: a byte of a live map value: the two words are next to each other and the class is below their length.
+    unsafe { ptr::write_volatile((&raw mut (*space).used_low).cast::<u8>().add(class), 1) };
+    true
+}
+
+/// All slots that were ever used are below this.
+///
+/// # Safety
+///
+/// `space` must be a live value of SPACES.
+#[inline(always)]
+pub unsafe fn used(space: *const SpaceRecord) -> u32 {
+    // SAFETY: by the contract above.
+    let (low, high) = unsafe {
+        (ptr::read_volatile(&raw const (*space).used_low), ptr::read_volatile(&raw const (*space).used_high))
+    };
+    let classes = bits(low) | bits(high) << 8;
+    if classes == 0 {
+        return 0;
+    }
+    1 << (2 * (bit_length(classes).wrapping_sub(1) & 15))
+}
+
+/// Eight bytes that are 0 or 1 as eight bits.
+#[inline(always)]
+fn bits(bytes: u64) -> u32 {
+    (bytes.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
+}
+
+/// Empties an entry if it holds `kioctx` still; true if it did. Not in one step: who calls this looks again with [`level`].
+///
+/// # Safety
+///
+/// `entry` must be a live value of TRACED.
+#[inline(always)]
+pub unsafe fn empty(entry: *mut SlotRecord, kioctx: u64) -> bool {
+    // SAFETY: by the contract above.
+    unsafe {
+        if ptr::read_volatile(&raw const (*entry).kioctx) != kioctx {
+            return false;
+        }
+        ptr::write_volatile(&raw mut (*entry).kioctx, 0);
+    }
+    true
+}
+
+/// Makes one slot agree with the table, whoever else changed it: at the end of an io_destroy, when nobody who saw the
+/// destroyed context in the table is still writing it here (the call waits for RCU, and programs run under it).
+#[inline(always)]
+pub fn level(mm: u64, slot: u32, who: &Who) {
+    let key = SlotKey { mm, slot, _pad: 0 };
+    let Some(entry) = TRACED.get_ptr_mut(&key) else { return };
+    let now = Table::of(mm).at(slot);
+    // SAFETY: a live map value.
+    let known = unsafe { ptr::read_volatile(&raw const (*entry).kioctx) };
+    if known == now {
+        return;
+    }
+    if now == 0 {
+        // SAFETY: a live map value.
+        unsafe { empty(entry, known) };
+        return;
+    }
+    let made = Made {
+        kioctx: now,
+        context: crate::table::user_id(now),
+        at: 0,
+        max_reqs: crate::table::max_reqs(now),
+        origin: Origin::Found,
+    };
+    put(mm, slot, made, who);
+}

@@ -1,0 +1,60 @@
+//! What `doctor` tries of what `watch` needs: tracefs, and each hook, with what it costs on this host.
+
+use super::doctor_checks::{Found, check, fixed_by};
+use super::exit::Exit;
+use crate::output::doctor::Status;
+use crate::sys::hook::Hook;
+use crate::sys::syscall_cost::SyscallCost;
+use crate::sys::system;
+use crate::sys::tracefs::Tracefs;
+use crate::sys::tracer::{Sizes, Tracer};
+
+/// All of them. `dump` needs none.
+pub fn all() -> Vec<Found> {
+    let mut found = vec![tracefs()];
+    let mut first = true;
+    for hook in Hook::ALL {
+        found.push(one(hook, &mut first));
+    }
+    found
+}
+
+fn tracefs() -> Found {
+    let found = match Tracefs::open() {
+        Ok(tracefs) => {
+            let detail = tracefs.mounted_at().map_or_else(
+                || "not mounted: an instance of our own is used, and mounted nowhere".to_owned(),
+                |place| place.display().to_string(),
+            );
+            check("tracefs", Status::Present, detail)
+        }
+        Err(error) => fixed_by(
+            check("tracefs", Status::Limited, format!("{error}; watch does without it")),
+            "add CAP_DAC_READ_SEARCH where it is mounted, CAP_SYS_ADMIN where it is not",
+        ),
+    };
+    (found, Exit::Lacks)
+}
+
+/// Attaches the hook for a moment, and measures what it makes of a system call that does nothing.
+fn one(hook: Hook, first: &mut bool) -> Found {
+    let name = format!("watch by {}", hook.name());
+    let before = SyscallCost::measure();
+    let cpus = system::possible_cpus().unwrap_or(1);
+    let started = Tracer::start(cpus, Sizes { contexts: 1, buffer: 4096 }, Some(hook), 0, &mut Vec::new());
+    let found = match started {
+        Ok(_attached) => {
+            let after = SyscallCost::measure();
+            let used = if std::mem::take(first) { "; this one is used" } else { "" };
+            let detail = format!(
+                "{}: {} ns, {} ns without{used}",
+                hook.cost(),
+                after.nanoseconds(),
+                before.nanoseconds()
+            );
+            check(&name, Status::Present, detail)
+        }
+        Err(error) => check(&name, Status::Limited, error.to_string()),
+    };
+    (found, Exit::Lacks)
+}

@@ -1,0 +1,93 @@
+//! `aioinspect watch`: what changes, live.
+
+use std::io::{IsTerminal, Write, stdin, stdout};
+
+use rustix::event::{PollFd, PollFlags};
+use tokio::io::Interest;
+
+use super::exit::Exit;
+use super::terminal::Terminal;
+use super::watch_feed::Feed;
+use super::watch_lines::EndSignals;
+use super::{watch_lines, watch_screen};
+use crate::cli::WatchArgs;
+use crate::sys::readiness::register;
+use crate::sys::syscall_cost::SyscallCost;
+
+/// Shows events until it is told to end: on a screen, or a line each.
+pub fn run(
+    args: &WatchArgs,
+    verbose: u8,
+    terminal: Terminal,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> anyhow::Result<Exit> {
+    let screen = stdout().is_terminal() && stdin().is_terminal() && !args.ndjson && !args.failures;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // What the runtime needs of file descriptors it needs from the start.
+    let _inside = runtime.enter();
+    let signals = if screen { None } else { Some(EndSignals::new()?) };
+    let mut tried = Vec::new();
+    let before = (verbose > 0).then(SyscallCost::measure);
+    let feed = Feed::open(args, verbose, screen, &mut tried);
+    if verbose > 0 || feed.is_err() {
+        for line in tried {
+            writeln!(err, "aioinspect: {line}")?;
+        }
+    }
+    let mut feed = feed?;
+    let Some(signals) = signals else {
+        return runtime.block_on(watch_screen::run(feed, args, terminal));
+    };
+    if let Some(watcher) = feed.watcher() {
+        writeln!(err, "aioinspect: watching by {} ({})", watcher.hook().name(), watcher.hook().cost())?;
+    }
+    if let Some(before) = before.filter(|_| feed.watcher().is_some()) {
+        let after = SyscallCost::measure();
+        writeln!(
+            err,
+            "aioinspect: a system call that does nothing takes {} ns, {} ns before",
+            after.nanoseconds(),
+            before.nanoseconds()
+        )?;
+    }
+    let exit = runtime.block_on(watch_lines::run(&mut feed, args, out, err, signals, reader_left()))?;
+    if verbose > 0
+        && let Some(compared) = feed.compare()?
+    {
+        writeln!(
+            err,
+            "aioinspect: map: {} entries, census: {} contexts, differences {}",
+            compared.entries, compared.contexts, compared.differences
+        )?;
+    }
+    Ok(exit)
+}
+
+/// Ends when standard output is a pipe or socket that nobody reads any more: a watch with nothing to say would never notice.
+async fn reader_left() {
+    let watched = stdout_to_watch().and_then(|fd| register(fd, Interest::WRITABLE).ok());
+    let Some(watched) = watched else { return std::future::pending().await };
+    loop {
+        let Ok(mut ready) = watched.ready(Interest::WRITABLE).await else {
+            return std::future::pending().await;
+        };
+        let mut poll = [PollFd::new(watched.get_ref(), PollFlags::empty())];
+        let gone = rustix::event::poll(&mut poll, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }));
+        let [poll] = poll;
+        if gone.is_ok() && poll.revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return;
+        }
+        // A pipe with room is writable all the time: only the next change matters.
+        ready.clear_ready();
+    }
+}
+
+fn stdout_to_watch() -> Option<std::os::fd::OwnedFd> {
+    use std::os::fd::AsFd;
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(stdout()).ok()?.st_mode);
+    if kind == rustix::fs::FileType::Fifo || kind == rustix::fs::FileType::Socket {
+        return stdout().as_fd().try_clone_to_owned().ok();
+    }
+    None
+}

@@ -1,0 +1,245 @@
+//! Where `watch` gets its events and pictures from: the running kernel, or a file.
+
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant as Moment, MissedTickBehavior, interval, interval_at};
+
+use crate::cli::{HookArg, WatchArgs};
+use crate::model::event::{Actor, Event, Failure, Timed, WatchStatus};
+use crate::model::holders::holders;
+use crate::model::picture::Picture;
+use crate::model::reconcile::{reconcile, reconcile_with};
+use crate::model::trend::Trends;
+use crate::model::units::{Instant, Tid};
+use crate::model::witness::{Evidence, SystemFacts};
+use crate::sys::clock;
+use crate::sys::hook::Hook;
+use crate::sys::readiness::register;
+use crate::sys::watcher::{Comparison, WatchOrder, Watcher};
+
+use super::{bpf_log_level, saved};
+
+/// How often events are fetched: a few are not worth waking anybody for.
+const FETCH_EVERY: Duration = Duration::from_millis(100);
+/// For how long the largest owners are good for the reasons of failures.
+const HOLDERS_FOR_NS: u64 = 1_000_000_000;
+const EAGAIN: i32 = 11;
+
+/// What is new.
+#[derive(Clone, Debug, Default)]
+pub struct Update {
+    /// A new picture of the host, if one was due.
+    pub picture: Option<Picture>,
+    /// Events since the last update, oldest first.
+    pub events: Vec<Timed>,
+    /// How the watch is doing.
+    pub status: WatchStatus,
+}
+
+/// The source of updates.
+pub enum Feed {
+    /// A recorded evidence: one picture, and what existed then.
+    Recorded(Option<Box<Evidence>>),
+    /// The running kernel.
+    Live(Box<LiveFeed>),
+}
+
+impl Feed {
+    /// Opens what was asked for. `pictures`: whether pictures are wanted, or events alone. `tried` gets a line for each hook
+    /// that this kernel does not take.
+    pub fn open(
+        args: &WatchArgs,
+        verbose: u8,
+        pictures: bool,
+        tried: &mut Vec<String>,
+    ) -> anyhow::Result<Self> {
+        if let Some(path) = &args.from {
+            return Ok(Feed::Recorded(Some(Box::new(saved::read(path)?))));
+        }
+        let order = WatchOrder {
+            hook: match args.hook {
+                HookArg::Auto => None,
+                HookArg::Fentry => Some(Hook::Fentry),
+                HookArg::Kprobe => Some(Hook::Kprobe),
+                HookArg::Tracepoint => Some(Hook::Tracepoint),
+                HookArg::RawTracepoint => Some(Hook::RawTracepoint),
+            },
+            map_entries: args.map_entries,
+            buffer: args.buffer,
+            // A screen leaves no room for messages.
+            log_level: if pictures { 0 } else { bpf_log_level(verbose) },
+        };
+        let watcher = Watcher::start(order, tried)?;
+        let mut fetch = interval(FETCH_EVERY);
+        fetch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looks = pictures.then(|| {
+            let mut looks = interval_at(Moment::now(), args.interval);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            looks
+        });
+        Ok(Feed::Live(Box::new(LiveFeed {
+            wakeup: register(watcher.wakeup().try_clone_to_owned()?, Interest::READABLE)?,
+            watcher,
+            fetch,
+            looks,
+            holders: None,
+            trends: Trends::default(),
+            since_unix_ns: clock::unix_now(),
+            taken_unix_ns: 0,
+            scan_ns: 0,
+        })))
+    }
+
+    /// Waits for what is new; `None` when nothing will ever be. Nothing is lost if the wait is given up.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Update>> {
+        match self {
+            Feed::Recorded(evidence) => Ok(evidence.take().map(|evidence| recorded(&evidence))),
+            Feed::Live(live) => live.next().await.map(Some),
+        }
+    }
+
+    /// What has happened up to now and was not told yet.
+    pub fn rest(&mut self) -> anyhow::Result<Vec<Timed>> {
+        match self {
+            Feed::Recorded(_) => Ok(Vec::new()),
+            Feed::Live(live) => live.happened(),
+        }
+    }
+
+    /// The watch, if it is live.
+    pub fn watcher(&mut self) -> Option<&mut Watcher> {
+        match self {
+            Feed::Recorded(_) => None,
+            Feed::Live(live) => Some(&mut live.watcher),
+        }
+    }
+
+    /// How the map in the kernel compares with a census now; `None` for a recorded evidence.
+    pub fn compare(&mut self) -> anyhow::Result<Option<Comparison>> {
+        Ok(self.watcher().map(Watcher::compare).transpose()?)
+    }
+}
+
+/// The running kernel.
+pub struct LiveFeed {
+    watcher: Watcher,
+    wakeup: AsyncFd<std::os::fd::OwnedFd>,
+    fetch: tokio::time::Interval,
+    looks: Option<tokio::time::Interval>,
+    /// The last picture for the reasons of failures, and when it was taken.
+    holders: Option<(Instant, Vec<crate::model::event::Holder>)>,
+    /// What the pictures so far show together.
+    trends: Trends,
+    since_unix_ns: u64,
+    taken_unix_ns: u64,
+    scan_ns: u64,
+}
+
+impl LiveFeed {
+    async fn next(&mut self) -> anyhow::Result<Update> {
+        loop {
+            let look = tokio::select! {
+                biased;
+                () = due(&mut self.looks) => true,
+                _ = self.fetch.tick() => false,
+                ready = self.wakeup.readable() => {
+                    ready?.clear_ready();
+                    false
+                }
+            };
+            let events = self.happened()?;
+            let picture = if look { Some(self.picture()?) } else { None };
+            if picture.is_some() || !events.is_empty() {
+                return Ok(Update { picture, events, status: self.status() });
+            }
+        }
+    }
+
+    fn happened(&mut self) -> anyhow::Result<Vec<Timed>> {
+        let mut events = self.watcher.happened()?;
+        let mut facts = None;
+        for timed in &mut events {
+            if let Event::SetupFailed { failure, .. } = &mut timed.event {
+                let facts = match &facts {
+                    Some(facts) => facts,
+                    None => facts.insert(self.watcher.facts()?),
+                };
+                self.explain(failure, facts)?;
+            }
+        }
+        Ok(events)
+    }
+
+    /// Adds what the host says now: how much is free, and for want of slots who holds them.
+    fn explain(&mut self, failure: &mut Failure, facts: &SystemFacts) -> anyhow::Result<()> {
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        failure.free = Some(signed(facts.aio_max_nr).saturating_sub(signed(facts.aio_nr)));
+        failure.limit = Some(facts.aio_max_nr);
+        if failure.errno != EAGAIN {
+            return Ok(());
+        }
+        let now = clock::now();
+        let fresh = self.holders.as_ref().is_some_and(|(at, _)| now.0.saturating_sub(at.0) < HOLDERS_FOR_NS);
+        if !fresh {
+            let (evidence, _) = self.watcher.look(true, &mut Vec::new())?;
+            self.holders = Some((now, holders(&reconcile(&evidence))));
+        }
+        if let Some((_, holders)) = &self.holders {
+            failure.largest = holders.iter().take(3).cloned().collect();
+        }
+        Ok(())
+    }
+
+    fn picture(&mut self) -> anyhow::Result<Picture> {
+        // What could not be seen is shown as unknown in the picture itself.
+        let (evidence, scan_ns) = self.watcher.look(true, &mut Vec::new())?;
+        self.taken_unix_ns = clock::unix_now();
+        self.scan_ns = scan_ns;
+        self.trends.observe(&evidence);
+        Ok(reconcile_with(&evidence, &self.trends))
+    }
+
+    fn status(&self) -> WatchStatus {
+        let losses = self.watcher.lost();
+        WatchStatus {
+            hook: self.watcher.hook().name(),
+            lost: losses.events.saturating_add(losses.contexts),
+            healed: self.watcher.healed(),
+            since_unix_ns: self.since_unix_ns,
+            taken_unix_ns: self.taken_unix_ns,
+            scan_ns: self.scan_ns,
+        }
+    }
+}
+
+/// The next tick; never, if there is no clock.
+async fn due(clock: &mut Option<tokio::time::Interval>) {
+    match clock {
+        Some(clock) => {
+            clock.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn recorded(evidence: &Evidence) -> Update {
+    let picture = reconcile(evidence);
+    let unix_ns = evidence.system.taken_at_unix_ns;
+    let events = picture
+        .contexts
+        .iter()
+        .map(|context| Timed {
+            at: Instant(0),
+            unix_ns,
+            event: Event::Existing {
+                by: Actor { pid: context.pid, tid: Tid(0), comm: context.comm.clone() },
+                context: context.context,
+                max_reqs: context.max_reqs.unwrap_or(0),
+            },
+        })
+        .collect();
+    let status = WatchStatus { since_unix_ns: unix_ns, taken_unix_ns: unix_ns, ..WatchStatus::default() };
+    Update { picture: Some(picture), events, status }
+}

@@ -1,0 +1,104 @@
+//! Events as NDJSON, one object a line: `watch --ndjson`. The keys are a promise: added to, never renamed; what is not
+//! known is null.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::model::errno;
+use crate::model::event::{Actor, Event, Failure, Timed};
+use crate::model::reason::reason;
+use crate::model::units::ContextId;
+
+use super::escape::{escape, escaped};
+use super::json::SCHEMA_VERSION;
+use super::time;
+
+/// Writes one event and the end of its line.
+pub fn write(out: &mut dyn Write, timed: &Timed) -> io::Result<()> {
+    let mut text = serde_json::to_vec(&line(timed))?;
+    text.push(b'\n');
+    out.write_all(&text)
+}
+
+/// One line; what an event does not have is left out, what is not known of it is null.
+#[derive(Serialize)]
+struct Line<'a> {
+    schema_version: u32,
+    time: String,
+    event: &'static str,
+    #[serde(flatten)]
+    by: Option<By<'a>>,
+    #[serde(flatten)]
+    what: What,
+}
+
+#[derive(Serialize)]
+struct By<'a> {
+    pid: u32,
+    tid: Option<u32>,
+    comm: Cow<'a, str>,
+}
+
+/// What each kind of event has of its own.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum What {
+    Context { context: String, max_reqs: Option<u32> },
+    Failed { errno: Cow<'static, str>, requested: u32, free: Option<i64>, reason: String },
+    Destroyed { context: String, max_reqs: Option<u32>, took_ns: u64 },
+    Died { contexts: u32 },
+    Counted { count: u64 },
+}
+
+fn line(timed: &Timed) -> Line<'_> {
+    Line {
+        schema_version: SCHEMA_VERSION,
+        time: time::full(timed.unix_ns),
+        event: timed.event.word(),
+        by: timed.event.actor().map(by),
+        what: what(&timed.event),
+    }
+}
+
+fn by(actor: &Actor) -> By<'_> {
+    By { pid: actor.pid.0, tid: Some(actor.tid.0).filter(|tid| *tid != 0), comm: escaped(&actor.comm) }
+}
+
+fn what(event: &Event) -> What {
+    match event {
+        Event::Existing { context, max_reqs, .. } | Event::Setup { context, max_reqs, .. } => {
+            What::Context { context: hex(*context), max_reqs: known(*max_reqs) }
+        }
+        Event::SetupFailed { failure, .. } => failed(failure),
+        Event::Destroy { context, max_reqs, took_ns, .. } => {
+            What::Destroyed { context: hex(*context), max_reqs: known(*max_reqs), took_ns: *took_ns }
+        }
+        Event::Exec { contexts, .. } | Event::Exit { contexts, .. } => What::Died { contexts: *contexts },
+        Event::Lost { count } | Event::Healed { count } => What::Counted { count: *count },
+    }
+}
+
+fn failed(failure: &Failure) -> What {
+    What::Failed {
+        errno: errno::name(failure.errno),
+        requested: failure.requested,
+        free: failure.free,
+        reason: escape(&reason(failure)),
+    }
+}
+
+/// An address is a string: JSON's numbers lose the low bits of large ones in many readers.
+fn hex(context: ContextId) -> String {
+    context.to_string()
+}
+
+/// No context has 0: where it stands, the number was not seen.
+fn known(max_reqs: u32) -> Option<u32> {
+    Some(max_reqs).filter(|max_reqs| *max_reqs != 0)
+}
+
+#[cfg(test)]
+#[path = "event_json_tests.rs"]
+mod tests;

@@ -1,0 +1,114 @@
+//! Events for people, one line each: what `watch` writes into a pipe and shows in the feed of its screen.
+//!
+//! ```text
+//! 12:00:00.123456Z setup        mysqld[1234/1240]       0x7f1200000000 max_reqs 128
+//! 12:00:00.123456Z setup-failed mysqld[1234/1240]       EAGAIN: asked for 5000, 120 free of 65536
+//! ```
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::model::errno;
+use crate::model::event::{Actor, Event, Timed};
+use crate::model::reason::reason;
+use crate::model::units::ContextId;
+
+use super::escape::{escape, escaped};
+use super::time;
+
+/// Columns of the longest word, `setup-failed`.
+const WORD: usize = 12;
+/// Columns of who did it; a longer one pushes the rest of its own line alone.
+const WHO: usize = 24;
+
+/// Writes one event and the end of its line.
+pub fn write(out: &mut dyn Write, timed: &Timed) -> io::Result<()> {
+    let mut text = line(timed);
+    text.push('\n');
+    out.write_all(text.as_bytes())
+}
+
+/// One event, without the end of the line: time of day in UTC, what, who, and the rest.
+pub fn line(timed: &Timed) -> String {
+    format!("{} {}", time::of_day(timed.unix_ns), text(&timed.event))
+}
+
+/// One event without its time: what, who, and the rest.
+pub fn text(event: &Event) -> String {
+    let mut text = format!("{:<WORD$} ", event.word());
+    if let Some(actor) = event.actor() {
+        let who = who(actor);
+        text.push_str(&who);
+        text.extend(std::iter::repeat_n(' ', WHO.saturating_sub(who.width()).max(1)));
+    }
+    text.push_str(&what(event));
+    text
+}
+
+/// `comm[pid/tid]`, or `comm[pid]` where no thread is known.
+fn who(actor: &Actor) -> String {
+    let comm = escaped(&actor.comm);
+    match actor.tid.0 {
+        0 => format!("{comm}[{}]", actor.pid),
+        tid => format!("{comm}[{}/{tid}]", actor.pid),
+    }
+}
+
+fn what(event: &Event) -> String {
+    match event {
+        Event::Existing { context, max_reqs, .. } | Event::Setup { context, max_reqs, .. } => {
+            of_context(*context, *max_reqs)
+        }
+        Event::SetupFailed { failure, .. } => {
+            format!("{}: {}", errno::name(failure.errno), escape(&reason(failure)))
+        }
+        Event::Destroy { context, max_reqs, took_ns, .. } => {
+            format!("{}, took {}", of_context(*context, *max_reqs), duration(*took_ns))
+        }
+        Event::Exec { contexts, .. } => {
+            format!("{} ended with the old program", plural(*contexts, "context"))
+        }
+        Event::Exit { contexts, .. } => format!("{} ended with it", plural(*contexts, "context")),
+        Event::Lost { count } => format!("{} not seen", plural(*count, "event")),
+        Event::Healed { count } => format!("{} put right by a new census", plural(*count, "context")),
+    }
+}
+
+/// No context has a max_reqs of 0: where it stands, the number was not seen.
+fn of_context(context: ContextId, max_reqs: u32) -> String {
+    match max_reqs {
+        0 => format!("{context} max_reqs -"),
+        max_reqs => format!("{context} max_reqs {max_reqs}"),
+    }
+}
+
+fn plural(count: impl Into<u64>, noun: &str) -> String {
+    match count.into() {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
+}
+
+/// Three digits or more, in the unit that makes the number smaller than 1000; cut off, not rounded, so that none becomes the next unit.
+pub(super) fn duration(ns: u64) -> String {
+    let (unit, one, below) = match ns {
+        0..1_000 => return format!("{ns} ns"),
+        1_000..1_000_000 => ("us", 1_000, 1),
+        1_000_000..1_000_000_000 => ("ms", 1_000_000, 1_000),
+        1_000_000_000.. => ("s", 1_000_000_000, 1_000_000),
+    };
+    let (whole, part) = (ns / one, ns % one / below);
+    let mut text = whole.to_string();
+    let digits = 3_usize.saturating_sub(text.len());
+    if digits > 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ".{}", format!("{part:03}").chars().take(digits).collect::<String>());
+    }
+    format!("{text} {unit}")
+}
+
+#[cfg(test)]
+#[path = "event_line_tests.rs"]
+mod tests;

@@ -1,0 +1,33 @@
+//! Giving a program to the kernel, and its reasons if it refuses.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::bpf::{self, Code, Kind};
+use super::probe_error::ProbeError;
+
+/// Gives one program to the kernel; asks the verifier for its reasons only when it refuses.
+pub fn load_program(
+    name: &'static str,
+    code: &Code,
+    btf: &OwnedFd,
+    kind: Kind,
+) -> Result<OwnedFd, ProbeError> {
+    let error = match bpf::prog_load(name, code, btf.as_fd(), kind, &mut []) {
+        Ok(fd) => return Ok(fd),
+        Err(error) => error,
+    };
+    if error.raw_os_error() == Some(libc::EPERM) {
+        return Err(ProbeError::NotPermitted { action: "load a program" });
+    }
+    let mut log = vec![0; 256 * 1024];
+    let _ = bpf::prog_load(name, code, btf.as_fd(), kind, &mut log);
+    let said = log.split(|byte| *byte == 0).next().unwrap_or_default();
+    let lines: Vec<&[u8]> = said.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
+    let log = last.iter().fold(String::new(), |mut text, line| {
+        text.push_str("\n  ");
+        text.push_str(&String::from_utf8_lossy(line));
+        text
+    });
+    Err(ProbeError::Refused { program: name, error, log })
+}

@@ -1,0 +1,91 @@
+//! From the records of the tracing programs to events.
+
+use aioinspect_ebpf::{EventKind, EventRecord, flag};
+
+use super::clock;
+use super::procfs::ProcDir;
+use crate::model::event::{Actor, Event, Failure, Timed};
+use crate::model::stat::Stat;
+use crate::model::units::{ContextId, Instant, Pid, Tid};
+
+/// Nanoseconds of one clock tick as /proc counts them (USER_HZ = 100).
+const TICK_NS: u64 = 10_000_000;
+
+/// Turns instants of CLOCK_MONOTONIC into wall-clock time, as it is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Wall {
+    ahead: u64,
+}
+
+impl Wall {
+    /// The distance between the two clocks now.
+    pub fn now() -> Self {
+        Self { ahead: clock::unix_now().saturating_sub(clock::now().0) }
+    }
+
+    /// An instant as nanoseconds since 1970.
+    pub fn of(self, at: Instant) -> u64 {
+        at.0.saturating_add(self.ahead)
+    }
+}
+
+/// The events a record stands for: one, or two if the first was never told. `first_told`: the census at the start was not complete when
+/// it happened, so that a context without a birth was there before.
+pub fn events(record: &EventRecord, wall: Wall, first_told: bool, mut each: impl FnMut(Timed)) {
+    let at = Instant(record.time);
+    let by = actor(record);
+    let context = ContextId(record.context);
+    let timed = |event| Timed { at, unix_ns: wall.of(at), event };
+    if record.kind == EventKind::Destroy as u32 && record.flags & flag::UNANNOUNCED != 0 && first_told {
+        let by = Actor { tid: Tid(0), ..by.clone() };
+        each(timed(Event::Existing { by, context, max_reqs: record.max_reqs }));
+    }
+    if let Some(event) = event(record, by, context) {
+        each(timed(event));
+    }
+}
+
+fn event(record: &EventRecord, by: Actor, context: ContextId) -> Option<Event> {
+    let max_reqs = record.max_reqs;
+    let contexts = record.count;
+    let is = |kind: EventKind| record.kind == kind as u32;
+    Some(if is(EventKind::Found) {
+        Event::Existing { by, context, max_reqs }
+    } else if is(EventKind::Setup) {
+        Event::Setup { by, context, max_reqs }
+    } else if is(EventKind::SetupFailed) {
+        let initial = (record.flags & flag::HAS_VALUE != 0).then_some(record.value);
+        let errno = i32::try_from(record.errno).unwrap_or(i32::MAX);
+        let failure = Failure { errno, requested: max_reqs, initial, ..Failure::default() };
+        Event::SetupFailed { by, failure }
+    } else if is(EventKind::Destroy) {
+        let took_ns = record.time.saturating_sub(record.entered_at);
+        Event::Destroy { by, context, max_reqs, took_ns }
+    } else if is(EventKind::Exit) {
+        Event::Exit { by, contexts }
+    } else if is(EventKind::Exec) {
+        Event::Exec { by, contexts }
+    } else if is(EventKind::Gone) {
+        // Somebody else held the last reference: whether the process lives on tells what it did.
+        if lives(by.pid, record.start_boottime) {
+            Event::Exec { by, contexts }
+        } else {
+            Event::Exit { by, contexts }
+        }
+    } else {
+        return None;
+    })
+}
+
+fn actor(record: &EventRecord) -> Actor {
+    let mut comm = [record.comm_low.to_ne_bytes(), record.comm_high.to_ne_bytes()].concat();
+    comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
+    Actor { pid: Pid(record.tgid), tid: Tid(record.tid), comm }
+}
+
+/// Whether the process that started then is there still.
+fn lives(pid: Pid, start_boottime: u64) -> bool {
+    let stat =
+        ProcDir::open(pid).ok().and_then(|dir| dir.stat().ok()).and_then(|text| Stat::parse(&text).ok());
+    stat.is_some_and(|stat| stat.start_ticks == start_boottime / TICK_NS)
+}

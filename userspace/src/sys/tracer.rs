@@ -1,0 +1,285 @@
+//! The tracing programs at work: attached, settled against the kernel's own tables, asked for what happened.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use aioinspect_ebpf::{Counters, EventRecord, HeadRecord, Pass, SlotKey, SlotRecord, TraceControl, Wire};
+use aya::maps::{Map, MapData, RingBuf};
+
+use super::bpf::{self, Kind};
+use super::hook::{Attached, Hook};
+use super::kernel_layout::{offsets, read_layout_and_hooks};
+use super::mapped::MappedArray;
+use super::object::{self, Mapped};
+use super::probe_error::ProbeError;
+use super::program::load_program;
+use super::{bpf_info, bpf_map};
+
+/// Calls under way that are kept at a time: threads that are inside io_setup or io_destroy.
+const CALLS: u32 = 8192;
+/// Headers that are read at most.
+const HEADS: u32 = 32_768;
+
+/// How large the maps are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Contexts; memory is taken as they come.
+    pub contexts: u32,
+    /// Bytes of the buffer for events, a power of two of at least a page.
+    pub buffer: u32,
+}
+
+impl Sizes {
+    /// Room for every context that the host's limit allows, within reason.
+    pub fn for_limit(aio_max_nr: u64) -> Self {
+        let contexts = u32::try_from(aio_max_nr).unwrap_or(u32::MAX).clamp(65_536, 1_048_576);
+        Self { contexts, buffer: 512 * 1024 }
+    }
+}
+
+/// What was missed since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Events that nobody will see.
+    pub events: u64,
+    /// Contexts for which the map had no room.
+    pub contexts: u64,
+}
+
+/// What a settling found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Contexts that the map did not know.
+    pub found: u32,
+    /// Contexts of the map that are no more.
+    pub gone: u32,
+    /// Differences that calls under way may explain, and that were left.
+    pub unsettled: u32,
+}
+
+/// Programs that see every call, and the map of contexts they keep.
+pub struct Tracer {
+    hook: Hook,
+    // Detached first.
+    attached: Attached,
+    control: MappedArray,
+    traced: OwnedFd,
+    counters: OwnedFd,
+    events: RingBuf<MapData>,
+    settle: OwnedFd,
+    settle_program: OwnedFd,
+    heads: Option<OwnedFd>,
+    headers: MappedArray,
+    possible_cpus: u32,
+    round: u32,
+}
+
+impl Tracer {
+    /// Loads everything and attaches it to the first hook of `wanted`, or of the ladder, that this kernel takes.
+    ///
+    /// `tried` gets a line for each rung that does not.
+    pub fn start(
+        possible_cpus: u32,
+        sizes: Sizes,
+        wanted: Option<Hook>,
+        log_level: u8,
+        tried: &mut Vec<String>,
+    ) -> Result<Self, ProbeError> {
+        let (layout, ids) = read_layout_and_hooks()?;
+        let mapped = [
+            Mapped { name: "TRACE", record_size: TraceControl::SIZE, capacity: 1 },
+            Mapped { name: "HEADS", record_size: HeadRecord::SIZE, capacity: sizes.contexts.min(HEADS) },
+        ];
+        let counts = [
+            // One entry more says since when it is kept.
+            ("TRACED", sizes.contexts.saturating_add(1)),
+            ("SPACES", sizes.contexts),
+            ("CALLS", CALLS),
+            ("EVENTS", sizes.buffer.next_power_of_two()),
+        ];
+        let mut prepared =
+            object::prepare(object::TRACE, &offsets(&layout, possible_cpus), log_level, &mapped, &counts)?;
+        let settle_program = load_program(
+            "settle",
+            prepared.code("settle")?,
+            &prepared.btf,
+            Kind::Iter(layout.iter_task_func),
+        )?;
+        let settle = bpf::iter_link_create(settle_program.as_fd(), None)
+            .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
+        // Where it does not load, the headers stay unknown to a watch without privileges.
+        let heads = prepared
+            .code("heads")
+            .and_then(|code| {
+                load_program("heads", code, &prepared.btf, Kind::SleepableIter(layout.iter_task_func))
+            })
+            .map_err(|error| tried.push(format!("heads: {error}")))
+            .ok();
+        let heads = match heads {
+            Some(program) => Some(
+                bpf::iter_link_create(program.as_fd(), None)
+                    .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?,
+            ),
+            None => None,
+        };
+        let exit_mmap = ids.exit_mmap.ok_or_else(|| ProbeError::Lacks {
+            what: "the tracepoint exit_mmap, by which the end of an address space is seen (since 6.1)"
+                .to_owned(),
+        })?;
+        let mut control = prepared.take_array("TRACE")?;
+        let headers = prepared.take_array("HEADS")?;
+        learn_reader(&mut control, &settle)?;
+
+        let rungs = wanted.map_or_else(|| Hook::ALL.to_vec(), |hook| vec![hook]);
+        let mut last = None;
+        let mut found = None;
+        for hook in rungs {
+            match Attached::try_hook(&prepared, &ids, hook) {
+                Ok(attached) => {
+                    found = Some((hook, attached));
+                    break;
+                }
+                Err(error) => {
+                    tried.push(format!("hook {}: {error}", hook.name()));
+                    last = Some(error);
+                }
+            }
+        }
+        let Some((hook, mut attached)) = found else {
+            return Err(last.unwrap_or_else(|| ProbeError::Object("no hook".to_owned())));
+        };
+        attached.add_traced(&prepared, "space_ended", Kind::RawTracepoint(exit_mmap))?;
+        let events = ring_buffer(prepared.take_map("EVENTS")?)?;
+        let (traced, counters) = (prepared.take_map("TRACED")?, prepared.take_map("COUNTERS")?);
+        Ok(Self {
+            hook,
+            attached,
+            control,
+            traced,
+            counters,
+            events,
+            settle,
+            settle_program,
+            heads,
+            headers,
+            possible_cpus,
+            round: 0,
+        })
+    }
+
+    /// The hook in use.
+    pub fn hook(&self) -> Hook {
+        self.hook
+    }
+
+    /// The descriptor that becomes readable when many events wait; a few are to be fetched by looking now and then.
+    pub fn wakeup(&self) -> BorrowedFd<'_> {
+        self.events.as_fd()
+    }
+
+    /// Takes the events that wait, oldest first.
+    pub fn events(&mut self, mut each: impl FnMut(EventRecord)) {
+        while let Some(item) = self.events.next() {
+            if let Some(record) = EventRecord::read(&item) {
+                each(record);
+            }
+        }
+    }
+
+    /// Compares the map with the kernel's tables and puts it right. `announce`: contexts that are found are told as events.
+    pub fn settle(&mut self, announce: bool) -> Result<Settled, ProbeError> {
+        self.round = self.round.checked_add(1).unwrap_or(1);
+        let mut control = TraceControl::default();
+        for pass in [Pass::Mark, Pass::Busy, Pass::Resolve] {
+            control = self.pass(pass, announce)?;
+            if pass == Pass::Mark && control.unsettled == 0 {
+                return Ok(Settled::default());
+            }
+        }
+        Ok(Settled { found: control.found, gone: control.gone, unsettled: control.unsettled })
+    }
+
+    fn pass(&mut self, pass: Pass, announce: bool) -> Result<TraceControl, ProbeError> {
+        let learnt = self.control.first::<TraceControl>().unwrap_or_default();
+        let order = TraceControl {
+            pass: pass as u32,
+            round: self.round,
+            announce: u32::from(announce),
+            level_plus_one: learnt.level_plus_one,
+            reader_ns: learnt.reader_ns,
+            ..TraceControl::default()
+        };
+        run(&mut self.control, &self.settle, &order)?;
+        Ok(self.control.first().unwrap_or_default())
+    }
+
+    /// What was missed.
+    pub fn losses(&self) -> Result<Losses, ProbeError> {
+        let cpus = usize::try_from(self.possible_cpus).unwrap_or(1);
+        let mut values = vec![0; Counters::SIZE.saturating_mul(cpus)];
+        let io = |error| ProbeError::Io { action: "read the counters of losses", error };
+        bpf_map::lookup(self.counters.as_fd(), &0_u32.to_ne_bytes(), &mut values).map_err(io)?;
+        let mut losses = Losses::default();
+        for counters in values.chunks_exact(Counters::SIZE).filter_map(Counters::read) {
+            let events = counters.events.saturating_add(counters.calls).saturating_add(counters.ends);
+            losses.events = losses.events.saturating_add(events);
+            losses.contexts = losses.contexts.saturating_add(counters.slots);
+        }
+        for program in &self.attached.programs {
+            let misses = bpf_info::recursion_misses(program.as_fd()).map_err(io)?;
+            losses.events = losses.events.saturating_add(misses);
+        }
+        Ok(losses)
+    }
+
+    /// The contexts of the map, those of empty slots left out.
+    pub fn contexts(&self) -> Result<Vec<(SlotKey, SlotRecord)>, ProbeError> {
+        let mut contexts = bpf_map::all::<SlotKey, SlotRecord>(self.traced.as_fd())
+            .map_err(|error| ProbeError::Io { action: "read the map of contexts", error })?;
+        contexts.retain(|(_, slot)| slot.kioctx != 0);
+        Ok(contexts)
+    }
+
+    /// Whether it can read headers.
+    pub fn reads_heads(&self) -> bool {
+        self.heads.is_some()
+    }
+
+    /// Reads the header of every ring of the host, without any privilege; `None` where the kernel does not take the program for that.
+    pub fn heads(&mut self) -> Result<Option<Vec<HeadRecord>>, ProbeError> {
+        let Some(heads) = &self.heads else { return Ok(None) };
+        let learnt = self.control.first::<TraceControl>().unwrap_or_default();
+        let order = TraceControl {
+            level_plus_one: learnt.level_plus_one,
+            reader_ns: learnt.reader_ns,
+            ..TraceControl::default()
+        };
+        run(&mut self.control, heads, &order)?;
+        let wanted = self.control.first::<TraceControl>().unwrap_or_default().heads;
+        Ok(Some(self.headers.records(wanted)))
+    }
+
+    /// The id of the program that settles, by which its log is found.
+    pub fn program_id(&self) -> Result<u32, ProbeError> {
+        bpf_info::prog_id(self.settle_program.as_fd())
+            .map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
+    }
+}
+
+/// Tells the programs whose PID namespace the numbers are to be of: before anything is attached.
+fn learn_reader(control: &mut MappedArray, settle: &OwnedFd) -> Result<(), ProbeError> {
+    run(control, settle, &TraceControl { pass: Pass::Learn as u32, ..TraceControl::default() })
+}
+
+fn run(control: &mut MappedArray, settle: &OwnedFd, order: &TraceControl) -> Result<(), ProbeError> {
+    let walk = bpf::iter_create(settle.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+    // The map holds one record of this size: it cannot fail.
+    let _ = control.set_first(order);
+    bpf::iter_run(walk.as_fd())
+        .map_err(|error| ProbeError::Io { action: "settle the map of contexts", error })
+}
+
+fn ring_buffer(map: OwnedFd) -> Result<RingBuf<MapData>, ProbeError> {
+    let object = |error: aya::maps::MapError| ProbeError::Object(format!("ring buffer: {error}"));
+    let data = MapData::from_fd(map).map_err(object)?;
+    RingBuf::try_from(Map::RingBuf(data)).map_err(object)
+}

@@ -1,0 +1,218 @@
+//! The watch over the live host: what happens, and pictures of what is, kept true to each other.
+
+use std::os::fd::BorrowedFd;
+
+use aioinspect_ebpf::EventRecord;
+
+use super::bpf_log::OpenLog;
+use super::clock;
+use super::glance::HeaderReader;
+use super::hook::Hook;
+use super::probe::{Capacity, Order, Probe};
+use super::probe_error::ProbeError;
+use super::source::SourceError;
+use super::told::{self, Wall};
+use super::tracer::{Losses, Settled, Sizes, Tracer};
+use super::{glance, system, without_privileges};
+use crate::model::event::{Event, Timed};
+use crate::model::units::Instant;
+use crate::model::witness::{Evidence, SystemFacts};
+
+/// How long until the map is compared with the kernel's tables again, if nothing asks for it sooner.
+const SETTLE_EVERY_NS: u64 = 10_000_000_000;
+/// How long until it is tried again when calls under way stood in the way.
+const SETTLE_AGAIN_NS: u64 = 200_000_000;
+/// How often the first settling is tried in a row.
+const FIRST_TRIES: u32 = 40;
+
+/// What is asked of a watch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WatchOrder {
+    /// The hook; `None`: the first of the ladder that loads.
+    pub hook: Option<Hook>,
+    /// Entries of the map in the kernel; `None`: enough for the host's limit.
+    pub map_entries: Option<u32>,
+    /// Bytes of the buffer for events; `None`: the usual.
+    pub buffer: Option<u32>,
+    /// aya-log's level, 0 off.
+    pub log_level: u8,
+}
+
+/// A watch that is under way.
+pub struct Watcher {
+    tracer: Tracer,
+    probe: Probe,
+    log: Option<OpenLog>,
+    /// When every context that was there at the start had been met.
+    announced_at: Option<Instant>,
+    settled_at: Instant,
+    left: u32,
+    losses: Losses,
+    healed: u64,
+}
+
+/// How the map in the kernel compares with a census of the same moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Contexts in the map.
+    pub entries: usize,
+    /// Contexts in the kernel's tables.
+    pub contexts: usize,
+    /// Contexts that only one of them has, or that they describe differently.
+    pub differences: usize,
+}
+
+impl Watcher {
+    /// Loads and attaches everything, and gives up all privileges. `tried` gets a line for each hook that this kernel does not take.
+    pub fn start(order: WatchOrder, tried: &mut Vec<String>) -> Result<Self, SourceError> {
+        let facts = system::facts()?;
+        let mut probe =
+            Probe::load(facts.possible_cpus, Capacity::for_watch(facts.aio_max_nr), order.log_level)?;
+        // Loaded now: later there is no privilege left to load anything.
+        probe.rings()?;
+        let usual = Sizes::for_limit(facts.aio_max_nr);
+        let sizes = Sizes {
+            contexts: order.map_entries.unwrap_or(usual.contexts),
+            buffer: order.buffer.unwrap_or(usual.buffer),
+        };
+        let tracer = Tracer::start(facts.possible_cpus, sizes, order.hook, order.log_level, tried)?;
+        let log = open_log(&tracer, order.log_level, tried);
+        let mut watcher = Self {
+            tracer,
+            probe,
+            log,
+            announced_at: None,
+            settled_at: Instant(0),
+            left: 0,
+            losses: Losses::default(),
+            healed: 0,
+        };
+        for _ in 0..FIRST_TRIES {
+            if watcher.settle()?.unsettled == 0 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        without_privileges::drop_all()?;
+        Ok(watcher)
+    }
+
+    /// The hook in use.
+    pub fn hook(&self) -> Hook {
+        self.tracer.hook()
+    }
+
+    /// Events lost so far.
+    pub fn lost(&self) -> Losses {
+        self.losses
+    }
+
+    /// Differences healed so far.
+    pub fn healed(&self) -> u64 {
+        self.healed
+    }
+
+    /// Readable when many events wait; a few are to be fetched by looking now and then.
+    pub fn wakeup(&self) -> BorrowedFd<'_> {
+        self.tracer.wakeup()
+    }
+
+    /// What happened since the last time, what was missed, and what was put right.
+    pub fn happened(&mut self) -> Result<Vec<Timed>, SourceError> {
+        let mut events = Vec::new();
+        self.take(&mut events);
+        if let Some(log) = &mut self.log {
+            log.drain();
+        }
+        let losses = self.tracer.losses()?;
+        let lost = losses.events.saturating_sub(self.losses.events);
+        self.losses = losses;
+        let wall = Wall::now();
+        let now = clock::now();
+        let mut tell = |event| events.push(Timed { at: now, unix_ns: wall.of(now), event });
+        if lost > 0 {
+            tell(Event::Lost { count: lost });
+        }
+        let since = now.0.saturating_sub(self.settled_at.0);
+        if lost > 0 || since >= SETTLE_EVERY_NS || (self.left > 0 && since >= SETTLE_AGAIN_NS) {
+            let first = self.announced_at.is_none();
+            let settled = self.settle()?;
+            let count = u64::from(settled.found).saturating_add(u64::from(settled.gone));
+            if count > 0 && !first {
+                self.healed = self.healed.saturating_add(count);
+                tell(Event::Healed { count });
+            }
+        }
+        Ok(events)
+    }
+
+    fn take(&mut self, events: &mut Vec<Timed>) {
+        let wall = Wall::now();
+        let announced_at = self.announced_at;
+        self.tracer.events(|record: EventRecord| {
+            // A context that was destroyed before it was met at the start.
+            let first_told = announced_at.is_none_or(|at| Instant(record.time) <= at);
+            told::events(&record, wall, first_told, |timed| events.push(timed));
+        });
+    }
+
+    fn settle(&mut self) -> Result<Settled, ProbeError> {
+        let settled = self.tracer.settle(self.announced_at.is_none())?;
+        self.settled_at = clock::now();
+        self.left = settled.unsettled;
+        // The events of what was found are behind this: they are told as what existed.
+        if settled.unsettled == 0 {
+            self.announced_at.get_or_insert(self.settled_at);
+        }
+        Ok(settled)
+    }
+
+    /// Reads every context of the host, as `list` does; and how long the census took, in nanoseconds.
+    pub fn look(&mut self, owners: bool, notes: &mut Vec<String>) -> Result<(Evidence, u64), SourceError> {
+        let facts = system::facts()?;
+        let begun = clock::now();
+        let reader =
+            if self.tracer.reads_heads() { HeaderReader::Kernel(&mut self.tracer) } else { HeaderReader::Us };
+        let evidence = glance::host(&mut self.probe, facts, owners, notes, reader)?;
+        let took = clock::now().0.saturating_sub(begun.0);
+        Ok((evidence, took))
+    }
+
+    /// The host's numbers, without a census.
+    pub fn facts(&self) -> Result<SystemFacts, SourceError> {
+        Ok(system::facts()?)
+    }
+
+    /// Compares the map in the kernel with a census. On a host that does not stand still they differ by what happens meanwhile.
+    pub fn compare(&mut self) -> Result<Comparison, SourceError> {
+        let records = self.probe.census(Order::All)?;
+        let mut map: Vec<(u64, u32, u64, u32)> = self
+            .tracer
+            .contexts()?
+            .into_iter()
+            .map(|(key, slot)| (key.mm, key.slot, slot.kioctx, slot.max_reqs))
+            .collect();
+        let mut census: Vec<(u64, u32, u64, u32)> = records
+            .contexts
+            .iter()
+            .map(|context| (context.mm, context.table_index, context.kioctx, context.max_reqs))
+            .collect();
+        for list in [&mut map, &mut census] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        let same = map.iter().filter(|one| census.binary_search(one).is_ok()).count();
+        let (entries, contexts) = (map.len(), census.len());
+        let differences = entries.saturating_sub(same).saturating_add(contexts.saturating_sub(same));
+        Ok(Comparison { entries, contexts, differences })
+    }
+}
+
+/// What the programs have to say, if it was asked for; that it cannot be had is one more line for those who asked.
+fn open_log(tracer: &Tracer, level: u8, tried: &mut Vec<String>) -> Option<OpenLog> {
+    if level == 0 {
+        return None;
+    }
+    let log = tracer.program_id().map_err(|error| error.to_string()).and_then(OpenLog::of);
+    log.map_err(|error| tried.push(format!("log: no diagnostics of the eBPF programs: {error}"))).ok()
+}
