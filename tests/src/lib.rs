@@ -7,3 +7,5 @@ pub mod programs;
 pub mod random;
 pub mod record;
 pub mod truth;
+pub mod watch;
+pub mod yard;

@@ -6,7 +6,7 @@ use aioinspect::model::finding::Finding as F;
 use super::derived::{dying, nobody, one_reference_lost, torn};
 use super::states::{
     busy, checked, child_writes, dump_ghost, dump_spoof, dumped, forged, frozen, host, idle_leak, no_bpf,
-    of_child, ring_full, stuck,
+    of_child, ring_full, stuck, traced,
 };
 use super::{Expect, Made, Recipe, Scene};
 
@@ -51,6 +51,20 @@ pub const RECIPES: &[Recipe] = &[
         |s| checked(s, &["setup 128", "poll #0 6", "complete #0 6", "reap-by-head #0 6"]),
         "idle",
         &[],
+    ),
+    recipe(
+        "traced",
+        "a watch saw the second context being made; the first was there before",
+        |s| traced(s, &[]),
+        "idle",
+        &[],
+    ),
+    recipe(
+        "traced-otherwise",
+        "a watch whose map had no room for all contexts",
+        |s| traced(s, &["--map-entries", "1"]),
+        "idle",
+        &[F::TracedOtherwise],
     ),
     recipe(
         "ring-full",

@@ -9,6 +9,7 @@ use anyhow::bail;
 
 use super::derived::joined;
 use super::{Made, Scene, said};
+use crate::watch::{Watch, is_of};
 
 /// What `check` reads of one fixture after these commands.
 pub fn checked(scene: &mut Scene, commands: &[&str]) -> Made {
@@ -124,4 +125,15 @@ pub fn host(scene: &mut Scene) -> Made {
         ),
     ];
     scene.list(&[])
+}
+
+/// A process of whose two contexts a watch saw the second being made.
+pub fn traced(scene: &mut Scene, options: &[&str]) -> Made {
+    let pid = scene.fixture(&["setup 32"])?;
+    let mut watch = Watch::start(options).map_err(|ended| anyhow::anyhow!("no watch: {}", ended.stderr))?;
+    scene.last()?.setup(33);
+    watch.expect("the second", |event| is_of(event, pid) && event["event"] == "setup");
+    let evidence = scene.check(pid, &["--wait", "10s"]);
+    watch.end();
+    evidence
 }

@@ -51,6 +51,18 @@ fn wrong_values() {
     refuses(&["dump", "1", "--freeze", "cold"], 2, &["'cold'", "ptrace", "none"]);
 }
 
+/// Check that headroom takes a number, and waits only for one, and only of a host that runs.
+#[test]
+fn headroom() {
+    for wrong in ["", "x", "-1", "1.5", "18446744073709551616"] {
+        refuses(&["headroom", &format!("--need={wrong}")], 2, &["--need"]);
+    }
+    refuses(&["headroom", "--wait", "5s"], 2, &["--need"]);
+    refuses(&["headroom", "--need", "1", "--wait", "5s", "--from", "x"], 2, &["--wait", "--from"]);
+    refuses(&["headroom", "--from", "/no/such/file"], 1, &["/no/such/file"]);
+    refuses(&["headroom", "1"], 2, &["'1'", "--help"]);
+}
+
 /// Check that an unknown column is refused with the list of columns, and that none at all is not a table.
 #[test]
 fn unknown_columns() {

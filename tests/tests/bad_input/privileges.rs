@@ -70,6 +70,40 @@ fn none() {
     assert_eq!(fixture.truth().contexts.len(), 1);
 }
 
+/// Check that headroom always knows what is free, and without BPF says of the holders that it does not know.
+#[test]
+fn headroom() {
+    if !can("headroom") {
+        return;
+    }
+    let (yard, (_fixture, pid)) = (Yard::new(), target());
+    let none = CapabilitySet::empty();
+    let text = yard.nobody(none, &["headroom", "--need", "1"]);
+    assert_eq!(text.code, 0, "{text:?}");
+    assert!(text.stdout.starts_with("free ") && text.stdout.contains("\nneed 1: yes\n"), "{text:?}");
+    assert!(text.stdout.contains("not known without BPF") && !text.stdout.contains(&pid), "{text:?}");
+    for word in ["CAP_BPF", "CAP_PERFMON", "aioinspect doctor"] {
+        assert!(text.stderr.contains(word), "no {word} in {text:?}");
+    }
+    let json = |capabilities| {
+        let output = yard.nobody(capabilities, &["headroom", "-J"]);
+        assert_eq!(output.code, 0, "{output:?}");
+        serde_json::from_str::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let all = json(none);
+    assert_eq!((&all["system"]["source"], all["system"]["attributed"].is_null()), (&"proc".into(), true));
+    assert!(all["free"].as_i64().unwrap() <= all["system"]["aio_max_nr"].as_i64().unwrap() - 16, "{all}");
+    // Some process of nobody's may have contexts; how many slots is not known either.
+    assert!(all["holders"].as_array().unwrap().iter().all(|holder| holder["slots"].is_null()), "{all}");
+    let all = json(CapabilitySet::SYS_PTRACE);
+    let ours = |all: &serde_json::Value| {
+        let holders = all["holders"].as_array().unwrap().iter();
+        holders.filter(|holder| holder["pid"].to_string() == pid).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!((&ours(&all)[0]["contexts"], &ours(&all)[0]["slots"]), (&1.into(), &serde_json::Value::Null));
+    assert_eq!(ours(&json(BPF))[0]["slots"], 16);
+}
+
 /// Check that either half of what BPF needs alone is refused by naming both.
 #[test]
 fn half_of_bpf() {

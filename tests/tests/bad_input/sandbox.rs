@@ -5,69 +5,10 @@ use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::thread;
 
-use aioinspect_tests::programs::{Output, bin, run};
-use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-use tempfile::TempDir;
-
-/// The user nobody, and its group.
-pub const NOBODY: u32 = 65534;
-
-/// A place that anybody may enter, with a copy of aioinspect that anybody may run: the build directory may be private.
-pub struct Yard {
-    home: TempDir,
-}
-
-impl Yard {
-    pub fn new() -> Yard {
-        let home = tempfile::Builder::new().prefix("aioinspect-test-").tempdir().unwrap();
-        fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(bin("aioinspect"), home.path().join("aioinspect")).unwrap();
-        fs::set_permissions(home.path().join("aioinspect"), fs::Permissions::from_mode(0o755)).unwrap();
-        Yard { home }
-    }
-
-    /// A directory of this place.
-    pub fn dir(&self, name: &str, owner: u32) -> PathBuf {
-        let path = self.home.path().join(name);
-        fs::create_dir(&path).unwrap();
-        chown(&path, Some(owner), Some(owner)).unwrap();
-        path
-    }
-
-    /// Runs aioinspect as nobody with these capabilities, as a service with ambient ones would be.
-    pub fn nobody(&self, capabilities: CapabilitySet, args: &[&str]) -> Output {
-        let mut command = Command::new(self.home.path().join("aioinspect"));
-        command.args(args).current_dir(self.home.path());
-        // SAFETY: the closure makes system calls only.
-        unsafe { command.pre_exec(move || become_nobody(capabilities)) };
-        run(&mut command)
-    }
-}
-
-fn become_nobody(capabilities: CapabilitySet) -> io::Result<()> {
-    // SAFETY: numbers, and no groups.
-    let done = unsafe {
-        libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0
-            && libc::setgroups(0, std::ptr::null()) == 0
-            && libc::setresgid(NOBODY, NOBODY, NOBODY) == 0
-            && libc::setresuid(NOBODY, NOBODY, NOBODY) == 0
-    };
-    if !done {
-        return Err(io::Error::last_os_error());
-    }
-    let sets = CapabilitySets { effective: capabilities, permitted: capabilities, inheritable: capabilities };
-    set_capabilities(None, sets)?;
-    for one in capabilities.iter() {
-        rustix::thread::configure_capability_in_ambient_set(one, true)?;
-    }
-    Ok(())
-}
+pub use aioinspect_tests::yard::{NOBODY, Yard};
 
 /// Mounts to be made: type, place, options.
 pub type Mount<'a> = (&'a CStr, &'a CStr, &'a CStr);

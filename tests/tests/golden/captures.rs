@@ -15,7 +15,7 @@ use aioinspect_tests::record::{RECIPES, said};
 use crate::blessed::{Comparison, captures, is_blessing, text_of};
 use crate::session::{Session, aioinspect};
 
-const OUTPUTS: [&str; 4] = ["list", "check", "show", "dump"];
+const OUTPUTS: [&str; 5] = ["list", "check", "show", "dump", "headroom"];
 
 fn path_of(name: &str) -> PathBuf {
     captures().join(format!("{name}.evidence"))
@@ -100,6 +100,27 @@ fn check() {
         };
         judged(&mut session, "check", recipe.name, options);
         all.compare(&captures().join(format!("{}.check.txt", recipe.name)), &session.text);
+    }
+    all.done();
+}
+
+/// Check the same of `headroom`: with room, without, and where there can never be enough.
+#[test]
+fn headroom() {
+    let mut all = Comparison::default();
+    for recipe in RECIPES {
+        let (mut session, path) = (session(), path_of(recipe.name));
+        let from = path.to_str().unwrap();
+        let system = capture(recipe.name).system;
+        session.run(&["headroom", "--from", from]);
+        session.run(&["headroom", "-J", "--need", "1", "--from", from]);
+        if recipe.name == "host" {
+            let free = system.aio_max_nr - system.aio_nr;
+            for need in [free, free + 1, system.aio_max_nr + 1] {
+                session.run(&["headroom", "--need", &need.to_string(), "--from", from]);
+            }
+        }
+        all.compare(&captures().join(format!("{}.headroom.txt", recipe.name)), &session.text);
     }
     all.done();
 }

@@ -85,6 +85,31 @@ fn unknown_is_null() {
     assert_eq!(each(&unreadable, "contexts")[0]["in_flight"], 0);
 }
 
+/// Check the keys of `headroom -J`, and that what is held adds up to what could be attributed.
+#[test]
+fn of_headroom() {
+    for recipe in RECIPES {
+        let room = json(&["headroom", "-J"], recipe.name);
+        assert_eq!(keys(&room), ["schema_version", "system", "free", "need", "enough", "holders"]);
+        let list = json(&["list", "-J"], recipe.name);
+        assert_eq!(room["system"], list["system"]);
+        assert!(room["need"].is_null() && room["enough"].is_null());
+        let number = |of: &Value| of.as_i64().unwrap();
+        let (used, limit) = (number(&room["system"]["aio_nr"]), number(&room["system"]["aio_max_nr"]));
+        assert_eq!(number(&room["free"]), limit - used);
+        let holders = each(&room, "holders");
+        for holder in holders {
+            assert_eq!(keys(holder), ["pid", "comm", "contexts", "slots", "owner"]);
+            assert_eq!(keys(&holder["owner"]), ["unit", "container", "pod"]);
+            assert_eq!(holder["slots"].is_null(), room["system"]["attributed"].is_null(), "{holder}");
+        }
+        let sum: i64 = holders.iter().filter_map(|holder| holder["slots"].as_i64()).sum();
+        assert_eq!(sum, room["system"]["attributed"].as_i64().unwrap_or(0), "{}", recipe.name);
+        let contexts: i64 = holders.iter().map(|holder| number(&holder["contexts"])).sum();
+        assert_eq!(usize::try_from(contexts).unwrap(), each(&list, "contexts").len());
+    }
+}
+
 /// Check the keys of `check -J`.
 #[test]
 fn of_check() {
@@ -108,7 +133,7 @@ fn of_check() {
         are_ghosts(&check);
         let contexts = each(&check, "contexts");
         for context in contexts {
-            is_context(context, &["reasons"]);
+            is_context(context, &["origin", "reasons"]);
         }
         let reasons =
             contexts.iter().flat_map(|context| each(context, "reasons")).chain(each(&check, "reasons"));

@@ -16,6 +16,8 @@ mod forged;
 #[cfg(test)]
 mod ghosts;
 #[cfg(test)]
+mod headroom;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod list;

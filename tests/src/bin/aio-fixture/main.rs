@@ -19,6 +19,10 @@
 //! | `child-setup PID N`, `child-getevents PID CTX`, `child-exit PID` | its own context; what it may do; its end |
 //! | `clone-vm-child COUNT N [stay\|exit]` | a process that shares our mm makes contexts |
 //! | `vfork-d-state COUNT N`, `vfork-thread` | a process, a thread of ours, in uninterruptible sleep |
+//! | `setup-raw N KIND` | io_setup with a pointer that is null, unmapped, readonly or nonzero |
+//! | `setup-thread N`, `setup32 N`, `destroy32 ID` | another thread; a 32-bit caller. `truth` knows nothing of them |
+//! | `race-destroy THREADS`, `race-reuse ROUNDS` | calls that meet |
+//! | `storm MS THREADS CHILDREN SEED` | everything at once |
 //! | `farm PROCESSES COUNT N`, `farm-end` | many processes with contexts |
 //! | `threads N [KIND]` | blocked threads: pipe getevents getevents-timeout epoll sleep |
 //! | `spin [CPU]`, `spin-report`, `spin-stop` | a thread that measures its own pauses |
@@ -44,12 +48,14 @@ mod mounts;
 mod polls;
 mod process;
 mod protocol;
+mod raw;
 mod reads;
 mod reap;
 mod report;
 mod ring;
 mod spoof;
 mod state;
+mod storm;
 mod vm_child;
 mod words;
 
@@ -73,6 +79,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let done = match args.first().map(String::as_str) {
         Some("helper") => return help(&args),
+        // What a child becomes by exec, to end at once.
+        Some("quit") => return ExitCode::SUCCESS,
         Some("answer") => protocol::answer(Ok(json!({"exec": true}))).at("answer").and_then(|()| begin()),
         None => begin(),
         Some(other) => Err(Failure::refused(format!("no argument {other:?}"))),

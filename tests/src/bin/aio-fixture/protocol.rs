@@ -8,7 +8,8 @@ use crate::failure::{Done, Failure};
 use crate::state::State;
 use crate::words::Words;
 use crate::{
-    blocked, children, farm, ghosts, load, polls, process, reads, reap, report, ring, spoof, vm_child,
+    blocked, children, farm, ghosts, load, polls, process, raw, reads, reap, report, ring, spoof, storm,
+    vm_child,
 };
 
 type Command = fn(&mut State, &mut Words) -> Done;
@@ -41,6 +42,13 @@ const COMMANDS: &[(&str, Command)] = &[
     ("clone-vm-child", vm_child::clone_vm_child),
     ("vfork-d-state", vm_child::vfork_process),
     ("vfork-thread", vm_child::vfork_thread),
+    ("setup-raw", raw::setup_raw),
+    ("setup-thread", raw::setup_thread),
+    ("setup32", raw::setup32),
+    ("destroy32", raw::destroy32),
+    ("race-destroy", storm::race_destroy),
+    ("race-reuse", storm::race_reuse),
+    ("storm", storm::storm),
     ("farm", farm::farm),
     ("farm-end", farm::end),
     ("threads", blocked::threads),

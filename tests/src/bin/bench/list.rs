@@ -60,7 +60,7 @@ fn one(out: &mut dyn Write, title: &str, runs: u32, contexts: u32) -> Result<()>
     let Some(naive) = rival else {
         writeln!(
             out,
-            "  naive aya loader: not measured, AIOINSPECT_EBPF_OBJECT does not say where the object is"
+            "  naive aya loader: not measured, AIOINSPECT_EBPF_OBJECTS does not say where the object is"
         )?;
         return Ok(());
     };

@@ -1,6 +1,6 @@
 //! What aioinspect costs, against what one would do without it; both measured in the same run, turn by turn.
 //!
-//! `bench [--runs N] [census] [pause] [list]`, as root; all three if none is named. Nothing here passes or fails: the
+//! `bench [--runs N] [census] [pause] [list] [watch]`, as root; all of them if none is named. Nothing here passes or fails: the
 //! machine decides the figures, and docs/performance.md says what they mean.
 
 mod census;
@@ -10,10 +10,12 @@ mod figures;
 mod grep;
 mod list;
 mod naive_loader;
+mod observer;
 mod pause;
 mod plain_reader;
 mod report;
 mod spawned;
+mod watch;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,8 +26,12 @@ use anyhow::{Context, Result, bail};
 type Measurement = fn(&mut dyn Write, u32) -> Result<()>;
 
 /// The measurements by name, and how often each turn is taken if nobody says.
-const ALL: [(&str, Measurement, u32); 3] =
-    [("census", census::run, 30), ("pause", pause::run, 40), ("list", list::run, 15)];
+const ALL: [(&str, Measurement, u32); 4] = [
+    ("census", census::run, 30),
+    ("pause", pause::run, 40),
+    ("list", list::run, 15),
+    ("watch", watch::run, 15),
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -54,7 +60,7 @@ fn measure(args: &[String]) -> Result<()> {
                 runs = Some(args.next().and_then(|n| n.parse().ok()).context("--runs needs a number")?);
             }
             name if ALL.iter().any(|(known, ..)| *known == name) => names.push(name),
-            other => bail!("there is no {other:?}; usage: bench [--runs N] [census] [pause] [list]"),
+            other => bail!("there is no {other:?}; usage: bench [--runs N] [census] [pause] [list] [watch]"),
         }
     }
     if !aioinspect_tests::programs::is_root() {

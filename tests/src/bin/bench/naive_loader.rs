@@ -17,7 +17,8 @@ pub const LOAD: &str = "--naive-loader";
 
 /// How the loader is called; `None` if nobody says where the eBPF object is.
 pub fn command() -> Result<Option<Vec<OsString>>> {
-    let Some(object) = std::env::var_os("AIOINSPECT_EBPF_OBJECT") else { return Ok(None) };
+    let Some(objects) = std::env::var_os("AIOINSPECT_EBPF_OBJECTS") else { return Ok(None) };
+    let object = std::path::Path::new(&objects).join("aioinspect.bpf.o").into_os_string();
     let layout = offsets(&read_layout()?, system::possible_cpus()?);
     let mut bytes = vec![0; Offsets::SIZE];
     layout.write(&mut bytes).context("offsets do not fit")?;

@@ -1,0 +1,229 @@
+//! The driver of `aioinspect watch`: started by a hook, listened to, ended, asked what it said.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::programs::bin;
+
+/// For what must happen on a slow machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A watch under way. Dropping it ends it.
+#[derive(Debug)]
+pub struct Watch {
+    child: Child,
+    lines: Receiver<String>,
+    messages: Option<JoinHandle<String>>,
+    /// The events so far.
+    pub events: Vec<Value>,
+}
+
+/// A watch that has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// All it said on standard output.
+    pub events: Vec<Value>,
+    /// All it said on standard error.
+    pub stderr: String,
+    /// Its exit code; `None` after a signal.
+    pub code: Option<i32>,
+}
+
+impl Watch {
+    /// Starts `watch --ndjson -v` with these arguments, and waits until it watches; what it said if it ended instead.
+    ///
+    /// # Panics
+    /// If it cannot be started, or does neither within a minute.
+    pub fn start(args: &[&str]) -> Result<Watch, Ended> {
+        let mut command = Command::new(bin("aioinspect"));
+        command.args(["watch", "--ndjson", "-v"]).args(args);
+        Watch::of(command)
+    }
+
+    /// The same for a prepared command.
+    ///
+    /// # Panics
+    /// As `start`.
+    pub fn of(mut command: Command) -> Result<Watch, Ended> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else { panic!("no pipes") };
+        let (say, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                // Whoever listened may have given up.
+                let _ = say.send(line);
+            }
+        });
+        let (ready, is_ready) = channel();
+        let messages = thread::spawn(move || {
+            let (mut said, mut err) = (String::new(), BufReader::new(err));
+            let mut line = String::new();
+            while err.read_line(&mut line).is_ok_and(|read| read > 0) {
+                if line.starts_with("aioinspect: watching") {
+                    let _ = ready.send(());
+                }
+                said.push_str(&line);
+                line.clear();
+            }
+            said
+        });
+        let mut watch = Watch { child, lines, messages: Some(messages), events: Vec::new() };
+        match is_ready.recv_timeout(PATIENCE) {
+            Ok(()) => Ok(watch),
+            Err(RecvTimeoutError::Disconnected) => Err(watch.collect()),
+            Err(RecvTimeoutError::Timeout) => panic!("the watch does not begin"),
+        }
+    }
+
+    /// Its PID.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for an event, which may have been told already, and returns the first such.
+    ///
+    /// # Panics
+    /// If it does not come within a minute.
+    pub fn expect(&mut self, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        let mut looked = 0;
+        loop {
+            if let Some(found) = self.events.iter().skip(looked).find(|event| is(event)) {
+                return found.clone();
+            }
+            looked = self.events.len();
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.events.push(parsed(&line)),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("never: {what}, in {:#?}", self.events)
+                }
+            }
+        }
+    }
+
+    /// Asks it to end, as Ctrl-C does, and waits.
+    ///
+    /// # Panics
+    /// If it does not end within a minute.
+    pub fn end(self) -> Ended {
+        self.end_by(rustix::process::Signal::INT)
+    }
+
+    /// Asks it to end by another signal.
+    ///
+    /// # Panics
+    /// As `end`.
+    pub fn end_by(mut self, signal: rustix::process::Signal) -> Ended {
+        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
+        // One that has ended by itself is waited for as well.
+        let _ = pid.map(|pid| rustix::process::kill_process(pid, signal));
+        self.collect()
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// As `end`.
+    pub fn await_end(mut self) -> Ended {
+        self.collect()
+    }
+
+    fn collect(&mut self) -> Ended {
+        let begun = Instant::now();
+        let code = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break status.code(),
+                Ok(None) => {}
+                Err(error) => panic!("wait for the watch: {error}"),
+            }
+            assert!(begun.elapsed() < PATIENCE, "the watch does not end");
+            thread::sleep(Duration::from_millis(2));
+        };
+        while let Ok(line) = self.lines.recv() {
+            self.events.push(parsed(&line));
+        }
+        let stderr = self.messages.take().and_then(|messages| messages.join().ok()).unwrap_or_default();
+        Ended { events: std::mem::take(&mut self.events), stderr, code }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // `Child` sends nothing once it has been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    /// The events of one process, of one kind.
+    pub fn of(&self, pid: u32, kind: &str) -> Vec<&Value> {
+        self.events.iter().filter(|event| is_of(event, pid) && event["event"] == kind).collect()
+    }
+
+    /// The sum of the counts of all events of this kind.
+    pub fn counted(&self, kind: &str) -> u64 {
+        self.events
+            .iter()
+            .filter(|event| event["event"] == kind)
+            .filter_map(|event| event["count"].as_u64())
+            .sum()
+    }
+
+    /// The three numbers of the comparison that `-v` ends with: entries, contexts, differences.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn comparison(&self) -> [u64; 3] {
+        let line = self.stderr.lines().find(|line| line.starts_with("aioinspect: map: "));
+        let line = line.unwrap_or_else(|| panic!("no comparison in {}", self.stderr));
+        let mut numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok());
+        [(); 3].map(|()| numbers.next().unwrap_or_else(|| panic!("no three numbers in {line}")))
+    }
+}
+
+/// Whether an event is of that process.
+pub fn is_of(event: &Value, pid: u32) -> bool {
+    event["pid"] == pid
+}
+
+fn parsed(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
+}
+
+/// The hooks that this kernel takes, found by trying; those that it does not are named on standard error.
+///
+/// # Panics
+/// If it takes none, or refuses one for another reason than that it lacks it.
+pub fn hooks() -> Vec<&'static str> {
+    let takes = |hook: &&str| match Watch::start(&["--hook", hook]) {
+        Ok(watch) => {
+            watch.end();
+            true
+        }
+        Err(ended) => {
+            assert_eq!(ended.code, Some(7), "hook {hook}: {}", ended.stderr);
+            false
+        }
+    };
+    let hooks: Vec<&str> =
+        ["fentry", "kprobe", "tracepoint", "raw-tracepoint"].into_iter().filter(takes).collect();
+    assert!(hooks.contains(&"raw-tracepoint") && hooks.contains(&"tracepoint"), "{hooks:?}");
+    hooks
+}
+
+/// Reads a pipe to its end in the background, for a program that must not block.
+pub fn drained(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut all = Vec::new();
+        let _ = from.read_to_end(&mut all);
+        all
+    })
+}

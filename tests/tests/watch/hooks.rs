@@ -1,0 +1,44 @@
+//! Running a test on each hook.
+
+use std::sync::OnceLock;
+
+use aioinspect_tests::programs::{is_root, skip};
+use aioinspect_tests::watch::{Watch, hooks};
+
+/// Runs a test on each hook that this kernel takes.
+pub fn each(test: &str, run: impl Fn(&'static str, Watch)) {
+    static HOOKS: OnceLock<Vec<&'static str>> = OnceLock::new();
+    if !is_root() {
+        return skip(test, "needs root (CAP_BPF, CAP_PERFMON)");
+    }
+    for hook in HOOKS.get_or_init(hooks) {
+        let watch =
+            Watch::start(&["--hook", hook]).unwrap_or_else(|ended| panic!("{hook}: {}", ended.stderr));
+        println!("{test}: {hook}");
+        run(hook, watch);
+    }
+}
+
+/// Check that a hook that does not exist on this kernel is refused with 7 and named, that each that exists says so, and that without
+/// a choice the first of the ladder is taken.
+#[test]
+fn the_ladder() {
+    if !is_root() {
+        return skip("the_ladder", "needs root (CAP_BPF, CAP_PERFMON)");
+    }
+    let taken = hooks();
+    let chosen = Watch::start(&[]).unwrap_or_else(|ended| panic!("{}", ended.stderr)).end();
+    let says = format!("aioinspect: watching by {} ", taken[0]);
+    assert!(chosen.stderr.contains(&says), "{taken:?}: {}", chosen.stderr);
+    for hook in ["fentry", "kprobe"].iter().filter(|hook| !taken.contains(hook)) {
+        assert!(
+            chosen.stderr.contains(&format!("aioinspect: hook {hook}: this kernel lacks ")),
+            "{}",
+            chosen.stderr
+        );
+    }
+    // On a kernel that patches its own text all four are there.
+    if taken.contains(&"fentry") {
+        assert_eq!(taken.len(), 4, "{taken:?}");
+    }
+}

@@ -1,0 +1,18 @@
+//! `watch` on the running kernel: each test on every hook that the kernel takes.
+//!
+//! Needs root; run by `cargo xtask test`, also in virtual machines, which have hooks that other kernels lack.
+
+#[cfg(test)]
+mod calls;
+#[cfg(test)]
+mod ends;
+#[cfg(test)]
+mod hooks;
+#[cfg(test)]
+mod judged;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
+mod storm;
+#[cfg(test)]
+mod told;
