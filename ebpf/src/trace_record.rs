@@ -154,8 +154,10 @@ wire! {
         kind: u32,
         /// 1 for a 32-bit caller: `*ctxp` has 4 bytes.
         compat: u32,
+        /// io_destroy: how the map knew the context at the start, one of [`Origin`]; 0 if it did not.
+        origin: u32,
         /// Named padding, 0.
-        _pad: u64,
+        _pad: u32,
     }
 }
 

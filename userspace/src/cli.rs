@@ -117,7 +117,7 @@ pub enum HookArg {
 /// Options of `watch`.
 #[derive(Args, Clone, Debug)]
 pub struct WatchArgs {
-    /// Show only these processes.
+    /// Show only these processes; exit 3 if one of them does not exist.
     #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = pid, allow_negative_numbers = true)]
     pub pid: Vec<u32>,
     /// Show only calls of io_setup that failed, and why.

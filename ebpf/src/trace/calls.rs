@@ -44,6 +44,7 @@ pub fn setup_begins(nr_events: u64, pointer: u64, compat: bool) {
         max_reqs: 0,
         kind: CallKind::Setup as u32,
         compat: u32::from(compat),
+        origin: 0,
         _pad: 0,
     };
     begin(task, &call);
@@ -69,9 +70,24 @@ pub fn destroy_begins(context: u64, compat: bool) {
         max_reqs: found.map_or(0, |found| found.max_reqs),
         kind: CallKind::Destroy as u32,
         compat: u32::from(compat),
+        origin: found.map_or(0, |found| known_as(mm, found.slot, found.kioctx)),
         _pad: 0,
     };
     begin(task, &call);
+}
+
+/// How the map knows that context in that slot: one of [`Origin`], or 0.
+#[inline(always)]
+fn known_as(mm: u64, slot: u32, kioctx: u64) -> u32 {
+    let Some(entry) = TRACED.get_ptr(&SlotKey { mm, slot, _pad: 0 }) else { return 0 };
+    // SAFETY: a live map value.
+    let (known, origin) = unsafe {
+        (
+            core::ptr::read_volatile(&raw const (*entry).kioctx),
+            core::ptr::read_volatile(&raw const (*entry).origin),
+        )
+    };
+    if known == kioctx { origin } else { 0 }
 }
 
 #[inline(always)]
@@ -193,16 +209,18 @@ pub fn destroy_ends(answer: i64) {
     let mut event = event(EventKind::Destroy, &call, &who);
     if call.kioctx != 0 {
         let key = SlotKey { mm: call.mm, slot: call.slot, _pad: 0 };
-        match TRACED.get_ptr_mut(&key) {
-            Some(entry) => {
-                // SAFETY: a live map value.
-                let origin = unsafe { core::ptr::read_volatile(&raw const (*entry).origin) };
-                // SAFETY: a live map value.
-                if unsafe { slots::empty(entry, call.kioctx) } && origin == Origin::Marked as u32 {
-                    event.flags = flag::UNANNOUNCED;
-                }
+        // The slot may be another context's by now: then what was known at the start counts.
+        let mut origin = call.origin;
+        if let Some(entry) = TRACED.get_ptr_mut(&key) {
+            // SAFETY: a live map value.
+            let now = unsafe { core::ptr::read_volatile(&raw const (*entry).origin) };
+            // SAFETY: a live map value.
+            if unsafe { slots::empty(entry, call.kioctx) } {
+                origin = now;
             }
-            None => event.flags = flag::UNANNOUNCED,
+        }
+        if origin == 0 || origin == Origin::Marked as u32 {
+            event.flags = flag::UNANNOUNCED;
         }
         slots::level(call.mm, call.slot, &who);
         slots::expect(call.mm, call.slot);

@@ -188,8 +188,10 @@ extern "C" fn slot(slot: u64, walk: *mut c_void) -> i64 {
         mark(control, walk, slot, kioctx, entry);
     } else if let Some(entry) = entry {
         resolve(control, walk, kioctx, entry);
-        // A new context may have come into the slot while its entry was emptied.
-        slots::level(walk.mm, slot, &walk.who);
+        // A new context may have come into the slot meanwhile. One that is gone is left to the end of its io_destroy.
+        if kioctx != 0 {
+            slots::level(walk.mm, slot, &walk.who);
+        }
     }
     0
 }

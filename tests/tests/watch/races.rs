@@ -81,10 +81,16 @@ fn while_it_begins() {
         let balance = balance(&ended, pid);
         let alive: i64 = balance.values().sum();
         let live = answer["live"].as_i64().unwrap() + 5;
+        let missed = ended.counted("lost") + ended.counted("healed");
+        if hook == "kprobe" {
+            // Ends of calls of more threads at once than it has room for are not seen, and counted.
+            assert!(alive.abs_diff(live) <= missed, "{alive} of {live}, {missed} missed: {}", ended.stderr);
+            continue;
+        }
         assert_eq!(alive, live, "{hook}: {answer} {}", ended.stderr);
         assert!(balance.values().all(|alive| (0..=1).contains(alive)), "{hook}: {balance:?}");
         assert!(ended.of(pid, "existing").len() >= 5, "{hook}");
-        assert_eq!((ended.counted("lost"), ended.counted("healed")), (0, 0), "{hook}");
+        assert_eq!(missed, 0, "{hook}");
     }
 }
 

@@ -44,6 +44,16 @@ fn filters() {
     assert!(failures.events.iter().all(|event| event["event"] == "setup-failed"));
 }
 
+/// Check that a process that does not exist is not waited for.
+#[test]
+fn nobody_of_that_number() {
+    if !can("nobody_of_that_number") {
+        return;
+    }
+    let Err(ended) = Watch::start(&["-p", "4194304"]) else { panic!("it watches nobody") };
+    assert_eq!((ended.code, ended.stderr.contains("4194304")), (Some(3), true), "{}", ended.stderr);
+}
+
 /// Check that it ends by itself after --duration, and by each signal, with 0 and with what had happened.
 #[test]
 fn ends() {

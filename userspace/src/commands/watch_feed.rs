@@ -12,11 +12,13 @@ use crate::model::holders::holders;
 use crate::model::picture::Picture;
 use crate::model::reconcile::{reconcile, reconcile_with};
 use crate::model::trend::Trends;
-use crate::model::units::{Instant, Tid};
+use crate::model::units::{Instant, Pid, Tid};
 use crate::model::witness::{Evidence, SystemFacts};
 use crate::sys::clock;
 use crate::sys::hook::Hook;
+use crate::sys::procfs::ProcDir;
 use crate::sys::readiness::register;
+use crate::sys::source::SourceError;
 use crate::sys::watcher::{Comparison, WatchOrder, Watcher};
 
 use super::{bpf_log_level, saved};
@@ -57,6 +59,9 @@ impl Feed {
     ) -> anyhow::Result<Self> {
         if let Some(path) = &args.from {
             return Ok(Feed::Recorded(Some(Box::new(saved::read(path)?))));
+        }
+        for pid in &args.pid {
+            ProcDir::open(Pid(*pid)).map_err(SourceError::from)?;
         }
         let order = WatchOrder {
             hook: match args.hook {
@@ -100,11 +105,14 @@ impl Feed {
         }
     }
 
-    /// What has happened up to now and was not told yet.
+    /// What has happened up to the end and was not told yet.
     pub fn rest(&mut self) -> anyhow::Result<Vec<Timed>> {
         match self {
             Feed::Recorded(_) => Ok(Vec::new()),
-            Feed::Live(live) => live.happened(),
+            Feed::Live(live) => {
+                let events = live.watcher.ended()?;
+                live.explained(events)
+            }
         }
     }
 
@@ -158,7 +166,11 @@ impl LiveFeed {
     }
 
     fn happened(&mut self) -> anyhow::Result<Vec<Timed>> {
-        let mut events = self.watcher.happened()?;
+        let events = self.watcher.happened()?;
+        self.explained(events)
+    }
+
+    fn explained(&mut self, mut events: Vec<Timed>) -> anyhow::Result<Vec<Timed>> {
         let mut facts = None;
         for timed in &mut events {
             if let Event::SetupFailed { failure, .. } = &mut timed.event {

@@ -90,6 +90,9 @@ impl Attached {
     }
 
     /// Loads and attaches everything one rung needs; what was attached of a rung that fails is detached again.
+    ///
+    /// It takes time, and the host goes on meanwhile. The end of a call comes before its beginning, so that none is seen that begins and does
+    /// not end; io_destroy before io_setup, so that no context is seen being made whose end is not.
     pub fn try_hook(prepared: &Prepared, ids: &HookIds, hook: Hook) -> Result<Self, ProbeError> {
         let mut attached = Self::default();
         match hook {
@@ -101,7 +104,6 @@ impl Attached {
                     .sys_enter
                     .zip(ids.sys_exit)
                     .ok_or_else(|| lacks("the tracepoints sys_enter and sys_exit"))?;
-                // The end first: a beginning whose end is not seen is what must not be.
                 attached.add_traced(prepared, "raw_exit", Kind::RawTracepoint(exit))?;
                 attached.add_traced(prepared, "raw_enter", Kind::RawTracepoint(enter))?;
             }
@@ -112,35 +114,35 @@ impl Attached {
     fn fentry(&mut self, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
         let (setup, destroy) =
             ids.setup.zip(ids.destroy).ok_or_else(|| lacks("the function __x64_sys_io_setup in its btf"))?;
-        self.add_traced(prepared, "fexit_setup", Kind::Fexit(setup))?;
-        self.add_traced(prepared, "fexit_destroy", Kind::Fexit(destroy))?;
-        self.add_traced(prepared, "fentry_setup", Kind::Fentry(setup))?;
-        self.add_traced(prepared, "fentry_destroy", Kind::Fentry(destroy))?;
         if let Some((setup, destroy)) = ids.setup_32.zip(ids.destroy_32) {
-            self.add_traced(prepared, "fexit_setup_32", Kind::Fexit(setup))?;
             self.add_traced(prepared, "fexit_destroy_32", Kind::Fexit(destroy))?;
-            self.add_traced(prepared, "fentry_setup_32", Kind::Fentry(setup))?;
             self.add_traced(prepared, "fentry_destroy_32", Kind::Fentry(destroy))?;
+            self.add_traced(prepared, "fexit_setup_32", Kind::Fexit(setup))?;
+            self.add_traced(prepared, "fentry_setup_32", Kind::Fentry(setup))?;
         }
-        Ok(())
+        self.add_traced(prepared, "fexit_destroy", Kind::Fexit(destroy))?;
+        self.add_traced(prepared, "fentry_destroy", Kind::Fentry(destroy))?;
+        self.add_traced(prepared, "fexit_setup", Kind::Fexit(setup))?;
+        self.add_traced(prepared, "fentry_setup", Kind::Fentry(setup))
     }
 
     fn kprobe(&mut self, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
         let pmu = kprobe_pmu::find()?;
-        let mut probes = vec![
-            ("kretprobe_setup", true, c"__x64_sys_io_setup"),
-            ("kretprobe_destroy", true, c"__x64_sys_io_destroy"),
-            ("kprobe_setup", false, c"__x64_sys_io_setup"),
-            ("kprobe_destroy", false, c"__x64_sys_io_destroy"),
-        ];
+        let mut probes = Vec::new();
         if ids.serves_32_bit() {
             probes.extend([
-                ("kretprobe_setup_32", true, c"__ia32_compat_sys_io_setup"),
                 ("kretprobe_destroy_32", true, c"__ia32_sys_io_destroy"),
-                ("kprobe_setup_32", false, c"__ia32_compat_sys_io_setup"),
                 ("kprobe_destroy_32", false, c"__ia32_sys_io_destroy"),
+                ("kretprobe_setup_32", true, c"__ia32_compat_sys_io_setup"),
+                ("kprobe_setup_32", false, c"__ia32_compat_sys_io_setup"),
             ]);
         }
+        probes.extend([
+            ("kretprobe_destroy", true, c"__x64_sys_io_destroy"),
+            ("kprobe_destroy", false, c"__x64_sys_io_destroy"),
+            ("kretprobe_setup", true, c"__x64_sys_io_setup"),
+            ("kprobe_setup", false, c"__x64_sys_io_setup"),
+        ]);
         for (name, at_end, function) in probes {
             let event = kprobe_event(pmu.kind, at_end.then_some(pmu.return_bit), function)
                 .map_err(|error| ProbeError::from_bpf("make a kprobe", &error))?;
@@ -152,10 +154,10 @@ impl Attached {
     fn tracepoint(&mut self, prepared: &Prepared) -> Result<(), ProbeError> {
         let tracefs = tracefs::Tracefs::open()?;
         let points = [
-            ("exit_setup", "sys_exit_io_setup"),
             ("exit_destroy", "sys_exit_io_destroy"),
-            ("enter_setup", "sys_enter_io_setup"),
             ("enter_destroy", "sys_enter_io_destroy"),
+            ("exit_setup", "sys_exit_io_setup"),
+            ("enter_setup", "sys_enter_io_setup"),
         ];
         for (name, point) in points {
             let event = tracepoint_event(tracefs.id("syscalls", point)?)

@@ -30,7 +30,7 @@ impl Wall {
 }
 
 /// The events a record stands for: one, or two if the first was never told. `first_told`: the census at the start was not complete when
-/// it happened, so that a context without a birth was there before.
+/// the call began, so that a context without a birth was there before.
 pub fn events(record: &EventRecord, wall: Wall, first_told: bool, mut each: impl FnMut(Timed)) {
     let at = Instant(record.time);
     let by = actor(record);

@@ -146,12 +146,18 @@ impl Watcher {
         Ok(events)
     }
 
+    /// The same at the end of the watch, after one more settling.
+    pub fn ended(&mut self) -> Result<Vec<Timed>, SourceError> {
+        self.settled_at = Instant(0);
+        self.happened()
+    }
+
     fn take(&mut self, events: &mut Vec<Timed>) {
         let wall = Wall::now();
         let announced_at = self.announced_at;
         self.tracer.events(|record: EventRecord| {
             // A context that was destroyed before it was met at the start.
-            let first_told = announced_at.is_none_or(|at| Instant(record.time) <= at);
+            let first_told = announced_at.is_none_or(|at| Instant(record.entered_at) <= at);
             told::events(&record, wall, first_told, |timed| events.push(timed));
         });
     }
