@@ -10,7 +10,7 @@ use super::terminal::Terminal;
 use super::watch_feed::Feed;
 use super::watch_lines::EndSignals;
 use super::{watch_lines, watch_screen};
-use crate::cli::WatchArgs;
+use crate::cli::{HookArg, WatchArgs};
 use crate::sys::readiness::register;
 use crate::sys::syscall_cost::SyscallCost;
 
@@ -30,7 +30,8 @@ pub fn run(
     let mut tried = Vec::new();
     let before = (verbose > 0).then(SyscallCost::measure);
     let feed = Feed::open(args, verbose, screen, &mut tried);
-    if verbose > 0 || feed.is_err() {
+    // Of one hook that was asked for, the error itself says as much.
+    if verbose > 0 || (feed.is_err() && args.hook == HookArg::Auto) {
         for line in tried {
             writeln!(err, "aioinspect: {line}")?;
         }
