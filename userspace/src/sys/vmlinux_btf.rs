@@ -1,6 +1,6 @@
 //! The bytes of the kernel's own BTF, some 5 MB: mapped where the kernel allows it, else copied.
 //!
-//! Kernels since 6.16 let it be mapped (commit a539e2a6d51d, "btf: Allow mmap of vmlinux btf"). Others hand it out in pieces of a page: 1,300 calls,
+//! Kernels since 6.16 let it be mapped ("btf: allow mmap of vmlinux btf"). Others hand it out in pieces of a page: 1,300 calls,
 //! and as many page faults for the copy.
 
 #![expect(unsafe_code, reason = "the mapping is the kernel's memory, reached through a pointer")]
