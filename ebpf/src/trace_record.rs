@@ -60,7 +60,8 @@ pub enum Pass {
 
 /// Bits of `EventRecord::flags`.
 pub mod flag {
-    /// The context was not announced before: it was there before the watch, and no census has met it.
+    /// The context was not announced when its io_destroy began: it was there before the watch, and no census had met it. One that
+    /// has met it since has told of it (EventKind::Found).
     pub const UNANNOUNCED: u32 = 1;
     /// `EventRecord::value` was read.
     pub const HAS_VALUE: u32 = 2;
@@ -170,7 +171,8 @@ wire! {
         context: u64,
         /// Setup, SetupFailed, Destroy: when the call began.
         entered_at: u64,
-        /// SetupFailed: what `*ctxp` held, if HAS_VALUE.
+        /// SetupFailed: what `*ctxp` held, if HAS_VALUE. Found, Setup, Destroy: kernel address of the context, 0 if it is not
+        /// known: an identity, never printed.
         value: u64,
         /// `comm` of the process, NUL-padded.
         comm_low: u64,

@@ -156,6 +156,7 @@ pub fn setup_ends(answer: i64) {
     event.context = claimed;
     if let Some(found) = found {
         event.context = table::user_id(found.kioctx);
+        event.value = found.kioctx;
         let made = Made {
             kioctx: found.kioctx,
             context: event.context,
@@ -197,6 +198,12 @@ fn variable(call: &CallRecord) -> Option<u64> {
     (failed == 0).then_some(value)
 }
 
+/// Whether a context that the map knows in this way was told of.
+#[inline(always)]
+fn is_told(origin: u32) -> bool {
+    origin == Origin::Traced as u32 || origin == Origin::Found as u32
+}
+
 /// io_destroy returns.
 #[inline(always)]
 pub fn destroy_ends(answer: i64) {
@@ -207,19 +214,21 @@ pub fn destroy_ends(answer: i64) {
     }
     let Some(who) = who::current(task) else { return };
     let mut event = event(EventKind::Destroy, &call, &who);
+    event.value = call.kioctx;
     if call.kioctx != 0 {
         let key = SlotKey { mm: call.mm, slot: call.slot, _pad: 0 };
-        // The slot may be another context's by now: then what was known at the start counts.
-        let mut origin = call.origin;
+        // What was known at the start counts too: by now the slot may be another context's, or marked again by a census that
+        // read the table before this one left it.
+        let mut told = is_told(call.origin);
         if let Some(entry) = TRACED.get_ptr_mut(&key) {
             // SAFETY: a live map value.
             let now = unsafe { core::ptr::read_volatile(&raw const (*entry).origin) };
             // SAFETY: a live map value.
             if unsafe { slots::empty(entry, call.kioctx) } {
-                origin = now;
+                told |= is_told(now);
             }
         }
-        if origin == 0 || origin == Origin::Marked as u32 {
+        if !told {
             event.flags = flag::UNANNOUNCED;
         }
         slots::level(call.mm, call.slot, &who);

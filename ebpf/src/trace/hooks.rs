@@ -17,11 +17,11 @@ use crate::constants::offset;
 use crate::kernel::load;
 
 /// Numbers of arch/x86/entry/syscalls/syscall_64.tbl.
-const IO_SETUP: u64 = 206;
-const IO_DESTROY: u64 = 207;
+pub const IO_SETUP: u64 = 206;
+pub const IO_DESTROY: u64 = 207;
 /// Numbers of arch/x86/entry/syscalls/syscall_32.tbl.
-const IO_SETUP_32: u64 = 245;
-const IO_DESTROY_32: u64 = 246;
+pub const IO_SETUP_32: u64 = 245;
+pub const IO_DESTROY_32: u64 = 246;
 
 /// `TS_COMPAT` of arch/x86/include/asm/thread_info.h: the call under way is a 32-bit one.
 const TS_COMPAT: u32 = 2;
@@ -62,9 +62,10 @@ macro_rules! at_function {
 macro_rules! user {
     ($regs:ident.$register:ident) => {
         // SAFETY: comes from the program's context.
-        unsafe { load::<u64, _>($regs, core::mem::offset_of!(pt_regs, $register) as u32) }
+        unsafe { crate::kernel::load::<u64, _>($regs, core::mem::offset_of!(pt_regs, $register) as u32) }
     };
 }
+pub(crate) use user;
 
 at_function!(
     fentry_setup,

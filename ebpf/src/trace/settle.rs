@@ -9,11 +9,12 @@ use core::ffi::c_void;
 use core::ptr;
 
 use aioinspect_ebpf::{EventKind, EventRecord, Origin, Pass, SlotKey, SlotRecord, TraceControl};
-use aya_ebpf::bindings::task_struct;
-use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_loop};
+use aya_ebpf::bindings::{pt_regs, task_struct};
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_loop, bpf_task_pt_regs};
 use aya_log_ebpf::debug;
 
 use crate::constants::offset;
+use crate::hooks::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32, user};
 use crate::kernel::{follow, load, read};
 use crate::maps::{CALLS, SPACES, TRACED, control, emit};
 use crate::slots::{self, Made};
@@ -74,7 +75,7 @@ extern "C" fn settle(iter: *const IterTask) -> i32 {
         return 0;
     }
     if control.pass == Pass::Busy as u32 {
-        note_call(task as u64, control);
+        note_call(task, mm, control);
         return 0;
     }
     if mm == control.last_mm {
@@ -117,8 +118,13 @@ fn learn(control: &mut TraceControl) {
 
 /// A thread in a call explains what was marked, or makes its address space busy.
 #[inline(always)]
-fn note_call(task: u64, control: &mut TraceControl) {
-    let Some(call) = CALLS.get_ptr(&task) else { return };
+fn note_call(task: *const task_struct, mm: u64, control: &mut TraceControl) {
+    let Some(call) = CALLS.get_ptr(&(task as u64)) else {
+        if is_in_unseen_call(task, mm) {
+            make_busy(mm, control);
+        }
+        return;
+    };
     // SAFETY: a live map value.
     let (mm, slot, kioctx) = unsafe {
         (
@@ -139,9 +145,29 @@ fn note_call(task: u64, control: &mut TraceControl) {
         }
         return;
     }
+    make_busy(mm, control);
+}
+
+#[inline(always)]
+fn make_busy(mm: u64, control: &TraceControl) {
     if let Some(space) = SPACES.get_ptr_mut(&mm) {
         // SAFETY: a live map value.
         unsafe { ptr::write_volatile(&raw mut (*space).busy_round, control.round) };
+    }
+}
+
+/// Whether a thread is in a call that began before anything was attached, and that may change the table yet: its end will
+/// not be told. By the registers with which it entered the kernel last; where that is long over, it is one round lost.
+#[inline(always)]
+fn is_in_unseen_call(task: *const task_struct, mm: u64) -> bool {
+    // SAFETY: `task` comes from the context; what the helper returns is a pointer that the verifier knows.
+    let registers = unsafe { bpf_task_pt_regs(task.cast_mut().cast()) } as *const pt_regs;
+    match user!(registers.orig_rax) {
+        IO_SETUP | IO_SETUP_32 => true,
+        // Once the context is out of the table the call waits, for as long as its requests take.
+        IO_DESTROY => table::by_search(mm, user!(registers.rdi), false).is_some(),
+        IO_DESTROY_32 => table::by_search(mm, user!(registers.rbx) & 0xffff_ffff, false).is_some(),
+        _ => false,
     }
 }
 
@@ -262,7 +288,7 @@ fn announce(walk: &Walk, kioctx: u64) {
         time: unsafe { bpf_ktime_get_ns() },
         context: table::user_id(kioctx),
         entered_at: 0,
-        value: 0,
+        value: kioctx,
         comm_low: walk.who.comm_low,
         comm_high: walk.who.comm_high,
         start_boottime: walk.who.start_boottime,

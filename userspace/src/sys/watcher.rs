@@ -11,7 +11,7 @@ use super::hook::Hook;
 use super::probe::{Capacity, Order, Probe};
 use super::probe_error::ProbeError;
 use super::source::SourceError;
-use super::told::{self, Wall};
+use super::told::{Teller, Wall};
 use super::tracer::{Losses, Settled, Sizes, Tracer};
 use super::{glance, system, without_privileges};
 use crate::model::event::{Event, Timed};
@@ -41,6 +41,7 @@ pub struct WatchOrder {
 /// A watch that is under way.
 pub struct Watcher {
     tracer: Tracer,
+    teller: Teller,
     probe: Probe,
     log: Option<OpenLog>,
     /// When every context that was there at the start had been met.
@@ -79,6 +80,7 @@ impl Watcher {
         let log = open_log(&tracer, order.log_level, tried);
         let mut watcher = Self {
             tracer,
+            teller: Teller::default(),
             probe,
             log,
             announced_at: None,
@@ -155,10 +157,11 @@ impl Watcher {
     fn take(&mut self, events: &mut Vec<Timed>) {
         let wall = Wall::now();
         let announced_at = self.announced_at;
+        let teller = &mut self.teller;
         self.tracer.events(|record: EventRecord| {
             // A context that was destroyed before it was met at the start.
             let first_told = announced_at.is_none_or(|at| Instant(record.entered_at) <= at);
-            told::events(&record, wall, first_told, |timed| events.push(timed));
+            teller.events(&record, wall, first_told, |timed| events.push(timed));
         });
     }
 
