@@ -40,8 +40,13 @@ struct Layer {
 }
 
 const LAYERS: [Layer; 4] = [
-    // thiserror only derives; it does nothing at run time.
-    Layer { name: "model", layers: &[], crates: Some(&["aioinspect_ebpf", "thiserror"]), effects: false },
+    // thiserror and serde only derive; serde_saphyr reads text that it is given.
+    Layer {
+        name: "model",
+        layers: &[],
+        crates: Some(&["aioinspect_ebpf", "serde", "serde_saphyr", "thiserror"]),
+        effects: false,
+    },
     Layer {
         name: "convert",
         layers: &["model"],

@@ -28,4 +28,6 @@ pub mod status;
 pub mod trend;
 pub mod units;
 pub mod verdict;
+pub mod web_config;
+mod web_config_raw;
 pub mod witness;
