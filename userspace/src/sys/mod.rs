@@ -8,6 +8,8 @@ pub mod bpf_map;
 pub mod caps;
 pub mod census;
 pub mod clock;
+pub mod confinement;
+mod confinement_syscalls;
 pub mod examine;
 pub mod examine_frozen;
 pub mod files;
