@@ -165,19 +165,21 @@ fn acceptor_of(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
     };
     let mut server = builder
         .with_single_cert(certificates(&config.cert_file)?, private_key(&config.key_file)?)
-        .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => TlsError::Content {
-                path: config.key_file.clone(),
-                says: format!("not the key of the certificate in {}", config.cert_file.display()),
-            },
-            rustls::Error::InvalidCertificate(_) => {
-                TlsError::Content { path: config.cert_file.clone(), says: error.to_string() }
-            }
-            other => TlsError::Content { path: config.key_file.clone(), says: other.to_string() },
-        })?;
+        .map_err(|error| pair_error(config, &error))?;
     server.ignore_client_order = config.prefer_server_cipher_suites;
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(server)))
+}
+
+/// Which of the two files is at fault.
+fn pair_error(config: &TlsConfig, error: &rustls::Error) -> TlsError {
+    if matches!(error, rustls::Error::InconsistentKeys(_)) {
+        let says = format!("not the key of the certificate in {}", config.cert_file.display());
+        return TlsError::Content { path: config.key_file.clone(), says };
+    }
+    let certificate = matches!(error, rustls::Error::InvalidCertificate(_));
+    let path = if certificate { &config.cert_file } else { &config.key_file };
+    TlsError::Content { path: path.clone(), says: error.to_string() }
 }
 
 fn versions(config: &TlsConfig) -> Vec<&'static SupportedProtocolVersion> {
@@ -267,13 +269,13 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read(path)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
         let encrypted = text.windows(9).any(|window| window == b"ENCRYPTED");
-        let says = match error {
-            pem::Error::NoItemsFound if encrypted => {
-                "the private key is encrypted: one without password is needed"
-            }
-            pem::Error::NoItemsFound => "no PEM private key in it",
+        let says = if !matches!(error, pem::Error::NoItemsFound) {
             // What exactly is said may quote lines.
-            _ => "damaged PEM text",
+            "damaged PEM text"
+        } else if encrypted {
+            "the private key is encrypted: one without password is needed"
+        } else {
+            "no PEM private key in it"
         };
         TlsError::Content { path: path.to_owned(), says: says.to_owned() }
     })

@@ -128,11 +128,12 @@ mod tests {
     use crate::model::web_config::WebConfig;
 
     fn users(names: &[(&str, &str)]) -> Result<Users, UsersError> {
-        let lines: String = names
+        let lines = names
             .iter()
-            .map(|(name, password)| format!("  {name}: {}\n", bcrypt::hash(password, 5).unwrap()))
-            .collect();
-        let text = format!("basic_auth_users:\n{lines}");
+            .map(|(name, password)| format!("  {name}: {}", bcrypt::hash(password, 5).unwrap()))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let text = format!("basic_auth_users:\n{lines}\n");
         Users::new(WebConfig::parse(&text, Path::new("/")).unwrap().users)
     }
 
