@@ -51,7 +51,8 @@ mod tests {
     use super::Wire;
     use crate::{
         CallRecord, ContextRecord, Control, Counters, EventRecord, HeadRecord, MmRecord, Offsets, RingRecord,
-        SlotKey, SlotRecord, SpaceRecord, TaskRecord, TraceControl,
+        SlotKey, SlotRecord, SpaceRecord, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey,
+        SubmitLosses, SubmitRecord, TaskRecord, TraceControl,
     };
 
     /// Check that fields are read where repr(C) puts them: no gap the compiler filled in on its own.
@@ -84,5 +85,11 @@ mod tests {
         round_trips::<HeadRecord>();
         round_trips::<TraceControl>();
         round_trips::<Counters>();
+        round_trips::<SubmitKey>();
+        round_trips::<SubmitRecord>();
+        round_trips::<SubmitErrorKey>();
+        round_trips::<SubmitErrors>();
+        round_trips::<SubmitControl>();
+        round_trips::<SubmitLosses>();
     }
 }

@@ -7,11 +7,13 @@
 mod bytes;
 mod offsets;
 mod record;
+mod submit_record;
 mod trace_record;
 
 pub use bytes::Wire;
 pub use offsets::Offsets;
 pub use record::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord};
+pub use submit_record::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};
 pub use trace_record::{
     CallKind, CallRecord, Counters, EventKind, EventRecord, HeadRecord, Origin, Pass, SlotKey, SlotRecord,
     SpaceRecord, TraceControl, flag,

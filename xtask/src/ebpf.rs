@@ -11,8 +11,11 @@ use crate::{linker, paths};
 
 const TARGET: &str = "bpfel-unknown-none";
 /// The objects: what each is called as a binary, and beside the target directory.
-const BINS: [(&str, &str); 2] =
-    [("aioinspect-bpf", "aioinspect.bpf.o"), ("aioinspect-trace", "aioinspect-trace.bpf.o")];
+const BINS: [(&str, &str); 3] = [
+    ("aioinspect-bpf", "aioinspect.bpf.o"),
+    ("aioinspect-trace", "aioinspect-trace.bpf.o"),
+    ("aioinspect-submit", "aioinspect-submit.bpf.o"),
+];
 
 /// Builds the objects with a linker that works, installing one if none does; returns the directory they are in.
 pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {

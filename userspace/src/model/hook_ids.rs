@@ -1,4 +1,4 @@
-//! Where the calls of io_setup and io_destroy can be seen in this kernel, by BTF id: functions and tracepoints.
+//! Where the calls of io_setup, io_destroy and io_submit can be seen in this kernel, by BTF id: functions and tracepoints.
 
 use super::btf::{Btf, Named};
 
@@ -28,6 +28,10 @@ hooks! {
     setup_32: Func, "__ia32_compat_sys_io_setup";
     /// io_destroy of 32-bit callers.
     destroy_32: Func, "__ia32_sys_io_destroy";
+    /// io_submit of 64-bit callers.
+    submit: Func, "__x64_sys_io_submit";
+    /// io_submit of 32-bit callers.
+    submit_32: Func, "__ia32_compat_sys_io_submit";
     /// The tracepoint at the end of an address space, since v6.1 (mm/mmap.c:exit_mmap).
     exit_mmap: Typedef, "btf_trace_exit_mmap";
     /// The tracepoint at the beginning of every system call.

@@ -1,4 +1,4 @@
-//! Reading BPF maps element by element, and many at a time.
+//! Reading BPF maps element by element, and many at a time; and taking elements out.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -8,6 +8,7 @@ use aioinspect_ebpf::Wire;
 use super::bpf::{bpf, raw};
 
 const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 
 /// How many elements one call asks for; more if a bucket of the kernel's hash table holds more.
@@ -33,6 +34,24 @@ pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<O
     match bpf(BPF_MAP_LOOKUP_ELEM, &mut attr) {
         Ok(_) => Ok(Some(())),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes a key and its value out of a map; one that is not there is gone already.
+pub fn delete<K: Wire>(map: BorrowedFd<'_>, key: &K) -> io::Result<()> {
+    #[repr(C)]
+    struct Attr {
+        map_fd: u32,
+        pad: u32,
+        key: u64,
+    }
+    let mut bytes = vec![0; K::SIZE];
+    key.write(&mut bytes).ok_or_else(|| io::Error::other("a key of another size"))?;
+    let mut attr = Attr { map_fd: raw(map)?, pad: 0, key: bytes.as_ptr() as u64 };
+    match bpf(BPF_MAP_DELETE_ELEM, &mut attr) {
+        Ok(_) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
         Err(error) => Err(error),
     }
 }

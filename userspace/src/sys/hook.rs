@@ -73,7 +73,8 @@ impl Attached {
         Ok(())
     }
 
-    fn add_event(
+    /// Loads a program and attaches it to a probe or a tracepoint that was opened as an event.
+    pub(super) fn add_event(
         &mut self,
         prepared: &Prepared,
         name: &'static str,
@@ -169,7 +170,7 @@ impl Attached {
 }
 
 /// A kernel that loads our other programs but not these ones: EPERM is how some say that text cannot be patched.
-fn not_here(error: ProbeError) -> ProbeError {
+pub(super) fn not_here(error: ProbeError) -> ProbeError {
     match error {
         ProbeError::NotPermitted { .. } => lacks("fentry and fexit (it refuses to patch its own text)"),
         ProbeError::Refused { program, error, .. } => {
@@ -182,6 +183,7 @@ fn not_here(error: ProbeError) -> ProbeError {
     }
 }
 
-fn lacks(what: &str) -> ProbeError {
+/// The kernel lacks this.
+pub(super) fn lacks(what: &str) -> ProbeError {
     ProbeError::Lacks { what: what.to_owned() }
 }

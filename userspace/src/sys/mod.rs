@@ -44,6 +44,8 @@ pub mod sockets_activation;
 pub mod source;
 pub mod stop;
 pub mod subject;
+mod submit_hook;
+pub mod submits;
 pub mod syscall_cost;
 pub mod system;
 pub mod tls;

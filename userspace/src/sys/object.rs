@@ -23,6 +23,10 @@ pub const CENSUS: Embedded =
 pub const TRACE: Embedded =
     Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect-trace.bpf.o")));
 
+/// The programs that count io_submit: apart, since only who asks for them pays for them.
+pub const SUBMIT: Embedded =
+    Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect-submit.bpf.o")));
+
 /// Whether this build carries the eBPF half.
 pub fn is_embedded() -> bool {
     !CENSUS.0.is_empty()

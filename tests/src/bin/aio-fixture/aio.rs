@@ -63,6 +63,11 @@ impl Iocb {
             .signalling(resfd)
     }
 
+    /// What the kernel refuses: no such operation.
+    pub fn invalid() -> Self {
+        Iocb { opcode: u16::MAX, ..Iocb::default() }
+    }
+
     fn signalling(mut self, resfd: Option<RawFd>) -> Self {
         if let Some(fd) = resfd {
             self.flags = FLAG_RESFD;

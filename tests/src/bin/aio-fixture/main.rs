@@ -21,6 +21,8 @@
 //! | `vfork-d-state COUNT N`, `vfork-thread` | a process, a thread of ours, in uninterruptible sleep |
 //! | `setup-raw N KIND` | io_setup with a pointer that is null, unmapped, readonly or nonzero |
 //! | `setup-thread N`, `setup32 N`, `destroy32 ID` | another thread; a 32-bit caller. `truth` knows nothing of them |
+//! | `submit-raw KIND TIMES` | io_submit that is empty, ok, short, einval, ebadf or efault, on a context of its own |
+//! | `submit32 ID TIMES` | io_submit that is short, of a 32-bit caller, on a context of `setup32` |
 //! | `race-destroy THREADS`, `race-reuse ROUNDS` | calls that meet |
 //! | `storm MS THREADS CHILDREN SEED` | everything at once |
 //! | `farm PROCESSES COUNT N`, `farm-end` | many processes with contexts |
@@ -56,6 +58,7 @@ mod ring;
 mod spoof;
 mod state;
 mod storm;
+mod submits;
 mod vm_child;
 mod words;
 

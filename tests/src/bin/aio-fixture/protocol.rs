@@ -9,7 +9,7 @@ use crate::state::State;
 use crate::words::Words;
 use crate::{
     blocked, children, farm, ghosts, load, polls, process, raw, reads, reap, report, ring, spoof, storm,
-    vm_child,
+    submits, vm_child,
 };
 
 type Command = fn(&mut State, &mut Words) -> Done;
@@ -46,6 +46,8 @@ const COMMANDS: &[(&str, Command)] = &[
     ("setup-thread", raw::setup_thread),
     ("setup32", raw::setup32),
     ("destroy32", raw::destroy32),
+    ("submit-raw", submits::submit_raw),
+    ("submit32", submits::submit32),
     ("race-destroy", storm::race_destroy),
     ("race-reuse", storm::race_reuse),
     ("storm", storm::storm),

@@ -55,7 +55,7 @@ pub fn setup32(_: &mut State, words: &mut Words) -> Done {
     let n = words.number::<u32>("N")?;
     let page = map(libc::PROT_READ | libc::PROT_WRITE, libc::MAP_32BIT)?;
     let low = u32::try_from(page).map_err(|_| Failure::refused("no memory below 4 GiB"))?;
-    let answer = call32(IO_SETUP_32, n, low);
+    let answer = call32(IO_SETUP_32, [n, low, 0]);
     // SAFETY: a live page of our own.
     let id = unsafe { ptr::read_volatile(page as *const u32) };
     unmap(page);
@@ -68,14 +68,14 @@ pub fn setup32(_: &mut State, words: &mut Words) -> Done {
 /// `destroy32 ID`: io_destroy as a 32-bit caller.
 pub fn destroy32(_: &mut State, words: &mut Words) -> Done {
     let id = words.number::<u32>("ID")?;
-    match call32(IO_DESTROY_32, id, 0) {
+    match call32(IO_DESTROY_32, [id, 0, 0]) {
         0 => Ok(json!({})),
         error => Err(Failure::os("io_destroy of a 32-bit caller", &io::Error::from_raw_os_error(-error))),
     }
 }
 
 /// A 32-bit system call of a 64-bit process: the kernel takes it as what it would be of a 32-bit one.
-fn call32(number: u32, first: u32, second: u32) -> i32 {
+pub fn call32(number: u32, [first, second, third]: [u32; 3]) -> i32 {
     let mut answer = i32::from_ne_bytes(number.to_ne_bytes());
     // SAFETY: the kernel's own gate; rbx is put back, and the registers that the gate does not keep are named.
     unsafe {
@@ -86,7 +86,7 @@ fn call32(number: u32, first: u32, second: u32) -> i32 {
             first = inout(reg) u64::from(first) => _,
             inout("eax") answer,
             in("ecx") second,
-            in("edx") 0,
+            in("edx") third,
             out("r8") _,
             out("r9") _,
             out("r10") _,
@@ -96,7 +96,8 @@ fn call32(number: u32, first: u32, second: u32) -> i32 {
     answer
 }
 
-fn map(protection: libc::c_int, flags: libc::c_int) -> Result<usize, Failure> {
+/// A new page, of the fixture's own.
+pub fn map(protection: libc::c_int, flags: libc::c_int) -> Result<usize, Failure> {
     let length = usize::try_from(PAGE).map_err(|_| Failure::refused("page size"))?;
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping at an address of the kernel's choice.
@@ -104,7 +105,8 @@ fn map(protection: libc::c_int, flags: libc::c_int) -> Result<usize, Failure> {
     if page == libc::MAP_FAILED { Err(Failure::last("mmap")) } else { Ok(page as usize) }
 }
 
-fn unmap(page: usize) {
+/// Gives back a page that `map` made.
+pub fn unmap(page: usize) {
     // SAFETY: a page of our own, to which nobody holds a reference.
     unsafe { libc::munmap(page as *mut libc::c_void, usize::try_from(PAGE).unwrap_or(0)) };
 }

@@ -1,0 +1,75 @@
+//! The records of the programs that count io_submit: what a process asked for, and what it was answered.
+
+use crate::bytes::wire;
+
+wire! {
+    /// Key of the map SUBMITS: a process. Its number alone may be another's later.
+    pub struct SubmitKey: 16 {
+        /// `start_boottime` of the group leader, nanoseconds.
+        start_boottime: u64,
+        /// Process id in the reader's PID namespace.
+        tgid: u32,
+        /// Named padding, 0.
+        _pad: u32,
+    }
+}
+
+wire! {
+    /// Value of the map SUBMITS: each number only grows, and several CPUs add to it at once.
+    pub struct SubmitRecord: 48 {
+        /// Calls that returned.
+        calls: u64,
+        /// Calls that took fewer requests than were asked for, without an error.
+        short: u64,
+        /// Calls that returned an error.
+        errors: u64,
+        /// Requests that were taken.
+        requests: u64,
+        /// `comm` of the process at its last call, NUL-padded.
+        comm_low: u64,
+        /// Its second half.
+        comm_high: u64,
+    }
+}
+
+wire! {
+    /// Key of the map SUBMIT_ERRORS: a process and what went wrong.
+    pub struct SubmitErrorKey: 16 {
+        /// `start_boottime` of the group leader, nanoseconds.
+        start_boottime: u64,
+        /// Process id in the reader's PID namespace.
+        tgid: u32,
+        /// The errno, positive.
+        errno: u32,
+    }
+}
+
+wire! {
+    /// Value of the map SUBMIT_ERRORS.
+    pub struct SubmitErrors: 8 {
+        /// Calls that returned this error.
+        count: u64,
+    }
+}
+
+wire! {
+    /// The one element of the map SUBMIT: who reads.
+    pub struct SubmitControl: 16 {
+        /// Learnt: the reader's PID namespace level plus one.
+        level_plus_one: u32,
+        /// Named padding, 0.
+        _pad: u32,
+        /// Learnt: kernel address of the reader's PID namespace: an identity, never printed.
+        reader_ns: u64,
+    }
+}
+
+wire! {
+    /// What was missed, counted by each CPU for itself.
+    pub struct SubmitLosses: 16 {
+        /// Calls of processes for which SUBMITS had no room.
+        calls: u64,
+        /// Errors for which SUBMIT_ERRORS had no room; their calls are counted.
+        errors: u64,
+    }
+}

@@ -1,0 +1,231 @@
+//! The counts of io_submit, for each process, kept in the kernel since the start.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, OwnedFd};
+
+use aioinspect_ebpf::{
+    SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord, Wire,
+};
+
+use super::bpf::{self, Kind};
+use super::hook::{Attached, Hook};
+use super::kernel_layout::{offsets, read_layout_and_hooks};
+use super::object::{self, Mapped};
+use super::probe_error::ProbeError;
+use super::program::load_program;
+use super::{bpf_info, bpf_map, submit_hook};
+use crate::model::units::Pid;
+
+/// Nanoseconds of one clock tick as /proc counts them (USER_HZ = 100).
+const TICK_NS: u64 = 10_000_000;
+
+/// How large the maps are; memory is taken as processes come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Processes that are told apart at a time.
+    pub processes: u32,
+    /// Pairs of a process and an errno.
+    pub errors: u32,
+}
+
+impl Default for Sizes {
+    /// Room for the processes of a large host.
+    fn default() -> Self {
+        Self { processes: 32_768, errors: 65_536 }
+    }
+}
+
+/// A process as it is told apart from those that had or will have its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Submitter {
+    /// Its number in our PID namespace.
+    pub pid: Pid,
+    /// When it was started: nanoseconds after boot, time asleep included.
+    pub start_boottime_ns: u64,
+}
+
+impl Submitter {
+    /// The same in clock ticks, as /proc/PID/stat has it.
+    pub fn start_ticks(self) -> u64 {
+        self.start_boottime_ns / TICK_NS
+    }
+}
+
+/// What the calls of one process came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmitCount {
+    /// Its number in our PID namespace.
+    pub pid: Pid,
+    /// Its name at its last call.
+    pub comm: Vec<u8>,
+    /// When it was started: nanoseconds after boot, time asleep included.
+    pub start_boottime_ns: u64,
+    /// The same in clock ticks, as /proc/PID/stat has it.
+    pub start_ticks: u64,
+    /// Calls that returned.
+    pub calls: u64,
+    /// Calls that took fewer requests than were asked for, without an error.
+    pub short: u64,
+    /// Requests that were taken.
+    pub requests: u64,
+    /// Calls that failed, by errno, in its order.
+    pub errors: Vec<(i32, u64)>,
+}
+
+impl SubmitCount {
+    /// Whose they are, as [`Submits::forget`] takes it.
+    pub fn submitter(&self) -> Submitter {
+        Submitter { pid: self.pid, start_boottime_ns: self.start_boottime_ns }
+    }
+}
+
+/// What was missed since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubmitsLost {
+    /// Calls that no count has.
+    pub calls: u64,
+    /// Errors whose errno was not kept; `calls` has their calls.
+    pub errors: u64,
+}
+
+/// Programs that count, until this is dropped.
+pub struct Submits {
+    hook: Hook,
+    // Detached first.
+    attached: Attached,
+    learn: OwnedFd,
+    submits: OwnedFd,
+    errors: OwnedFd,
+    losses: OwnedFd,
+    possible_cpus: u32,
+}
+
+impl Submits {
+    /// Loads everything and attaches it to the hook asked for, or to the first of the ladder that this kernel takes.
+    ///
+    /// `tried` gets a line for each rung that it does not. Once this is done, reading and forgetting need no capability.
+    pub fn start(
+        possible_cpus: u32,
+        sizes: Sizes,
+        hook: Option<Hook>,
+        log_level: u8,
+        tried: &mut Vec<String>,
+    ) -> Result<Self, ProbeError> {
+        let (layout, ids) = read_layout_and_hooks()?;
+        let mapped = [Mapped { name: "SUBMIT", record_size: SubmitControl::SIZE, capacity: 1 }];
+        let counts = [("SUBMITS", sizes.processes), ("SUBMIT_ERRORS", sizes.errors)];
+        let mut prepared =
+            object::prepare(object::SUBMIT, &offsets(&layout, possible_cpus), log_level, &mapped, &counts)?;
+        let learn =
+            load_program("learn", prepared.code("learn")?, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
+        learn_reader(&learn)?;
+        let (hook, attached) = submit_hook::attach(&prepared, &ids, hook, tried)?;
+        Ok(Self {
+            hook,
+            attached,
+            learn,
+            submits: prepared.take_map("SUBMITS")?,
+            errors: prepared.take_map("SUBMIT_ERRORS")?,
+            losses: prepared.take_map("LOSSES")?,
+            possible_cpus,
+        })
+    }
+
+    /// The hook in use.
+    pub fn hook(&self) -> Hook {
+        self.hook
+    }
+
+    /// The counts of every process that has called io_submit since the start, by process; of one that has ended too, until it is forgotten.
+    pub fn read(&mut self) -> Result<Vec<SubmitCount>, ProbeError> {
+        let io = |error| ProbeError::Io { action: "read the counts of io_submit", error };
+        // Before the calls, which are counted first: so no process has more errors than calls.
+        let failed = bpf_map::all::<SubmitErrorKey, SubmitErrors>(self.errors.as_fd()).map_err(io)?;
+        let mut errors: HashMap<(u32, u64), Vec<(i32, u64)>> = HashMap::new();
+        for (key, record) in failed {
+            let errno = i32::try_from(key.errno).unwrap_or(i32::MAX);
+            errors.entry((key.tgid, key.start_boottime)).or_default().push((errno, record.count));
+        }
+        let submits = bpf_map::all::<SubmitKey, SubmitRecord>(self.submits.as_fd()).map_err(io)?;
+        let mut counts: Vec<SubmitCount> = submits
+            .into_iter()
+            .map(|(key, record)| {
+                let mut errors = errors.remove(&(key.tgid, key.start_boottime)).unwrap_or_default();
+                errors.sort_unstable();
+                count(&key, &record, errors)
+            })
+            .collect();
+        counts.sort_unstable_by_key(SubmitCount::submitter);
+        Ok(counts)
+    }
+
+    /// Lets go of the counts of processes that have ended, to make room. Of one that lives on, they begin again.
+    pub fn forget(&mut self, dead: &[Submitter]) -> Result<(), ProbeError> {
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let io = |error| ProbeError::Io { action: "let go of the counts of io_submit", error };
+        let dead: HashSet<Submitter> = dead.iter().copied().collect();
+        for one in &dead {
+            let key = SubmitKey { start_boottime: one.start_boottime_ns, tgid: one.pid.0, _pad: 0 };
+            bpf_map::delete(self.submits.as_fd(), &key).map_err(io)?;
+        }
+        let failed = bpf_map::all::<SubmitErrorKey, SubmitErrors>(self.errors.as_fd()).map_err(io)?;
+        for (key, _) in failed {
+            let of = Submitter { pid: Pid(key.tgid), start_boottime_ns: key.start_boottime };
+            if dead.contains(&of) {
+                bpf_map::delete(self.errors.as_fd(), &key).map_err(io)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was missed.
+    pub fn lost(&self) -> Result<SubmitsLost, ProbeError> {
+        let io = |error| ProbeError::Io { action: "read the counts of losses", error };
+        let cpus = usize::try_from(self.possible_cpus).unwrap_or(1);
+        let mut values = vec![0; SubmitLosses::SIZE.saturating_mul(cpus)];
+        bpf_map::lookup(self.losses.as_fd(), &0_u32.to_ne_bytes(), &mut values).map_err(io)?;
+        let mut lost = SubmitsLost::default();
+        for losses in values.chunks_exact(SubmitLosses::SIZE).filter_map(SubmitLosses::read) {
+            lost.calls = lost.calls.saturating_add(losses.calls);
+            lost.errors = lost.errors.saturating_add(losses.errors);
+        }
+        for program in &self.attached.programs {
+            let misses = bpf_info::recursion_misses(program.as_fd()).map_err(io)?;
+            lost.calls = lost.calls.saturating_add(misses);
+        }
+        Ok(lost)
+    }
+
+    /// The id of the program by which the log of all of them is found.
+    pub fn program_id(&self) -> Result<u32, ProbeError> {
+        bpf_info::prog_id(self.learn.as_fd())
+            .map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
+    }
+}
+
+/// Tells the programs whose PID namespace the numbers are to be of: before anything is attached.
+fn learn_reader(learn: &OwnedFd) -> Result<(), ProbeError> {
+    let link = bpf::iter_link_create(learn.as_fd(), None)
+        .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
+    let walk = bpf::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+    bpf::iter_run(walk.as_fd())
+        .map_err(|error| ProbeError::Io { action: "learn our own PID namespace", error })
+}
+
+fn count(key: &SubmitKey, record: &SubmitRecord, errors: Vec<(i32, u64)>) -> SubmitCount {
+    let mut comm = [record.comm_low.to_ne_bytes(), record.comm_high.to_ne_bytes()].concat();
+    comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
+    let of = Submitter { pid: Pid(key.tgid), start_boottime_ns: key.start_boottime };
+    SubmitCount {
+        pid: of.pid,
+        comm,
+        start_boottime_ns: of.start_boottime_ns,
+        start_ticks: of.start_ticks(),
+        calls: record.calls,
+        short: record.short,
+        requests: record.requests,
+        errors,
+    }
+}
