@@ -16,7 +16,6 @@ macro_rules! wire {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[repr(C)]
-        #[expect(clippy::pub_underscore_fields, reason = "padding has a name, so that it is written too")]
         pub struct $name { $($(#[$field_doc])* pub $field: $ty,)* }
 
         const _: () = assert!(size_of::<$name>() == $size);

@@ -3,6 +3,7 @@
 //! The programs write arrays of these into memory-mapped BPF arrays; userspace reads them as bytes. Fixed-width integers
 //! in host byte order, named padding, sizes asserted: no reader needs to know how the other side was compiled.
 #![no_std]
+#![expect(clippy::pub_underscore_fields, reason = "padding has a name, so that it is written too")]
 
 mod bytes;
 mod offsets;

@@ -94,7 +94,7 @@ pub struct Submits {
     // Detached first.
     attached: Attached,
     learn: OwnedFd,
-    submits: OwnedFd,
+    counts: OwnedFd,
     errors: OwnedFd,
     losses: OwnedFd,
     possible_cpus: u32,
@@ -113,9 +113,9 @@ impl Submits {
     ) -> Result<Self, ProbeError> {
         let (layout, ids) = read_layout_and_hooks()?;
         let mapped = [Mapped { name: "SUBMIT", record_size: SubmitControl::SIZE, capacity: 1 }];
-        let counts = [("SUBMITS", sizes.processes), ("SUBMIT_ERRORS", sizes.errors)];
+        let room = [("SUBMITS", sizes.processes), ("SUBMIT_ERRORS", sizes.errors)];
         let mut prepared =
-            object::prepare(object::SUBMIT, &offsets(&layout, possible_cpus), log_level, &mapped, &counts)?;
+            object::prepare(object::SUBMIT, &offsets(&layout, possible_cpus), log_level, &mapped, &room)?;
         let learn =
             load_program("learn", prepared.code("learn")?, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
         learn_reader(&learn)?;
@@ -124,7 +124,7 @@ impl Submits {
             hook,
             attached,
             learn,
-            submits: prepared.take_map("SUBMITS")?,
+            counts: prepared.take_map("SUBMITS")?,
             errors: prepared.take_map("SUBMIT_ERRORS")?,
             losses: prepared.take_map("LOSSES")?,
             possible_cpus,
@@ -146,7 +146,7 @@ impl Submits {
             let errno = i32::try_from(key.errno).unwrap_or(i32::MAX);
             errors.entry((key.tgid, key.start_boottime)).or_default().push((errno, record.count));
         }
-        let submits = bpf_map::all::<SubmitKey, SubmitRecord>(self.submits.as_fd()).map_err(io)?;
+        let submits = bpf_map::all::<SubmitKey, SubmitRecord>(self.counts.as_fd()).map_err(io)?;
         let mut counts: Vec<SubmitCount> = submits
             .into_iter()
             .map(|(key, record)| {
@@ -168,7 +168,7 @@ impl Submits {
         let dead: HashSet<Submitter> = dead.iter().copied().collect();
         for one in &dead {
             let key = SubmitKey { start_boottime: one.start_boottime_ns, tgid: one.pid.0, _pad: 0 };
-            bpf_map::delete(self.submits.as_fd(), &key).map_err(io)?;
+            bpf_map::delete(self.counts.as_fd(), &key).map_err(io)?;
         }
         let failed = bpf_map::all::<SubmitErrorKey, SubmitErrors>(self.errors.as_fd()).map_err(io)?;
         for (key, _) in failed {
