@@ -13,6 +13,7 @@ mod filter_parse;
 mod footer;
 pub mod headroom;
 pub mod json;
+pub mod page;
 pub mod screen;
 pub mod show;
 mod show_evidence;

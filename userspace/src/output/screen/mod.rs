@@ -5,7 +5,7 @@ mod canvas;
 mod cursor;
 mod detail;
 mod draw;
-mod field;
+pub(super) mod field;
 mod grid;
 mod head;
 mod help;
@@ -14,12 +14,12 @@ mod keys;
 mod look;
 mod owners;
 mod page;
-mod ring;
+pub(super) mod ring;
 mod rows;
 mod search;
-mod severity;
+pub(super) mod severity;
 #[cfg(test)]
-mod specimen;
+pub(super) mod specimen;
 pub mod typed;
 
 use std::collections::VecDeque;

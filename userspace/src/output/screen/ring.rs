@@ -26,15 +26,16 @@ pub enum Slot {
 /// What is known of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ring {
-    slots: u64,
+    /// How many there are, at least one.
+    pub slots: u64,
     /// Where the next completion is reaped; `None` where unknown, or no slot of this ring.
-    head: Option<u64>,
+    pub head: Option<u64>,
     /// Where the next completion goes, likewise.
-    tail: Option<u64>,
+    pub tail: Option<u64>,
     /// First slot and number of the completions; `None` if not known.
-    done: Option<(u64, u64)>,
+    pub done: Option<(u64, u64)>,
     /// The same of the requests in flight.
-    flight: Option<(u64, u64)>,
+    pub flight: Option<(u64, u64)>,
 }
 
 /// A ring in as many cells as there are columns, or slots.

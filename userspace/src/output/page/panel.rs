@@ -1,0 +1,110 @@
+//! Beside the table, one context: the drawing of its ring, and its facts.
+
+use std::fmt::Write as _;
+
+use crate::model::picture::ContextView;
+use crate::output::columns::Column;
+use crate::output::escape::escaped;
+use crate::output::filter::Value;
+use crate::output::screen::field::percent_taken;
+
+use super::drawing::Drawing;
+use super::html::{number, or_dash, put, text};
+use super::query::PageQuery;
+use super::rows::codes;
+
+/// Appends the panel of the context that the query names; hidden, and full of `-`, if it names none: page.js fills it.
+pub fn panel(contexts: &[&ContextView], query: &PageQuery, out: &mut String) {
+    let selected = query.selected();
+    let context = selected.and_then(|(pid, id)| {
+        contexts.iter().copied().find(|context| (context.pid.0, context.context.0) == (pid, id))
+    });
+    let hidden = if selected.is_none() { " hidden" } else { "" };
+    let start = context.map(|context| context.start_ticks);
+    let key = selected.map_or_else(String::new, |(pid, id)| format!("{pid}:{id:#x}"));
+    let field = |of: fn(&ContextView) -> Option<u32>| number(context.and_then(of));
+    let (in_flight, unreaped) = (field(|context| context.in_flight), field(|context| context.unreaped));
+    let _ = write!(
+        out,
+        "<aside id=\"ring-panel\" aria-labelledby=\"ring-title\" data-key=\"{key}\" data-start=\"{}\" data-head=\"{}\" data-tail=\"{}\" \
+         data-in-flight=\"{in_flight}\" data-unreaped=\"{unreaped}\"{hidden}>",
+        number(start),
+        field(|context| context.head),
+        field(|context| context.tail),
+    );
+    let title = match (selected, context) {
+        (Some(_), Some(context)) => {
+            format!("{}[{}] {}", escaped(&context.comm), context.pid, context.context)
+        }
+        (Some((pid, id)), None) => format!("[{pid}] {id:#x}"),
+        (None, _) => String::new(),
+    };
+    out.push_str("<header><h2 id=\"ring-title\" tabindex=\"-1\">");
+    put(&title, out);
+    let close = text(&query.link(query.sort.as_deref(), None));
+    let gone = if selected.is_some() && context.is_none() { "" } else { " hidden" };
+    let _ = write!(
+        out,
+        "</h2><a id=\"ring-close\" href=\"{close}\" aria-label=\"close\">close</a></header>\
+         <p id=\"gone\" class=\"bad\" role=\"status\"{gone}>gone: there is no such context any more</p>"
+    );
+    let percent = context.and_then(percent_taken).map_or_else(|| "-".to_owned(), |percent| format!("{percent}%"));
+    Drawing::of(context).write(
+        &percent,
+        "ring: slot 0 at the top, then clockwise; the numbers are below",
+        out,
+    );
+    legend(context, out);
+    facts(context, out);
+    out.push_str("</aside>");
+}
+
+fn legend(context: Option<&ContextView>, out: &mut String) {
+    let free = context.map(|context| Column::Free.value(context));
+    let free = match free {
+        Some(Value::Number(free)) => free.to_string(),
+        Some(_) | None => "-".to_owned(),
+    };
+    let of = |of: fn(&ContextView) -> Option<u32>| number(context.and_then(of));
+    let _ = write!(
+        out,
+        "<ul class=\"legend\"><li><i class=\"done\"></i><b data-f=\"unreaped\">{}</b> unreaped: completed, head up to tail</li>\
+         <li><i class=\"flight\"></i><b data-f=\"in_flight\">{}</b> in flight: will take the slots from tail on</li>\
+         <li><i class=\"free\"></i><b data-f=\"free\">{free}</b> free; one more slot always stays empty</li></ul>",
+        of(|context| context.unreaped),
+        of(|context| context.in_flight),
+    );
+}
+
+fn facts(context: Option<&ContextView>, out: &mut String) {
+    out.push_str("<dl>");
+    let owner = context.map(|context| &context.owner);
+    let of = |of: fn(&ContextView) -> Option<u32>| number(context.and_then(of));
+    let name = |name: Option<&String>| match name {
+        Some(name) => or_dash(&escaped(name.as_bytes())).to_owned(),
+        None => "-".to_owned(),
+    };
+    let mapped = context.and_then(|context| context.mapped).map(|mapped| if mapped { "yes" } else { "no" });
+    let list = [
+        ("comm", "comm", context.map_or_else(|| "-".to_owned(), |of| or_dash(&escaped(&of.comm)).to_owned())),
+        ("pid", "pid", number(context.map(|context| context.pid))),
+        ("start_ticks", "started, clock ticks after boot", number(context.map(|context| context.start_ticks))),
+        ("max_reqs", "max_reqs, its cost of fs.aio-max-nr", of(|context| context.max_reqs)),
+        ("nr_events", "slots of the ring", of(|context| context.nr_events)),
+        ("ring_len", "bytes of the ring", number(context.map(|context| context.ring_len))),
+        ("head", "head, as the process claims", of(|context| context.head)),
+        ("tail", "tail, next slot to be filled", of(|context| context.tail)),
+        ("mapped", "mapped", number(mapped)),
+        ("unit", "unit", name(owner.map(|owner| &owner.unit))),
+        ("container", "container", name(owner.map(|owner| &owner.container))),
+        ("pod", "pod", name(owner.map(|owner| &owner.pod))),
+    ];
+    for (field, label, value) in list {
+        let _ = write!(out, "<dt>{label}</dt><dd data-f=\"{field}\">");
+        put(&value, out);
+        out.push_str("</dd>");
+    }
+    out.push_str("<dt>findings</dt><dd data-f=\"findings\">");
+    codes(context.map_or(&[], |context| &context.findings), out);
+    out.push_str("</dd></dl>");
+}
