@@ -59,7 +59,7 @@ impl Drawing {
         let base = if self.known { "free" } else { "unknown" };
         let _ = write!(
             out,
-            "<svg id=\"ring\" viewBox=\"-124 -124 248 248\" role=\"img\" aria-label=\"{says}\">\
+            "<svg id=\"ring\" viewBox=\"-132 -122 264 240\" role=\"img\" aria-label=\"{says}\">\
              <g transform=\"rotate(-90)\"><circle class=\"base {base}\" r=\"80\"/>"
         );
         arc("flight", self.flight, out);

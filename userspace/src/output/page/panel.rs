@@ -42,13 +42,18 @@ pub fn panel(contexts: &[&ContextView], query: &PageQuery, out: &mut String) {
     out.push_str("<header><h2 id=\"ring-title\" tabindex=\"-1\">");
     put(&title, out);
     let close = text(&query.link(query.sort.as_deref(), None));
-    let gone = if selected.is_some() && context.is_none() { "" } else { " hidden" };
+    let (hidden, gone) = if selected.is_some() && context.is_none() {
+        ("", "gone: there is no such context any more")
+    } else {
+        (" hidden", "")
+    };
     let _ = write!(
         out,
         "</h2><a id=\"ring-close\" href=\"{close}\" aria-label=\"close\">close</a></header>\
-         <p id=\"gone\" class=\"bad\" role=\"status\"{gone}>gone: there is no such context any more</p>"
+         <p id=\"gone\" class=\"bad\" role=\"status\"{hidden}>{gone}</p>"
     );
-    let percent = context.and_then(percent_taken).map_or_else(|| "-".to_owned(), |percent| format!("{percent}%"));
+    let percent =
+        context.and_then(percent_taken).map_or_else(|| "-".to_owned(), |percent| format!("{percent}%"));
     Drawing::of(context).write(
         &percent,
         "ring: slot 0 at the top, then clockwise; the numbers are below",
@@ -88,7 +93,11 @@ fn facts(context: Option<&ContextView>, out: &mut String) {
     let list = [
         ("comm", "comm", context.map_or_else(|| "-".to_owned(), |of| or_dash(&escaped(&of.comm)).to_owned())),
         ("pid", "pid", number(context.map(|context| context.pid))),
-        ("start_ticks", "started, clock ticks after boot", number(context.map(|context| context.start_ticks))),
+        (
+            "start_ticks",
+            "started, clock ticks after boot",
+            number(context.map(|context| context.start_ticks)),
+        ),
         ("max_reqs", "max_reqs, its cost of fs.aio-max-nr", of(|context| context.max_reqs)),
         ("nr_events", "slots of the ring", of(|context| context.nr_events)),
         ("ring_len", "bytes of the ring", number(context.map(|context| context.ring_len))),

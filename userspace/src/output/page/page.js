@@ -1,0 +1,335 @@
+
+(() => {
+"use strict";
+const root = document.documentElement;
+const remembered = () => { try { return localStorage.getItem("aioinspect-theme"); } catch { return null; } };
+if (["dark", "light"].includes(remembered())) root.dataset.theme = remembered();
+root.classList.add("live");
+document.addEventListener("DOMContentLoaded", () => {
+const $ = (id) => document.getElementById(id);
+const body = $("contexts").tBodies[0], heads = [...$("contexts").tHead.rows[0].cells];
+const MOST_ROWS = Number(document.body.dataset.rows), MOST_FAILURES = Number(document.body.dataset.failures);
+const PERIOD = 2000, SLOWEST = 30000, TIMEOUT = 10000, LEAST = 5, COUNTABLE = 200;
+const BIG_FIRST = ["max_reqs", "in_flight", "unreaped", "fill", "findings"];
+const put = (at, value) => { const text = String(value ?? "-"); if (at.textContent !== text) at.textContent = text; };
+const set = (at, name, value) => { if (at.getAttribute(name) !== String(value)) at.setAttribute(name, value); };
+
+// What each finding means and how bad it is: the list at the end of the page knows.
+const known = new Map([...$("findings").querySelectorAll("dt")].map((dt) =>
+  [dt.dataset.code, { tone: dt.className, severity: Number(dt.dataset.severity), says: dt.nextElementSibling.textContent }]));
+const severity = (code) => known.get(code)?.severity ?? -1;
+const worstFirst = (codes) => [...codes].sort((a, b) => severity(b) - severity(a));
+
+const params = new URLSearchParams(location.search);
+let sort = params.get("sort") ?? "";
+let data = null, taken = performance.now(), paused = false, failing = 0, connected = false;
+let chosen = [], open = null, opener = null, timer = 0, busy = false, again = false, lastPoll = 0;
+const held = [];
+if ($("ring-panel").dataset.key) open = { key: $("ring-panel").dataset.key, start: $("ring-panel").dataset.start };
+
+const keyOf = (c) => `${c.pid}:${c.context}`;
+const ownerOf = (o) => [...(o?.container || "")].slice(0, 12).join("") || o?.pod || o?.unit || "";
+const free = (c) => {
+  if (c.nr_events == null || c.in_flight == null || c.unreaped == null) return null;
+  const left = c.nr_events - 1 - c.in_flight - c.unreaped;
+  return left < 0 ? null : left;
+};
+const percent = (c) => {
+  const left = free(c), all = c.nr_events - 1;
+  if (left == null || all <= 0) return null;
+  return left === all ? 0 : left === 0 ? 100 : Math.min(99, Math.max(1, Math.floor((all - left) * 100 / all)));
+};
+const order = () => {
+  const name = sort.replace(/^-/, "").toLowerCase();
+  const by = heads.some((th) => th.dataset.sort === name) ? name : "max_reqs";
+  const turned = by === name && sort.startsWith("-");
+  return { by, turned, down: BIG_FIRST.includes(by) !== turned };
+};
+const valueOf = {
+  comm: (c) => c.comm, owner: (c) => ownerOf(c.owner) || null, context: (c) => BigInt(c.context), fill: percent,
+  findings: (c) => (c.findings.length ? Math.max(...c.findings.map(severity)) : null),
+};
+const choose = () => {
+  const wanted = $("filter").value.trim().toLowerCase(), { by, down } = order();
+  const has = (text) => String(text ?? "").toLowerCase().includes(wanted);
+  const value = valueOf[by] ?? ((c) => c[by]);
+  const rows = data.contexts
+    .filter((c) => !wanted || has(c.comm) || has(c.pid) || has(c.owner?.container) || has(c.owner?.pod) || has(c.owner?.unit) || c.findings.some(has))
+    .map((c, place) => ({ c, place, v: value(c) ?? null }));
+  // The document is in the order of PIDs, then of contexts: what is equal keeps it.
+  rows.sort((a, b) => {
+    if (a.v === null || b.v === null) return (a.v === null) - (b.v === null) || a.place - b.place;
+    const found = a.v < b.v ? -1 : a.v > b.v ? 1 : 0;
+    return (down ? -found : found) || a.place - b.place;
+  });
+  chosen = rows.map((row) => row.c);
+};
+const link = (key) => {
+  const to = new URLSearchParams();
+  if ($("filter").value.trim()) to.set("q", $("filter").value);
+  if (sort) to.set("sort", sort);
+  if (key) { const at = key.indexOf(":"); to.set("pid", key.slice(0, at)); to.set("context", key.slice(at + 1)); }
+  return to.size === 0 && !String(to) ? location.pathname : `?${to}`;
+};
+const remember = () => history.replaceState(null, "", link(open?.key));
+
+const codes = (at, list) => {
+  const sorted = worstFirst(list), text = sorted.join(" ") || "-";
+  if (at.textContent === text) return;
+  at.textContent = sorted.length ? "" : "-";
+  sorted.forEach((code, place) => {
+    if (place) at.append(" ");
+    const span = document.createElement("span");
+    span.className = known.get(code)?.tone ?? "f";
+    span.title = known.get(code)?.says ?? "";
+    span.textContent = code;
+    at.append(span);
+  });
+};
+const fillRow = (tr, c) => {
+  const cells = tr.cells, taken = percent(c), a = cells[3].firstElementChild;
+  [c.pid, c.comm || "-", ownerOf(c.owner) || "-"].forEach((value, at) => put(cells[at], value));
+  put(a, c.context);
+  set(a, "href", link(keyOf(c)));
+  [c.max_reqs, c.in_flight, c.unreaped].forEach((value, at) => put(cells[at + 4], value));
+  put(cells[7].firstElementChild, taken == null ? "-" : `${taken}%`);
+  set(cells[7].querySelector("rect"), "width", taken ?? 0);
+  codes(cells[8], c.findings);
+  tr.classList.toggle("open", keyOf(c) === open?.key);
+};
+const drawRows = () => {
+  choose();
+  const rows = new Map([...body.rows].map((tr) => [tr.dataset.key, tr]));
+  const focused = document.activeElement?.closest?.("#contexts tbody tr") ? document.activeElement : null;
+  const place = focused ? focused.closest("tr").sectionRowIndex : -1;
+  let at = body.rows[0] ?? null;
+  const shown = chosen.slice(0, MOST_ROWS);
+  const wanted = new Set(shown.map(keyOf));
+  for (const [key, tr] of rows) if (!wanted.has(key)) { if (tr === at) at = tr.nextElementSibling; tr.remove(); }
+  for (const c of shown) {
+    const key = keyOf(c);
+    let tr = rows.get(key);
+    if (!tr) { tr = $("row").content.firstElementChild.cloneNode(true); tr.dataset.key = key; }
+    fillRow(tr, c);
+    if (tr === at) at = at.nextElementSibling; else body.insertBefore(tr, at);
+  }
+  // A row that was moved, or is gone, lost the focus.
+  if (focused && document.activeElement !== focused) {
+    if (!focused.isConnected) focusRow(Math.min(place, body.rows.length - 1)); else focused.focus({ preventScroll: true });
+  }
+  const all = data.contexts.length, more = chosen.length - shown.length;
+  put($("more"), !chosen.length ? (all ? "no context matches the filter" : "no process has an AIO context")
+    : more ? `and ${more} more: the first ${MOST_ROWS} of ${chosen.length} are shown, filter to see others`
+      : chosen.length < all ? `${chosen.length} of ${all} contexts match` : "");
+};
+const drawHeads = () => {
+  const { by, turned, down } = order();
+  for (const th of heads) set(th, "aria-sort", th.dataset.sort !== by ? "none" : down ? "descending" : "ascending");
+  return { by, turned };
+};
+const drawSystem = () => {
+  const s = data.system, ratio = s.aio_max_nr > 0 ? s.aio_nr / s.aio_max_nr : null;
+  put($("used"), s.aio_nr); put($("limit"), s.aio_max_nr);
+  const thousandths = ratio == null ? null : Math.floor(s.aio_nr * 1000 / s.aio_max_nr);
+  put($("percent"), ratio == null ? "-" : `${Math.floor(thousandths / 10)}.${thousandths % 10}%`);
+  put($("slots-free"), s.aio_max_nr - s.aio_nr);
+  put($("attributed"), s.attributed); put($("unattributed"), s.unattributed);
+  put($("count"), data.contexts.length); put($("ghosts"), data.ghosts.length); put($("source"), s.source);
+  $("system").className = s.aio_nr > s.aio_max_nr * 0.95 ? "bad" : s.aio_nr > s.aio_max_nr * 0.8 ? "pending" : "fine";
+  set($("bar"), "width", Math.min(1000, thousandths ?? 0));
+  document.title = ratio == null ? "aioinspect" : `${$("percent").textContent} of AIO slots - aioinspect`;
+};
+
+const arcsOf = (c) => {
+  const slots = c.nr_events;
+  if (!slots) return { head: null, tail: null, done: 0, flight: 0, slot: null, known: false };
+  const degrees = (n) => n * 360 / slots, inside = (n) => (n != null && n < slots ? n : null);
+  const head = inside(c.head), tail = inside(c.tail);
+  const done = c.unreaped === 0 ? 0 : c.unreaped != null && tail != null && c.unreaped < slots ? c.unreaped : null;
+  const flight = c.in_flight === 0 ? 0 : c.in_flight != null && tail != null ? Math.min(c.in_flight, slots - (done ?? 0)) : null;
+  const seen = (n) => (n ? Math.max(degrees(n), LEAST) : 0), first = Math.min(seen(done), 360 - Math.min(seen(flight), LEAST));
+  return {
+    head: head == null ? null : degrees(head), tail: tail == null ? null : degrees(tail), done: first,
+    flight: Math.min(seen(flight), 360 - first), slot: slots <= COUNTABLE ? degrees(1) : null, known: done != null && flight != null,
+  };
+};
+const drawRing = (c) => {
+  const ring = $("ring"), arcs = arcsOf(c), at = arcs.tail ?? 0;
+  const arc = (name, start, len) => {
+    const circle = ring.querySelector(`circle.${name}`);
+    set(circle, "stroke-dasharray", `${len.toFixed(2)} ${(360 - len).toFixed(2)}`);
+    set(circle, "stroke-dashoffset", (-start).toFixed(2));
+  };
+  arc("done", ((at - arcs.done) % 360 + 360) % 360, arcs.done);
+  arc("flight", at, arcs.flight);
+  set(ring.querySelector(".base"), "class", `base ${arcs.known ? "free" : "unknown"}`);
+  const slots = ring.querySelector(".slots");
+  set(slots, "display", arcs.slot ? "inline" : "none");
+  set(slots, "stroke-dasharray", `0.5 ${((arcs.slot ?? 360) - 0.5).toFixed(3)}`);
+  for (const [name, angle, radius] of [["head", arcs.head, 114], ["tail", arcs.tail, 44]]) {
+    const mark = ring.querySelector(`g.${name}`), radians = (angle ?? 0) * Math.PI / 180;
+    set(mark, "display", angle == null ? "none" : "inline");
+    set(mark.firstElementChild, "transform", `rotate(${(angle ?? 0).toFixed(2)})`);
+    set(mark.lastElementChild, "x", (radius * Math.sin(radians)).toFixed(1));
+    set(mark.lastElementChild, "y", (4 - radius * Math.cos(radians)).toFixed(1));
+  }
+  const taken = percent(c);
+  put(ring.querySelector(".mid"), taken == null ? "-" : `${taken}%`);
+};
+const drawPanel = () => {
+  const panel = $("ring-panel");
+  panel.hidden = !open;
+  if (!open || !data) return;
+  let c = data.contexts.find((one) => keyOf(one) === open.key);
+  // A PID that came back is another process.
+  if (c && open.start != null && open.start !== "-" && String(c.start_ticks) !== String(open.start)) c = null;
+  panel.classList.toggle("gone", !c);
+  $("gone").hidden = Boolean(c);
+  put($("gone"), c ? "" : "gone: there is no such context any more");
+  panel.dataset.key = open.key;
+  set($("ring-close"), "href", link(null));
+  if (!c) {
+    if (open.shown !== open.key) put($("ring-title"), open.key);
+    return;
+  }
+  open.start = c.start_ticks;
+  open.shown = open.key;
+  panel.dataset.start = c.start_ticks;
+  for (const [name, value] of [["head", c.head], ["tail", c.tail], ["inFlight", c.in_flight], ["unreaped", c.unreaped]])
+    panel.dataset[name] = String(value ?? "-");
+  put($("ring-title"), `${c.comm}[${c.pid}] ${c.context}`);
+  drawRing(c);
+  const facts = { ...c, ...c.owner, free: free(c), mapped: c.mapped == null ? null : c.mapped ? "yes" : "no" };
+  for (const at of panel.querySelectorAll("[data-f]")) {
+    const name = at.dataset.f;
+    if (name === "findings") codes(at, c.findings); else put(at, facts[name] === "" ? "-" : facts[name]);
+  }
+};
+const draw = () => { drawHeads(); if (data) { drawSystem(); drawRows(); } drawPanel(); };
+const select = (key, from) => {
+  if (key) opener = from ?? opener;
+  open = key ? { key } : null;
+  remember();
+  draw();
+  if (key) $("ring-title").focus(); else { focusKey(opener); opener = null; }
+};
+const rowOf = (key) => [...body.rows].find((tr) => tr.dataset.key === key);
+const focusKey = (key) => { const tr = key && rowOf(key); if (tr) tr.cells[3].firstElementChild.focus(); };
+const focusRow = (at) => { const tr = body.rows[at]; if (tr) tr.cells[3].firstElementChild.focus(); else $("filter").focus(); };
+
+const drawStatus = () => {
+  const age = Math.floor((performance.now() - taken) / 1000);
+  const state = failing ? "disconnected" : paused ? "paused" : connected ? "live" : "connecting";
+  set($("status"), "data-state", state);
+  put($("state"), state);
+  put($("age"), failing || paused ? `(data ${age} s old)` : "");
+};
+const poll = async () => {
+  if (busy) { again = true; return; }
+  clearTimeout(timer);
+  busy = true; again = false; lastPoll = performance.now();
+  const abort = new AbortController(), late = setTimeout(() => abort.abort(), TIMEOUT);
+  try {
+    const answer = await fetch("api/v1/contexts", { signal: abort.signal, cache: "no-store", headers: { Accept: "application/json" } });
+    if (!answer.ok) throw new Error(answer.status);
+    const got = await answer.json();
+    if (!got.system || !Array.isArray(got.contexts) || !Array.isArray(got.ghosts)) throw new Error("no document");
+    failing = 0; connected = true;
+    if (!paused) {
+      data = got; taken = performance.now();
+      const now = new Date().toISOString();
+      put($("taken"), now.slice(11, 19)); set($("taken"), "datetime", now);
+      draw();
+    }
+  } catch { failing += 1; } finally { clearTimeout(late); busy = false; }
+  drawStatus();
+  plan(again ? 250 : failing ? Math.min(SLOWEST, PERIOD * 2 ** Math.min(failing, 5)) : document.hidden ? SLOWEST : PERIOD);
+};
+const plan = (wait) => { clearTimeout(timer); if (!paused) timer = setTimeout(poll, wait); };
+// Events come in bursts: one look for all of a quarter of a second.
+const soon = () => { if (!paused && !document.hidden && !failing) plan(Math.max(0, 250 - (performance.now() - lastPoll))); };
+
+const fail = (e) => {
+  const key = `${e.time}/${e.tid ?? 0}`, list = $("failures");
+  if ([...list.children].some((li) => li.dataset.key === key)) return;
+  const li = document.createElement("li"), part = (tag, text) => { const at = document.createElement(tag); at.textContent = text; return at; };
+  const time = part("time", String(e.time).slice(11, 19));
+  time.dateTime = e.time;
+  li.dataset.key = key;
+  li.append(time, " ", part("b", e.errno), " ", part("span", `${e.comm}[${e.pid}]`), ` io_setup(${e.requested}): ${e.reason}`);
+  list.prepend(li);
+  while (list.children.length > MOST_FAILURES) list.lastElementChild.remove();
+};
+let events = null;
+const listen = () => {
+  events = new EventSource("api/v1/events");
+  events.addEventListener("setup-failed", (message) => {
+    let event;
+    try { event = JSON.parse(message.data); } catch { return; }
+    if (paused) { held.push(event); if (held.length > MOST_FAILURES) held.shift(); } else fail(event);
+    soon();
+  });
+  for (const name of ["existing", "setup", "destroy", "exec", "exit", "lost", "healed"]) events.addEventListener(name, soon);
+  // The browser comes back by itself, unless it was told off: then again after a while.
+  events.onerror = () => { if (events.readyState === EventSource.CLOSED) setTimeout(listen, SLOWEST / 2); };
+};
+
+const pause = () => {
+  paused = !paused;
+  $("pause").setAttribute("aria-pressed", paused);
+  clearTimeout(timer);
+  if (!paused) { held.splice(0).forEach(fail); poll(); }
+  drawStatus();
+};
+$("pause").onclick = pause;
+$("theme").onclick = () => {
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  try { localStorage.setItem("aioinspect-theme", root.dataset.theme); } catch { /* it is forgotten then */ }
+};
+$("help").onclick = () => $("keys").showModal();
+$("filter").form.onsubmit = (event) => event.preventDefault();
+$("filter").oninput = () => { remember(); draw(); };
+$("ring-close").onclick = (event) => { event.preventDefault(); select(null); };
+const plain = (event) => !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button);
+$("contexts").onclick = (event) => {
+  const th = event.target.closest("th"), tr = event.target.closest("tbody tr");
+  if (!plain(event)) return;
+  if (th) {
+    event.preventDefault();
+    const { by, turned } = order();
+    sort = th.dataset.sort === by ? (turned ? by : `-${by}`) : th.dataset.sort;
+    remember();
+    draw();
+  } else if (tr && (event.target.closest("a") || getSelection().isCollapsed)) {
+    event.preventDefault();
+    select(tr.dataset.key, tr.dataset.key);
+  }
+};
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || $("keys").open) return;
+  const target = event.target, typing = target.matches?.("input, textarea");
+  if (event.key === "Escape") {
+    if (open) select(null); else if (typing) target.blur(); else return;
+  } else if (typing) {
+    if (event.key !== "ArrowDown") return;
+    focusRow(0);
+  } else {
+    const tr = target.closest?.("#contexts tbody tr"), at = tr ? tr.sectionRowIndex : -1;
+    const step = { j: 1, ArrowDown: 1, k: -1, ArrowUp: -1 }[event.key];
+    // Arrows scroll the page, unless a row has the focus.
+    if (step && (tr || !event.key.startsWith("Arrow"))) focusRow(Math.max(0, Math.min(body.rows.length - 1, at + step)));
+    else if (event.key === "/") { $("filter").focus(); $("filter").select(); }
+    else if (event.key === "p") pause();
+    else if (event.key === "?") $("keys").showModal();
+    else return;
+  }
+  event.preventDefault();
+});
+document.addEventListener("visibilitychange", () => { if (!document.hidden && !paused) poll(); });
+setInterval(drawStatus, 1000);
+drawStatus();
+poll();
+listen();
+});
+})();
