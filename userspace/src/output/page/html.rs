@@ -1,5 +1,7 @@
 //! The one way by which text gets into the page, and a template whose gaps are filled in one pass.
 
+use std::fmt::Write as _;
+
 /// Appends text, as it may stand between tags and in an attribute's double or single quotes.
 pub fn put(text: &str, out: &mut String) {
     for c in text.chars() {
@@ -29,7 +31,8 @@ pub fn encoded(text: &str) -> String {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
                 out.push(char::from(byte));
             }
-            byte => out.push_str(&format!("%{byte:02X}")),
+            // Writing to a String cannot fail.
+            byte => drop(write!(out, "%{byte:02X}")),
         }
     }
     out

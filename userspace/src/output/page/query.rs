@@ -123,7 +123,7 @@ mod tests {
             let made = PageQuery { q: q.filter(|q| !q.trim().is_empty()), ..PageQuery::default() };
             let sort = sort.filter(|sort| !sort.is_empty());
             let link = made.link(sort.as_deref(), selected);
-            let read = PageQuery::parse(link.trim_start_matches(&['.', '/', '?']));
+            let read = PageQuery::parse(link.trim_start_matches(['.', '/', '?']));
             prop_assert_eq!(read.selected(), selected);
             prop_assert_eq!((read.q, read.sort), (made.q, sort));
         }
