@@ -28,10 +28,10 @@ pub fn cargo() -> Cmd {
     Cmd::new("cargo").without_env(own).dir(paths::root())
 }
 
-/// Builds the program; the command that runs it.
-pub fn program(object: &Path) -> Result<Cmd> {
+/// Builds the program; where it is.
+pub fn program(object: &Path) -> Result<PathBuf> {
     let bins = build(object, &["--package", "aioinspect", "--bin", "aioinspect"])?;
-    Ok(Cmd::new(bin_of(&bins, "aioinspect")?))
+    bin_of(&bins, "aioinspect")
 }
 
 /// Builds the benchmark program and what it measures; the command that runs it.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::command::{Cmd, note};
-use crate::{packages, paths};
+use crate::{packages, paths, unpacked};
 
 /// One line of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,44 +58,15 @@ pub fn fetch(name: &str, package: &str) -> Result<Kernel> {
             format!("apt does not know {package}, and no kernel {name} was fetched before")
         });
     };
-    let unpacked = dir.join(&wanted);
-    if let Ok(kernel) = open(&unpacked) {
+    let there = dir.join(&wanted);
+    if let Ok(kernel) = open(&there) {
         return Ok(kernel);
     }
-    fs::create_dir_all(&dir)?;
-    if let Err(error) = download(&wanted, &dir, &unpacked) {
+    if let Err(error) = unpacked::fetch(&wanted, &dir, &there) {
         note(&format!("{error:#}"));
         return newest(&dir).with_context(|| format!("cannot fetch {wanted}"));
     }
-    open(&unpacked)
-}
-
-fn download(package: &str, dir: &Path, unpacked: &Path) -> Result<()> {
-    // As root, apt drops to a user who could not write here.
-    let get = || {
-        Cmd::new("apt-get")
-            .arguments(["download", "-q", "-o", "APT::Sandbox::User=root"])
-            .arg(package)
-            .dir(dir)
-    };
-    if get().run().is_err() {
-        // The lists may name a version that the archive has replaced since.
-        packages::update();
-        get().run()?;
-    }
-    let deb = entries(dir)?.into_iter().find(|file| {
-        paths::name_of(file).starts_with(package)
-            && file.extension().is_some_and(|extension| extension == "deb")
-    });
-    let deb = deb.with_context(|| format!("apt-get left no {package} in {}", dir.display()))?;
-    // Unpacked beside and renamed: a directory of that name is whole.
-    let partial = dir.join("partial");
-    drop(fs::remove_dir_all(&partial));
-    Cmd::new("dpkg-deb").arg("-x").arg(&deb).arg(&partial).run()?;
-    drop(fs::remove_dir_all(unpacked));
-    fs::rename(&partial, unpacked)?;
-    fs::remove_file(&deb)?;
-    Ok(())
+    open(&there)
 }
 
 fn open(unpacked: &Path) -> Result<Kernel> {

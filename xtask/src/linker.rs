@@ -52,7 +52,11 @@ pub fn install(rustc_llvm: u32) -> Result<PathBuf> {
     let cargo = || Cmd::new("cargo").without_env(|key| is_of_outer_cargo(key) && key != "RUSTUP_TOOLCHAIN");
     match plan {
         Plan::Binstall => {
-            cargo().arguments(["binstall", "--no-confirm", "--root"]).arg(tools()).arg("bpf-linker").run()?;
+            cargo()
+                .arguments(["binstall", "--no-confirm", "--root"])
+                .arg(paths::tools())
+                .arg("bpf-linker")
+                .run()?;
             return Ok(own());
         }
         Plan::Nothing => bail!("{}", cannot(rustc_llvm)),
@@ -76,7 +80,7 @@ pub fn install(rustc_llvm: u32) -> Result<PathBuf> {
         .env("LLVM_PREFIX", prefix);
     let others = paths::program("bpf-linker").is_some();
     if others {
-        cmd = cmd.arg("--force").arg("--root").arg(tools());
+        cmd = cmd.arg("--force").arg("--root").arg(paths::tools());
     }
     cmd.run()?;
     let installed = if others { Some(own()) } else { paths::program("bpf-linker") };
@@ -165,12 +169,8 @@ fn parse_version(says: &str) -> Option<(u32, u32)> {
     Some((next()?, next()?))
 }
 
-fn tools() -> PathBuf {
-    paths::target().join("tools")
-}
-
 fn own() -> PathBuf {
-    tools().join("bin/bpf-linker")
+    paths::tools().join("bin/bpf-linker")
 }
 
 fn remembered() -> PathBuf {

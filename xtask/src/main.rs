@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod command;
 mod count;
+mod dist;
 mod ebpf;
 mod initramfs;
 mod kernel;
@@ -16,6 +17,7 @@ mod source;
 mod suites;
 mod tidy;
 mod toolchain;
+mod unpacked;
 mod vm;
 
 use std::process::ExitCode;
@@ -38,7 +40,7 @@ struct Cli {
 enum Verb {
     /// Find or install what the eBPF half needs, and build it
     Setup {
-        /// Also what the tests need: qemu, crit, fio, MariaDB, tmux
+        /// Also what the tests need: qemu, crit, fio, MariaDB, tmux, chromium, debootstrap, openssl, curl, Prometheus
         #[arg(long)]
         tests: bool,
     },
@@ -55,6 +57,15 @@ enum Verb {
         /// Arguments of the benchmark program
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+    /// Build what is handed to users: the static program, an archive and a Debian package, in target/dist
+    Dist {
+        /// Leave out the Debian package
+        #[arg(long, conflicts_with = "try_it")]
+        no_package: bool,
+        /// Try the Debian package in a clean Debian root (needs root)
+        #[arg(long = "try")]
+        try_it: bool,
     },
     /// Check layers, file lengths, the list of findings and unfinished work
     Tidy,
@@ -99,7 +110,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
         Verb::Setup { tests } => setup::setup(tests).map(done),
         Verb::Run { args } => {
             let object = setup::for_run()?;
-            build::program(&object)?.arguments(&args).exec()
+            command::Cmd::new(build::program(&object)?).arguments(&args).exec()
         }
         Verb::Bench { args } => {
             let object = setup::for_bench()?;
@@ -113,6 +124,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
             };
             suites::test(&what, release_long)
         }
+        Verb::Dist { no_package, try_it } => dist::dist(!no_package, try_it),
         Verb::Tidy => tidy::tidy().map(done),
         Verb::Check => check::check().map(done),
     }

@@ -19,6 +19,11 @@ pub fn target() -> PathBuf {
     }
 }
 
+/// What xtask fetches or builds for its own use, apart from what the system has.
+pub fn tools() -> PathBuf {
+    target().join("tools")
+}
+
 /// The triple of this host: xtask is always built for it.
 pub fn host_triple() -> String {
     let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };

@@ -6,13 +6,13 @@ use anyhow::{Result, bail};
 
 use crate::command::{Cmd, note};
 use crate::packages::{self, Tool};
-use crate::{ebpf, kernel, linker, paths, toolchain};
+use crate::{ebpf, kernel, linker, paths, toolchain, unpacked};
 
 /// What linking the userspace half needs.
 const BUILD_TOOLS: [Tool; 1] = [Tool { program: "cc", package: "gcc" }];
 
 /// What the tests call. MariaDB as its `-core` packages: the server's program without a service, user or start-up script.
-const TEST_TOOLS: [Tool; 9] = [
+const TEST_TOOLS: [Tool; 14] = [
     Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" },
     Tool { program: "crit", package: "criu" },
     Tool { program: "fio", package: "fio" },
@@ -20,9 +20,18 @@ const TEST_TOOLS: [Tool; 9] = [
     Tool { program: "mariadb-install-db", package: "mariadb-server-core" },
     Tool { program: "mariadb", package: "mariadb-client-core" },
     Tool { program: "tmux", package: "tmux" },
-    Tool { program: "dpkg-deb", package: "dpkg" },
     Tool { program: "xz", package: "xz-utils" },
+    Tool { program: "chromium", package: "chromium" },
+    Tool { program: "chromedriver", package: "chromium-driver" },
+    Tool { program: "openssl", package: "openssl" },
+    Tool { program: "curl", package: "curl" },
+    DPKG_DEB,
+    DEBOOTSTRAP,
 ];
+
+/// What `dist` calls, and with `--try`.
+const DPKG_DEB: Tool = Tool { program: "dpkg-deb", package: "dpkg" };
+const DEBOOTSTRAP: Tool = Tool { program: "debootstrap", package: "debootstrap" };
 
 /// What the benchmark calls beside them: the rival of `watch`.
 const BENCH_TOOLS: [Tool; 1] = [Tool { program: "bpftrace", package: "bpftrace" }];
@@ -39,7 +48,8 @@ pub fn setup(tests: bool) -> Result<()> {
     note(&format!("eBPF object: {}", object.display()));
     if tests {
         kernel::fetch_all()?;
-        let names: Vec<&str> = TEST_TOOLS.iter().map(|tool| tool.program).collect();
+        let names = TEST_TOOLS.iter().map(|tool| tool.program).chain(unpacked::programs());
+        let names: Vec<&str> = names.collect();
         note(&format!("test tools: {}", names.join(", ")));
     }
     Ok(())
@@ -62,9 +72,21 @@ pub fn for_bench() -> Result<PathBuf> {
     for_run()
 }
 
+/// What `dist` needs, for a package and for a trial of it; returns the directory of the eBPF objects.
+pub fn for_dist(package: bool, trial: bool) -> Result<PathBuf> {
+    if package {
+        packages::need(&[DPKG_DEB])?;
+    }
+    if trial {
+        packages::need(&[DEBOOTSTRAP])?;
+    }
+    for_run()
+}
+
 /// What `test` needs but for the kernels, which each virtual machine fetches itself; returns the directory of the eBPF objects.
 pub fn for_tests() -> Result<PathBuf> {
     packages::need(&TEST_TOOLS)?;
+    unpacked::need()?;
     let object = for_run()?;
     if let Some(toolchain) = toolchain::find()
         && !ebpf::has_clippy(&toolchain)

@@ -11,7 +11,7 @@ use crate::build::{self, Built};
 use crate::command::{Cmd, Ended, Limits, note, say};
 use crate::count::{self, Suite};
 use crate::kernel::{self, Listed};
-use crate::{paths, setup, vm};
+use crate::{dist, paths, setup, unpacked, vm};
 
 /// A suite that runs longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
@@ -100,6 +100,9 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
             }
         }
     }
+    if !matches!(what, What::Vm(_)) {
+        suites.push(dist::suite(&built.bins.join("aioinspect")));
+    }
     Ok(())
 }
 
@@ -123,7 +126,8 @@ fn choose(what: &What, listed: Vec<Listed>) -> Result<Vec<Listed>> {
 
 /// What `cargo test` runs, and then what it ignores because it needs a tool that set-up has brought by now.
 fn unprivileged() -> Result<Vec<Suite>> {
-    let all = || build::cargo().arguments(["test", "--workspace"]);
+    let path = unpacked::path()?;
+    let all = || build::cargo().arguments(["test", "--workspace"]).env("PATH", &path);
     let mut first = stream(all().arguments(["--", "--show-output"]), "cargo test", LIMIT)?;
     if first.take_ignored() == 0 {
         return Ok(vec![first]);
@@ -134,8 +138,11 @@ fn unprivileged() -> Result<Vec<Suite>> {
 
 fn live(name: &str, built: &Built, long: bool) -> Result<Suite> {
     let file = built.suites.get(name).with_context(|| format!("cargo made no suite {name}"))?;
-    let mut cmd =
-        Cmd::new(file).arguments(libtest_args()).dir(paths::root()).env("AIOINSPECT_BIN_DIR", &built.bins);
+    let mut cmd = Cmd::new(file)
+        .arguments(libtest_args())
+        .dir(paths::root())
+        .env("AIOINSPECT_BIN_DIR", &built.bins)
+        .env("PATH", unpacked::path()?);
     if long {
         cmd = cmd.env("AIOINSPECT_RANDOM_SEQUENCES", LONG_SEQUENCES.to_string());
     }
