@@ -50,7 +50,7 @@ fn try_package(deb: &Path) -> Suite {
         })
     });
     match tried {
-        Ok(good) => suite.end(if good { 0 } else { 1 }),
+        Ok(good) => suite.end(i32::from(!good)),
         Err(error) => return broken(&error),
     }
     suite
