@@ -22,8 +22,9 @@ const DEB: &str = "/tmp/aioinspect.deb";
 const SETTINGS: &str = "etc/default/aioinspect";
 const UNITS: [&str; 2] =
     ["/usr/lib/systemd/system/aioinspect.service", "/usr/lib/systemd/system/aioinspect.socket"];
-/// What dpkg and the programs it calls keep for themselves.
-const NOT_OURS: [&str; 4] = ["/var/lib/dpkg", "/var/cache", "/var/log", "/tmp"];
+/// What dpkg and systemctl keep for themselves, and caches.
+const NOT_OURS: [&str; 4] =
+    ["/var/lib/dpkg", "/var/cache", "/var/log/dpkg.log", "/run/systemd/systemd-units-load"];
 
 /// One check: its name, and what it does.
 type Check = (&'static str, fn(&Trial) -> Result<()>);
