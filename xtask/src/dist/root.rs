@@ -38,10 +38,11 @@ impl Root {
     /// A command inside the root, with /proc and /sys. They are mounted in a namespace that ends with the command, so that
     /// nothing stays mounted however it ends.
     pub fn command(&self, words: &[&str]) -> Cmd {
-        const MOUNT: &str =
-            "mount -t proc proc \"$0/proc\" && mount --rbind /sys \"$0/sys\" && exec chroot \"$0\" \"$@\"";
+        // The caller's PATH may lead nowhere inside the root.
+        const ENTER: &str = "PATH=/usr/sbin:/usr/bin:/sbin:/bin; mount -t proc proc \"$0/proc\" && \
+            mount --rbind /sys \"$0/sys\" && exec chroot \"$0\" \"$@\"";
         private()
-            .arguments(["sh", "-c", MOUNT])
+            .arguments(["sh", "-c", ENTER])
             .arg(&self.dir)
             .arguments(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C"])
             .arg("DEBIAN_FRONTEND=noninteractive")
