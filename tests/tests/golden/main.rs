@@ -10,6 +10,8 @@ mod captures;
 #[cfg(test)]
 mod criu;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod help;
