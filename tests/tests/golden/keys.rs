@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::blessed::captures;
 use crate::session::aioinspect;
 
-const CONTEXT: [&str; 12] = [
+const CONTEXT: [&str; 14] = [
     "pid",
     "comm",
     "start_ticks",
@@ -15,6 +15,8 @@ const CONTEXT: [&str; 12] = [
     "nr_events",
     "in_flight",
     "unreaped",
+    "head",
+    "tail",
     "ring_len",
     "mapped",
     "owner",
@@ -37,7 +39,7 @@ fn each<'a>(of: &'a Value, key: &str) -> &'a [Value] {
 
 fn is_context(context: &Value, more: &[&str]) {
     assert_eq!(keys(context), [&CONTEXT, more].concat(), "{context}");
-    assert_eq!(keys(&context["owner"]), ["unit", "container", "pod"]);
+    assert_eq!(keys(&context["owner"]), ["runtime", "unit", "container", "pod"]);
     assert!(context["context"].as_str().unwrap().starts_with("0x"));
     assert!(each(context, "findings").iter().all(Value::is_string));
 }
@@ -100,7 +102,7 @@ fn of_headroom() {
         let holders = each(&room, "holders");
         for holder in holders {
             assert_eq!(keys(holder), ["pid", "comm", "contexts", "slots", "owner"]);
-            assert_eq!(keys(&holder["owner"]), ["unit", "container", "pod"]);
+            assert_eq!(keys(&holder["owner"]), ["runtime", "unit", "container", "pod"]);
             assert_eq!(holder["slots"].is_null(), room["system"]["attributed"].is_null(), "{holder}");
         }
         let sum: i64 = holders.iter().filter_map(|holder| holder["slots"].as_i64()).sum();

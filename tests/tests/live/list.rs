@@ -33,13 +33,14 @@ fn keys_are_a_promise() {
     assert_eq!(keys(system), BTreeSet::from(names));
     assert!(names[..5].iter().all(|key| system[key].is_i64() || system[key].is_u64()), "{system}");
     assert_eq!(system["source"], "bpf");
-    let numbers = ["pid", "start_ticks", "max_reqs", "nr_events", "in_flight", "unreaped", "ring_len"];
+    let numbers =
+        ["pid", "start_ticks", "max_reqs", "nr_events", "in_flight", "unreaped", "head", "tail", "ring_len"];
     let others = ["comm", "context", "mapped", "owner", "findings"];
     let one = context(&all, id);
     assert_eq!(keys(one), numbers.into_iter().chain(others).collect());
     assert!(numbers.iter().all(|key| one[key].is_u64()), "{one}");
     assert!(one["comm"].is_string() && one["context"].is_string() && one["mapped"].is_boolean());
-    assert_eq!(keys(&one["owner"]), BTreeSet::from(["unit", "container", "pod"]));
+    assert_eq!(keys(&one["owner"]), BTreeSet::from(["runtime", "unit", "container", "pod"]));
     assert!(keys(&one["owner"]).iter().all(|key| one["owner"][*key].is_string()), "{one}");
     assert_eq!(one["findings"].to_string(), r#"["in-flight","shared-ring"]"#);
     let ghost = &all["ghosts"].as_array().unwrap()[0];

@@ -28,7 +28,8 @@ pub fn owner(cgroup: &[u8]) -> Owner {
     lines.sort_by_key(|(rank, _)| *rank);
     let first =
         |read: fn(&str) -> Option<String>| lines.iter().find_map(|(_, path)| read(path)).unwrap_or_default();
-    Owner { unit: first(unit), container: first(container), pod: first(pod) }
+    let (runtime, container) = lines.iter().find_map(|(_, path)| container(path)).unwrap_or_default();
+    Owner { runtime: runtime.to_owned(), unit: first(unit), container, pod: first(pod) }
 }
 
 /// The parts of a path, outermost first, without systemd's protection of names that the kernel would take for its own.
@@ -47,50 +48,77 @@ fn unit(path: &str) -> Option<String> {
     of(&kinds).or_else(|| of(&[".slice"])).map(unescape)
 }
 
-/// The container's id, or its name where the manager knows it by name.
-fn container(path: &str) -> Option<String> {
+/// Who runs the container, and its id, or its name where the manager knows it by name.
+fn container(path: &str) -> Option<(&'static str, String)> {
     let mut before = "";
     let mut found = None;
     for part in parts(path) {
-        if let Some(id) = container_part(before, part) {
-            found = Some(id);
+        if let Some(container) = container_part(before, part) {
+            found = Some(container);
         }
         before = part;
     }
     found
 }
 
+/// What stands before the id in the name of a scope or directory, and who writes it so.
+const PREFIXES: [(&str, &str); 7] = [
+    ("docker-", "docker"),
+    ("cri-containerd-", "containerd"),
+    ("containerd-", "containerd"),
+    ("nerdctl-", "containerd"),
+    ("crio-", "cri-o"),
+    ("libpod-payload-", "podman"),
+    ("libpod-", "podman"),
+];
+
 /// One part of a path, with the part that holds it.
-fn container_part(before: &str, part: &str) -> Option<String> {
+fn container_part(before: &str, part: &str) -> Option<(&'static str, String)> {
     let scope = part.strip_suffix(".scope").unwrap_or(part);
     // conmon watches a container from outside: it is not of it.
     if scope.contains("conmon-") {
         return None;
     }
-    let runtimes =
-        ["docker-", "cri-containerd-", "containerd-", "crio-", "libpod-", "libpod-payload-", "nerdctl-"];
-    for runtime in runtimes {
-        if let Some(id) = scope.strip_prefix(runtime).filter(|id| is_id(id)) {
-            return Some(id.to_owned());
+    for (prefix, runtime) in PREFIXES {
+        if let Some(id) = scope.strip_prefix(prefix).filter(|id| is_id(id)) {
+            return Some((runtime, id.to_owned()));
         }
     }
     if let Some(name) = scope.strip_prefix("lxc.payload.") {
-        return Some(name.to_owned());
+        return Some(("lxc", name.to_owned()));
     }
     if matches!(before, "lxc" | "lxc.payload") {
-        return Some(part.to_owned());
+        return Some(("lxc", part.to_owned()));
     }
     if let Some(name) = part.strip_suffix(".scope").and_then(|name| name.strip_prefix("machine-"))
         && before == "machine.slice"
     {
-        return Some(unescape(name));
+        return Some(("machined", unescape(name)));
     }
     if let Some(name) = part.strip_prefix("systemd-nspawn@").and_then(|name| name.strip_suffix(".service")) {
-        return Some(unescape(name));
+        return Some(("nspawn", unescape(name)));
     }
     // A bare id: Docker, the kubelet, containerd's namespaces and ECS under cgroupfs. Podman's pods have such ids too.
-    let bare = scope.rsplit(':').next().filter(|id| is_id(id))?;
-    (before != "libpod_parent").then(|| bare.to_owned())
+    let id = scope.rsplit(':').next().filter(|id| is_id(id))?;
+    (before != "libpod_parent").then(|| (bare_runtime(before, scope), id.to_owned()))
+}
+
+/// Who runs a container that is known by its bare id: a word before it (`slice:cri-containerd:id`), or the directory it is in.
+/// Under the kubelet's the path does not tell which runtime it is.
+fn bare_runtime(before: &str, scope: &str) -> &'static str {
+    let mut words = scope.rsplit(':').skip(1);
+    let named = |word: &str| {
+        PREFIXES.iter().find(|(prefix, _)| prefix.trim_end_matches('-') == word).map(|(_, runtime)| *runtime)
+    };
+    if let Some(runtime) = words.next().and_then(named) {
+        return runtime;
+    }
+    match before {
+        "docker" => "docker",
+        _ if before.strip_prefix("pod").is_some_and(is_uid) => "kubepods",
+        "default" | "k8s.io" | "moby" => "containerd",
+        _ => "",
+    }
 }
 
 /// The pod's UID, with the dashes that a slice's name cannot hold; for Podman, the pod's id.
@@ -234,8 +262,40 @@ mod tests {
         ];
         for (text, unit, container, pod) in table {
             let pod = if pod == "f" { "f".repeat(32) } else { pod.to_owned() };
-            let expected = Owner { unit, container: container.to_owned(), pod };
-            assert_eq!(owner(text.as_bytes()), expected, "{text}");
+            let found = owner(text.as_bytes());
+            assert_eq!((found.unit, &*found.container, found.pod), (unit, container, pod), "{text}");
+            assert!(!container.is_empty() || found.runtime.is_empty(), "{text}");
+        }
+    }
+
+    /// Check who is said to run a container: the word in its path, and nothing where the path does not tell.
+    #[test]
+    fn runtimes() {
+        let table = [
+            (format!("0::/system.slice/docker-{ID}.scope"), "docker"),
+            (format!("0::/docker/{ID}"), "docker"),
+            (format!("0::/../../docker-{ID}.scope/init.scope"), "docker"),
+            (format!("0::/kubepods.slice/kubepods-pod{UID}.slice/cri-containerd-{ID}.scope"), "containerd"),
+            (
+                format!("0::/system.slice/containerd.service/kubepods-x.slice:cri-containerd:{ID}"),
+                "containerd",
+            ),
+            (format!("0::/default/{ID}"), "containerd"),
+            (format!("0::/machine.slice/nerdctl-{ID}.scope"), "containerd"),
+            (format!("0::/kubepods/pod{UID}/crio-{ID}"), "cri-o"),
+            (format!("0::/kubepods/besteffort/pod{UID}/{ID}"), "kubepods"),
+            (format!("0::/machine.slice/libpod-{ID}.scope/container"), "podman"),
+            (format!("0::/libpod_parent/{ID}/libpod-{ID}"), "podman"),
+            ("4:cpu:/lxc/web1\n".to_owned(), "lxc"),
+            ("0::/lxc.payload.web1/system.slice/ssh.service".to_owned(), "lxc"),
+            ("0::/machine.slice/machine-deb\\x2d12.scope".to_owned(), "machined"),
+            ("0::/machine.slice/systemd-nspawn@deb.service/payload".to_owned(), "nspawn"),
+            (format!("0::/ecs/0123/{ID}"), ""),
+            ("0::/system.slice/mariadb.service".to_owned(), ""),
+            (format!("0::/machine.slice/libpod-conmon-{ID}.scope"), ""),
+        ];
+        for (text, runtime) in table {
+            assert_eq!(owner(text.as_bytes()).runtime, runtime, "{text}");
         }
     }
 

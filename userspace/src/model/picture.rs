@@ -95,8 +95,11 @@ pub enum Origin {
 }
 
 /// Who runs a process, from its cgroup path. Empty strings: not in one.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Owner {
+    /// Who runs the container: `docker`, `containerd`, `cri-o`, `podman`, `kubepods` (the kubelet's, by whichever), `lxc`, `nspawn`,
+    /// `machined`; empty if it is not in one, or the path does not tell.
+    pub runtime: String,
     /// systemd unit.
     pub unit: String,
     /// Container id.
@@ -112,6 +115,8 @@ pub struct GhostView {
     pub pid: Pid,
     /// Its name.
     pub comm: Vec<u8>,
+    /// Who runs it.
+    pub owner: Owner,
     /// Where.
     pub address: ContextId,
     /// Bytes mapped.

@@ -56,6 +56,7 @@ columns! {
     RingLen = "RING_LEN", Right, false, "bytes of the ring";
     Mapped = "MAPPED", Left, false, "whether the ring is mapped at its address";
     Unit = "UNIT", Left, false, "systemd unit";
+    Runtime = "RUNTIME", Left, false, "who runs the container: docker, containerd, cri-o, podman, ..";
     Container = "CONTAINER", Left, false, "container id";
     Pod = "POD", Left, false, "pod UID";
     Owner = "OWNER", Left, false, "container, or else unit";
@@ -85,7 +86,7 @@ impl Column {
 
     /// Whether it needs the process's cgroup, which costs a file read for each process.
     pub fn is_of_owner(self) -> bool {
-        matches!(self, Column::Unit | Column::Container | Column::Pod | Column::Owner)
+        matches!(self, Column::Unit | Column::Runtime | Column::Container | Column::Pod | Column::Owner)
     }
 
     /// What kind of value it has for `-Q`.
@@ -94,6 +95,7 @@ impl Column {
             Column::Mapped => Kind::Bool,
             Column::Comm
             | Column::Unit
+            | Column::Runtime
             | Column::Container
             | Column::Pod
             | Column::Owner
@@ -157,6 +159,7 @@ impl Column {
             Column::RingLen => Cell::Number(of.ring_len),
             Column::Mapped => of.mapped.map_or(Cell::Unknown, Cell::Flag),
             Column::Unit => Cell::Text(of.owner.unit.as_bytes()),
+            Column::Runtime => Cell::Text(of.owner.runtime.as_bytes()),
             Column::Pod => Cell::Text(of.owner.pod.as_bytes()),
             Column::Owner if of.owner.container.is_empty() => Cell::Text(of.owner.unit.as_bytes()),
             Column::Container | Column::Owner => Cell::Text(of.owner.container.as_bytes()),

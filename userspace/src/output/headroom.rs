@@ -164,6 +164,7 @@ struct HolderKeys<'a> {
 
 #[derive(Serialize)]
 struct OwnerKeys<'a> {
+    runtime: Cow<'a, str>,
     unit: Cow<'a, str>,
     container: Cow<'a, str>,
     pod: Cow<'a, str>,
@@ -196,6 +197,7 @@ fn keys(share: &Share) -> HolderKeys<'_> {
         contexts: *contexts,
         slots: share.slots,
         owner: OwnerKeys {
+            runtime: name(&owner.runtime),
             unit: name(&owner.unit),
             container: name(&owner.container),
             pod: name(&owner.pod),

@@ -44,7 +44,12 @@ fn unit(unit: &str) -> Owner {
 #[test]
 fn whole() {
     let id = "0f".repeat(32);
-    let pod = Owner { unit: format!("cri-{id}.scope"), container: id.clone(), pod: "0a1b".to_owned() };
+    let pod = Owner {
+        unit: format!("cri-{id}.scope"),
+        container: id.clone(),
+        pod: "0a1b".to_owned(),
+        ..Owner::default()
+    };
     let mut holders = vec![
         share(1234, b"mysqld", 8, 1024, unit("mariadb.service")),
         share(9, "名".as_bytes(), 1, 128, pod),
@@ -122,8 +127,8 @@ fn keys_are_a_promise() {
  "system":{"aio_nr":1152,"aio_max_nr":65536,"attributed":1152,"unattributed":0,"possible_cpus":2,"source":"bpf"},
  "free":64384,"need":65000,"enough":false,
  "holders":[
-  {"pid":1234,"comm":"mysqld","contexts":8,"slots":1024,"owner":{"unit":"mariadb.service","container":"","pod":""}},
-  {"pid":9,"comm":"a\\n","contexts":1,"slots":128,"owner":{"unit":"","container":"","pod":""}}]}
+  {"pid":1234,"comm":"mysqld","contexts":8,"slots":1024,"owner":{"runtime":"","unit":"mariadb.service","container":"","pod":""}},
+  {"pid":9,"comm":"a\\n","contexts":1,"slots":128,"owner":{"runtime":"","unit":"","container":"","pod":""}}]}
 "#;
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
@@ -132,7 +137,7 @@ proptest! {
     /// Check that any name and any number stay in their lines, and that JSON stays JSON.
     #[test]
     fn anything(comm: Vec<u8>, name: String, aio_nr: u64, aio_max_nr: u64, need: Option<u64>, slots: u64) {
-        let owner = Owner { unit: name.clone(), container: name.clone(), pod: name };
+        let owner = Owner { unit: name.clone(), container: name.clone(), pod: name.clone(), runtime: name };
         let system = SystemView { aio_nr, aio_max_nr, ..system(0, 0) };
         let headroom = of(&system, need, vec![share(1, &comm, 1, slots, owner)]);
         let is = text(&headroom, None);

@@ -62,9 +62,12 @@ pub fn context(view: &ContextView, text: &mut Vec<u8>) -> serde_json::Result<()>
     put(text, b",\"nr_events\":", &view.nr_events)?;
     put(text, b",\"in_flight\":", &view.in_flight)?;
     put(text, b",\"unreaped\":", &view.unreaped)?;
+    put(text, b",\"head\":", &view.head)?;
+    put(text, b",\"tail\":", &view.tail)?;
     put(text, b",\"ring_len\":", &view.ring_len)?;
     put(text, b",\"mapped\":", &view.mapped)?;
-    put(text, b",\"owner\":{\"unit\":", &escaped(view.owner.unit.as_bytes()))?;
+    put(text, b",\"owner\":{\"runtime\":", &view.owner.runtime)?;
+    put(text, b",\"unit\":", &escaped(view.owner.unit.as_bytes()))?;
     put(text, b",\"container\":", &escaped(view.owner.container.as_bytes()))?;
     put(text, b",\"pod\":", &escaped(view.owner.pod.as_bytes()))?;
     text.extend_from_slice(b"},\"findings\":[");

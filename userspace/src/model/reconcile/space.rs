@@ -178,6 +178,7 @@ impl<'a> Space<'a> {
                 Some(GhostView {
                     pid: self.process.pid,
                     comm: self.process.comm.clone(),
+                    owner: self.owner.clone(),
                     address,
                     ring_len: ring.iter().fold(0, |sum, part| sum.saturating_add(bytes(part))),
                 })

@@ -78,6 +78,8 @@ impl Drawing {
 }
 
 fn arc(class: &str, (start, len): (f64, f64), out: &mut String) {
+    // A start a hair before the top would wrap around it, which browsers draw as a splinter.
+    let start = (start * 100.0).round().rem_euclid(36_000.0) / 100.0;
     let _ = write!(
         out,
         "<circle class=\"{class}\" r=\"80\" pathLength=\"360\" stroke-dasharray=\"{len:.2} {:.2}\" stroke-dashoffset=\"{:.2}\"/>",

@@ -139,7 +139,7 @@ fn value(by: By, context: &ContextView) -> Option<Value<'_>> {
 
 /// The container, or else the pod, or else the unit; empty for none of them.
 pub fn owner_of(owner: &Owner) -> Cow<'_, str> {
-    let Owner { container, pod, unit } = owner;
+    let Owner { container, pod, unit, .. } = owner;
     match (container.is_empty(), pod.is_empty()) {
         (false, _) => Cow::Owned(escaped(container.as_bytes()).chars().take(CONTAINER).collect()),
         (true, false) => escaped(pod.as_bytes()),

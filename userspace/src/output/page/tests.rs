@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use crate::model::picture::{ContextView, GhostView, Picture};
+use crate::model::picture::{ContextView, GhostView, Owner, Picture};
 use crate::model::units::{ContextId, Pid};
 use crate::output::event_specimens;
 use crate::output::screen::specimen;
@@ -65,7 +65,13 @@ fn shown(page: &str) -> String {
 fn golden() {
     let mut host = specimen::host();
     let address = ContextId(0x7f00_0000_1000);
-    host.ghosts = vec![GhostView { pid: Pid(9), comm: b"child".to_vec(), address, ring_len: 4096 }];
+    host.ghosts = vec![GhostView {
+        pid: Pid(9),
+        comm: b"child".to_vec(),
+        owner: Owner::default(),
+        address,
+        ring_len: 4096,
+    }];
     let page = page_of(&host, &event_specimens::all(), "pid=812&context=0x7f39bb64d000");
     let at = concat!(env!("CARGO_MANIFEST_DIR"), "/src/output/page/golden.txt");
     assert_eq!(shown(&page), include_str!("golden.txt"), "what {at} says");

@@ -157,6 +157,7 @@ fn facts(context: &ContextView, look: Look, page: &mut Page) {
         ("tail", known(context.tail, ", next slot to be filled")),
         ("mapped", mapped.to_owned()),
         ("unit", name(&context.owner.unit)),
+        ("runtime", name(&context.owner.runtime)),
         ("container", name(&context.owner.container)),
         ("pod", name(&context.owner.pod)),
     ];

@@ -244,7 +244,7 @@ fn any_context() -> impl Strategy<Value = ContextView> {
             tail: ring.5,
             ring_len,
             mapped: None,
-            owner: Owner { unit: names.1, container: names.2, pod: String::new() },
+            owner: Owner { unit: names.1, container: names.2, ..Owner::default() },
             origin: None,
             details: findings
                 .iter()
@@ -266,7 +266,13 @@ fn any_picture() -> impl Strategy<Value = Picture> {
             possible_cpus: 2,
             source: CensusSource::Proc,
         },
-        ghosts: vec![GhostView { pid: Pid(1), comm: Vec::new(), address: ContextId(1), ring_len: 1 }],
+        ghosts: vec![GhostView {
+            pid: Pid(1),
+            comm: Vec::new(),
+            owner: Owner::default(),
+            address: ContextId(1),
+            ring_len: 1,
+        }],
         contexts,
         spaces: Vec::new(),
     })
