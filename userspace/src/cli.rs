@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::sys::sockets::Address;
+
+mod site;
+
+pub use site::{Collect, ServeArgs, SiteArgs};
+
 /// Find Linux native-AIO contexts of running processes, without injecting code.
 #[derive(Debug, Parser)]
 #[command(name = "aioinspect", version, after_help = EXIT_CODES)]
@@ -45,9 +51,47 @@ pub enum Verb {
     /// Decode an image or an evidence file, or all of them in a directory.
     #[command(after_help = EXIT_CODES)]
     Show(ShowArgs),
+    /// Serve metrics for Prometheus, a JSON API and a live page, on loopback unless told otherwise.
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
     /// Say what this host offers, what is missing, and the line that fixes it.
     #[command(after_help = EXIT_CODES)]
     Doctor(DoctorArgs),
+    /// Print the completions of a shell.
+    #[command(after_help = EXIT_CODES)]
+    Completions(CompletionsArgs),
+    /// Print the manual page of a verb, or of the whole program.
+    #[command(after_help = EXIT_CODES)]
+    Man(ManArgs),
+}
+
+const SERVE_HELP: &str = "\
+Addresses: / the live page, /metrics, /api/v1/contexts (the JSON of `list -J`), /api/v1/events (server-sent events, the JSON of `watch --ndjson`), \
+/healthz, /readyz. GET and HEAD only. Under systemd, the sockets that it hands over are used.
+
+A scrape reads the host at that moment; what happens between scrapes is counted from the events of io_setup and io_destroy. Once all is attached, \
+every capability is given up, and Landlock and seccomp keep the server to reading.
+
+Exit codes: 0 fine; 1 error; 2 usage; 3 no such process or nothing matched; 4 not permitted; 5 check failed; \
+6 timed out; 7 the kernel lacks a feature.";
+
+/// Options of `completions`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Options of `man`.
+#[derive(Args, Clone, Debug)]
+pub struct ManArgs {
+    /// The verb; the page of the whole program if left out.
+    #[arg(value_name = "VERB")]
+    pub verb: Option<String>,
+    /// Write the pages of the program and of every verb as files into this directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "verb")]
+    pub dir: Option<PathBuf>,
 }
 
 const DUMP_HELP: &str = "\
@@ -135,6 +179,12 @@ pub struct WatchArgs {
     /// Where in the kernel the calls are seen.
     #[arg(long, value_enum, default_value = "auto")]
     pub hook: HookArg,
+    /// Serve metrics and the live page at this address meanwhile, as `serve` does.
+    #[arg(long, value_name = "ADDR", conflicts_with = "from")]
+    pub metrics: Option<Address>,
+    /// The server's options.
+    #[command(flatten)]
+    pub site: SiteArgs,
     /// Draw the screen with ASCII characters alone.
     #[arg(long)]
     pub ascii: bool,

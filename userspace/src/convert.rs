@@ -2,6 +2,7 @@
 
 mod bytes;
 mod image;
+pub mod oci;
 mod read;
 mod write;
 

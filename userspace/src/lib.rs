@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod commands;
 pub mod convert;
+pub mod http;
 pub mod model;
 pub mod output;
 pub mod sys;

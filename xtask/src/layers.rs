@@ -1,4 +1,4 @@
-//! The layer rule: ebpf(lib) -> model <- sys; proto <-> convert <-> model -> output <- commands <- main.
+//! The layer rule: ebpf(lib) -> model <- sys; proto <-> convert <-> model -> output <- http <- commands <- main.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ struct Layer {
     effects: bool,
 }
 
-const LAYERS: [Layer; 4] = [
+const LAYERS: [Layer; 5] = [
     // thiserror and serde only derive; serde_saphyr reads text that it is given.
     Layer {
         name: "model",
@@ -69,6 +69,7 @@ const LAYERS: [Layer; 4] = [
             "base64",
             "jiff",
             "log",
+            "prometheus_client",
             "ratatui",
             "regex_lite",
             "serde",
@@ -80,6 +81,7 @@ const LAYERS: [Layer; 4] = [
         effects: false,
     },
     Layer { name: "sys", layers: &["model", "convert"], crates: None, effects: true },
+    Layer { name: "http", layers: &["model", "convert", "output", "sys"], crates: None, effects: true },
 ];
 
 /// The one file of output/ that shows files in their own terms.
@@ -126,7 +128,7 @@ pub fn layers(path: &str, code: &str, crates: &[String]) -> Vec<Problem> {
 }
 
 fn is_layer(name: &str) -> bool {
-    ["model", "sys", "convert", "output", "commands", "cli"].contains(&name)
+    ["model", "sys", "convert", "output", "http", "commands", "cli"].contains(&name)
 }
 
 /// A path from the crate's root: `super` resolved by where the file lies, `aioinspect::` and `self::` likewise.

@@ -1,7 +1,7 @@
 //! The maps. Sizes are set by userspace before loading.
 
 use aioinspect_ebpf::{
-    CallRecord, Counters, EventRecord, HeadRecord, SlotKey, SlotRecord, SpaceRecord, TraceControl,
+    CallRecord, Counters, EventKind, EventRecord, HeadRecord, SlotKey, SlotRecord, SpaceRecord, TraceControl,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
@@ -35,6 +35,9 @@ static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
 /// Bytes that wait before userspace is woken, a power of two; until then it looks by itself, several times a second.
 const WAKE_AT: u64 = 64 * 1024;
+/// A call that failed wakes it at once, unless more than this waits already: its process may be gone in a moment, and with it the
+/// name of the container it is in. In a flood userspace is awake anyway.
+const WAKE_BELOW: u64 = 4 * 1024;
 /// Bytes that one event takes, its header included.
 const STEP: u64 = size_of::<EventRecord>() as u64 + 8;
 const AVAIL_DATA: u64 = 0;
@@ -51,7 +54,9 @@ pub fn emit(event: &EventRecord) {
     entry.write(*event);
     // Once for each of these amounts, not for each event beyond it: a wake-up costs more than an event.
     let waiting = EVENTS.query(AVAIL_DATA);
-    let flags = if waiting & (WAKE_AT - 1) < STEP && waiting >= WAKE_AT { FORCE_WAKEUP } else { NO_WAKEUP };
+    let many = waiting & (WAKE_AT - 1) < STEP && waiting >= WAKE_AT;
+    let urgent = event.kind == EventKind::SetupFailed as u32 && waiting < WAKE_BELOW;
+    let flags = if many || urgent { FORCE_WAKEUP } else { NO_WAKEUP };
     entry.submit(flags);
 }
 

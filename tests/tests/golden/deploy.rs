@@ -23,7 +23,7 @@ fn the_table_of_metrics_is_read() {
         assert!(known.metrics.contains(name), "{name}");
     }
     assert!(!known.metrics.contains("aio_reserved_events_bucket"));
-    for label in ["comm", "pid", "errno", "result", "image", "probe", "revision"] {
+    for label in ["comm", "pid", "errno", "result", "image", "probe", "version"] {
         assert!(known.labels.contains(label), "{label}");
     }
 }
@@ -196,7 +196,7 @@ fn the_daemon_set_has_little() {
 #[test]
 fn the_unit_is_hardened() {
     let unit = text_of("deploy/systemd/aioinspect.service");
-    let capabilities = "CAP_BPF CAP_PERFMON CAP_SYS_PTRACE CAP_DAC_READ_SEARCH";
+    let capabilities = "CAP_BPF CAP_PERFMON CAP_DAC_READ_SEARCH";
     for line in [
         "Type=notify",
         "ExecStart=/usr/bin/aioinspect serve $AIOINSPECT_ARGS",

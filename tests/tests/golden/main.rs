@@ -19,6 +19,7 @@ mod help;
 mod keys;
 #[cfg(test)]
 mod machine;
+mod metrics;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]

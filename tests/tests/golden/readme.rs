@@ -6,7 +6,7 @@ use clap::{Command, CommandFactory, Parser};
 use crate::blessed::text_of;
 
 /// Other programs that a session may show; everything else must be ours.
-const OTHERS: [&str; 7] = ["echo", "cd", "ls", "crit", "criu", "jq", "sudo"];
+const OTHERS: [&str; 8] = ["curl", "echo", "cd", "ls", "crit", "criu", "jq", "sudo"];
 
 /// Lines of the fenced blocks of a language, with the number of each.
 fn blocks<'t>(readme: &'t str, language: &str) -> Vec<(usize, &'t str)> {

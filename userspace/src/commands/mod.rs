@@ -6,11 +6,15 @@ pub mod doctor_checks;
 mod doctor_hooks;
 pub mod dump;
 mod exit;
+mod generated;
 mod headroom;
 mod list;
+mod publisher;
 mod saved;
+mod serve;
 mod settle;
 mod show;
+mod site;
 pub mod streams;
 mod terminal;
 mod watch;
@@ -42,6 +46,9 @@ pub fn run(cli: Cli, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Writ
         Some(Verb::Watch(args)) => watch::run(&args, log_level, terminal, out, err),
         Some(Verb::Headroom(args)) => headroom::run(&args, log_level, out, err),
         Some(Verb::Show(args)) => show::run(&args, out),
+        Some(Verb::Serve(args)) => serve::run(&args, log_level, err),
+        Some(Verb::Completions(args)) => generated::completions(&args, out),
+        Some(Verb::Man(args)) => generated::man(&args, out, err),
         Some(Verb::Doctor(args)) => doctor::run(&args, terminal, out),
     }
 }

@@ -5,13 +5,15 @@ use std::io::{IsTerminal, Write, stdin, stdout};
 use rustix::event::{PollFd, PollFlags};
 use tokio::io::Interest;
 
-use super::exit::Exit;
+use super::exit::{Exit, UsageError};
+use super::site::Bound;
 use super::terminal::Terminal;
-use super::watch_feed::Feed;
+use super::watch_feed::{Feed, hook_of};
 use super::watch_lines::EndSignals;
-use super::{watch_lines, watch_screen};
-use crate::cli::{HookArg, WatchArgs};
+use super::{bpf_log_level, watch_lines, watch_screen};
+use crate::cli::{HookArg, SiteArgs, WatchArgs};
 use crate::sys::readiness::register;
+use crate::sys::sockets::Address;
 use crate::sys::syscall_cost::SyscallCost;
 
 /// Shows events until it is told to end: on a screen, or a line each.
@@ -29,14 +31,22 @@ pub fn run(
     let signals = if screen { None } else { Some(EndSignals::new()?) };
     let mut tried = Vec::new();
     let before = (verbose > 0).then(SyscallCost::measure);
-    let feed = Feed::open(args, verbose, screen, &mut tried);
+    let opened = open(args, verbose, screen, &mut tried);
     // Of one hook that was asked for, the error itself says as much.
-    if verbose > 0 || (feed.is_err() && args.hook == HookArg::Auto) {
+    if verbose > 0 || (opened.is_err() && args.hook == HookArg::Auto) {
         for line in tried {
             writeln!(err, "aioinspect: {line}")?;
         }
     }
-    let mut feed = feed?;
+    let (mut feed, bound) = opened?;
+    if let Some(bound) = bound {
+        let addresses = bound.addresses()?;
+        bound.serve(&mut feed)?;
+        // A screen would be drawn over it; its user knows the address.
+        for address in addresses.iter().filter(|_| !screen) {
+            writeln!(err, "aioinspect: serving on {address}")?;
+        }
+    }
     let Some(signals) = signals else {
         return runtime.block_on(watch_screen::run(feed, args, terminal));
     };
@@ -63,6 +73,25 @@ pub fn run(
         )?;
     }
     Ok(exit)
+}
+
+/// What is shown, and the server that is wanted beside it.
+fn open(
+    args: &WatchArgs,
+    verbose: u8,
+    screen: bool,
+    tried: &mut Vec<String>,
+) -> anyhow::Result<(Feed, Option<Bound>)> {
+    if args.metrics.is_none() && args.site != SiteArgs::default() {
+        return Err(UsageError("options of the server need --metrics ADDR".to_owned()).into());
+    }
+    let bind = |address: &Address, tried: &mut Vec<String>| {
+        let addresses = std::slice::from_ref(address);
+        let (hook, level) = (hook_of(args.hook), if screen { 0 } else { bpf_log_level(verbose) });
+        Bound::open(&args.site, addresses, false, screen, hook, level, tried)
+    };
+    let bound = args.metrics.as_ref().map(|address| bind(address, tried)).transpose()?;
+    Ok((Feed::open(args, verbose, screen, tried)?, bound))
 }
 
 /// Ends when standard output is a pipe or socket that nobody reads any more: a watch with nothing to say would never notice.

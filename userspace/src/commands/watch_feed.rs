@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant as Moment, MissedTickBehavior, interval, interval_at};
+use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::cli::{HookArg, WatchArgs};
 use crate::model::event::{Actor, Event, Failure, Timed, WatchStatus};
@@ -21,10 +21,14 @@ use crate::sys::readiness::register;
 use crate::sys::source::SourceError;
 use crate::sys::watcher::{Comparison, WatchOrder, Watcher};
 
+use super::publisher::Publisher;
 use super::{bpf_log_level, saved};
+use crate::http::Ask;
 
-/// How often events are fetched: a few are not worth waking anybody for.
+/// How often events are fetched: a few are not worth waking anybody for. A failure wakes us by itself.
 const FETCH_EVERY: Duration = Duration::from_millis(100);
+/// The same while nobody looks: a scrape fetches them first.
+const FETCH_UNSEEN_EVERY: Duration = Duration::from_secs(1);
 /// For how long the largest owners are good for the reasons of failures.
 const HOLDERS_FOR_NS: u64 = 1_000_000_000;
 const EAGAIN: i32 = 11;
@@ -38,6 +42,17 @@ pub struct Update {
     pub events: Vec<Timed>,
     /// How the watch is doing.
     pub status: WatchStatus,
+}
+
+/// The hook that was asked for; `None`: the cheapest that loads.
+pub fn hook_of(asked: HookArg) -> Option<Hook> {
+    match asked {
+        HookArg::Auto => None,
+        HookArg::Fentry => Some(Hook::Fentry),
+        HookArg::Kprobe => Some(Hook::Kprobe),
+        HookArg::Tracepoint => Some(Hook::Tracepoint),
+        HookArg::RawTracepoint => Some(Hook::RawTracepoint),
+    }
 }
 
 /// The source of updates.
@@ -64,37 +79,54 @@ impl Feed {
             ProcDir::open(Pid(*pid)).map_err(SourceError::from)?;
         }
         let order = WatchOrder {
-            hook: match args.hook {
-                HookArg::Auto => None,
-                HookArg::Fentry => Some(Hook::Fentry),
-                HookArg::Kprobe => Some(Hook::Kprobe),
-                HookArg::Tracepoint => Some(Hook::Tracepoint),
-                HookArg::RawTracepoint => Some(Hook::RawTracepoint),
-            },
+            hook: hook_of(args.hook),
             map_entries: args.map_entries,
             buffer: args.buffer,
             // A screen leaves no room for messages.
             log_level: if pictures { 0 } else { bpf_log_level(verbose) },
         };
+        Self::live(order, pictures.then_some(args.interval), tried)
+    }
+
+    /// The running kernel, with a picture at each interval, or only when one is asked for.
+    pub fn live(
+        order: WatchOrder,
+        pictures: Option<Duration>,
+        tried: &mut Vec<String>,
+    ) -> anyhow::Result<Self> {
         let watcher = Watcher::start(order, tried)?;
-        let mut fetch = interval(FETCH_EVERY);
-        fetch.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let looks = pictures.then(|| {
-            let mut looks = interval_at(Moment::now(), args.interval);
+        let looks = pictures.map(|every| {
+            let mut looks = interval_at(Moment::now(), every);
             looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             looks
         });
         Ok(Feed::Live(Box::new(LiveFeed {
             wakeup: register(watcher.wakeup().try_clone_to_owned()?, Interest::READABLE)?,
             watcher,
-            fetch,
+            fetched: Moment::now(),
+            is_shown: true,
             looks,
             holders: None,
             trends: Trends::default(),
+            publisher: None,
             since_unix_ns: clock::unix_now(),
             taken_unix_ns: 0,
             scan_ns: 0,
         })))
+    }
+
+    /// Has what happens published, and pictures taken for those who ask.
+    pub fn publish(&mut self, publisher: Publisher) {
+        if let Feed::Live(live) = self {
+            live.publisher = Some(publisher);
+        }
+    }
+
+    /// From now on nobody sees the events but those who follow what is published: there is no hurry to fetch them without any.
+    pub fn hide(&mut self) {
+        if let Feed::Live(live) = self {
+            live.is_shown = false;
+        }
     }
 
     /// Waits for what is new; `None` when nothing will ever be. Nothing is lost if the wait is given up.
@@ -134,12 +166,17 @@ impl Feed {
 pub struct LiveFeed {
     watcher: Watcher,
     wakeup: AsyncFd<std::os::fd::OwnedFd>,
-    fetch: tokio::time::Interval,
+    /// When events were last fetched.
+    fetched: Moment,
+    /// Whether the events are shown to somebody besides those who follow what is published.
+    is_shown: bool,
     looks: Option<tokio::time::Interval>,
     /// The last picture for the reasons of failures, and when it was taken.
     holders: Option<(Instant, Vec<crate::model::event::Holder>)>,
     /// What the pictures so far show together.
     trends: Trends,
+    /// Who is told what happens, and asks for pictures.
+    publisher: Option<Publisher>,
     since_unix_ns: u64,
     taken_unix_ns: u64,
     scan_ns: u64,
@@ -148,16 +185,28 @@ pub struct LiveFeed {
 impl LiveFeed {
     async fn next(&mut self) -> anyhow::Result<Update> {
         loop {
+            let mut asks = Vec::new();
+            let fetch_at = self.fetched + self.fetch_every();
             let look = tokio::select! {
                 biased;
                 () = due(&mut self.looks) => true,
-                _ = self.fetch.tick() => false,
+                () = sleep_until(fetch_at) => false,
                 ready = self.wakeup.readable() => {
                     ready?.clear_ready();
                     false
                 }
+                asked = asked(&mut self.publisher) => {
+                    asks = asked;
+                    false
+                }
             };
+            if look || !asks.is_empty() {
+                self.watcher.count_losses();
+            }
             let events = self.happened()?;
+            if !asks.is_empty() {
+                self.answer(asks);
+            }
             let picture = if look { Some(self.picture()?) } else { None };
             if picture.is_some() || !events.is_empty() {
                 return Ok(Update { picture, events, status: self.status() });
@@ -165,9 +214,29 @@ impl LiveFeed {
         }
     }
 
+    fn fetch_every(&self) -> Duration {
+        let is_followed = self.publisher.as_ref().is_some_and(Publisher::is_followed);
+        if self.is_shown || is_followed { FETCH_EVERY } else { FETCH_UNSEEN_EVERY }
+    }
+
     fn happened(&mut self) -> anyhow::Result<Vec<Timed>> {
+        self.fetched = Moment::now();
         let events = self.watcher.happened()?;
-        self.explained(events)
+        let events = self.explained(events)?;
+        if let Some(publisher) = &mut self.publisher {
+            publisher.happened(&events);
+        }
+        Ok(events)
+    }
+
+    /// Takes a picture for those who asked. That it could not be taken is told to them: the next one may be.
+    fn answer(&mut self, asks: Vec<Ask>) {
+        let began = Moment::now();
+        let taken =
+            self.picture().map(|picture| (picture, self.status())).map_err(|error| format!("{error:#}"));
+        if let Some(publisher) = &mut self.publisher {
+            publisher.answer(asks, taken, began);
+        }
     }
 
     fn explained(&mut self, mut events: Vec<Timed>) -> anyhow::Result<Vec<Timed>> {
@@ -223,6 +292,14 @@ impl LiveFeed {
             taken_unix_ns: self.taken_unix_ns,
             scan_ns: self.scan_ns,
         }
+    }
+}
+
+/// Those who ask for a picture; nobody, if nothing is published.
+async fn asked(publisher: &mut Option<Publisher>) -> Vec<Ask> {
+    match publisher {
+        Some(publisher) => publisher.asked().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -13,6 +13,8 @@ mod filter_parse;
 mod footer;
 pub mod headroom;
 pub mod json;
+pub mod metrics;
+pub mod metrics_list;
 pub mod page;
 pub mod screen;
 pub mod show;

@@ -135,8 +135,8 @@ const OLDER: [libc::c_long; 10] = [
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: [libc::c_long; 0] = [];
 
-/// bpf(2) once everything is attached: BPF_MAP_LOOKUP_ELEM, BPF_OBJ_GET_INFO_BY_FD, BPF_MAP_LOOKUP_BATCH, BPF_ITER_CREATE.
-const BPF_COMMANDS: [u64; 4] = [1, 15, 24, 33];
+/// bpf(2) once everything is attached: BPF_MAP_LOOKUP_ELEM, BPF_MAP_DELETE_ELEM (counts of processes that have ended), BPF_OBJ_GET_INFO_BY_FD, BPF_MAP_LOOKUP_BATCH, BPF_ITER_CREATE.
+const BPF_COMMANDS: [u64; 5] = [1, 3, 15, 24, 33];
 /// FIOCLEX, FIONBIO, and TCGETS in both forms (is it a terminal?).
 const IOCTLS: [u64; 4] = [0x5451, 0x5421, 0x5401, 0x802C_542A];
 /// TCSETS, TCSETSW, TCSETSF in both forms, TIOCGPGRP, TIOCGWINSZ. Never TIOCSTI.

@@ -8,7 +8,7 @@ use super::census::{SpaceWord, by_space};
 use super::clock;
 use super::memory::{HeaderPlan, MemoryError};
 use super::probe::{MmKey, Order, Probe, Records};
-use super::procfs::ProcDir;
+use super::procfs::{ProcDir, cgroup_of};
 use super::source::SourceError;
 use super::system;
 use super::tracer::Tracer;
@@ -44,8 +44,9 @@ pub fn host(
     let (rings, mut headers) = match reader {
         HeaderReader::Us => rings_and_headers(probe, &words)?,
         HeaderReader::Kernel(tracer) => {
-            let headers = by_kernel(&tracer.heads()?.unwrap_or_default());
-            (probe.rings()?, headers)
+            let (rings, heads) = at_once(|| probe.rings(), || tracer.walk_heads());
+            heads?;
+            (rings?, by_kernel(&tracer.heads()))
         }
     };
     if rings.is_none() {
@@ -80,22 +81,26 @@ pub fn host(
     Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown })
 }
 
-/// On a host with many contexts both take long, and neither needs the other.
 fn rings_and_headers(
     probe: &mut Probe,
     words: &BTreeMap<MmKey, SpaceWord>,
 ) -> Result<(Option<Vec<RingRecord>>, HeadersOf), SourceError> {
-    let (rings, headers) = std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new().spawn_scoped(scope, || headers_of(words));
-        (probe.rings(), reader.map(std::thread::ScopedJoinHandle::join))
+    let (rings, headers) = at_once(|| probe.rings(), || headers_of(words));
+    Ok((rings?, headers))
+}
+
+/// On a host with many contexts both take long, and neither needs the other.
+fn at_once<A, B: Send>(one: impl FnOnce() -> A, mut other: impl FnMut() -> B + Send) -> (A, B) {
+    let (one, done) = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, &mut other);
+        (one(), thread.map(std::thread::ScopedJoinHandle::join))
     });
-    let headers = match headers {
-        Ok(Ok(headers)) => headers,
+    match done {
+        Ok(Ok(done)) => (one, done),
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         // Without a thread, one after the other.
-        Err(_) => headers_of(words),
-    };
-    Ok((rings?, headers))
+        Err(_) => (one, other()),
+    }
 }
 
 /// The headers of each address space.
@@ -164,7 +169,7 @@ fn space(
     mappings.dedup();
     if owners {
         for process in &mut processes {
-            process.cgroup = ProcDir::open(process.pid).ok().and_then(|dir| dir.cgroup().ok());
+            process.cgroup = cgroup_of(process.pid).ok();
         }
     }
     // A space known by its mapping alone has no word of the kernel's on contexts but that it has none.

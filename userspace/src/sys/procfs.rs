@@ -9,6 +9,8 @@ use rustix::io::Errno;
 
 use crate::model::units::{Pid, Tid};
 
+/// Bytes that are asked for at a time: most files are shorter, and read at once.
+const PAGE: usize = 4096;
 /// Most bytes of a small file (stat, status, comm, auxv, cgroup).
 const SMALL: u64 = 1 << 20;
 /// Most bytes of `smaps`: about 700,000 mappings, ten times the default `vm.max_map_count`.
@@ -134,16 +136,7 @@ impl ProcDir {
     /// A file below `/proc/PID`, such as `status` or `task/12/stat`, of at most `max` bytes.
     pub fn read(&self, file: &str, max: u64) -> Result<Vec<u8>, ProcError> {
         let opened = self.open_file(file)?;
-        let mut bytes = Vec::new();
-        let read = opened.take(max.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| match Errno::from_io_error(&error) {
-            Some(errno) => explain(self.pid, file, errno),
-            None => ProcError::Io { pid: self.pid, file: file.to_owned(), source: error },
-        })?;
-        if bytes.len() as u64 > max {
-            return Err(ProcError::TooLarge { pid: self.pid, file: file.to_owned(), max });
-        }
-        Ok(bytes)
+        read_all(self.pid, file, opened, max)
     }
 
     /// Opens a file below `/proc/PID` for reading.
@@ -279,6 +272,14 @@ impl ProcDir {
     }
 }
 
+/// The text of `/proc/PID/cgroup` of a process that was there a moment ago: with nothing but that file opened, for who asks about many.
+pub fn cgroup_of(pid: Pid) -> Result<Vec<u8>, ProcError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(format!("/proc/{pid}/cgroup"), flags, Mode::empty())
+        .map_err(|error| explain(pid, "cgroup", error))?;
+    read_all(pid, "cgroup", File::from(opened), SMALL)
+}
+
 /// All processes of this PID namespace, in ascending order. Another may be born or gone at any time.
 pub fn processes() -> io::Result<Vec<Pid>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -286,6 +287,21 @@ pub fn processes() -> io::Result<Vec<Pid>> {
     let mut pids: Vec<_> = numbers_in(proc)?.into_iter().map(Pid).collect();
     pids.sort_unstable();
     Ok(pids)
+}
+
+fn read_all(pid: Pid, file: &str, opened: File, max: u64) -> Result<Vec<u8>, ProcError> {
+    // The kernel writes these files anew for each read that does not take all of them.
+    let mut bytes = Vec::with_capacity(PAGE);
+    let read = opened.take(max.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|error| match Errno::from_io_error(&error) {
+        Some(errno) => explain(pid, file, errno),
+        None => ProcError::Io { pid, file: file.to_owned(), source: error },
+    })?;
+    if bytes.len() as u64 > max {
+        return Err(ProcError::TooLarge { pid, file: file.to_owned(), max });
+    }
+    bytes.shrink_to_fit();
+    Ok(bytes)
 }
 
 fn numbers_in(dir: impl AsFd) -> Result<Vec<u32>, Errno> {

@@ -12,6 +12,9 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
+/// Bytes of an answer that the kernel takes for a TCP client who does not read them, about; left to itself it takes megabytes, of a memory
+/// that all of the host's connections share. Enough for any scrape at a time; a unix socket's default is about as much.
+const SEND_BUFFER: u32 = 128 << 10;
 /// Who may connect to a unix socket: its owner and its group.
 const MODE: u32 = 0o660;
 /// `sizeof(sun_path)` less the NUL.
@@ -130,6 +133,8 @@ fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let listen = |address: SocketAddr| {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
+        // What is accepted inherits it.
+        socket.set_send_buffer_size(SEND_BUFFER)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };

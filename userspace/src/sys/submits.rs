@@ -16,8 +16,7 @@ use super::program::load_program;
 use super::{bpf_info, bpf_map, submit_hook};
 use crate::model::units::Pid;
 
-/// Nanoseconds of one clock tick as /proc counts them (USER_HZ = 100).
-const TICK_NS: u64 = 10_000_000;
+pub use crate::model::submits::{SubmitCount, Submitter};
 
 /// How large the maps are; memory is taken as processes come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,50 +31,6 @@ impl Default for Sizes {
     /// Room for the processes of a large host.
     fn default() -> Self {
         Self { processes: 32_768, errors: 65_536 }
-    }
-}
-
-/// A process as it is told apart from those that had or will have its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Submitter {
-    /// Its number in our PID namespace.
-    pub pid: Pid,
-    /// When it was started: nanoseconds after boot, time asleep included.
-    pub start_boottime_ns: u64,
-}
-
-impl Submitter {
-    /// The same in clock ticks, as /proc/PID/stat has it.
-    pub fn start_ticks(self) -> u64 {
-        self.start_boottime_ns / TICK_NS
-    }
-}
-
-/// What the calls of one process came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubmitCount {
-    /// Its number in our PID namespace.
-    pub pid: Pid,
-    /// Its name at its last call.
-    pub comm: Vec<u8>,
-    /// When it was started: nanoseconds after boot, time asleep included.
-    pub start_boottime_ns: u64,
-    /// The same in clock ticks, as /proc/PID/stat has it.
-    pub start_ticks: u64,
-    /// Calls that returned.
-    pub calls: u64,
-    /// Calls that took fewer requests than were asked for, without an error.
-    pub short: u64,
-    /// Requests that were taken.
-    pub requests: u64,
-    /// Calls that failed, by errno, in its order.
-    pub errors: Vec<(i32, u64)>,
-}
-
-impl SubmitCount {
-    /// Whose they are, as [`Submits::forget`] takes it.
-    pub fn submitter(&self) -> Submitter {
-        Submitter { pid: self.pid, start_boottime_ns: self.start_boottime_ns }
     }
 }
 

@@ -244,18 +244,22 @@ impl Tracer {
         self.heads.is_some()
     }
 
-    /// Reads the header of every ring of the host, without any privilege; `None` where the kernel does not take the program for that.
-    pub fn heads(&mut self) -> Result<Option<Vec<HeadRecord>>, ProbeError> {
-        let Some(heads) = &self.heads else { return Ok(None) };
+    /// Has the header of every ring of the host read, without any privilege; nothing where the kernel does not take the program for that.
+    pub fn walk_heads(&mut self) -> Result<(), ProbeError> {
+        let Some(heads) = &self.heads else { return Ok(()) };
         let learnt = self.control.first::<TraceControl>().unwrap_or_default();
         let order = TraceControl {
             level_plus_one: learnt.level_plus_one,
             reader_ns: learnt.reader_ns,
             ..TraceControl::default()
         };
-        run(&mut self.control, heads, &order)?;
+        run(&mut self.control, heads, &order)
+    }
+
+    /// What the last walk read.
+    pub fn heads(&self) -> Vec<HeadRecord> {
         let wanted = self.control.first::<TraceControl>().unwrap_or_default().heads;
-        Ok(Some(self.headers.records(wanted)))
+        self.headers.records(wanted)
     }
 
     /// The id of the program that settles, by which its log is found.

@@ -22,6 +22,8 @@ use crate::model::witness::{Evidence, SystemFacts};
 const SETTLE_EVERY_NS: u64 = 10_000_000_000;
 /// How long until it is tried again when calls under way stood in the way.
 const SETTLE_AGAIN_NS: u64 = 200_000_000;
+/// How long until the losses are asked for while nothing happens: they come with events, and asking takes several system calls.
+const LOSSES_EVERY_NS: u64 = 1_000_000_000;
 /// How often the first settling is tried in a row.
 const FIRST_TRIES: u32 = 40;
 
@@ -49,6 +51,7 @@ pub struct Watcher {
     settled_at: Instant,
     left: u32,
     losses: Losses,
+    losses_at: Instant,
     healed: u64,
 }
 
@@ -87,6 +90,7 @@ impl Watcher {
             settled_at: Instant(0),
             left: 0,
             losses: Losses::default(),
+            losses_at: Instant(0),
             healed: 0,
         };
         for _ in 0..FIRST_TRIES {
@@ -126,11 +130,14 @@ impl Watcher {
         if let Some(log) = &mut self.log {
             log.drain();
         }
-        let losses = self.tracer.losses()?;
-        let lost = losses.events.saturating_sub(self.losses.events);
-        self.losses = losses;
-        let wall = Wall::now();
         let now = clock::now();
+        let before = self.losses.events;
+        if !events.is_empty() || now.0.saturating_sub(self.losses_at.0) >= LOSSES_EVERY_NS {
+            self.losses = self.tracer.losses()?;
+            self.losses_at = now;
+        }
+        let lost = self.losses.events.saturating_sub(before);
+        let wall = Wall::now();
         let mut tell = |event| events.push(Timed { at: now, unix_ns: wall.of(now), event });
         if lost > 0 {
             tell(Event::Lost { count: lost });
@@ -148,9 +155,15 @@ impl Watcher {
         Ok(events)
     }
 
+    /// Has the losses up to the next call of `happened` counted there, for who is about to tell them.
+    pub fn count_losses(&mut self) {
+        self.losses_at = Instant(0);
+    }
+
     /// The same at the end of the watch, after one more settling.
     pub fn ended(&mut self) -> Result<Vec<Timed>, SourceError> {
         self.settled_at = Instant(0);
+        self.count_losses();
         self.happened()
     }
 

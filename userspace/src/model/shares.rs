@@ -1,0 +1,238 @@
+//! A picture summed by owner: what a series of metrics stands for.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::picture::{ContextView, Owner, Picture};
+use super::units::Pid;
+
+/// Whose sums: everything that runs under one name in one container or unit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct ShareKey {
+    /// Who runs it.
+    pub owner: Owner,
+    /// `comm` of the process; any bytes.
+    pub comm: Vec<u8>,
+    /// The process, where each is told apart.
+    pub pid: Option<Pid>,
+}
+
+impl ShareKey {
+    /// The one that stands for all owners beyond the limit.
+    pub fn other() -> Self {
+        Self { owner: Owner::default(), comm: b"other".to_vec(), pid: None }
+    }
+}
+
+/// The sums of one owner.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Sums {
+    /// Number of contexts.
+    pub contexts: u64,
+    /// Sum of max_reqs: what counts against fs.aio-max-nr.
+    pub reserved: u64,
+    /// Sum of nr_events.
+    pub ring_slots: u64,
+    /// Bytes of all rings, each counted once.
+    pub ring_bytes: u64,
+    /// Requests submitted and not completed; contexts of which it is not known count as none.
+    pub in_flight: u64,
+    /// Completions that nobody reaped; contexts of which it is not known count as none.
+    pub unreaped: u64,
+    /// The fullest ring: in flight and unreaped by usable slots. `None`: of no context known.
+    pub max_fill: Option<f64>,
+    /// Rings mapped without a context.
+    pub ghosts: u64,
+}
+
+impl Sums {
+    fn add(&mut self, context: &ContextView) {
+        let plus = |sum: &mut u64, more: Option<u32>| *sum = sum.saturating_add(more.unwrap_or(0).into());
+        self.contexts = self.contexts.saturating_add(1);
+        plus(&mut self.reserved, context.max_reqs);
+        plus(&mut self.ring_slots, context.nr_events);
+        plus(&mut self.in_flight, context.in_flight);
+        plus(&mut self.unreaped, context.unreaped);
+        self.ring_bytes = self.ring_bytes.saturating_add(context.ring_len);
+        self.max_fill = fuller(self.max_fill, fill(context));
+    }
+
+    fn merge(&mut self, more: &Sums) {
+        let plus = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+        plus(&mut self.contexts, more.contexts);
+        plus(&mut self.reserved, more.reserved);
+        plus(&mut self.ring_slots, more.ring_slots);
+        plus(&mut self.ring_bytes, more.ring_bytes);
+        plus(&mut self.in_flight, more.in_flight);
+        plus(&mut self.unreaped, more.unreaped);
+        plus(&mut self.ghosts, more.ghosts);
+        self.max_fill = fuller(self.max_fill, more.max_fill);
+    }
+}
+
+/// How full the ring of a context is, 0 to 1: what is in flight or unreaped, by the slots that can be used (one never is:
+/// fs/aio.c:ioctx_alloc). `None` where that is not known.
+pub fn fill(context: &ContextView) -> Option<f64> {
+    let usable = context.nr_events?.checked_sub(1).filter(|usable| *usable > 0)?;
+    let taken = context.in_flight?.saturating_add(context.unreaped?);
+    Some(f64::from(taken) / f64::from(usable))
+}
+
+fn fuller(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// A picture summed by owner.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Shares {
+    /// The owners of the most slots, largest first; if there are more than the limit, the last one is [`ShareKey::other`].
+    pub owners: Vec<(ShareKey, Sums)>,
+    /// How many owners that one stands for.
+    pub folded: usize,
+}
+
+/// Sums a picture. `by_process`: each process for itself. At most `limit` owners are told apart: those of the most slots, and
+/// among equal ones the first by name, so that the choice does not change from scrape to scrape.
+pub fn shares(picture: &Picture, by_process: bool, limit: usize) -> Shares {
+    let pid = |pid: Pid| by_process.then_some(pid);
+    let mut by_owner: BTreeMap<ShareKey, Sums> = BTreeMap::new();
+    // The contexts of a process follow one another: its name is looked up once for all of them.
+    let same = |a: &ContextView, b: &ContextView| a.pid == b.pid && a.comm == b.comm && a.owner == b.owner;
+    for contexts in picture.contexts.chunk_by(same) {
+        let Some(first) = contexts.first() else { continue };
+        let key = ShareKey { owner: first.owner.clone(), comm: first.comm.clone(), pid: pid(first.pid) };
+        let sums = by_owner.entry(key).or_default();
+        for context in contexts {
+            sums.add(context);
+        }
+    }
+    for ghost in &picture.ghosts {
+        let key = ShareKey { owner: ghost.owner.clone(), comm: ghost.comm.clone(), pid: pid(ghost.pid) };
+        let sums = by_owner.entry(key).or_default();
+        sums.ghosts = sums.ghosts.saturating_add(1);
+    }
+    // The map is in order of keys, and the sort keeps the order of equals.
+    let mut owners: Vec<(ShareKey, Sums)> = by_owner.into_iter().collect();
+    owners.sort_by_key(|(_, sums)| Reverse((sums.reserved, sums.contexts)));
+    if owners.len() <= limit {
+        return Shares { owners, folded: 0 };
+    }
+    let rest = owners.split_off(limit);
+    let mut other = Sums::default();
+    for (_, sums) in &rest {
+        other.merge(sums);
+    }
+    // A process may bear that name: two series of one name would spoil the whole scrape.
+    match owners.iter_mut().find(|(key, _)| *key == ShareKey::other()) {
+        Some((_, sums)) => sums.merge(&other),
+        None => owners.push((ShareKey::other(), other)),
+    }
+    Shares { owners, folded: rest.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::picture::GhostView;
+    use crate::model::reconcile::reconcile;
+    use crate::model::specimen;
+
+    fn picture() -> Picture {
+        reconcile(&specimen::idle())
+    }
+
+    /// A picture with a context for each name and number of slots.
+    fn of(contexts: &[(&str, u32)]) -> Picture {
+        let mut picture = picture();
+        let first = picture.contexts.remove(0);
+        picture.contexts = contexts
+            .iter()
+            .map(|(comm, max_reqs)| ContextView {
+                comm: comm.as_bytes().to_vec(),
+                max_reqs: Some(*max_reqs),
+                ..first.clone()
+            })
+            .collect();
+        picture.ghosts.clear();
+        picture
+    }
+
+    fn names(shares: &Shares) -> Vec<(&str, u64)> {
+        let name = |key: &'_ ShareKey| std::str::from_utf8(&key.comm).unwrap().to_owned().leak() as &str;
+        shares.owners.iter().map(|(key, sums)| (name(key), sums.reserved)).collect()
+    }
+
+    /// Check that the largest come first, equal ones by name, and that the rest is summed and counted.
+    #[test]
+    fn the_largest_and_the_rest() {
+        let picture = of(&[("b", 5), ("a", 5), ("c", 9), ("a", 1), ("d", 2), ("e", 1)]);
+        let all = shares(&picture, false, 100);
+        assert_eq!(names(&all), [("c", 9), ("a", 6), ("b", 5), ("d", 2), ("e", 1)]);
+        assert_eq!(all.folded, 0);
+        let some = shares(&picture, false, 2);
+        assert_eq!(names(&some), [("c", 9), ("a", 6), ("other", 8)]);
+        assert_eq!(some.folded, 3);
+        assert_eq!(names(&shares(&picture, false, 0)), [("other", 23)]);
+    }
+
+    /// Check that a process of the name `other` is summed with the rest: two series of one name are none.
+    #[test]
+    fn a_process_named_other() {
+        let picture = of(&[("other", 9), ("a", 5), ("b", 1)]);
+        assert_eq!(names(&shares(&picture, false, 1)), [("other", 15)]);
+    }
+
+    /// Check that processes are told apart only where that is asked for, and that a ghost belongs to its owner.
+    #[test]
+    fn processes_and_ghosts() {
+        let mut picture = of(&[("a", 5), ("a", 6)]);
+        picture.contexts[1].pid = Pid(7);
+        let ghost = GhostView {
+            pid: Pid(7),
+            comm: b"a".to_vec(),
+            owner: picture.contexts[1].owner.clone(),
+            address: picture.contexts[0].context,
+            ring_len: 4096,
+        };
+        picture.ghosts = vec![ghost];
+        assert_eq!(shares(&picture, false, 9).owners.len(), 1);
+        assert_eq!(shares(&picture, false, 9).owners[0].1.ghosts, 1);
+        let apart = shares(&picture, true, 9).owners;
+        assert_eq!(
+            apart.iter().map(|(_, sums)| (sums.reserved, sums.ghosts)).collect::<Vec<_>>(),
+            [(6, 1), (5, 0)]
+        );
+    }
+
+    /// Check the fill of known, empty and unknown rings.
+    #[test]
+    fn fills() {
+        let context = |nr_events, in_flight, unreaped| ContextView {
+            nr_events,
+            in_flight,
+            unreaped,
+            ..picture().contexts[0].clone()
+        };
+        assert_eq!(fill(&context(Some(5), Some(1), Some(1))), Some(0.5));
+        assert_eq!(fill(&context(Some(5), None, Some(1))), None);
+        assert_eq!(fill(&context(Some(1), Some(0), Some(0))), None);
+        assert_eq!(fill(&context(Some(0), Some(0), Some(0))), None);
+    }
+
+    proptest! {
+        /// Check that no slot is lost or counted twice, whatever the limit.
+        #[test]
+        fn nothing_is_lost(all in proptest::collection::vec(("[a-d]", 0_u32..9), 0..20), limit in 0_usize..6) {
+            let named: Vec<(&str, u32)> = all.iter().map(|(name, slots)| (&**name, *slots)).collect();
+            let shares = shares(&of(&named), false, limit);
+            let sum: u64 = shares.owners.iter().map(|(_, sums)| sums.reserved).sum();
+            prop_assert_eq!(sum, named.iter().map(|(_, slots)| u64::from(*slots)).sum::<u64>());
+            prop_assert!(shares.owners.len() <= limit + 1);
+        }
+    }
+}
