@@ -6,6 +6,7 @@ pub mod host;
 pub mod programs;
 pub mod random;
 pub mod record;
+pub mod serving;
 pub mod truth;
 pub mod watch;
 pub mod yard;

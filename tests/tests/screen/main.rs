@@ -12,3 +12,4 @@ mod endings;
 mod frames;
 mod jobs;
 mod pane;
+mod serving;

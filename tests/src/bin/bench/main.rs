@@ -1,6 +1,6 @@
 //! What aioinspect costs, against what one would do without it; both measured in the same run, turn by turn.
 //!
-//! `bench [--runs N] [census] [pause] [list] [watch]`, as root; all of them if none is named. Nothing here passes or fails: the
+//! `bench [--runs N] [census] [pause] [list] [watch] [serve]`, as root; all of them if none is named. Nothing here passes or fails: the
 //! machine decides the figures, and docs/performance.md says what they mean.
 
 mod census;
@@ -14,6 +14,7 @@ mod observer;
 mod pause;
 mod plain_reader;
 mod report;
+mod serve;
 mod spawned;
 mod watch;
 
@@ -26,11 +27,12 @@ use anyhow::{Context, Result, bail};
 type Measurement = fn(&mut dyn Write, u32) -> Result<()>;
 
 /// The measurements by name, and how often each turn is taken if nobody says.
-const ALL: [(&str, Measurement, u32); 4] = [
+const ALL: [(&str, Measurement, u32); 5] = [
     ("census", census::run, 30),
     ("pause", pause::run, 40),
     ("list", list::run, 15),
     ("watch", watch::run, 15),
+    ("serve", serve::run, 20),
 ];
 
 fn main() -> ExitCode {
@@ -60,7 +62,9 @@ fn measure(args: &[String]) -> Result<()> {
                 runs = Some(args.next().and_then(|n| n.parse().ok()).context("--runs needs a number")?);
             }
             name if ALL.iter().any(|(known, ..)| *known == name) => names.push(name),
-            other => bail!("there is no {other:?}; usage: bench [--runs N] [census] [pause] [list] [watch]"),
+            other => bail!(
+                "there is no {other:?}; usage: bench [--runs N] [census] [pause] [list] [watch] [serve]"
+            ),
         }
     }
     if !aioinspect_tests::programs::is_root() {

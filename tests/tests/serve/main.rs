@@ -1,0 +1,16 @@
+//! `aioinspect serve` among the programs it is made for: Prometheus, browsers, curl, systemd; and those that mean it ill.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod browser;
+mod client;
+mod crowd;
+mod events;
+mod http;
+mod limits;
+mod owners;
+mod privileges;
+#[cfg(test)]
+mod prometheus;
+mod safe;
+mod sockets;
+mod submits;
