@@ -77,14 +77,12 @@ impl Drawing {
     }
 }
 
+/// The circle is turned to where the arc begins: of a dash that is moved there instead, whose pattern fills the circle
+/// exactly, Chromium begins another one a hair before the circle closes, and draws that as a splinter.
 fn arc(class: &str, (start, len): (f64, f64), out: &mut String) {
-    // A start a hair before the top would wrap around it, which browsers draw as a splinter.
-    let start = (start * 100.0).round().rem_euclid(36_000.0) / 100.0;
     let _ = write!(
         out,
-        "<circle class=\"{class}\" r=\"80\" pathLength=\"360\" stroke-dasharray=\"{len:.2} {:.2}\" stroke-dashoffset=\"{:.2}\"/>",
-        360.0 - len,
-        -start
+        "<circle class=\"{class}\" r=\"80\" pathLength=\"360\" stroke-dasharray=\"{len:.2} 720\" transform=\"rotate({start:.2})\"/>"
     );
 }
 
@@ -152,6 +150,15 @@ mod tests {
         assert_eq!((drawing.done.1, drawing.flight.1), (LEAST, LEAST));
         let drawing = drawn(Some(36_000), Some(0), Some(35_998), Some(35_998), Some(1));
         assert_eq!((drawing.done.1, drawing.flight.1), (355.0, LEAST));
+    }
+
+    /// Check that the pattern of an arc cannot begin again within the circle.
+    #[test]
+    fn one_dash() {
+        let mut svg = String::new();
+        drawn(Some(127), Some(0), Some(2), Some(2), Some(4)).write("4%", "x", &mut svg);
+        let done = "class=\"done\" r=\"80\" pathLength=\"360\" stroke-dasharray=\"5.67 720\" transform=\"rotate(0.00)\"";
+        assert!(svg.contains(done) && !svg.contains("stroke-dashoffset"), "{svg}");
     }
 
     /// Check that what is not known is not drawn.

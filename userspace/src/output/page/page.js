@@ -157,9 +157,8 @@ const drawRing = (c) => {
   const ring = $("ring"), arcs = arcsOf(c), at = arcs.tail ?? 0;
   const arc = (name, start, len) => {
     const circle = ring.querySelector(`circle.${name}`);
-    set(circle, "stroke-dasharray", `${len.toFixed(2)} ${(360 - len).toFixed(2)}`);
-    // A start a hair before the top would wrap around it, which browsers draw as a splinter.
-    set(circle, "stroke-dashoffset", (-(Math.round(start * 100) % 36000) / 100).toFixed(2));
+    set(circle, "stroke-dasharray", `${len.toFixed(2)} 720`);
+    set(circle, "transform", `rotate(${start.toFixed(2)})`);
   };
   arc("done", ((at - arcs.done) % 360 + 360) % 360, arcs.done);
   arc("flight", at, arcs.flight);
