@@ -75,7 +75,7 @@ impl Bound {
         let confinement = Confinement {
             read_files,
             oci_roots: BUNDLE_ROOTS.iter().map(|root| args.host_root.join(root)).collect(),
-            unix_socket_dir: listeners.iter().find_map(directory),
+            unix_socket_dirs: listeners.iter().filter_map(directory).collect(),
             terminal,
         };
         let room = raise_descriptor_limit()?.saturating_sub(OWN_DESCRIPTORS).max(16);

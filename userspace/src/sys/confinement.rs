@@ -29,8 +29,8 @@ pub struct Confinement {
     pub read_files: Vec<PathBuf>,
     /// Directories with OCI bundles, to name containers by; those that do not exist are passed over.
     pub oci_roots: Vec<PathBuf>,
-    /// Where our own unix socket is: it stays removable.
-    pub unix_socket_dir: Option<PathBuf>,
+    /// Where our own unix sockets are: they stay removable.
+    pub unix_socket_dirs: Vec<PathBuf>,
     /// A terminal is in use: its modes, and stopping ourselves.
     pub terminal: bool,
 }
@@ -93,7 +93,7 @@ pub fn confine(wanted: &Confinement) -> Result<Confined, ConfineError> {
         std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count().saturating_sub(1));
     // Landlock first: its calls are not on seccomp's list.
     let landlock = restrict_files(wanted)?;
-    let needs = Needs { unlink: wanted.unix_socket_dir.is_some(), terminal: wanted.terminal };
+    let needs = Needs { unlink: !wanted.unix_socket_dirs.is_empty(), terminal: wanted.terminal };
     let seccomp = syscalls::restrict(needs)?;
     Ok(Confined { landlock, seccomp, free_threads })
 }
@@ -114,7 +114,7 @@ fn restrict_files(wanted: &Confinement) -> Result<Reach, RulesetError> {
     let status = ruleset
         .create()?
         .add_rules(path_beneath_rules(readable, read))?
-        .add_rules(path_beneath_rules(wanted.unix_socket_dir.iter(), AccessFs::RemoveFile))?
+        .add_rules(path_beneath_rules(&wanted.unix_socket_dirs, AccessFs::RemoveFile))?
         .restrict_self()?;
     Ok(match status.ruleset {
         RulesetStatus::FullyEnforced => Reach::Full,

@@ -104,7 +104,7 @@ fn the_own_socket_is_removable() {
     let (own, other) = (dir.path().join("own"), TempDir::new().unwrap());
     std::fs::write(&own, "").unwrap();
     std::fs::write(other.path().join("file"), "").unwrap();
-    let wanted = Confinement { unix_socket_dir: Some(dir.path().to_owned()), ..Confinement::default() };
+    let wanted = Confinement { unix_socket_dirs: vec![dir.path().to_owned()], ..Confinement::default() };
     confined(wanted, |confined| {
         assert!(std::fs::symlink_metadata(&own).is_ok());
         std::fs::remove_file(&own).unwrap();
