@@ -49,6 +49,7 @@ impl Bound {
         tried: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
         let config = args.web_config.as_deref().map(read_config).transpose()?.unwrap_or_default();
+        let in_config = || args.web_config.as_deref().map_or_else(String::new, config_name);
         let given = if activated { from_systemd().context("socket activation")? } else { None };
         let listeners = if let Some(given) = given {
             given
@@ -63,9 +64,9 @@ impl Bound {
         let mut access = Access::new(&args.host, reachable);
         access.set_headers(&config.headers);
         if config.has_users() {
-            access.set_users(Users::new(config.users.clone())?);
+            access.set_users(Users::new(config.users.clone()).with_context(in_config)?);
         }
-        let tls = config.tls.clone().map(Tls::new).transpose()?;
+        let tls = config.tls.clone().map(Tls::new).transpose().with_context(in_config)?;
         let mut read_files: Vec<PathBuf> = tls.iter().flat_map(Tls::directories).collect();
         read_files.sort();
         let directory = |listener: &Listener| match listener {
@@ -132,8 +133,12 @@ fn permit(addresses: &[Address], config: &WebConfig, insecure: bool) -> anyhow::
     }
 }
 
+fn config_name(path: &Path) -> String {
+    format!("web config {}", escape(path.as_os_str().as_encoded_bytes()))
+}
+
 fn read_config(path: &Path) -> anyhow::Result<WebConfig> {
-    let named = || format!("web config {}", escape(path.as_os_str().as_encoded_bytes()));
+    let named = || config_name(path);
     let text = std::fs::read_to_string(path).with_context(named)?;
     let directory = path.parent().unwrap_or(Path::new("."));
     WebConfig::parse(&text, directory).with_context(named)
