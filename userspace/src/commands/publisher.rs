@@ -42,6 +42,9 @@ pub struct PublisherOrder {
     pub host_root: PathBuf,
 }
 
+/// What processes had done at the last reading, and whose they were: who ends before the next one cannot be asked any more.
+type Counted = HashMap<Submitter, (SubmitCount, Owner)>;
+
 /// The publisher.
 pub struct Publisher {
     order: PublisherOrder,
@@ -52,7 +55,7 @@ pub struct Publisher {
     containers: Containers,
     /// Owners of processes by their events: one that failed and ended at once is asked about again by nobody.
     owners: HashMap<Pid, Owner>,
-    submits: Option<(Submits, SubmitSums, HashMap<Submitter, SubmitCount>)>,
+    submits: Option<(Submits, SubmitSums, Counted)>,
     started: f64,
     /// Readings are not taken sooner than this: half of a CPU is for others, however many ask.
     not_before: Moment,
@@ -172,14 +175,15 @@ impl Publisher {
             let mut ended = Vec::new();
             for count in counts {
                 let who = count.submitter();
-                let last = before.get(&who);
+                let (last, known) = before.get(&who).map(|(last, known)| (last, known)).unzip();
                 if last != Some(&count) {
                     let found = owners.get(&count.pid).map(|owner| (*owner).clone());
-                    let owner = found.unwrap_or_else(|| read_owner(count.pid).unwrap_or_default());
+                    let found = found.or_else(|| read_owner(count.pid)).or_else(|| known.cloned());
+                    let owner = found.unwrap_or_default();
                     let pid = self.order.per_process.then_some(count.pid);
-                    let key = ShareKey { owner, comm: count.comm.clone(), pid };
+                    let key = ShareKey { owner: owner.clone(), comm: count.comm.clone(), pid };
                     sums.add(key, &count, last, self.order.max_owners);
-                    before.insert(who, count);
+                    before.insert(who, (count, owner));
                 } else if ProcDir::open(who.pid).is_err() {
                     ended.push(who);
                 }
