@@ -4,6 +4,7 @@
 mod browser;
 mod client;
 mod crowd;
+mod ends;
 mod events;
 mod http;
 mod limits;
