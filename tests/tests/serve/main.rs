@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod browser;
+mod cgroup;
 mod client;
 mod crowd;
 mod ends;
+mod curl;
 mod events;
+mod exposed;
 mod http;
 mod limits;
 mod owners;

@@ -1,262 +1,219 @@
-//! TLS, passwords and certificates of clients by a web config file, asked with curl; and what is refused at the start.
+//! Who may ask a server with a web config file: over TLS, by password, by certificate.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use aioinspect_tests::programs::{Output, run, run_aioinspect};
-use aioinspect_tests::serving::Serving;
+use aioinspect_tests::serving::{Answer, PATIENCE, Serving};
 use tempfile::TempDir;
 
-/// A directory with a certificate authority, which signs what is asked for.
-struct Authority(TempDir);
+use crate::curl::{Authority, curl};
 
-impl Authority {
-    fn new() -> Authority {
-        let home = tempfile::Builder::new().prefix("aioinspect-test-").tempdir().unwrap();
-        let authority = Authority(home);
-        authority.openssl(&[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=test authority",
-            "-keyout",
-            "ca.key",
-            "-out",
-            "ca.crt",
-        ]);
-        authority
+/// Cheap to compare with.
+const COST: u32 = 4;
+
+/// A place with an authority, a certificate for localhost, and a web config file.
+struct Place {
+    dir: TempDir,
+    ca: Authority,
+}
+
+impl Place {
+    fn new() -> Place {
+        let dir = TempDir::new().unwrap();
+        let ca = Authority::new(&dir.path().join("ca"));
+        ca.sign("server");
+        for end in ["crt", "key"] {
+            fs::copy(ca.path(&format!("server.{end}")), dir.path().join(format!("server.{end}"))).unwrap();
+        }
+        Place { dir, ca }
+    }
+
+    /// Starts a server with this text after the names of its certificate.
+    fn serve(&self, more: &str) -> Serving {
+        let file = self.path("web.yml");
+        fs::write(
+            &file,
+            format!("tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n{more}"),
+        )
+        .unwrap();
+        Serving::start(&["--web-config", file.to_str().unwrap()]).unwrap()
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.dir.path().join(name)
     }
 
-    fn openssl(&self, args: &[&str]) {
-        let made = run(Command::new("openssl").args(args).current_dir(self.0.path()));
-        assert_eq!(made.code, 0, "openssl {args:?}: {made:?}");
-    }
-
-    /// A certificate NAME.crt with its key NAME.key, for a server on this host or for a client.
-    fn sign(&self, name: &str) {
-        let (key, request, certificate) =
-            (format!("{name}.key"), format!("{name}.csr"), format!("{name}.crt"));
-        let subject = format!("/CN={name}");
-        self.openssl(&[
-            "req",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            &subject,
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            &key,
-            "-out",
-            &request,
-        ]);
-        self.openssl(&[
-            "x509",
-            "-req",
-            "-in",
-            &request,
-            "-CA",
-            "ca.crt",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-days",
-            "2",
-            "-copy_extensions",
-            "copy",
-            "-out",
-            &certificate,
-        ]);
-    }
-
-    fn write(&self, name: &str, text: &str) -> String {
-        fs::write(self.path(name), text).unwrap();
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    /// Asks with curl, which trusts this authority; code and body.
-    fn curl(&self, serving: &Serving, path: &str, args: &[&str]) -> Output {
-        let url = format!("https://{}{path}", serving.tcp());
-        run(Command::new("curl")
-            .args(["-sS", "--max-time", "30", "-w", "\n%{http_code}", "--cacert", "ca.crt"])
-            .args(args)
-            .arg(url)
-            .current_dir(self.0.path()))
+    /// Asks in trust of the authority.
+    fn ask(&self, serving: &Serving, path: &str, args: &[&str]) -> Result<Answer, String> {
+        let url = format!("https://127.0.0.1:{}{path}", serving.tcp().port());
+        curl(&[&["--cacert", &self.ca.path("ca.crt"), url.as_str()], args].concat())
     }
 }
 
-fn status(output: &Output) -> &str {
-    output.stdout.lines().last().unwrap_or_default()
+fn users() -> String {
+    let (alice, bob) = (bcrypt::hash("se:cret", COST).unwrap(), bcrypt::hash("", COST).unwrap());
+    format!("basic_auth_users:\n  alice: {alice}\n  bob: {bob}\n")
 }
 
-const TLS: &str = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n";
-
-/// Check passwords: none, a wrong one and an unknown user are refused, a right one is let in, again and quickly; the probes of health need none.
+/// Check that curl speaks TLS with it in trust of the authority that signed, and not otherwise; and that plain HTTP gets nothing.
 #[test]
-fn passwords() {
-    let authority = Authority::new();
-    authority.sign("server");
-    let hash = bcrypt::hash("s3cret: pass", 6).unwrap();
-    let config = format!(
-        "{TLS}basic_auth_users: {{prometheus: '{hash}'}}\nhttp_server_config: {{headers: {{X-Frame-Options: sameorigin, Strict-Transport-Security: max-age=99}}}}\n"
-    );
-    let file = authority.write("web.yml", &config);
-    let serving = Serving::start(&["--web-config", &file]).unwrap();
-    let ask = |path: &str, args: &[&str]| authority.curl(&serving, path, args);
-    let refused = ask("/metrics", &["-i"]);
-    assert_eq!(status(&refused), "401", "{refused:?}");
-    assert!(refused.stdout.to_ascii_lowercase().contains("www-authenticate: basic"), "{refused:?}");
-    for wrong in ["prometheus:wrong", "nobody:s3cret: pass", "prometheus:", ":"] {
-        assert_eq!(status(&ask("/", &["-u", wrong])), "401", "{wrong}");
+fn speaks_tls() {
+    let place = Place::new();
+    let serving = place.serve("");
+    assert!(serving.addresses[0].starts_with("https://127.0.0.1:"), "{:?}", serving.addresses);
+    for version in ["--tlsv1.3", "--tls-max=1.2"] {
+        let args: Vec<&str> = version.split('=').collect();
+        let answer = place.ask(&serving, "/metrics", &args).unwrap();
+        assert_eq!(answer.status, 200, "{version}");
+        assert!(answer.text().contains("\naio_system_limit_events "), "{version}");
     }
-    for path in ["/", "/metrics", "/api/v1/contexts"] {
-        assert_eq!(status(&ask(path, &["-u", "prometheus:s3cret: pass"])), "200", "{path}");
+    let error = curl(&[&format!("https://{}/", serving.tcp())]).unwrap_err();
+    assert!(error.starts_with("curl ended with 60:"), "a certificate of nobody we trust: {error}");
+    let error = curl(&[&format!("http://{}/healthz", serving.tcp())]).unwrap_err();
+    assert!(!error.contains("ok\n"), "{error}");
+    let error = place.ask(&serving, "/", &["--tls-max", "1.1"]).unwrap_err();
+    assert!(error.starts_with("curl ended with 35:"), "{error}");
+    assert_eq!(place.ask(&serving, "/healthz", &[]).unwrap().text(), "ok\n", "it lives on");
+    assert_eq!(serving.end().code, Some(0));
+}
+
+/// Check that nothing about the host is told without a right pair of name and password, and that probers of liveness need none.
+#[test]
+fn users_by_password() {
+    let place = Place::new();
+    let serving = place.serve(&users());
+    for path in ["/", "/metrics", "/api/v1/contexts", "/api/v1/events", "/nothing"] {
+        let answer = place.ask(&serving, path, &[]).unwrap();
+        assert_eq!((answer.status, &*answer.text()), (401, "unauthorized\n"), "{path}");
+        let challenge = answer.header("www-authenticate").unwrap();
+        assert!(challenge.starts_with("Basic realm="), "{challenge}");
     }
     for path in ["/healthz", "/readyz"] {
-        assert_eq!(status(&ask(path, &[])), "200", "{path}");
+        assert_eq!(place.ask(&serving, path, &[]).unwrap().status, 200, "{path}");
     }
-    let headers = ask("/healthz", &["-i"]).stdout.to_ascii_lowercase();
-    assert!(
-        headers.contains("x-frame-options: sameorigin")
-            && headers.contains("strict-transport-security: max-age=99"),
-        "{headers}"
-    );
-    let served = serving.end();
-    assert_eq!(served.code, Some(0), "{served:?}");
-    assert!(!served.stderr.contains(&hash[..10]), "{served:?}");
-}
-
-/// Check that only clients with a certificate of the authority are served where that is asked for, and that a certificate which is replaced
-/// on disk is the one that is shown.
-#[test]
-fn certificates() {
-    let (authority, stranger) = (Authority::new(), Authority::new());
-    authority.sign("server");
-    authority.sign("client");
-    stranger.sign("client");
-    let config = "tls_server_config: {cert_file: server.crt, key_file: server.key, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt}\n";
-    let file = authority.write("web.yml", config);
-    let serving = Serving::start(&["--web-config", &file]).unwrap();
-    assert_ne!(authority.curl(&serving, "/healthz", &[]).code, 0);
-    let of = |from: &Authority, name: &str| from.path(name).to_str().unwrap().to_owned();
-    let (certificate, key) = (of(&stranger, "client.crt"), of(&stranger, "client.key"));
-    assert_ne!(authority.curl(&serving, "/healthz", &["--cert", &certificate, "--key", &key]).code, 0);
-    let good = ["--cert", "client.crt", "--key", "client.key"];
-    assert_eq!(status(&authority.curl(&serving, "/healthz", &good)), "200");
-
-    authority.sign("next");
-    for part in ["key", "crt"] {
-        fs::rename(authority.path(&format!("next.{part}")), authority.path(&format!("server.{part}")))
-            .unwrap();
-    }
-    let begun = Instant::now();
-    loop {
-        let said = authority.curl(&serving, "/healthz", &[&good[..], &["-v"]].concat());
-        assert_eq!(status(&said), "200", "{said:?}");
-        if said.stderr.contains("CN=next") {
-            break;
+    // Twice: the second time a right pair is remembered.
+    for _ in 0..2 {
+        for right in ["alice:se:cret", "bob:"] {
+            let answer = place.ask(&serving, "/metrics", &["-u", right]).unwrap();
+            assert_eq!(answer.status, 200, "{right}");
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{said:?}");
+        for wrong in
+            ["alice:se:cre", "alice:", "alice:se:crett", "bob:se:cret", "eve:se:cret", "eve:", ":se:cret"]
+        {
+            let answer = place.ask(&serving, "/metrics", &["-u", wrong]).unwrap();
+            assert_eq!(answer.status, 401, "{wrong}");
+            assert!(answer.header("www-authenticate").is_some(), "{wrong}");
+        }
+        for wrong in ["Basic !", "Basic", "Bearer YWxpY2U6c2U6Y3JldA==", "Basic YWxpY2U="] {
+            let header = format!("Authorization: {wrong}");
+            assert_eq!(place.ask(&serving, "/metrics", &["-H", &header]).unwrap().status, 401, "{wrong}");
+        }
+    }
+    let served = serving.end();
+    assert!(!served.stderr.contains("cret") && !served.stderr.contains("$2"), "{served:?}");
+}
+
+/// Check that users without TLS are asked for their password too, on this host alone.
+#[test]
+fn users_without_tls() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("web.yml");
+    fs::write(&file, users()).unwrap();
+    let serving = Serving::start(&["--web-config", file.to_str().unwrap()]).unwrap();
+    assert_eq!(serving.get("/metrics").status, 401);
+    let url = format!("http://{}/metrics", serving.tcp());
+    assert_eq!(curl(&["-u", "alice:se:cret", &url]).unwrap().status, 200);
+}
+
+/// Check that with `RequireAndVerifyClientCert` nobody gets a word without a certificate of the authority's.
+#[test]
+fn clients_by_certificate() {
+    let place = Place::new();
+    place.ca.sign("client");
+    let other = Authority::new(&place.path("other"));
+    other.sign("client");
+    let ca = place.ca.path("ca.crt");
+    let serving =
+        place.serve(&format!("  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: {ca}\n"));
+    let ask = |authority: Option<&Authority>, version: &str| {
+        let files = authority.map(|of| (of.path("client.crt"), of.path("client.key")));
+        let mut args: Vec<&str> = version.split('=').collect();
+        if let Some((cert, key)) = &files {
+            args.extend(["--cert", cert, "--key", key]);
+        }
+        place.ask(&serving, "/healthz", &args)
+    };
+    for version in ["--tlsv1.3", "--tls-max=1.2"] {
+        assert_eq!(ask(Some(&place.ca), version).unwrap().status, 200, "{version}");
+        for (who, authority) in [("nobody", None), ("a stranger", Some(&other))] {
+            let error = ask(authority, version).unwrap_err();
+            assert!(error.contains("alert") || error.contains("reset"), "{version} {who}: {error}");
+        }
     }
 }
 
-/// Check that a config that cannot be served by is refused at the start, in words that tell no secret, and that nothing is bound then.
+/// Check that replaced certificates count from the next connection a second later, and that half of a pair changes nothing.
 #[test]
-fn refused_at_the_start() {
-    let authority = Authority::new();
-    authority.sign("server");
-    authority.write("garbage.crt", "no certificate");
-    let refused = |config: &str, says: &str| {
-        let file = authority.write("web.yml", config);
-        let output = run_aioinspect(&["serve", "--listen", "127.0.0.1:0", "--web-config", &file]);
-        assert_eq!(output.code, 1, "{config}: {output:?}");
-        assert!(output.stderr.contains(says), "{config}: {output:?}");
-        assert!(!output.stderr.contains("serving on") && !output.stderr.contains("s3cret"), "{output:?}");
+fn certificates_are_replaced() {
+    let place = Place::new();
+    let serving = place.serve("");
+    let next = Authority::new(&place.path("next"));
+    next.sign("server");
+    let put = |name: &str| {
+        fs::copy(next.path(name), place.path("new")).unwrap();
+        fs::rename(place.path("new"), place.path(name)).unwrap();
     };
-    refused("tls_server_config: {cert_file: none.crt, key_file: server.key}", "none.crt");
-    refused("tls_server_config: {cert_file: garbage.crt, key_file: server.key}", "garbage.crt");
-    refused("tls_server_config: {cert_file: server.crt, key_file: ca.key}", "ca.key");
-    refused("tls_server_confg: {}", "tls_server_confg");
-    refused("basic_auth_users: {me: s3cret}", "me");
-    refused("basic_auth_users: [s3cret", "web config");
-    let none = run_aioinspect(&["serve", "--web-config", "/no/such/file"]);
-    assert_eq!((none.code, none.stderr.contains("/no/such/file")), (1, true), "{none:?}");
+    put("server.key");
+    let url = format!("https://{}/healthz", serving.tcp());
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1500) {
+        assert_eq!(place.ask(&serving, "/healthz", &[]).unwrap().status, 200, "the pair before stays in use");
+        thread::sleep(Duration::from_millis(200));
+    }
+    put("server.crt");
+    let begun = Instant::now();
+    while curl(&["--cacert", &next.path("ca.crt"), &url]).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "the new certificate is not shown");
+        thread::sleep(Duration::from_millis(100));
+    }
+    let error = place.ask(&serving, "/healthz", &[]).unwrap_err();
+    assert!(error.starts_with("curl ended with 60:"), "{error}");
+    let served = serving.end();
+    let said = |words: &str| served.stderr.matches(words).count();
+    assert_eq!((said("the certificates before stay in use"), said("read again")), (1, 1), "{served:?}");
+    assert!(!served.stderr.contains("PRIVATE"), "{served:?}");
 }
 
-/// Check that other hosts are let in only with TLS and a password, or by a word that says so.
+/// Check that the headers of the file are in every answer, once, in place of our own.
 #[test]
-fn reachable_from_elsewhere() {
-    let authority = Authority::new();
-    authority.sign("server");
-    let tls = authority.write("tls.yml", TLS);
-    for args in [&[][..], &["--web-config", &tls]] {
-        for address in ["0.0.0.0:0", "[::]:0", ":0"] {
-            let output = run_aioinspect(&[&["serve", "--listen", address][..], args].concat());
-            assert_eq!(output.code, 2, "{output:?}");
-            assert!(
-                output.stderr.contains("--web-config") && output.stderr.contains("--insecure"),
-                "{output:?}"
+fn headers_of_the_file() {
+    let place = Place::new();
+    let policy = "default-src 'self'; frame-ancestors 'none'";
+    let more = format!(
+        "http_server_config:\n  headers:\n    Strict-Transport-Security: max-age=31536000\n    X-Frame-Options: sameorigin\n    \
+         Content-Security-Policy: {policy}\n{}",
+        users()
+    );
+    let serving = place.serve(&more);
+    for (path, status) in [("/healthz", 200), ("/", 401), ("/metrics", 401)] {
+        let answer = place.ask(&serving, path, &[]).unwrap();
+        assert_eq!(answer.status, status, "{path}");
+        for (name, value) in [
+            ("strict-transport-security", "max-age=31536000"),
+            ("x-frame-options", "sameorigin"),
+            ("content-security-policy", policy),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(answer.header(name), Some(value), "{path}: {answer:?}");
+            assert_eq!(
+                answer.head.to_ascii_lowercase().matches(&format!("\n{name}:")).count(),
+                1,
+                "{path}: {answer:?}"
             );
         }
     }
-    let mut command = Command::new(aioinspect_tests::programs::bin("aioinspect"));
-    command.args(["serve", "--listen", "0.0.0.0:0", "--insecure"]);
-    let serving = Serving::of(command).unwrap();
-    let port = serving.tcp().port();
-    let asked = run(Command::new("curl").args([
-        "-sS",
-        &format!("http://127.0.0.1:{port}/healthz"),
-        "-H",
-        "Host: any.example",
-    ]));
-    assert_eq!(asked.stdout, "ok\n", "{asked:?}");
-}
-
-/// Check that on loopback a foreign name is refused, and one that was given is not.
-#[test]
-fn names() {
-    let serving = Serving::start(&["--host", "box.example"]).unwrap();
-    let ask = |host: &str| {
-        let url = format!("http://{}/healthz", serving.tcp());
-        run(Command::new("curl").args([
-            "-sS",
-            "-o",
-            "/dev/null",
-            "-w",
-            "%{http_code}",
-            &url,
-            "-H",
-            &format!("Host: {host}"),
-        ]))
-        .stdout
-    };
-    assert_eq!((ask("box.example").as_str(), ask("evil.example").as_str()), ("200", "421"));
-}
-
-/// The files above are where the configuration says, relative to it.
-#[test]
-fn paths_are_relative_to_the_file() {
-    let authority = Authority::new();
-    authority.sign("server");
-    let file = authority.write("web.yml", TLS);
-    assert!(Path::new(&file).is_absolute());
-    let serving = Serving::start(&["--web-config", &file]).unwrap();
-    assert!(serving.addresses[0].starts_with("https://"), "{:?}", serving.addresses);
-    assert_eq!(status(&authority.curl(&serving, "/healthz", &[])), "200");
+    let page = place.ask(&serving, "/", &["-u", "alice:se:cret"]).unwrap();
+    assert_eq!(page.header("content-security-policy"), Some(policy));
 }
