@@ -1,6 +1,6 @@
 //! Calls of io_submit, by process as the kernel counts them and by owner as metrics show them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::shares::ShareKey;
 use super::units::Pid;
@@ -68,17 +68,27 @@ pub struct SubmitSums {
     pub owners: BTreeMap<ShareKey, OwnerSubmits>,
     /// Calls that failed, by owner and errno.
     pub errors: BTreeMap<(ShareKey, i32), u64>,
-    /// How many owners are counted as others.
-    pub folded: usize,
+    /// Owners that are counted as others, as many as are remembered.
+    folded: BTreeSet<ShareKey>,
 }
 
+/// Owners beyond the limit that are remembered, to be counted once each.
+const FOLDED: usize = 4096;
+
 impl SubmitSums {
+    /// How many owners are counted as others.
+    pub fn folded(&self) -> usize {
+        self.folded.len()
+    }
+
     /// Adds what a process did since the last time. At most `limit` owners are told apart, the first that come.
     pub fn add(&mut self, key: ShareKey, more: &SubmitCount, before: Option<&SubmitCount>, limit: usize) {
         let key = if self.owners.contains_key(&key) || self.owners.len() < limit {
             key
         } else {
-            self.folded = self.folded.saturating_add(usize::from(before.is_none()));
+            if self.folded.len() < FOLDED {
+                self.folded.insert(key);
+            }
             ShareKey::other()
         };
         let since = |now: u64, read: fn(&SubmitCount) -> u64| now.saturating_sub(before.map_or(0, read));
@@ -111,7 +121,10 @@ mod tests {
         assert_eq!(sums.owners[&key("a")], OwnerSubmits { calls: 8, short: 1 });
         assert_eq!(sums.errors[&(key("a"), 22)], 3);
         assert_eq!(sums.errors[&(key("a"), 9)], 1);
-        sums.add(key("b"), &first, None, 1);
-        assert_eq!((sums.owners[&ShareKey::other()].calls, sums.folded), (5, 1));
+        for _ in 0..2 {
+            // Two processes of one owner.
+            sums.add(key("b"), &first, None, 1);
+        }
+        assert_eq!((sums.owners[&ShareKey::other()].calls, sums.folded()), (10, 1));
     }
 }

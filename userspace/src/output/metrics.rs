@@ -272,7 +272,7 @@ impl Collected {
 
     /// Eight gauges for each owner that is summed with the others.
     fn dropped(&self) -> u64 {
-        let submits = self.0.submits.as_ref().map_or(0, |submits| submits.folded.saturating_mul(2));
+        let submits = self.0.submits.as_ref().map_or(0, |submits| submits.folded().saturating_mul(2));
         let series = self.0.shares.folded.saturating_mul(8).saturating_add(submits);
         u64::try_from(series).unwrap_or(u64::MAX)
     }
