@@ -138,7 +138,8 @@ fn unprivileged() -> Result<Vec<Suite>> {
 
 fn live(name: &str, built: &Built, long: bool) -> Result<Suite> {
     let file = built.suites.get(name).with_context(|| format!("cargo made no suite {name}"))?;
-    let mut cmd = Cmd::new(file)
+    let mut cmd = undisturbed()
+        .arg(file)
         .arguments(libtest_args())
         .dir(paths::root())
         .env("AIOINSPECT_BIN_DIR", &built.bins)
@@ -147,6 +148,15 @@ fn live(name: &str, built: &Built, long: bool) -> Result<Suite> {
         cmd = cmd.env("AIOINSPECT_RANDOM_SEQUENCES", LONG_SEQUENCES.to_string());
     }
     stream(cmd, &format!("native {name}"), if long { LONG_LIMIT } else { LIMIT })
+}
+
+/// What a suite is run by. A shell's `&` and nohup leave signals ignored in whatever they start, and a program that starts with one
+/// ignored leaves it so: then Ctrl-C could not be tested.
+const UNDISTURBED: [&str; 2] = ["env", "--default-signal"];
+
+fn undisturbed() -> Cmd {
+    let [program, argument] = UNDISTURBED;
+    Cmd::new(program).arg(argument)
 }
 
 /// Live tests share the machine's fs.aio-nr, so they run one after the other; what they print shows what they skipped.
@@ -245,6 +255,15 @@ mod tests {
         assert_eq!(names(&What::Vm(vec![])).unwrap(), ["6.1"]);
         assert_eq!(names(&What::Vm(vec!["6.1".into()])).unwrap(), ["6.1"]);
         assert!(names(&What::Vm(vec!["5.4".into()])).unwrap_err().to_string().contains("5.4"));
+    }
+
+    /// Check that a suite can be interrupted even if what starts it ignores SIGINT.
+    #[test]
+    fn signals_are_as_at_a_terminal() {
+        let ignoring = Cmd::new("sh").arguments(["-c", "trap '' INT; exec \"$@\"", "sh"]);
+        let suite = ignoring.arguments(UNDISTURBED).arguments(["sh", "-c", "kill -INT $$; exit 7"]);
+        let ended = suite.stream(Limits { start: LIMIT, whole: LIMIT }, &mut |_| true).unwrap();
+        assert_eq!(ended, Ended::Code(128 + 2));
     }
 
     /// Check that a suite which hangs, and one that says nothing, are broken and not passed.
