@@ -20,10 +20,12 @@ const BOUND_MIB: f64 = 128.0;
 #[test]
 fn a_thousand_connections() {
     let serving = Serving::start(&[]).unwrap();
+    // Before the first connection: a busy machine may be late to close that.
+    let own = holds(&serving).descriptors;
     serving.metrics();
     let before = holds(&serving);
     let mut crowd: Vec<TcpStream> = (0..CROWD).map(|_| serving.connect()).collect();
-    until("a thousand connections", PATIENCE, || holds(&serving).descriptors >= before.descriptors + CROWD);
+    until("a thousand connections", PATIENCE, || holds(&serving).descriptors >= own + CROWD);
     // Half of a request each: none of them is idle.
     for stream in &mut crowd {
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: loc").unwrap();
@@ -35,7 +37,7 @@ fn a_thousand_connections() {
     assert!(slowest < 2_000.0, "{slowest} ms");
     assert!(during.mib < BOUND_MIB, "{during:?}");
     drop(crowd);
-    until("descriptors given back", PATIENCE, || holds(&serving).descriptors <= before.descriptors + 2);
+    until("descriptors given back", PATIENCE, || holds(&serving).descriptors <= own + 2);
 }
 
 /// Check that a crowd which asks for all contexts and reads nothing takes bounded memory, and that others are served or told to come again.
