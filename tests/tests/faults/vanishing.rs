@@ -95,35 +95,68 @@ fn executes() {
     }
     let (whole, mut delays) = (dump_time(), Delays::new("executes"));
     let dir = tempfile::tempdir().unwrap();
-    let (mut old, mut new, mut neither) = (0_u32, 0_u32, 0_u32);
+    let mut images = Images::default();
     for _ in 0..ROUNDS {
         let mut fixture = target();
-        let pid = fixture.pid();
         let before = start_stack(&fixture);
-        let child = dump(pid, dir.path()).spawn().unwrap();
+        let child = dump(fixture.pid(), dir.path()).spawn().unwrap();
         std::thread::sleep(delays.below(whole));
         fixture.run("exec-self");
-        let output = output_of(child);
-        let after = start_stack(&fixture);
+        images.count(&mut fixture, before, &output_of(child), dir.path());
+    }
+    println!("executes: {images:?}");
+}
+
+/// Check the same of one that executes at the moment the dump lets it go: what the image has beside the contexts is read outside the freeze.
+#[test]
+fn executes_when_let_go() {
+    if !can("executes_when_let_go") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut images = Images::default();
+    for _ in 0..ROUNDS {
+        let mut fixture = target();
+        let before = start_stack(&fixture);
+        fixture.send("exec-when-held");
+        let output = output_of(dump(fixture.pid(), dir.path()).spawn().unwrap());
+        fixture.receive("exec-when-held").unwrap();
+        images.count(&mut fixture, before, &output, dir.path());
+    }
+    println!("executes_when_let_go: {images:?}");
+}
+
+/// Images of the program before an exec, of the one after it, and dumps without any.
+#[derive(Debug, Default)]
+struct Images {
+    old: u32,
+    new: u32,
+    none: u32,
+}
+
+impl Images {
+    /// Checks and counts one dump; `before`: the stack of the program that is gone.
+    fn count(&mut self, fixture: &mut Fixture, before: u64, output: &Output, dir: &std::path::Path) {
+        let pid = fixture.pid();
+        let after = start_stack(fixture);
         assert_ne!(before, after, "the two programs cannot be told apart");
-        told(&output, &["executed another program", "is gone", "no process"]);
+        told(output, &["executed another program", "is gone", "no process"]);
         if output.code == 0 {
-            match image(dir.path(), pid) {
-                (stack, 3) if stack == before => old += 1,
-                (stack, 0) if stack == after => new += 1,
+            match image(dir, pid) {
+                (stack, 3) if stack == before => self.old += 1,
+                (stack, 0) if stack == after => self.new += 1,
                 (stack, rings) => panic!("{rings} rings, stack {stack:#x}: not {before:#x} nor {after:#x}"),
             }
-            assert_eq!(take_files(dir.path(), pid), Left::Both);
+            assert_eq!(take_files(dir, pid), Left::Both);
         } else {
-            assert_eq!(take_files(dir.path(), pid), Left::Nothing);
-            neither += 1;
+            assert_eq!(take_files(dir, pid), Left::Nothing);
+            self.none += 1;
         }
         // The new program is not harmed either.
         fixture.setup(4);
         crate::victim::assert_free(pid);
         assert_eq!(fixture.truth().contexts.len(), 1);
     }
-    println!("executes: {old} images of the old program, {new} of the new one, {neither} of neither");
 }
 
 /// Where a program's stack begins: random for each execution.

@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::clock;
+use super::freeze_error::FreezeError;
 use super::memory::{HeaderPlan, MemoryError};
 use super::probe::Probe;
 use super::procfs::ProcDir;
@@ -45,6 +46,7 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
     let (mm, first) = word_of(probe, &dir)?;
     // After `first`, so that its lock_seq vouches for the mappings.
     let subject = Subject::read(dir)?;
+    let facts = subject.facts_for(ask)?;
     let sharers = sharers(probe, mm, &subject.mappings)?;
     let mut recheck = Recheck::plan(&subject, first.word.mm.lock_seq)?;
     let mut headers = HeaderPlan::new(&addresses(&first), reader(&first, ask));
@@ -53,7 +55,7 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
     let read = headers.read();
     let headers_at = clock::now();
     recheck.run();
-    let after = word_on(probe, mm)?;
+    let mut after = word_on(probe, mm)?;
     let traced = TracedMaps::find().word(mm, &after);
 
     match read {
@@ -64,6 +66,7 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
         // Exited or exec'ed between the two: whoever asks again gets the plain answer.
         subject.dir.live_thread()?;
     }
+    after.word.torn |= subject.facts_for(ask)? != facts;
     let mappings_checked = recheck.holds(before.word.mm.lock_seq) && recheck.holds(after.word.mm.lock_seq);
     let quiet =
         slept(&before.word, &after.word) && first.word.contexts == before.word.contexts && mappings_checked;
@@ -80,7 +83,7 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
         pause_ns: 0,
     };
     let processes = if before.processes.is_empty() { vec![subject.process()?] } else { named(&before) };
-    let image = if ask.image { Some(subject.image_facts()?) } else { None };
+    let image = subject.image(facts);
     Ok((AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced }, quiet))
 }
 
@@ -101,6 +104,7 @@ fn is_held(word: &KernelWord) -> bool {
 /// The process's word alone: mappings and headers, of a process that may run.
 pub fn by_proc_alone(ask: &Ask) -> Result<AddressSpace, SourceError> {
     let subject = Subject::read(ProcDir::open(ask.pid)?)?;
+    let facts = subject.facts_for(ask)?;
     let tid = subject.dir.live_thread().unwrap_or(Tid(ask.pid.0));
     let addresses: Vec<_> =
         subject.mappings.iter().filter(|ring| ring.offset == 0).map(|ring| ContextId(ring.start)).collect();
@@ -114,6 +118,9 @@ pub fn by_proc_alone(ask: &Ask) -> Result<AddressSpace, SourceError> {
         ..Look::default()
     };
     let processes = vec![subject.process()?];
-    let image = if ask.image { Some(subject.image_facts()?) } else { None };
+    if subject.facts_for(ask)? != facts {
+        return Err(FreezeError::Exec(ask.pid).into());
+    }
+    let image = subject.image(facts);
     Ok(AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced: None })
 }

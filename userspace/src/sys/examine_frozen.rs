@@ -63,6 +63,7 @@ fn look(
     let (mm, planned) = word_of(probe, &dir)?;
     // After the census, so that its lock_seq vouches for the mappings.
     let subject = Subject::read(dir)?;
+    let facts = subject.facts_for(ask)?;
     let sharers = sharers(probe, mm, &subject.mappings)?;
     let lock_seq = planned.word.mm.lock_seq.filter(|_| !closer);
     let mut recheck = Recheck::plan(&subject, lock_seq)?;
@@ -95,10 +96,11 @@ fn look(
     let all_held = nobody_was_free(probe, mm, &report)?;
     let mappings_checked = recheck.holds(found.word.mm.lock_seq);
     let as_planned = addresses(&planned) == addresses(&found);
+    let same_program = subject.facts_for(ask)? == facts;
     let mut word = found.word;
     // Held threads have no counters to compare; who they were is worth keeping.
     word.tasks = planned.word.tasks.iter().filter(|task| report.tids.contains(&task.tid)).cloned().collect();
-    word.torn |= !all_held;
+    word.torn |= !all_held || !same_program;
     let met = all_held && mappings_checked && as_planned && !word.torn;
     let look = Look {
         manner: Manner::Frozen,
@@ -113,7 +115,7 @@ fn look(
         pause_ns: report.pause_ns.saturating_add(report.earlier_pause_ns),
     };
     let processes = if planned.processes.is_empty() { vec![subject.process()?] } else { named(&planned) };
-    let image = if ask.image { Some(subject.image_facts()?) } else { None };
+    let image = subject.image(facts);
     Ok((AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced }, met))
 }
 

@@ -39,8 +39,9 @@ impl Subject {
         Ok(Self { dir, vmas, mappings, mappings_at })
     }
 
-    /// What an image needs beside the contexts.
-    pub fn image_facts(self) -> Result<ImageFacts, SourceError> {
+    /// What an image needs beside the contexts and the mappings. A program that is executed meanwhile has others: they are of the program
+    /// that was looked at only if they are the same before and after the look (half of an exec may show in the first of them).
+    pub fn facts(&self) -> Result<ImageFacts, SourceError> {
         let pid = self.dir.pid();
         let stat = Stat::parse(&self.dir.stat()?).map_err(|why| unclear(pid, "stat", &why))?;
         if stat.layout_hidden() {
@@ -54,7 +55,17 @@ impl Subject {
         let auxv = auxv::parse(&self.dir.auxv()?).map_err(|why| unclear(pid, "auxv", &why))?;
         let status = Status::parse(&self.dir.status()?).map_err(|why| unclear(pid, "status", &why))?;
         let thp_disabled = status.thp_enabled.map(|enabled| !enabled);
-        Ok(ImageFacts { layout: stat.layout, auxv, vmas: self.vmas, thp_disabled })
+        Ok(ImageFacts { layout: stat.layout, auxv, vmas: Vec::new(), thp_disabled })
+    }
+
+    /// The same where an image is wanted.
+    pub fn facts_for(&self, ask: &Ask) -> Result<Option<ImageFacts>, SourceError> {
+        if ask.image { self.facts().map(Some) } else { Ok(None) }
+    }
+
+    /// The facts with the mappings.
+    pub fn image(self, facts: Option<ImageFacts>) -> Option<ImageFacts> {
+        facts.map(|facts| ImageFacts { vmas: self.vmas, ..facts })
     }
 
     /// The same process as a name, from its own files.

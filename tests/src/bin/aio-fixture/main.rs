@@ -31,6 +31,7 @@
 //! | `busy`, `busy-stop`, `churn [CPU]`, `churn-stop` | mappings, or AIO, all the time |
 //! | `spoof tmpfs\|root [deleted]` | a helper that maps a regular file called `/[aio]` |
 //! | `leader-exit`, `exec-self`, `exit [CODE]`, `self-stop` | ends and stops |
+//! | `exec-when-held` | `exec-self` at the moment it is let go by who held it |
 //! | `set-comm HEX`, `dumpable 0\|1`, `set-uid UID`, `brk-grow [BYTES]` | marks of a process |
 //! | `truth` | all of it, as `aioinspect_tests::truth::Truth` |
 

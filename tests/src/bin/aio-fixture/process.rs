@@ -1,11 +1,14 @@
 //! What a process can do to itself as a whole.
 #![expect(unsafe_code, reason = "prctl, credentials, exec, exit")]
 
-use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Instant;
+use std::{fs, io};
 
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
 use serde_json::json;
 
 use crate::children;
@@ -70,6 +73,17 @@ pub fn brk_grow(_: &mut State, words: &mut Words) -> Done {
 pub fn exec_self(state: &mut State, _: &mut Words) -> Done {
     children::end_all(state);
     Err(Failure::os("exec", &Command::new("/proc/self/exe").arg("answer").exec()))
+}
+
+/// `exec-when-held`: the same as soon as somebody who held the thread lets it go: that is what ends epoll_wait early.
+pub fn exec_when_held(state: &mut State, words: &mut Words) -> Done {
+    let nothing = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from).at("epoll_create1")?;
+    let patience = Timespec { tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
+    let mut events: Vec<epoll::Event> = Vec::with_capacity(1);
+    match epoll::wait(&nothing, spare_capacity(&mut events), Some(&patience)) {
+        Err(Errno::INTR) => exec_self(state, words),
+        _ => Err(Failure::refused("nobody held it")),
+    }
 }
 
 /// Ends the process at once, children first.

@@ -67,6 +67,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("set-uid", process::set_uid),
     ("brk-grow", process::brk_grow),
     ("exec-self", process::exec_self),
+    ("exec-when-held", process::exec_when_held),
     ("truth", report::truth),
 ];
 
