@@ -170,7 +170,7 @@ impl Publisher {
         // What cannot be read now is read the next time: the counts only grow.
         if let Ok(counts) = submits.read() {
             let mut owners: HashMap<Pid, &Owner> =
-                picture.contexts.iter().map(|context| (context.pid, &context.owner)).collect();
+                picture.contexts.iter().map(|context| (context.pid, &*context.owner)).collect();
             owners.extend(self.owners.iter().map(|(pid, owner)| (*pid, owner)));
             let mut ended = Vec::new();
             for count in counts {

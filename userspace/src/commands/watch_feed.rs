@@ -323,7 +323,7 @@ fn recorded(evidence: &Evidence) -> Update {
             at: Instant(0),
             unix_ns,
             event: Event::Existing {
-                by: Actor { pid: context.pid, tid: Tid(0), comm: context.comm.clone() },
+                by: Actor { pid: context.pid, tid: Tid(0), comm: context.comm.to_vec() },
                 context: context.context,
                 max_reqs: context.max_reqs.unwrap_or(0),
             },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::Holder;
-use super::picture::Picture;
+use super::picture::{Owner, Picture};
 use super::units::Pid;
 
 /// Every process that has contexts, the one with the most slots first; equal ones by PID.
@@ -12,8 +12,8 @@ pub fn holders(picture: &Picture) -> Vec<Holder> {
     for context in &picture.contexts {
         let holder = by_pid.entry(context.pid).or_insert_with(|| Holder {
             pid: context.pid,
-            comm: context.comm.clone(),
-            owner: context.owner.clone(),
+            comm: context.comm.to_vec(),
+            owner: Owner::clone(&context.owner),
             contexts: 0,
             slots: 0,
         });

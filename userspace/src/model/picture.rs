@@ -1,5 +1,7 @@
 //! The verdict: contexts with findings, as every output shows them.
 
+use std::sync::Arc;
+
 use super::finding::Finding;
 use super::units::{ContextId, Pid, Tid};
 use super::witness::{CensusSource, Manner};
@@ -39,8 +41,8 @@ pub struct SystemView {
 pub struct ContextView {
     /// The lowest PID of the processes that share it.
     pub pid: Pid,
-    /// Name of that process; any bytes, to be escaped by whoever prints it.
-    pub comm: Vec<u8>,
+    /// Name of that process; any bytes, to be escaped by whoever prints it. One for all contexts of the process.
+    pub comm: Arc<[u8]>,
     /// Start of that process, in clock ticks after boot.
     pub start_ticks: u64,
     /// Its id.
@@ -61,8 +63,8 @@ pub struct ContextView {
     pub ring_len: u64,
     /// Whether (some of) the ring is mapped at `context`; `None` if the mappings were not read.
     pub mapped: Option<bool>,
-    /// Who runs the process.
-    pub owner: Owner,
+    /// Who runs the process. One for all contexts of the processes that are in the same control groups.
+    pub owner: Arc<Owner>,
     /// What a watch that was under way knows of its making; `None`: there is no such watch, or it does not know the context.
     pub origin: Option<Origin>,
     /// What is to be said of it, in the list's order, each once.
@@ -114,9 +116,9 @@ pub struct GhostView {
     /// The process that maps it.
     pub pid: Pid,
     /// Its name.
-    pub comm: Vec<u8>,
+    pub comm: Arc<[u8]>,
     /// Who runs it.
-    pub owner: Owner,
+    pub owner: Arc<Owner>,
     /// Where.
     pub address: ContextId,
     /// Bytes mapped.

@@ -21,10 +21,12 @@ mod tests_arbitrary;
 mod tests_proof;
 mod traced;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::kioctx::Kioctx;
-use super::picture::{ContextView, GhostView, Picture, Proof, SpaceView, SystemView};
+use super::owner::owner;
+use super::picture::{ContextView, GhostView, Owner, Picture, Proof, SpaceView, SystemView};
 use super::trend::{History, Trends};
 use super::units::Pid;
 use super::witness::{AddressSpace, CensusSource, Evidence, KernelWord, Manner, Process};
@@ -45,6 +47,7 @@ fn judge(evidence: &Evidence, history: impl Fn(&AddressSpace) -> History) -> Pic
     let nobody = Process::default();
     let chosen = each_once(evidence, &nobody);
     let sharing = sharing::Sharing::new(chosen.iter().copied());
+    let mut owners = Owners::default();
     let mut contexts: Vec<ContextView> = Vec::new();
     let mut places: Vec<usize> = Vec::new();
     let mut ghosts: Vec<GhostView> = Vec::new();
@@ -55,7 +58,8 @@ fn judge(evidence: &Evidence, history: impl Fn(&AddressSpace) -> History) -> Pic
             spaces.push(unseen(pids));
             continue;
         };
-        let space = space::judge(facts, process, look, history(facts), *ordinal, &evidence.system, &sharing);
+        let shown = space::Shown { process, owner: owners.of(process) };
+        let space = space::judge(facts, shown, look, history(facts), *ordinal, &evidence.system, &sharing);
         let found = space.find(evidence.source);
         contexts.extend(found.contexts);
         places.resize(contexts.len(), place);
@@ -81,6 +85,19 @@ fn judge(evidence: &Evidence, history: impl Fn(&AddressSpace) -> History) -> Pic
         }
     }
     Picture { system: system(evidence, &contexts), contexts, ghosts, spaces }
+}
+
+/// The owners met so far: the processes of a host are in few control groups, and each text is read once.
+#[derive(Default)]
+struct Owners<'a> {
+    known: HashMap<&'a [u8], Arc<Owner>>,
+}
+
+impl<'a> Owners<'a> {
+    fn of(&mut self, process: &'a Process) -> Arc<Owner> {
+        let text = process.cgroup.as_deref().unwrap_or_default();
+        Arc::clone(self.known.entry(text).or_insert_with(|| Arc::new(owner(text))))
+    }
 }
 
 /// The facts behind a context of a picture: usually one, several where an address was used twice.

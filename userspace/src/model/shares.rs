@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::picture::{ContextView, Owner, Picture};
 use super::units::Pid;
@@ -97,20 +98,26 @@ pub struct Shares {
 /// Sums a picture. `by_process`: each process for itself. At most `limit` owners are told apart: those of the most slots, and
 /// among equal ones the first by name, so that the choice does not change from scrape to scrape.
 pub fn shares(picture: &Picture, by_process: bool, limit: usize) -> Shares {
-    let pid = |pid: Pid| by_process.then_some(pid);
+    let key = |owner: &Owner, comm: &[u8], pid: Pid| ShareKey {
+        owner: owner.clone(),
+        comm: comm.to_vec(),
+        pid: by_process.then_some(pid),
+    };
     let mut by_owner: BTreeMap<ShareKey, Sums> = BTreeMap::new();
-    // The contexts of a process follow one another: its name is looked up once for all of them.
-    let same = |a: &ContextView, b: &ContextView| a.pid == b.pid && a.comm == b.comm && a.owner == b.owner;
+    // The contexts of a process follow one another, and have their names in common: they are looked up once for all of them.
+    let same = |a: &ContextView, b: &ContextView| {
+        a.pid == b.pid && Arc::ptr_eq(&a.comm, &b.comm) && Arc::ptr_eq(&a.owner, &b.owner)
+    };
     for contexts in picture.contexts.chunk_by(same) {
         let Some(first) = contexts.first() else { continue };
-        let key = ShareKey { owner: first.owner.clone(), comm: first.comm.clone(), pid: pid(first.pid) };
+        let key = key(&first.owner, &first.comm, first.pid);
         let sums = by_owner.entry(key).or_default();
         for context in contexts {
             sums.add(context);
         }
     }
     for ghost in &picture.ghosts {
-        let key = ShareKey { owner: ghost.owner.clone(), comm: ghost.comm.clone(), pid: pid(ghost.pid) };
+        let key = key(&ghost.owner, &ghost.comm, ghost.pid);
         let sums = by_owner.entry(key).or_default();
         sums.ghosts = sums.ghosts.saturating_add(1);
     }
@@ -153,7 +160,7 @@ mod tests {
         picture.contexts = contexts
             .iter()
             .map(|(comm, max_reqs)| ContextView {
-                comm: comm.as_bytes().to_vec(),
+                comm: comm.as_bytes().into(),
                 max_reqs: Some(*max_reqs),
                 ..first.clone()
             })
@@ -194,7 +201,7 @@ mod tests {
         picture.contexts[1].pid = Pid(7);
         let ghost = GhostView {
             pid: Pid(7),
-            comm: b"a".to_vec(),
+            comm: b"a".as_slice().into(),
             owner: picture.contexts[1].owner.clone(),
             address: picture.contexts[0].context,
             ring_len: 4096,

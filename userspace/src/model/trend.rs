@@ -41,7 +41,8 @@ pub struct History {
 /// One address space over time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trend {
-    contexts: BTreeMap<Key, Known>,
+    /// In the order of keys: a thousand small ones are made anew at each picture, and a list costs less than a tree.
+    contexts: Vec<(Key, Known)>,
     growth: Growth,
     /// The latest picture.
     last: Instant,
@@ -81,21 +82,23 @@ impl Trend {
             return;
         }
         let now = word.begun_at;
-        let inodes: BTreeMap<u64, u64> =
+        let mut inodes: Vec<(u64, u64)> =
             rings.iter().filter(|ring| ring.offset == 0).map(|ring| (ring.start, ring.inode)).collect();
-        let mut earlier = std::mem::take(&mut self.contexts);
+        inodes.sort_unstable();
         let mut is_used = false;
         let mut kept = 0_usize;
-        let before = earlier.len();
+        let mut contexts = Vec::with_capacity(word.contexts.len());
         for context in &word.contexts {
-            let inode = inodes.get(&context.user_id.0).copied();
-            let was = earlier.remove(&key(context)).filter(|was| same_ring(was.inode, inode));
+            let inode = found(&inodes, &context.user_id.0).copied();
+            let was = found(&self.contexts, &key(context)).filter(|was| same_ring(was.inode, inode));
             kept = kept.saturating_add(usize::from(was.is_some()));
             is_used |= !is_unused(context);
             let pending = pending(context, now, was.and_then(|was| was.pending));
-            self.contexts.insert(key(context), Known { inode, is_new: was.is_none(), pending });
+            contexts.push((key(context), Known { inode, is_new: was.is_none(), pending }));
         }
-        self.growth.observe(now, self.contexts.len(), kept == before && !is_used);
+        contexts.sort_unstable_by_key(|(key, _)| *key);
+        self.growth.observe(now, contexts.len(), kept == self.contexts.len() && !is_used);
+        self.contexts = contexts;
         self.last = now;
     }
 
@@ -114,6 +117,12 @@ impl Trend {
             grown: (self.growth.base_count(), self.contexts.len()),
         }
     }
+}
+
+/// What stands beside a key in a list that is in their order.
+fn found<'a, K: Ord, V>(list: &'a [(K, V)], key: &K) -> Option<&'a V> {
+    let place = list.binary_search_by(|(known, _)| known.cmp(key)).ok()?;
+    list.get(place).map(|(_, value)| value)
 }
 
 /// Two inodes that are both known must agree: each io_setup makes a file of its own.

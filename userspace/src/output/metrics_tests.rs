@@ -10,8 +10,8 @@ use crate::model::units::{Instant, Pid, Tid};
 fn exposition() -> Exposition {
     let mut picture = reconcile(&specimen::idle());
     let owner = Owner { runtime: "docker".into(), container: "0f1e".into(), ..Owner::default() };
-    picture.contexts[0].owner = owner.clone();
-    picture.contexts[0].comm = b"a\"b\\\n".to_vec();
+    picture.contexts[0].owner = owner.clone().into();
+    picture.contexts[0].comm = b"a\"b\\\n".as_slice().into();
     let shares = shares(&picture, false, 100);
     let mut tally = Tally::new(100, false);
     let by = Actor { pid: Pid(7), tid: Tid(7), comm: b"db".to_vec() };

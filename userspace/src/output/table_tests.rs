@@ -9,7 +9,7 @@ use crate::model::witness::CensusSource;
 fn picture() -> Picture {
     let sane = ContextView {
         pid: Pid(812),
-        comm: b"mariadbd".to_vec(),
+        comm: b"mariadbd".as_slice().into(),
         start_ticks: 1234,
         context: ContextId(0x7f1c_2a00_0000),
         max_reqs: Some(2048),
@@ -20,14 +20,14 @@ fn picture() -> Picture {
         tail: Some(7),
         ring_len: 135_168,
         mapped: Some(true),
-        owner: Owner { unit: "mariadb.service".to_owned(), ..Owner::default() },
+        owner: Owner { unit: "mariadb.service".to_owned(), ..Owner::default() }.into(),
         origin: None,
         findings: vec![Finding::InFlight],
         details: vec![],
     };
     let hostile = ContextView {
         pid: Pid(9),
-        comm: b"\x1b[2J\nx\xff".to_vec(),
+        comm: b"\x1b[2J\nx\xff".as_slice().into(),
         max_reqs: None,
         nr_events: None,
         in_flight: None,
@@ -35,13 +35,13 @@ fn picture() -> Picture {
         head: None,
         tail: None,
         mapped: None,
-        owner: Owner::default(),
+        owner: Owner::default().into(),
         findings: vec![Finding::UnreadableRing, Finding::SharedRing],
         ..sane.clone()
     };
     let wide = ContextView {
         pid: Pid(65536),
-        comm: "名前".as_bytes().to_vec(),
+        comm: "名前".as_bytes().into(),
         context: ContextId(0x1000),
         mapped: Some(false),
         findings: vec![],
@@ -49,9 +49,9 @@ fn picture() -> Picture {
         ..sane.clone()
     };
     let ghost = |address| GhostView {
-        owner: Owner::default(),
+        owner: Owner::default().into(),
         pid: Pid(813),
-        comm: b"kid\r".to_vec(),
+        comm: b"kid\r".as_slice().into(),
         address: ContextId(address),
         ring_len: 12288,
     };

@@ -1,5 +1,7 @@
 //! One context: the kernel's facts first, then what the process's memory and mappings say of it.
 
+use std::sync::Arc;
+
 use super::super::finding::Finding;
 use super::super::header::RingHeader;
 use super::super::kioctx::Kioctx;
@@ -63,7 +65,7 @@ pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
     let (findings, details) = notes.finish();
     ContextView {
         pid: space.process.pid,
-        comm: space.process.comm.clone(),
+        comm: Arc::clone(&space.comm),
         start_ticks: space.process.start_ticks,
         context: fact.user_id,
         max_reqs: Some(fact.max_reqs),
@@ -74,7 +76,7 @@ pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
         tail: Some(fact.tail),
         ring_len: fact.mmap_size,
         mapped,
-        owner: space.owner.clone(),
+        owner: Arc::clone(&space.owner),
         origin,
         findings,
         details,
@@ -104,7 +106,7 @@ pub fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<ContextVie
     let (findings, details) = notes.finish();
     Some(ContextView {
         pid: space.process.pid,
-        comm: space.process.comm.clone(),
+        comm: Arc::clone(&space.comm),
         start_ticks: space.process.start_ticks,
         context,
         max_reqs: None,
@@ -115,7 +117,7 @@ pub fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<ContextVie
         tail: header.map(|claim| claim.tail),
         ring_len: size,
         mapped: Some(true),
-        owner: space.owner.clone(),
+        owner: Arc::clone(&space.owner),
         origin: None,
         findings,
         details,

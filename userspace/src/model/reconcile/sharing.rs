@@ -3,11 +3,12 @@
 use super::super::units::Pid;
 use super::super::witness::{AddressSpace, Process};
 
-/// Every ring mapping of every last look, by inode.
+/// The mappings of every ring that several address spaces map, by inode: nearly always there is none.
 pub struct Sharing<'a> {
     uses: Vec<Use<'a>>,
 }
 
+#[derive(Clone, Copy)]
 struct Use<'a> {
     inode: u64,
     space: usize,
@@ -25,7 +26,8 @@ impl<'a> Sharing<'a> {
             })
             .collect();
         uses.sort_unstable_by_key(|a| (a.inode, a.space, a.address));
-        Sharing { uses }
+        let shared = uses.chunk_by(|a, b| a.inode == b.inode).filter(|ring| is_shared(ring));
+        Sharing { uses: shared.flatten().copied().collect() }
     }
 
     /// PID, name and address of every mapping of a ring outside one address space.
@@ -34,4 +36,9 @@ impl<'a> Sharing<'a> {
         let same = self.uses.get(from..).unwrap_or_default().iter().take_while(move |a| a.inode == inode);
         same.filter(move |a| a.space != space).map(|a| (a.process.pid, a.process.comm.as_slice(), a.address))
     }
+}
+
+/// Whether the mappings of one ring, in the order of address spaces, are in more than one.
+fn is_shared(ring: &[Use<'_>]) -> bool {
+    ring.first().zip(ring.last()).is_some_and(|(first, last)| first.space != last.space)
 }

@@ -1,10 +1,10 @@
 //! One address space in the look that is judged, with everything that helps to judge its contexts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::finding::Finding;
 use super::super::kioctx::Kioctx;
-use super::super::owner::owner;
 use super::super::picture::{ContextView, GhostView, Owner, Proof};
 use super::super::trend::{History, Key, key};
 use super::super::units::{ContextId, Pid};
@@ -22,8 +22,10 @@ use super::traced::Traced;
 pub struct Space<'a> {
     /// The process under which its contexts are shown: the lowest PID of those that share it.
     pub process: &'a Process,
-    /// Who runs that process.
-    pub owner: Owner,
+    /// Its name.
+    pub comm: Arc<[u8]>,
+    /// Who runs it.
+    pub owner: Arc<Owner>,
     /// The look that is judged.
     pub look: &'a Look,
     /// The kernel's word that is judged.
@@ -53,10 +55,18 @@ pub struct Found {
     pub ghosts: Vec<GhostView>,
 }
 
+/// The process under which the contexts of an address space are shown, and who runs it.
+pub struct Shown<'a> {
+    /// The lowest PID of those that share it.
+    pub process: &'a Process,
+    /// By its control group.
+    pub owner: Arc<Owner>,
+}
+
 /// Judges the last look of an address space; `ordinal` is its place in the evidence.
 pub fn judge<'a>(
     space: &'a AddressSpace,
-    process: &'a Process,
+    shown: Shown<'a>,
     look: &'a Look,
     history: History,
     ordinal: usize,
@@ -68,8 +78,9 @@ pub fn judge<'a>(
     let two_words = look.after.is_some();
     let earlier = look.before.iter().filter(|_| two_words).flat_map(|word| &word.contexts);
     Space {
-        process,
-        owner: process.cgroup.as_deref().map(owner).unwrap_or_default(),
+        process: shown.process,
+        comm: Arc::from(shown.process.comm.as_slice()),
+        owner: shown.owner,
         look,
         word: proof::judged_word(look),
         before: earlier.map(|context| (key(context), context)).collect(),
@@ -177,8 +188,8 @@ impl<'a> Space<'a> {
                 }
                 Some(GhostView {
                     pid: self.process.pid,
-                    comm: self.process.comm.clone(),
-                    owner: self.owner.clone(),
+                    comm: Arc::clone(&self.comm),
+                    owner: Arc::clone(&self.owner),
                     address,
                     ring_len: ring.iter().fold(0, |sum, part| sum.saturating_add(bytes(part))),
                 })

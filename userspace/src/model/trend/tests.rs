@@ -199,7 +199,7 @@ proptest! {
                 latest = word.contexts.iter().map(key).collect();
             }
         }
-        prop_assert!(trend.contexts.keys().eq(latest.iter()));
+        prop_assert!(trend.contexts.iter().map(|(key, _)| key).eq(latest.iter()));
         let history = trend.history();
         prop_assert!(history.stuck.keys().chain(&history.leaked).all(|key| latest.contains(key)));
     }

@@ -67,8 +67,8 @@ fn golden() {
     let address = ContextId(0x7f00_0000_1000);
     host.ghosts = vec![GhostView {
         pid: Pid(9),
-        comm: b"child".to_vec(),
-        owner: Owner::default(),
+        comm: b"child".as_slice().into(),
+        owner: Owner::default().into(),
         address,
         ring_len: 4096,
     }];
@@ -85,8 +85,8 @@ fn golden() {
 #[test]
 fn hostile() {
     let evil = "</script><img src=x onerror='a()'>\"";
-    let mut context = ContextView { comm: evil.into(), ..specimen::context(7, 0x1000) };
-    context.owner.unit = evil.to_owned();
+    let mut context = ContextView { comm: evil.as_bytes().into(), ..specimen::context(7, 0x1000) };
+    context.owner = Owner { unit: evil.to_owned(), ..Owner::default() }.into();
     let mut failures = event_specimens::all();
     for failure in &mut failures {
         if let Event::SetupFailed { by, .. } = &mut failure.event {
@@ -224,6 +224,7 @@ proptest! {
     #[test]
     fn any_query(query: String, comm: Vec<u8>, pid: u32, numbers: [Option<u32>; 6]) {
         let [max_reqs, nr_events, in_flight, unreaped, head, tail] = numbers;
+        let comm = comm.into();
         let context = ContextView {
             comm, max_reqs, nr_events, in_flight, unreaped, head, tail, ..specimen::context(pid, u64::MAX)
         };

@@ -10,7 +10,7 @@ use crate::model::witness::CensusSource;
 pub fn context(pid: u32, id: u64) -> ContextView {
     ContextView {
         pid: Pid(pid),
-        comm: b"worker".to_vec(),
+        comm: b"worker".as_slice().into(),
         start_ticks: u64::from(pid),
         context: ContextId(id),
         max_reqs: Some(128),
@@ -21,7 +21,7 @@ pub fn context(pid: u32, id: u64) -> ContextView {
         tail: Some(0),
         ring_len: 12_288,
         mapped: Some(true),
-        owner: Owner::default(),
+        owner: Owner::default().into(),
         origin: None,
         findings: Vec::new(),
         details: Vec::new(),
@@ -50,16 +50,16 @@ pub fn picture(contexts: Vec<ContextView>) -> Picture {
 pub fn host() -> Picture {
     let unit = |unit: &str| Owner { unit: unit.to_owned(), ..Owner::default() };
     let database = |id: u64| ContextView {
-        comm: b"mysqld".to_vec(),
-        owner: unit("mariadb.service"),
+        comm: b"mysqld".as_slice().into(),
+        owner: unit("mariadb.service").into(),
         max_reqs: Some(2048),
         nr_events: Some(4223),
         ring_len: 135_168,
         ..context(812, id)
     };
     let leaking = |id: u64| ContextView {
-        comm: b"orders".to_vec(),
-        owner: Owner { container: "4f5e6d7c8b9a".repeat(5), ..Owner::default() },
+        comm: b"orders".as_slice().into(),
+        owner: Owner { container: "4f5e6d7c8b9a".repeat(5), ..Owner::default() }.into(),
         max_reqs: Some(16),
         nr_events: Some(127),
         ring_len: 4096,
@@ -90,7 +90,7 @@ pub fn host() -> Picture {
         leaking(0x7f96_cff3_3000),
         leaking(0x7f96_cff3_4000),
         ContextView {
-            comm: "größe 名前".as_bytes().to_vec(),
+            comm: "größe 名前".as_bytes().into(),
             in_flight: None,
             unreaped: None,
             head: None,

@@ -233,7 +233,7 @@ fn any_context() -> impl Strategy<Value = ContextView> {
     (ids, names, ring, findings, ".{0,60}", any::<u64>()).prop_map(
         |(ids, names, ring, findings, detail, ring_len)| ContextView {
             pid: Pid(ids.0),
-            comm: names.0,
+            comm: names.0.into(),
             start_ticks: ids.1,
             context: ContextId(ids.2),
             max_reqs: ring.0,
@@ -244,7 +244,7 @@ fn any_context() -> impl Strategy<Value = ContextView> {
             tail: ring.5,
             ring_len,
             mapped: None,
-            owner: Owner { unit: names.1, container: names.2, ..Owner::default() },
+            owner: Owner { unit: names.1, container: names.2, ..Owner::default() }.into(),
             origin: None,
             details: findings
                 .iter()
@@ -268,8 +268,8 @@ fn any_picture() -> impl Strategy<Value = Picture> {
         },
         ghosts: vec![GhostView {
             pid: Pid(1),
-            comm: Vec::new(),
-            owner: Owner::default(),
+            comm: Vec::new().into(),
+            owner: Owner::default().into(),
             address: ContextId(1),
             ring_len: 1,
         }],
