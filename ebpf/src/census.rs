@@ -157,5 +157,5 @@ fn report_task(task: *const task_struct, mm: u64, flags: u32, control: &mut Cont
     record.comm_low = low;
     record.comm_high = high;
     record.flags = flags;
-    record._pad = 0;
+    record.css_set = if offset!(task_cgroups) == u32::MAX { 0 } else { read(at, offset!(task_cgroups)) };
 }

@@ -19,8 +19,8 @@ impl Word for u32 {
 impl Word for i32 {
     const ZERO: Self = 0;
 }
-impl Word for [u64; 2] {
-    const ZERO: Self = [0; 2];
+impl<const N: usize> Word for [u64; N] {
+    const ZERO: Self = [0; N];
 }
 
 /// Reads one word at `base + offset`, zero if that faults.

@@ -10,6 +10,9 @@ const MMAPABLE: u32 = 1024;
 /// Sizes here are the smallest; userspace sets the real ones before loading.
 #[map]
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, MMAPABLE);
+/// The same for `rings`, which may run while `census` does.
+#[map]
+pub static RING_CONTROL: Array<Control> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 pub static CONTEXTS: Array<ContextRecord> = Array::with_max_entries(1, MMAPABLE);
 #[map]

@@ -115,7 +115,7 @@ wire! {
         mm_start_code: u32,
         /// `task_struct.thread_info.status`, or `u32::MAX` where there is none
         task_status: u32,
-        /// Named padding, 0.
-        _pad: u32,
+        /// `task_struct.cgroups`, or `u32::MAX` where there is none
+        task_cgroups: u32,
     }
 }

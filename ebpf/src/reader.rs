@@ -5,13 +5,20 @@ use aya_ebpf::helpers::generated::bpf_get_current_task;
 
 use crate::constants::offset;
 use crate::kernel::read;
-use crate::maps::CONTROL;
+use crate::maps::{CONTROL, RING_CONTROL};
 
-/// The order and the counts of this run.
+/// The order and the counts of this run of `census`.
 #[inline(always)]
 pub fn control() -> Option<&'static mut Control> {
-    // SAFETY: a map value outlives the program; userspace runs one program at a time on a set of maps.
+    // SAFETY: a map value outlives the program; userspace runs each program once at a time on a set of maps.
     CONTROL.get_ptr_mut(0).map(|control| unsafe { &mut *control })
+}
+
+/// The same of `rings`.
+#[inline(always)]
+pub fn ring_control() -> Option<&'static mut Control> {
+    // SAFETY: as above.
+    RING_CONTROL.get_ptr_mut(0).map(|control| unsafe { &mut *control })
 }
 
 /// The id of a `struct pid` in the PID namespace of whoever runs the iterator.

@@ -15,7 +15,7 @@ pub enum Mode {
 }
 
 wire! {
-    /// The one element of the map CONTROL: userspace writes the order before a run and reads the counts after it.
+    /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the order before a run and reads the counts after it.
     pub struct Control: 72 {
         /// Order: one of [`Mode`].
         mode: u32,
@@ -147,8 +147,8 @@ wire! {
         leader_exit_state: u32,
         /// `flags` (PF_*).
         flags: u32,
-        /// Named padding, 0.
-        _pad: u64,
+        /// `cgroups`, the address of its css_set: an identity, never printed; 0 where the kernel has no cgroups.
+        css_set: u64,
     }
 }
 

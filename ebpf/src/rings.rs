@@ -8,7 +8,7 @@ use aya_ebpf::bindings::task_struct;
 use crate::constants::offset;
 use crate::kernel::{follow, load, read};
 use crate::maps::RINGS;
-use crate::reader::{control, id_for_reader};
+use crate::reader::{id_for_reader, ring_control};
 
 /// `VM_SHARED` of include/linux/mm.h: a ring is mapped shared (fs/aio.c:aio_setup_ring), and no call takes that from a mapping.
 const VM_SHARED: u64 = 8;
@@ -49,7 +49,7 @@ extern "C" fn rings(iter: *const IterTaskVma) -> i32 {
         }
         inode as u64
     };
-    let Some(control) = control() else { return 0 };
+    let Some(control) = ring_control() else { return 0 };
     let position = control.rings;
     control.rings = position.wrapping_add(1);
     let Some(record) = RINGS.get_ptr_mut(position) else { return 0 };

@@ -92,6 +92,39 @@ fn containers_are_labels() {
     );
 }
 
+/// Check that many processes of one container are each counted for it, one that moves to another for that, and that nobody else is: the
+/// control groups of those that share theirs are read once.
+#[test]
+fn many_in_one_container() {
+    let host = HostLock::take();
+    let (ids, others) = (Ids::new(5), Ids::new(6));
+    let (one, other) = (Cgroup::new(&ids.kubernetes()), Cgroup::new(&others.kubernetes()));
+    let serving = Serving::start(&[]).unwrap();
+    let mut fixtures: Vec<Fixture> = (0..5).map(|_| Fixture::spawn_alone(&host)).collect();
+    for (fixture, cgroup) in fixtures.iter_mut().zip([&one, &other, &one, &one, &one]) {
+        cgroup.take(fixture.pid());
+        fixture.setup(8);
+    }
+    let mut outside = Fixture::spawn_alone(&host);
+    outside.setup(16);
+    let contexts = |said: &str, ids: &Ids| {
+        let labels = ids.labels();
+        let all: Vec<&str> = labels.iter().map(String::as_str).chain([COMM]).collect();
+        value_in(said, "aio_contexts", &all)
+    };
+    let said = serving.metrics();
+    assert_eq!((contexts(&said, &ids), contexts(&said, &others)), (Some(4.0), Some(1.0)), "{said}");
+    let free = |line: &&str| line.starts_with("aio_contexts{") && !line.contains("container_id=");
+    assert!(said.lines().filter(free).any(|line| line.contains(COMM) && line.ends_with("} 1")), "{said}");
+    other.take(fixtures[4].pid());
+    let said = serving.metrics();
+    assert_eq!((contexts(&said, &ids), contexts(&said, &others)), (Some(3.0), Some(2.0)), "{said}");
+    other.take(fixtures[0].pid());
+    let said = serving.metrics();
+    assert_eq!((contexts(&said, &ids), contexts(&said, &others)), (Some(2.0), Some(3.0)), "{said}");
+    drop((fixtures, outside));
+}
+
 /// Check that the names of a bundle below `--host-root` are told once, beside the owner's labels.
 #[test]
 fn names_of_bundles() {

@@ -118,6 +118,8 @@ layout! {
 
     /// `task_struct.thread_info.status`, u32, of x86
     task_status: maybe_member("task_struct", "thread_info.status": 4);
+    /// `task_struct.cgroups`, with CONFIG_CGROUPS
+    task_cgroups: maybe_member("task_struct", "cgroups": 8);
 
     /// `signal_struct.pids`, the first of an array of pointers by pid_type
     signal_pids: member("signal_struct", "pids": ANY);

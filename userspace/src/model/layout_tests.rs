@@ -115,7 +115,7 @@ fn every_field_is_resolved() {
     assert_eq!(layout.kioctx_completed_events, 8 + 10 * 64 + 4);
     assert_eq!((layout.kioctx_size, layout.upid_size), (4096, 16));
     assert_eq!(layout.mm_lock_seq, Some(8 + 5 * 64));
-    assert_eq!((layout.upid_ns, layout.task_status), (8, None));
+    assert_eq!((layout.upid_ns, layout.task_status, layout.task_cgroups), (8, None, None));
     assert!(layout.iter_task_func > 0);
     assert_eq!(layout.iter_task_vma_func, None);
 }

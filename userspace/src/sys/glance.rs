@@ -1,13 +1,14 @@
 //! One look at the whole host, with the kernel's word. Nobody is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aioinspect_ebpf::{HeadRecord, RingRecord};
 
 use super::census::{SpaceWord, by_space};
+use super::cgroups::CssSets;
 use super::clock;
 use super::memory::{HeaderPlan, MemoryError};
-use super::probe::{MmKey, Order, Probe, Records};
+use super::probe::{MmKey, Order, Probe, Records, RingWalk};
 use super::procfs::{ProcDir, cgroup_of};
 use super::source::SourceError;
 use super::system;
@@ -30,6 +31,73 @@ pub fn host(
     notes: &mut Vec<String>,
     reader: HeaderReader<'_>,
 ) -> Result<Evidence, SourceError> {
+    let walk = probe.open_rings()?;
+    let (told, walked) = at_once(
+        || kernel_word(probe, &mut facts, owners, reader),
+        || walk.as_ref().map_or(Ok(()), RingWalk::run),
+    );
+    let Told { words, mut headers, mut cgroups } = told?;
+    walked?;
+    let rings = match &walk {
+        Some(walk) => match probe.rings_of(walk)? {
+            Some(rings) => Some(rings),
+            None => probe.rings()?,
+        },
+        None => None,
+    };
+    if rings.is_none() {
+        notes.push("this kernel has no BPF iterator over mappings: ghost rings are not shown".to_owned());
+    }
+    let rings_at = rings.as_ref().map_or(Instant(0), |_| clock::now());
+    let mut spaces: BTreeMap<MmKey, (SpaceWord, Vec<RingMapping>)> =
+        words.into_iter().map(|(key, word)| (key, (word, Vec::new()))).collect();
+    // Those of an address space follow one another in the walk.
+    for of_one in rings.iter().flat_map(|rings| rings.chunk_by(|a, b| a.mm == b.mm)) {
+        let Some(first) = of_one.first() else { continue };
+        let (word, mappings) = spaces.entry(MmKey(first.mm)).or_default();
+        mappings.extend(of_one.iter().map(|ring| mapping(ring, facts.page_size)));
+        if word.processes.is_empty() {
+            word.processes.extend(process(Pid(first.tgid)));
+        }
+    }
+    let mut unreadable = 0_usize;
+    let mut shown = Vec::with_capacity(spaces.len());
+    for (ordinal, (key, (word, mappings))) in spaces.into_iter().enumerate() {
+        if word.processes.is_empty() || (word.word.contexts.is_empty() && mappings.is_empty()) {
+            continue;
+        }
+        let headers = headers.remove(&key).unwrap_or_default();
+        unreadable = unreadable.saturating_add(usize::from(headers.not_permitted));
+        let mut space = space(ordinal, word, mappings, rings_at, headers);
+        if let Some(shared) = &mut cgroups {
+            add_cgroups(&mut space.processes, shared);
+        }
+        shown.push(space);
+    }
+    if unreadable > 0 {
+        notes.push(format!(
+            "UNREAPED is not known of {unreadable} process(es) whose memory could not be read (needs CAP_SYS_PTRACE)"
+        ));
+    }
+    shown.sort_by_key(|space| space.processes.first().map(|process| process.pid));
+    Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown })
+}
+
+/// What the kernel says of the contexts, and what can be asked about because of that.
+struct Told {
+    words: BTreeMap<MmKey, SpaceWord>,
+    headers: HeadersOf,
+    /// Texts of cgroups that many share; `None`: they are not wanted.
+    cgroups: Option<HashMap<Pid, Vec<u8>>>,
+}
+
+/// The census, and the headers of the rings it names: in this order, so that a header is there if its context was made meanwhile.
+fn kernel_word(
+    probe: &mut Probe,
+    facts: &mut SystemFacts,
+    owners: bool,
+    reader: HeaderReader<'_>,
+) -> Result<Told, SourceError> {
     let mut records = Records::default();
     for _ in 0..TRIES {
         records = probe.census(Order::All)?;
@@ -41,52 +109,15 @@ pub fn host(
         }
     }
     let words = by_space(&records, probe.knows_lock_seq());
-    let (rings, mut headers) = match reader {
-        HeaderReader::Us => rings_and_headers(probe, &words)?,
+    let headers = match reader {
+        HeaderReader::Us => headers_of(&words),
         HeaderReader::Kernel(tracer) => {
-            let (rings, heads) = at_once(|| probe.rings(), || tracer.walk_heads());
-            heads?;
-            (rings?, by_kernel(&tracer.heads()))
+            tracer.walk_heads()?;
+            by_kernel(&tracer.heads())
         }
     };
-    if rings.is_none() {
-        notes.push("this kernel has no BPF iterator over mappings: ghost rings are not shown".to_owned());
-    }
-    let rings_at = rings.as_ref().map_or(Instant(0), |_| clock::now());
-    let mut spaces: BTreeMap<MmKey, (SpaceWord, Vec<RingMapping>)> =
-        words.into_iter().map(|(key, word)| (key, (word, Vec::new()))).collect();
-    for ring in rings.iter().flatten() {
-        let (word, mappings) = spaces.entry(MmKey(ring.mm)).or_default();
-        mappings.push(mapping(ring, facts.page_size));
-        if word.processes.is_empty() {
-            word.processes.extend(process(Pid(ring.tgid)));
-        }
-    }
-    let mut unreadable = 0_usize;
-    let mut shown = Vec::with_capacity(spaces.len());
-    for (ordinal, (key, (word, mappings))) in spaces.into_iter().enumerate() {
-        if word.processes.is_empty() || (word.word.contexts.is_empty() && mappings.is_empty()) {
-            continue;
-        }
-        let headers = headers.remove(&key).unwrap_or_default();
-        unreadable = unreadable.saturating_add(usize::from(headers.not_permitted));
-        shown.push(space(ordinal, word, mappings, rings_at, headers, owners));
-    }
-    if unreadable > 0 {
-        notes.push(format!(
-            "UNREAPED is not known of {unreadable} process(es) whose memory could not be read (needs CAP_SYS_PTRACE)"
-        ));
-    }
-    shown.sort_by_key(|space| space.processes.first().map(|process| process.pid));
-    Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown })
-}
-
-fn rings_and_headers(
-    probe: &mut Probe,
-    words: &BTreeMap<MmKey, SpaceWord>,
-) -> Result<(Option<Vec<RingRecord>>, HeadersOf), SourceError> {
-    let (rings, headers) = at_once(|| probe.rings(), || headers_of(words));
-    Ok((rings?, headers))
+    let cgroups = owners.then(|| CssSets::of(&records.tasks).texts());
+    Ok(Told { words, headers, cgroups })
 }
 
 /// On a host with many contexts both take long, and neither needs the other.
@@ -117,17 +148,22 @@ pub enum HeaderReader<'a> {
 fn by_kernel(records: &[HeadRecord]) -> BTreeMap<MmKey, Headers> {
     let at = clock::now();
     let mut headers: BTreeMap<MmKey, Headers> = BTreeMap::new();
-    for record in records {
-        let space = headers.entry(MmKey(record.mm)).or_insert_with(|| Headers { at, ..Headers::default() });
-        let words = [record.header, record.header_1, record.header_2, record.header_3];
-        let mut bytes = [0; 32];
-        for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
-            to.copy_from_slice(&word.to_ne_bytes());
-        }
-        let bytes = if record.answer == 0 { Ok(bytes) } else { Err(record.answer.saturating_neg()) };
-        space.readings.push(HeaderReading { address: ContextId(record.address), bytes });
+    for of_one in records.chunk_by(|a, b| a.mm == b.mm) {
+        let Some(first) = of_one.first() else { continue };
+        let space = headers.entry(MmKey(first.mm)).or_insert_with(|| Headers { at, ..Headers::default() });
+        space.readings.extend(of_one.iter().map(reading));
     }
     headers
+}
+
+fn reading(record: &HeadRecord) -> HeaderReading {
+    let words = [record.header, record.header_1, record.header_2, record.header_3];
+    let mut bytes = [0; 32];
+    for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
+        to.copy_from_slice(&word.to_ne_bytes());
+    }
+    let bytes = if record.answer == 0 { Ok(bytes) } else { Err(record.answer.saturating_neg()) };
+    HeaderReading { address: ContextId(record.address), bytes }
 }
 
 /// The headers of one address space.
@@ -162,16 +198,10 @@ fn space(
     mut mappings: Vec<RingMapping>,
     mappings_at: Instant,
     headers: Headers,
-    owners: bool,
 ) -> AddressSpace {
-    let SpaceWord { word, mut processes, .. } = word;
+    let SpaceWord { word, processes, .. } = word;
     mappings.sort_by_key(|mapping| mapping.start);
     mappings.dedup();
-    if owners {
-        for process in &mut processes {
-            process.cgroup = cgroup_of(process.pid).ok();
-        }
-    }
     // A space known by its mapping alone has no word of the kernel's on contexts but that it has none.
     let look = Look {
         manner: Manner::Running,
@@ -188,6 +218,13 @@ fn space(
         looks: vec![look],
         image: None,
         traced: None,
+    }
+}
+
+/// Puts the texts that are known to the processes, and reads those of the others.
+fn add_cgroups(processes: &mut [Process], shared: &mut HashMap<Pid, Vec<u8>>) {
+    for process in processes {
+        process.cgroup = shared.remove(&process.pid).or_else(|| cgroup_of(process.pid).ok());
     }
 }
 

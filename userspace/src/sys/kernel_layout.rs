@@ -126,6 +126,6 @@ pub fn offsets(layout: &Layout, possible_cpus: u32) -> Offsets {
         pid_numbers_ns: layout.pid_numbers.saturating_add(layout.upid_ns),
         mm_start_code: layout.mm_start_code,
         task_status: layout.task_status.unwrap_or(u32::MAX),
-        _pad: 0,
+        task_cgroups: layout.task_cgroups.unwrap_or(u32::MAX),
     }
 }

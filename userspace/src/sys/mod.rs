@@ -7,6 +7,7 @@ pub mod bpf_log;
 pub mod bpf_map;
 pub mod caps;
 pub mod census;
+pub mod cgroups;
 pub mod clock;
 pub mod confinement;
 mod confinement_syscalls;

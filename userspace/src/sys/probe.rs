@@ -102,8 +102,24 @@ impl Walk {
     }
 }
 
+/// A walk over every mapping of the host, opened ahead; it writes to maps of its own, so that it can run while a census does.
+#[derive(Debug)]
+pub struct RingWalk {
+    walk: Walk,
+    load: u32,
+}
+
+impl RingWalk {
+    /// Runs it: one read(2).
+    pub fn run(&self) -> Result<(), ProbeError> {
+        self.walk.run().map_err(|error| ProbeError::Io { action: "walk the mappings", error })
+    }
+}
+
 /// The loaded programs.
 pub struct Probe {
+    /// How often they were loaded before, for want of room.
+    load: u32,
     layout: Layout,
     possible_cpus: u32,
     capacity: Capacity,
@@ -112,6 +128,7 @@ pub struct Probe {
     contexts: MappedArray,
     mms: MappedArray,
     tasks: MappedArray,
+    ring_control: MappedArray,
     rings: MappedArray,
     census: OwnedFd,
     census_link: OwnedFd,
@@ -139,6 +156,7 @@ impl Probe {
             Mapped { name: "CONTEXTS", record_size: ContextRecord::SIZE, capacity: capacity.contexts },
             Mapped { name: "MMS", record_size: MmRecord::SIZE, capacity: capacity.mms },
             Mapped { name: "TASKS", record_size: TaskRecord::SIZE, capacity: capacity.tasks },
+            Mapped { name: "RING_CONTROL", record_size: Control::SIZE, capacity: 1 },
             Mapped { name: "RINGS", record_size: RingRecord::SIZE, capacity: capacity.rings },
         ];
         let sizes = [("CPU_OFFSETS", possible_cpus)];
@@ -147,7 +165,7 @@ impl Probe {
         let mut array =
             |name| prepared.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")));
         let (control, contexts, mms) = (array("CONTROL")?, array("CONTEXTS")?, array("MMS")?);
-        let (tasks, rings) = (array("TASKS")?, array("RINGS")?);
+        let (tasks, ring_control, rings) = (array("TASKS")?, array("RING_CONTROL")?, array("RINGS")?);
         let mut code = |name| {
             prepared.programs.remove(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")))
         };
@@ -157,6 +175,7 @@ impl Probe {
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
         let rings_code = code("rings")?;
         Ok(Self {
+            load: 0,
             layout,
             possible_cpus,
             capacity,
@@ -165,6 +184,7 @@ impl Probe {
             contexts,
             mms,
             tasks,
+            ring_control,
             rings,
             census,
             census_link,
@@ -196,7 +216,8 @@ impl Probe {
             let begun_at = clock::now();
             walk.run().map_err(|error| ProbeError::Io { action: "run the census", error })?;
             let ended_at = clock::now();
-            if self.make_room()? {
+            let counts = self.control.first::<Control>().unwrap_or_default();
+            if self.make_room(&counts)? {
                 return Ok(self.collect(begun_at, ended_at));
             }
         }
@@ -258,38 +279,50 @@ impl Probe {
 
     /// Every mapping of a ring on the host, ghosts included; `None` where the kernel has no iterator over mappings.
     pub fn rings(&mut self) -> Result<Option<Vec<RingRecord>>, ProbeError> {
-        let Some(hook) = self.layout.iter_task_vma_func else { return Ok(None) };
         loop {
-            if self.rings_link.is_none() {
-                let program = load_program("rings", &self.rings_code, &self.btf, Kind::Iter(hook))?;
-                let link = bpf::iter_link_create(program.as_fd(), None)
-                    .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
-                self.rings_link = Some(link);
-            }
-            let Some(link) = &self.rings_link else { return Ok(None) };
-            let fd =
-                bpf::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
-            self.give_order(Order::All);
-            bpf::iter_run(fd.as_fd())
-                .map_err(|error| ProbeError::Io { action: "walk the mappings", error })?;
-            if self.make_room()? {
-                let control = self.control.first::<Control>().unwrap_or_default();
-                return Ok(Some(self.rings.records(control.rings)));
+            let Some(walk) = self.open_rings()? else { return Ok(None) };
+            walk.run()?;
+            if let Some(records) = self.rings_of(&walk)? {
+                return Ok(Some(records));
             }
         }
     }
 
+    /// Opens a walk of every mapping, to be run once; `None` where the kernel has no iterator over them.
+    pub fn open_rings(&mut self) -> Result<Option<RingWalk>, ProbeError> {
+        let Some(hook) = self.layout.iter_task_vma_func else { return Ok(None) };
+        if self.rings_link.is_none() {
+            let program = load_program("rings", &self.rings_code, &self.btf, Kind::Iter(hook))?;
+            let link = bpf::iter_link_create(program.as_fd(), None)
+                .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
+            self.rings_link = Some(link);
+        }
+        let Some(link) = &self.rings_link else { return Ok(None) };
+        let fd = bpf::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+        // The map holds one record of this size: it cannot fail.
+        let _ = self.ring_control.set_first(&Control::default());
+        Ok(Some(RingWalk { walk: Walk { fd, _link: None }, load: self.load }))
+    }
+
+    /// What a walk found; `None` if it must be run again: there was not enough room, or a census found so and loaded everything anew.
+    pub fn rings_of(&mut self, walk: &RingWalk) -> Result<Option<Vec<RingRecord>>, ProbeError> {
+        let counts = self.ring_control.first::<Control>().unwrap_or_default();
+        if walk.load != self.load || !self.make_room(&counts)? {
+            return Ok(None);
+        }
+        Ok(Some(self.rings.records(counts.rings)))
+    }
+
     /// True if everything fitted, or there is no privilege left to load anything: then the rest stays unseen, and the
     /// sums show it. Otherwise reloads with more room.
-    fn make_room(&mut self) -> Result<bool, ProbeError> {
-        let control = self.control.first::<Control>().unwrap_or_default();
-        if self.capacity.holds(&control) {
+    fn make_room(&mut self, counts: &Control) -> Result<bool, ProbeError> {
+        if self.capacity.holds(counts) {
             return Ok(true);
         }
-        let capacity = self.capacity.grown(&control);
+        let capacity = self.capacity.grown(counts);
         match Self::load_with(self.layout, self.possible_cpus, capacity, self.log_level) {
             Ok(larger) => {
-                *self = larger;
+                *self = Self { load: self.load.wrapping_add(1), ..larger };
                 Ok(false)
             }
             Err(ProbeError::NotPermitted { .. }) => Ok(true),
