@@ -1,5 +1,6 @@
 //! `cargo xtask dist`: what is handed to users, in target/dist: the static program, an archive, a Debian package.
 
+mod booted;
 mod contents;
 mod deb;
 mod mirror;
@@ -13,8 +14,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
+use crate::build::Built;
 use crate::command::{Cmd, note, say};
 use crate::count::Suite;
+use crate::suites::Catalogue;
 use crate::{build, paths, setup};
 
 /// The version of the whole workspace.
@@ -32,12 +35,18 @@ pub fn dist(package: bool, trial: bool) -> Result<ExitCode> {
     Ok(if suite.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The package and its trial as one suite, with a program that was built before.
-pub fn suite(program: &Path) -> Suite {
+/// The package tried in a root, as one suite, with a program that was built before; and with `machine` in a booted one too.
+pub fn suites(program: &Path, machine: Option<(&Built, &Catalogue)>) -> Vec<Suite> {
     match make(program, true) {
-        Ok(Some(deb)) => try_package(&deb),
-        Ok(None) => Suite::broken(trial::SUITE, "no package was made"),
-        Err(error) => broken(&error),
+        Ok(Some(deb)) => {
+            let mut suites = vec![try_package(&deb)];
+            if let Some((built, catalogue)) = machine {
+                suites.extend(booted::suites(&deb, built, catalogue));
+            }
+            suites
+        }
+        Ok(None) => vec![Suite::broken(trial::SUITE, "no package was made")],
+        Err(error) => vec![broken(&error)],
     }
 }
 

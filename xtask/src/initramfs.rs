@@ -2,14 +2,19 @@
 //! (Documentation/driver-api/early-userspace/buffer-format.rst).
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// `S_IFDIR`, `S_IFREG`, `S_IFCHR`.
+/// `S_IFDIR`, `S_IFREG`, `S_IFLNK`, `S_IFCHR`.
 const DIRECTORY: u32 = 0o040_000;
 const FILE: u32 = 0o100_000;
+const LINK: u32 = 0o120_000;
 const CHARACTER_DEVICE: u32 = 0o020_000;
+/// The console that the kernel opens for /init.
+const CONSOLE: (u32, u32) = (5, 1);
 
 /// An archive that grows by its members; parents must be added before their children.
 #[derive(Debug, Default)]
@@ -25,8 +30,42 @@ impl Initramfs {
         for dir in ["bin", "dev", "proc", "sys", "tmp", "run", "root", "suites", "modules"] {
             archive.directory(dir)?;
         }
-        archive.member("dev/console", CHARACTER_DEVICE | 0o600, (5, 1), &[])?;
+        archive.member("dev/console", CHARACTER_DEVICE | 0o600, CONSOLE, &[])?;
         Ok(archive)
+    }
+
+    /// An archive of a whole root: its directories, files and symbolic links, all of them root's, without what `leave_out` says of a path.
+    /// Devices are left to the kernel, which mounts devtmpfs.
+    pub fn of_root(root: &Path, leave_out: impl Fn(&str) -> bool) -> Result<Self> {
+        let mut archive = Self::default();
+        archive.tree(root, "", &leave_out)?;
+        archive.member("dev/console", CHARACTER_DEVICE | 0o600, CONSOLE, &[])?;
+        Ok(archive)
+    }
+
+    fn tree(&mut self, dir: &Path, name: &str, leave_out: &impl Fn(&str) -> bool) -> Result<()> {
+        let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let (path, below) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let inside = if name.is_empty() { below } else { format!("{name}/{below}") };
+            if leave_out(&inside) {
+                continue;
+            }
+            let meta = path.symlink_metadata()?;
+            let mode = meta.permissions().mode() & 0o7777;
+            if meta.is_dir() {
+                self.member(&inside, DIRECTORY | mode, (0, 0), &[])?;
+                self.tree(&path, &inside, leave_out)?;
+            } else if meta.is_symlink() {
+                let target = fs::read_link(&path)?;
+                self.member(&inside, LINK | 0o777, (0, 0), target.as_os_str().as_bytes())?;
+            } else if meta.is_file() {
+                let data = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                self.member(&inside, FILE | mode, (0, 0), &data)?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds a directory.
@@ -108,6 +147,29 @@ mod tests {
         let rest = text.strip_prefix(&format!("{header}init\0\0hello\0\0\0")).unwrap();
         assert!(rest.starts_with("070701") && rest.contains("TRAILER!!!"), "{rest}");
         assert_eq!(bytes.len() % 4, 0);
+    }
+
+    /// Check that a root is taken with its modes and links, and without what is left out.
+    #[test]
+    fn takes_a_root() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("usr/doc")).unwrap();
+        fs::write(root.path().join("usr/doc/text"), "left out").unwrap();
+        fs::write(root.path().join("usr/tool"), "tool").unwrap();
+        fs::set_permissions(root.path().join("usr/tool"), fs::Permissions::from_mode(0o4751)).unwrap();
+        std::os::unix::fs::symlink("usr/tool", root.path().join("init")).unwrap();
+        let archive = Initramfs::of_root(root.path(), |path| path == "usr/doc").unwrap().finish().unwrap();
+        let text = String::from_utf8(archive).unwrap();
+        let modes: Vec<(&str, &str)> = text
+            .split("070701")
+            .filter_map(|member| Some((member.get(8..16)?, member.get(104..)?.split('\0').next()?)))
+            .collect();
+        for member in
+            [("000041ed", "usr"), ("000089e9", "usr/tool"), ("0000a1ff", "init"), ("00002180", "dev/console")]
+        {
+            assert!(modes.contains(&member), "{member:?} of {modes:?}");
+        }
+        assert!(!text.contains("left out") && text.contains("init\0\0usr/tool"));
     }
 
     /// Check that each member starts at a multiple of four, whatever the lengths before it.

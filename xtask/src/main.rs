@@ -92,6 +92,8 @@ enum Part {
         /// Names from .ci/kernels.txt (default: all of them)
         kernels: Vec<String>,
     },
+    /// The Debian package: in a clean root, and as a service in a virtual machine that systemd boots
+    Package,
 }
 
 fn main() -> ExitCode {
@@ -121,6 +123,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
                 None => suites::What::All,
                 Some(Part::Local) => suites::What::Local,
                 Some(Part::Vm { kernels }) => suites::What::Vm(kernels),
+                Some(Part::Package) => suites::What::Package,
             };
             suites::test(&what, release_long)
         }

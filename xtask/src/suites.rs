@@ -32,6 +32,8 @@ pub enum What {
     Local,
     /// Virtual machines of these names; none given: all of the list.
     Vm(Vec<String>),
+    /// The package, and no kernel's suites.
+    Package,
 }
 
 /// The live suites of package aioinspect-tests, as its Cargo.toml names them.
@@ -43,6 +45,8 @@ pub struct Catalogue {
     pub vm_suites: Vec<String>,
     /// Kernel modules that they need: `vm-modules` there.
     pub vm_modules: Vec<String>,
+    /// Those that run under systemd in a virtual machine where the package is installed, and nowhere else: `systemd-suites` there.
+    pub systemd_suites: Vec<String>,
 }
 
 /// The verb: runs, counts, and ends with the line of sums. Whatever goes wrong is in the table, so that the sums are last.
@@ -67,7 +71,7 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
     let chosen = choose(what, kernel::listed()?)?;
     let catalogue = catalogue()?;
     let object = setup::for_tests()?;
-    if !matches!(what, What::Vm(_)) {
+    if matches!(what, What::All | What::Local) {
         suites.extend(unprivileged()?);
     }
     if catalogue.suites.is_empty() {
@@ -78,7 +82,7 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
         match &kernel.package {
             None if !paths::is_root() => suites.push(Suite::broken(kernel.name, "it needs root")),
             None => {
-                for name in &catalogue.suites {
+                for name in catalogue.suites.iter().filter(|name| !catalogue.systemd_suites.contains(name)) {
                     suites.push(live(name, &built, long)?);
                 }
             }
@@ -101,7 +105,8 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
         }
     }
     if !matches!(what, What::Vm(_)) {
-        suites.push(dist::suite(&built.bins.join("aioinspect")));
+        let machine = matches!(what, What::All | What::Package).then_some((&built, &catalogue));
+        suites.extend(dist::suites(&built.bins.join("aioinspect"), machine));
     }
     Ok(())
 }
@@ -110,6 +115,7 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
 fn choose(what: &What, listed: Vec<Listed>) -> Result<Vec<Listed>> {
     match what {
         What::All => Ok(listed),
+        What::Package => Ok(Vec::new()),
         What::Local => Ok(vec![Listed { name: "native".to_owned(), package: None }]),
         What::Vm(names) if names.is_empty() => {
             Ok(listed.into_iter().filter(|kernel| kernel.package.is_some()).collect())
@@ -205,10 +211,11 @@ fn read_catalogue(metadata: &Value) -> Result<Catalogue> {
         let list = own.and_then(|own| own.get(key)).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
-    let catalogue = Catalogue { suites, vm_suites: words("vm-suites"), vm_modules: words("vm-modules") };
-    for suite in &catalogue.vm_suites {
+    let (vm_suites, vm_modules) = (words("vm-suites"), words("vm-modules"));
+    let catalogue = Catalogue { suites, vm_suites, vm_modules, systemd_suites: words("systemd-suites") };
+    for suite in catalogue.vm_suites.iter().chain(&catalogue.systemd_suites) {
         if !catalogue.suites.contains(suite) {
-            bail!("vm-suites in tests/Cargo.toml names {suite}, which is no test target with `test = false`");
+            bail!("tests/Cargo.toml names the suite {suite}, which is no test target with `test = false`");
         }
     }
     Ok(catalogue)
@@ -252,6 +259,7 @@ mod tests {
         };
         assert_eq!(names(&What::All).unwrap(), ["6.1", "native"]);
         assert_eq!(names(&What::Local).unwrap(), ["native"]);
+        assert!(names(&What::Package).unwrap().is_empty());
         assert_eq!(names(&What::Vm(vec![])).unwrap(), ["6.1"]);
         assert_eq!(names(&What::Vm(vec!["6.1".into()])).unwrap(), ["6.1"]);
         assert!(names(&What::Vm(vec!["5.4".into()])).unwrap_err().to_string().contains("5.4"));

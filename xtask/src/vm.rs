@@ -47,36 +47,13 @@ impl Run<'_> {
             bail!("[package.metadata.aioinspect] vm-suites of tests/Cargo.toml names no suite");
         }
         let kernel = kernel::fetch(self.name, self.package)?;
-        let dir = paths::target().join("kernels").join(self.name);
-        let (initramfs, console) = (dir.join("initramfs.cpio"), dir.join("console.log"));
-        fs::write(&initramfs, self.initramfs(&kernel)?)?;
-        drop(fs::remove_file(&console));
-        let mut suites = Vec::new();
-        for (accelerator, start) in accelerators() {
-            let limits = Limits { start, whole: self.limit };
-            let mut guest = Guest::new(self.name, &self.catalogue.vm_suites);
-            let ended =
-                qemu(accelerator, &kernel.image, &initramfs, &console).stream(limits, &mut |line| {
-                    say(line);
-                    guest.line(line);
-                    guest.started
-                })?;
-            let started = guest.started;
-            suites = guest.end(ended);
-            if started {
-                break;
-            }
-            note(&format!("kernel {} did not come up with {accelerator}", self.name));
-            KVM_FAILED.store(true, Ordering::Relaxed);
-        }
-        if !suites.iter().all(Suite::is_good) {
-            note(&format!("the end of {}:", console.display()));
-            let text = fs::read(&console).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text).into_owned();
-            let lines: Vec<&str> = text.lines().collect();
-            lines.iter().skip(lines.len().saturating_sub(40)).for_each(|line| note(line.trim_end()));
-        }
-        Ok(suites)
+        let machine = Machine {
+            name: self.name,
+            image: &kernel.image,
+            dir: &paths::target().join("kernels").join(self.name),
+            limit: self.limit,
+        };
+        machine.boot(&self.initramfs(&kernel)?, &self.catalogue.vm_suites)
     }
 
     fn initramfs(&self, kernel: &Kernel) -> Result<Vec<u8>> {
@@ -86,7 +63,7 @@ impl Run<'_> {
             archive.copy(&format!("bin/{bin}"), &self.built.bins.join(bin))?;
         }
         let mut plan = format!(
-            "env AIOINSPECT_BIN_DIR=/bin\nenv AIOINSPECT_VM={}\nenv AIOINSPECT_RANDOM_SEQUENCES={}\n",
+            "env PATH=/bin\nenv AIOINSPECT_BIN_DIR=/bin\nenv AIOINSPECT_VM={}\nenv AIOINSPECT_RANDOM_SEQUENCES={}\n",
             self.name, self.sequences
         );
         for (nth, module) in modules(&kernel.modules, &self.catalogue.vm_modules)?.iter().enumerate() {
@@ -100,6 +77,53 @@ impl Run<'_> {
         }
         archive.file("plan", plan.as_bytes())?;
         archive.finish()
+    }
+}
+
+/// A virtual machine.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    /// What it is called in results.
+    pub name: &'a str,
+    /// The kernel it boots.
+    pub image: &'a Path,
+    /// Where its initramfs and its console's log are written.
+    pub dir: &'a Path,
+    /// When it is ended.
+    pub limit: Duration,
+}
+
+impl Machine<'_> {
+    /// Boots it; `suites`: the names of those that it is to run.
+    pub fn boot(&self, archive: &[u8], suites: &[String]) -> Result<Vec<Suite>> {
+        let (initramfs, console) = (self.dir.join("initramfs.cpio"), self.dir.join("console.log"));
+        fs::write(&initramfs, archive)?;
+        drop(fs::remove_file(&console));
+        let mut ran = Vec::new();
+        for (accelerator, start) in accelerators() {
+            let limits = Limits { start, whole: self.limit };
+            let mut guest = Guest::new(self.name, suites);
+            let ended = qemu(accelerator, self.image, &initramfs, &console).stream(limits, &mut |line| {
+                say(line);
+                guest.line(line);
+                guest.started
+            })?;
+            let started = guest.started;
+            ran = guest.end(ended);
+            if started {
+                break;
+            }
+            note(&format!("{} did not come up with {accelerator}", self.name));
+            KVM_FAILED.store(true, Ordering::Relaxed);
+        }
+        if !ran.iter().all(Suite::is_good) {
+            note(&format!("the end of {}:", console.display()));
+            let text = fs::read(&console).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let lines: Vec<&str> = text.lines().collect();
+            lines.iter().skip(lines.len().saturating_sub(40)).for_each(|line| note(line.trim_end()));
+        }
+        Ok(ran)
     }
 }
 
@@ -198,7 +222,7 @@ fn depends(image: &[u8]) -> Vec<String> {
 struct Guest {
     suites: Vec<(String, Suite, bool)>,
     running: Option<usize>,
-    /// Whether the machine came up: vm-init has said something.
+    /// Whether the machine came up: the program vm-init has said something.
     started: bool,
     trouble: Option<String>,
 }

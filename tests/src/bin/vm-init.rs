@@ -1,7 +1,7 @@
 //! The first process of a test machine: mounts what a host has, runs the suites that `/plan` names, and powers off.
 //!
 //! `/plan` has one thing a line: `env KEY=VALUE`, `module PATH`, `suite NAME ARGS..`. All that is printed goes to the second
-//! serial line; the kernel's messages have the first.
+//! serial line; the kernel's messages have the first. In a machine with a first process of its own, `vm-init plan` runs the plan alone.
 #![expect(
     unsafe_code,
     reason = "mount(2) and two interface ioctls have no safe wrapper in this package's dependencies"
@@ -29,16 +29,29 @@ const MOUNTS: [(&str, &str); 7] = [
     ("cgroup2", "/sys/fs/cgroup"),
 ];
 
+/// The second serial line.
+const LINE: &str = "/dev/ttyS1";
+
 fn main() {
     // Anywhere but as the first process of a machine this would take the machine down.
     if std::process::id() != 1 {
+        if std::env::args().nth(1).is_some_and(|word| word == "plan") {
+            return told(File::options().write(true).open(LINE).map_err(Into::into), run);
+        }
         drop(writeln!(io::stderr(), "vm-init: only for the first process of a test machine"));
         std::process::exit(2);
     }
-    let done = mount_all().and_then(|()| Ok(File::options().write(true).open("/dev/ttyS1")?));
-    match done {
+    let line = mount_all().and_then(|()| Ok(File::options().write(true).open(LINE)?));
+    told(line, |out| loopback_up().context("cannot set lo up").and_then(|()| run(out)));
+    rustix::fs::sync();
+    let _ = reboot(RebootCommand::PowerOff);
+}
+
+/// Runs `act`; whatever goes wrong is said.
+fn told(line: Result<File>, act: impl FnOnce(&File) -> Result<()>) {
+    match line {
         Ok(mut out) => {
-            if let Err(error) = run(&out) {
+            if let Err(error) = act(&out) {
                 drop(writeln!(out, "VM-ERROR {error:#}"));
             }
             // What is still in the line's buffer would be lost with the power.
@@ -46,14 +59,11 @@ fn main() {
         }
         Err(error) => drop(writeln!(io::stderr(), "vm-init: {error:#}")),
     }
-    rustix::fs::sync();
-    let _ = reboot(RebootCommand::PowerOff);
 }
 
 fn run(mut out: &File) -> Result<()> {
-    loopback_up().context("cannot set lo up")?;
     let plan = fs::read_to_string("/plan").context("cannot read /plan")?;
-    let mut env = vec![("PATH", "/bin"), ("HOME", "/root"), ("TMPDIR", "/tmp"), ("RUST_BACKTRACE", "1")];
+    let mut env = vec![("HOME", "/root"), ("TMPDIR", "/tmp"), ("RUST_BACKTRACE", "1")];
     for line in plan.lines() {
         match line.split_once(' ') {
             Some(("env", pair)) => {
