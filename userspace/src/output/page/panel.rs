@@ -104,6 +104,7 @@ fn facts(context: Option<&ContextView>, out: &mut String) {
         ("head", "head, as the process claims", of(|context| context.head)),
         ("tail", "tail, next slot to be filled", of(|context| context.tail)),
         ("mapped", "mapped", number(mapped)),
+        ("runtime", "runtime", name(owner.map(|owner| &owner.runtime))),
         ("unit", "unit", name(owner.map(|owner| &owner.unit))),
         ("container", "container", name(owner.map(|owner| &owner.container))),
         ("pod", "pod", name(owner.map(|owner| &owner.pod))),
