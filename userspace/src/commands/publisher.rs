@@ -57,7 +57,7 @@ pub struct Publisher {
     owners: HashMap<Pid, Owner>,
     submits: Option<(Submits, SubmitSums, Counted)>,
     started: f64,
-    /// Readings are not taken sooner than this: half of a CPU is for others, however many ask.
+    /// Readings are not taken sooner than this: half of the time is for others, however many ask.
     not_before: Moment,
 }
 
