@@ -48,9 +48,7 @@ impl Table {
         }
         read(self.address.wrapping_add(u64::from(slot).wrapping_mul(8)), offset!(table_table))
     }
-}
 
-impl Table {
     /// The contexts in that slot and the three behind it, 0 for none; what lies beyond the table means nothing.
     #[inline(always)]
     pub fn some(&self, first: u32) -> [u64; AT_ONCE as usize] {
