@@ -1,7 +1,7 @@
 //! aioinspect is interrupted or killed at any instant of a dump.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -61,6 +61,34 @@ fn sigint() {
 #[test]
 fn sigterm() {
     at_random("sigterm", Signal::TERM, 100);
+}
+
+/// Check that a signal which comes just as the image gets its name does not leave it alone: both files are there, or neither.
+#[test]
+fn between_the_two_files() {
+    if !can("between_the_two_files") {
+        return;
+    }
+    let mut victim = Victim::new(16, 16);
+    let pid = victim.fixture.pid();
+    let image = victim.dir.path().join(format!("mm-{pid}.img"));
+    let mut in_time = 0_u32;
+    for round in 0..60 {
+        let with = [Signal::INT, Signal::TERM, Signal::HUP][round % 3];
+        let child = victim.dump().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while !image.exists() {
+            assert!(begun.elapsed() < PATIENCE, "round {round}: no image");
+        }
+        signal(&child, with);
+        let code = end_of(child);
+        assert!(code == 0 || code == -with.as_raw(), "round {round}: {code}");
+        in_time += u32::from(code != 0);
+        assert_eq!(take_files(victim.dir.path(), pid), Left::Both, "round {round}: {with:?}");
+        victim.assert_unharmed();
+    }
+    println!("between_the_two_files: {in_time} of 60 came in time");
+    assert!(in_time > 0, "none came in time");
 }
 
 /// Check that Ctrl-C ends the wait for an idle moment at once, leaving nothing.

@@ -13,6 +13,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::signals::SignalBlock;
+
 /// Why a file was not written. Nothing of it is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -63,8 +65,10 @@ impl fmt::Debug for NewFile<'_> {
 
 /// Writes a new file with exactly the permissions `mode` (0600 for what holds memory of others), and returns its path.
 ///
-/// It appears under its name when it is complete and on the disk; nothing of that name is ever replaced or followed.
+/// It appears under its name when it is complete and on the disk; nothing of that name is ever replaced or followed. Ctrl-C and its kin take
+/// effect when it is there.
 pub fn write_new(dir: &Path, name: &str, bytes: &[u8], mode: u32) -> Result<PathBuf, WriteError> {
+    let _held_back = SignalBlock::new();
     let folder = Folder::open(dir)?;
     let draft = folder.draft(NewFile { name, bytes }, mode)?;
     let path = folder.publish(&draft)?;
@@ -74,8 +78,9 @@ pub fn write_new(dir: &Path, name: &str, bytes: &[u8], mode: u32) -> Result<Path
 
 /// Writes two new files as [`write_new`] does, both or neither: if the second cannot get its name, the first is removed.
 ///
-/// A crash between the two leaves the first, complete.
+/// Only a crash or SIGKILL between the two leaves the first, complete.
 pub fn write_pair(dir: &Path, pair: [NewFile<'_>; 2], mode: u32) -> Result<[PathBuf; 2], WriteError> {
+    let _held_back = SignalBlock::new();
     let folder = Folder::open(dir)?;
     let [first, second] = pair;
     let (one, other) = (folder.draft(first, mode)?, folder.draft(second, mode)?);

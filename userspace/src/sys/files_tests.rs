@@ -183,3 +183,41 @@ fn reading_other_things() {
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     assert_eq!(read_bounded(&fifo, 10).unwrap(), b"");
 }
+
+/// Check that Ctrl-C and its kin wait while a pair is written, in the thread that writes, and take effect again afterwards.
+#[test]
+fn ctrl_c_waits_for_a_pair() {
+    const SIGINT: u64 = 1 << (libc::SIGINT - 1);
+    let is_held_back = |tid: rustix::process::Pid| {
+        let path = format!("/proc/self/task/{}/status", tid.as_raw_nonzero());
+        let status = std::fs::read_to_string(path).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t")).unwrap();
+        u64::from_str_radix(mask, 16).unwrap() & SIGINT != 0
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let me = rustix::thread::gettid();
+            tell.send(me).unwrap();
+            for round in 0_u32.. {
+                if done.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                let (one, other) = (format!("{round}.img"), format!("{round}.evidence"));
+                let file = |name| NewFile { name, bytes: b"content" };
+                write_pair(dir.path(), [file(&one), file(&other)], 0o600).unwrap();
+            }
+            is_held_back(me)
+        });
+        let tid = told.recv().unwrap();
+        let begun = std::time::Instant::now();
+        let seen = std::iter::repeat_with(|| is_held_back(tid))
+            .find(|seen| *seen || begun.elapsed().as_secs() >= 20)
+            .unwrap();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(seen, "it is never held back");
+        assert!(!writer.join().unwrap(), "still held back");
+    });
+}
