@@ -16,8 +16,8 @@ pub use offsets::Offsets;
 pub use record::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord};
 pub use submit_record::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};
 pub use trace_record::{
-    CallKind, CallRecord, Counters, EventKind, EventRecord, HeadRecord, Origin, Pass, SlotKey, SlotRecord,
-    SpaceRecord, TraceControl, flag,
+    CallKind, CallRecord, Counters, EventKind, EventRecord, GONE, HeadRecord, Origin, Pass, SlotKey,
+    SlotRecord, SpaceRecord, TraceControl, flag,
 };
 
 /// `AIO_RING_MAGIC`: the superblock magic of the file system that ring inodes live on (fs/aio.c:aio_init_fs_context), the same

@@ -10,8 +10,6 @@ pub enum Origin {
     Traced = 1,
     /// A census found it.
     Found = 2,
-    /// A census has met it for the first time; whether its io_setup is still under way is not known yet.
-    Marked = 3,
 }
 
 /// What a thread is doing (`CallRecord::kind`).
@@ -102,12 +100,14 @@ wire! {
         tid: u32,
         /// One of [`Origin`].
         origin: u32,
-        /// Round of the census that found the slot empty, 0 for none.
-        gone_round: u32,
-        /// Named padding, 0.
-        _pad: u32,
+        /// Where the last census found the slot to differ from the table: the context of the table, or, where that has none, `kioctx`
+        /// with [`GONE`] added. Only censuses write it: what ends at the same time writes all but this.
+        marked: u64,
     }
 }
+
+/// Bit of `SlotRecord::marked`, which is a multiple of eight without it.
+pub const GONE: u64 = 1;
 
 wire! {
     /// Value of the map SPACES, keyed by mm: an address space that has, or had, contexts.

@@ -103,14 +103,18 @@ fn begin(task: u64, call: &CallRecord) {
     }
 }
 
-/// Takes the call that the running thread began, if it is of that kind.
+/// The call that the running thread began, if it is of that kind, and its end. It counts as under way until `act` is done: a census that
+/// no longer saw it, and not yet what it leaves in the map, would put right what is not wrong.
 #[inline(always)]
-fn end(task: u64, kind: CallKind) -> Option<CallRecord> {
-    let call = CALLS.get_ptr(&task)?;
+fn end(kind: CallKind, act: impl FnOnce(u64, &CallRecord)) {
+    let task = task();
+    let Some(call) = CALLS.get_ptr(&task) else { return };
     // SAFETY: a live map value that only this thread's calls change.
     let call = unsafe { *call };
+    if call.kind == kind as u32 {
+        act(task, &call);
+    }
     let _ = CALLS.remove(&task);
-    (call.kind == kind as u32).then_some(call)
 }
 
 #[inline(always)]
@@ -137,21 +141,24 @@ fn event(kind: EventKind, call: &CallRecord, who: &Who) -> EventRecord {
 /// io_setup returns. A call that began before we were attached is not known here: the next census finds what it made.
 #[inline(always)]
 pub fn setup_ends(answer: i64) {
-    let task = task();
-    let Some(call) = end(task, CallKind::Setup) else { return };
+    end(CallKind::Setup, |task, call| after_setup(task, call, answer));
+}
+
+#[inline(always)]
+fn after_setup(task: u64, call: &CallRecord, answer: i64) {
     let Some(who) = who::current(task) else { return };
     if answer != 0 {
-        setup_failed(&call, answer, &who);
+        setup_failed(call, answer, &who);
         return;
     }
-    let claimed = variable(&call).unwrap_or(0);
+    let claimed = variable(call).unwrap_or(0);
     // A new ring is not touched yet: its own word is not to be had. What the thread says may be false. The table has it in any
     // case, unless it is destroyed again.
     let found = match table::in_slot(call.mm, claimed, slots::likely(call.mm)) {
         Some(found) => Some(found),
         None => table::by_search(call.mm, claimed, true),
     };
-    let mut event = event(EventKind::Setup, &call, &who);
+    let mut event = event(EventKind::Setup, call, &who);
     event.max_reqs = call.argument as u32;
     event.context = claimed;
     if let Some(found) = found {
@@ -207,13 +214,17 @@ fn is_told(origin: u32) -> bool {
 /// io_destroy returns.
 #[inline(always)]
 pub fn destroy_ends(answer: i64) {
-    let task = task();
-    let Some(call) = end(task, CallKind::Destroy) else { return };
-    if answer != 0 {
-        return;
-    }
+    end(CallKind::Destroy, |task, call| {
+        if answer == 0 {
+            after_destroy(task, call);
+        }
+    });
+}
+
+#[inline(always)]
+fn after_destroy(task: u64, call: &CallRecord) {
     let Some(who) = who::current(task) else { return };
-    let mut event = event(EventKind::Destroy, &call, &who);
+    let mut event = event(EventKind::Destroy, call, &who);
     event.value = call.kioctx;
     if call.kioctx != 0 {
         let key = SlotKey { mm: call.mm, slot: call.slot, _pad: 0 };

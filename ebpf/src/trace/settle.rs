@@ -8,7 +8,7 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use aioinspect_ebpf::{EventKind, EventRecord, Origin, Pass, SlotKey, SlotRecord, TraceControl};
+use aioinspect_ebpf::{EventKind, EventRecord, GONE, Pass, SlotKey, SlotRecord, TraceControl};
 use aya_ebpf::bindings::{pt_regs, task_struct};
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_loop, bpf_task_pt_regs};
 use aya_log_ebpf::debug;
@@ -99,20 +99,8 @@ fn learn(control: &mut TraceControl) {
     control.reader_ns = who::namespace(pid, level);
     control.level_plus_one = level.wrapping_add(1);
     // The one entry that is no context: since when the map is kept.
-    let since = SlotRecord {
-        // SAFETY: always allowed.
-        made_at: unsafe { bpf_ktime_get_ns() },
-        kioctx: 0,
-        context: 0,
-        comm_low: 0,
-        comm_high: 0,
-        max_reqs: 0,
-        tgid: 0,
-        tid: 0,
-        origin: 0,
-        gone_round: 0,
-        _pad: 0,
-    };
+    // SAFETY: always allowed.
+    let since = SlotRecord { made_at: unsafe { bpf_ktime_get_ns() }, ..slots::EMPTY };
     let _ = TRACED.insert(&SlotKey { mm: 0, slot: u32::MAX, _pad: 0 }, &since, 0);
 }
 
@@ -138,8 +126,8 @@ fn note_call(task: *const task_struct, mm: u64, control: &mut TraceControl) {
         if let Some(entry) = TRACED.get_ptr_mut(&SlotKey { mm, slot, _pad: 0 }) {
             // SAFETY: a live map value.
             unsafe {
-                if ptr::read_volatile(&raw const (*entry).kioctx) == kioctx {
-                    ptr::write_volatile(&raw mut (*entry).gone_round, 0);
+                if ptr::read_volatile(&raw const (*entry).marked) == kioctx | GONE {
+                    ptr::write_volatile(&raw mut (*entry).marked, 0);
                 }
             }
         }
@@ -210,75 +198,57 @@ extern "C" fn slot(slot: u64, walk: *mut c_void) -> i64 {
     let slot = slot as u32;
     let kioctx = walk.table.at(slot);
     let entry = TRACED.get_ptr_mut(&SlotKey { mm: walk.mm, slot, _pad: 0 });
+    // SAFETY: a live map value.
+    let known = entry.map_or(0, |entry| unsafe { ptr::read_volatile(&raw const (*entry).kioctx) });
+    let max_reqs = if kioctx == 0 { 0 } else { table::max_reqs(kioctx) };
+    // SAFETY: a live map value.
+    let agrees = entry.map_or(kioctx == 0, |entry| unsafe {
+        if kioctx == 0 { known == 0 } else { slots::is(entry, kioctx, max_reqs) }
+    });
     if walk.resolve == 0 {
-        mark(control, walk, slot, kioctx, entry);
-    } else if let Some(entry) = entry {
-        resolve(control, walk, kioctx, entry);
-        // A new context may have come into the slot meanwhile. One that is gone is left to the end of its io_destroy.
-        if kioctx != 0 {
-            slots::level(walk.mm, slot, &walk.who);
+        if !agrees {
+            control.unsettled = control.unsettled.wrapping_add(1);
+            slots::mark(walk.mm, slot, if kioctx == 0 { known | GONE } else { kioctx }, &walk.who);
+        } else if let Some(entry) = entry {
+            // What an earlier census marked, and had to leave.
+            // SAFETY: a live map value.
+            unsafe { ptr::write_volatile(&raw mut (*entry).marked, 0) };
         }
+    } else if !agrees && let Some(entry) = entry {
+        resolve(control, walk, slot, kioctx, known, entry);
     }
     0
 }
 
+/// Puts right what was marked, is as it was marked, and no call under way explains.
 #[inline(always)]
-fn mark(control: &mut TraceControl, walk: &Walk, slot: u32, kioctx: u64, entry: Option<*mut SlotRecord>) {
+fn resolve(
+    control: &mut TraceControl,
+    walk: &Walk,
+    slot: u32,
+    kioctx: u64,
+    known: u64,
+    entry: *mut SlotRecord,
+) {
     // SAFETY: a live map value.
-    let (known, origin) = entry.map_or((0, 0), |entry| unsafe {
-        (ptr::read_volatile(&raw const (*entry).kioctx), ptr::read_volatile(&raw const (*entry).origin))
-    });
-    if known == kioctx && (kioctx == 0 || origin != Origin::Marked as u32) {
-        return;
-    }
-    control.unsettled = control.unsettled.wrapping_add(1);
+    let marked = unsafe { ptr::read_volatile(&raw const (*entry).marked) };
     if kioctx == 0 {
-        if let Some(entry) = entry {
-            // SAFETY: a live map value.
-            unsafe { ptr::write_volatile(&raw mut (*entry).gone_round, walk.round) };
-        }
-    } else if known != kioctx {
-        let made = Made {
-            kioctx,
-            context: table::user_id(kioctx),
-            at: 0,
-            max_reqs: table::max_reqs(kioctx),
-            origin: Origin::Marked,
-        };
-        slots::put(walk.mm, slot, made, &walk.who);
-    }
-}
-
-#[inline(always)]
-fn resolve(control: &mut TraceControl, walk: &Walk, kioctx: u64, entry: *mut SlotRecord) {
-    // SAFETY: a live map value.
-    let (known, origin, gone_round) = unsafe {
-        (
-            ptr::read_volatile(&raw const (*entry).kioctx),
-            ptr::read_volatile(&raw const (*entry).origin),
-            ptr::read_volatile(&raw const (*entry).gone_round),
-        )
-    };
-    if known == 0 {
-        return;
-    }
-    if kioctx == 0 {
-        let gone = gone_round == walk.round;
         // SAFETY: a live map value.
-        let emptied = gone && unsafe { slots::empty(entry, known) };
-        if emptied && origin != Origin::Marked as u32 {
+        if marked == known | GONE && unsafe { slots::empty(entry, known) } {
             control.gone = control.gone.wrapping_add(1);
         }
         return;
     }
-    if known == kioctx && origin == Origin::Marked as u32 {
-        // SAFETY: a live map value.
-        unsafe { ptr::write_volatile(&raw mut (*entry).origin, Origin::Found as u32) };
-        control.found = control.found.wrapping_add(1);
-        if control.announce != 0 {
-            announce(walk, kioctx);
-        }
+    if marked != kioctx {
+        return;
     }
+    slots::put(walk.mm, slot, Made::found(kioctx), &walk.who);
+    control.found = control.found.wrapping_add(1);
+    if control.announce != 0 {
+        announce(walk, kioctx);
+    }
+    // Another context may have come into the slot meanwhile, and its io_setup may have ended before this was written.
+    slots::level(walk.mm, slot, &walk.who);
 }
 
 #[inline(always)]

@@ -5,10 +5,24 @@ use core::ptr;
 use aioinspect_ebpf::{Origin, SlotKey, SlotRecord, SpaceRecord};
 
 use crate::maps::{SPACES, TRACED};
-use crate::table::Table;
+use crate::table::{self, Table};
 use crate::who::Who;
 
 const NOEXIST: u64 = 1;
+
+/// An entry that holds no context.
+pub const EMPTY: SlotRecord = SlotRecord {
+    kioctx: 0,
+    context: 0,
+    made_at: 0,
+    comm_low: 0,
+    comm_high: 0,
+    max_reqs: 0,
+    tgid: 0,
+    tid: 0,
+    origin: 0,
+    marked: 0,
+};
 
 /// What is known of a context when it is written to the map.
 #[derive(Clone, Copy)]
@@ -18,6 +32,20 @@ pub struct Made {
     pub at: u64,
     pub max_reqs: u32,
     pub origin: Origin,
+}
+
+impl Made {
+    /// What the kernel says of a context whose io_setup was not seen.
+    #[inline(always)]
+    pub fn found(kioctx: u64) -> Self {
+        Self {
+            kioctx,
+            context: table::user_id(kioctx),
+            at: 0,
+            max_reqs: table::max_reqs(kioctx),
+            origin: Origin::Found,
+        }
+    }
 }
 
 /// Writes a context to its slot, unless its own io_setup was written there before. False if there is no room.
@@ -43,8 +71,7 @@ pub fn put(mm: u64, slot: u32, made: Made, who: &Who) -> bool {
         tgid: who.tgid,
         tid: who.tid,
         origin: made.origin as u32,
-        gone_round: 0,
-        _pad: 0,
+        marked: 0,
     };
     if TRACED.insert(&key, &record, NOEXIST).is_ok() {
         return true;
@@ -58,6 +85,21 @@ pub fn put(mm: u64, slot: u32, made: Made, who: &Who) -> bool {
     false
 }
 
+/// Whether an entry is of that context. The kernel uses memory again: where the end of a call was not seen, another context may have
+/// come to the same address and the same slot.
+///
+/// # Safety
+///
+/// `entry` must be a live value of TRACED.
+#[inline(always)]
+pub unsafe fn is(entry: *mut SlotRecord, kioctx: u64, max_reqs: u32) -> bool {
+    // SAFETY: by the contract above.
+    unsafe {
+        ptr::read_volatile(&raw const (*entry).kioctx) == kioctx
+            && ptr::read_volatile(&raw const (*entry).max_reqs) == max_reqs
+    }
+}
+
 /// Writes over an entry: the context last, since all who read go by that.
 ///
 /// # Safety
@@ -67,8 +109,8 @@ pub fn put(mm: u64, slot: u32, made: Made, who: &Who) -> bool {
 unsafe fn write(entry: *mut SlotRecord, made: &Made, who: &Who) {
     // SAFETY: by the contract above; volatile, so that the order stays.
     unsafe {
-        let same = ptr::read_volatile(&raw const (*entry).kioctx) == made.kioctx;
-        if same && ptr::read_volatile(&raw const (*entry).origin) == Origin::Traced as u32 {
+        let seen = ptr::read_volatile(&raw const (*entry).origin) == Origin::Traced as u32;
+        if seen && made.origin as u32 != Origin::Traced as u32 && is(entry, made.kioctx, made.max_reqs) {
             return;
         }
         ptr::write_volatile(&raw mut (*entry).kioctx, 0);
@@ -80,8 +122,24 @@ unsafe fn write(entry: *mut SlotRecord, made: &Made, who: &Who) {
         (*entry).tgid = who.tgid;
         (*entry).tid = who.tid;
         (*entry).origin = made.origin as u32;
-        (*entry).gone_round = 0;
         ptr::write_volatile(&raw mut (*entry).kioctx, made.kioctx);
+    }
+}
+
+/// Notes where a slot differs from the table, and nothing else of it. Without room the slot stays unknown.
+#[inline(always)]
+pub fn mark(mm: u64, slot: u32, marked: u64, who: &Who) {
+    let key = SlotKey { mm, slot, _pad: 0 };
+    if TRACED.get_ptr(&key).is_none() {
+        if !widen(mm, slot, who) {
+            return;
+        }
+        // An io_setup that ends at the same time may be quicker.
+        let _ = TRACED.insert(&key, &EMPTY, NOEXIST);
+    }
+    if let Some(entry) = TRACED.get_ptr_mut(&key) {
+        // SAFETY: a live map value.
+        unsafe { ptr::write_volatile(&raw mut (*entry).marked, marked) };
     }
 }
 
@@ -199,20 +257,10 @@ pub fn level(mm: u64, slot: u32, who: &Who) {
     let now = Table::of(mm).at(slot);
     // SAFETY: a live map value.
     let known = unsafe { ptr::read_volatile(&raw const (*entry).kioctx) };
-    if known == now {
-        return;
-    }
     if now == 0 {
         // SAFETY: a live map value.
         unsafe { empty(entry, known) };
-        return;
+    } else if known != now {
+        put(mm, slot, Made::found(now), who);
     }
-    let made = Made {
-        kioctx: now,
-        context: crate::table::user_id(now),
-        at: 0,
-        max_reqs: crate::table::max_reqs(now),
-        origin: Origin::Found,
-    };
-    put(mm, slot, made, who);
 }
