@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::failures::Failures;
+
 /// What became of one suite.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Suite {
@@ -15,6 +17,8 @@ pub struct Suite {
     pub skipped: Vec<String>,
     /// What went wrong with the suite as a whole: it did not start, end in time, or run anything.
     pub broken: Option<String>,
+    /// What the tests that failed printed.
+    pub failures: Failures,
     results: u64,
     passed_raw: u64,
 }
@@ -33,6 +37,7 @@ impl Suite {
     /// Takes one line of output.
     pub fn line(&mut self, line: &str) {
         let line = line.trim_end_matches('\r');
+        self.failures.line(line);
         if let Some(skip) = skip_in(line) {
             if !self.skipped.iter().any(|known| known == skip) {
                 self.skipped.push(skip.to_owned());
@@ -88,6 +93,19 @@ impl Suite {
 }
 
 const IGNORED: &str = ": marked #[ignore]";
+
+/// What failed tests printed, by suite; empty if none failed.
+pub fn failures(suites: &[Suite]) -> String {
+    let mut text = String::new();
+    for suite in suites.iter().filter(|suite| suite.failed > 0) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "FAILED in {}:", suite.name);
+        for line in suite.failures.lines() {
+            let _ = writeln!(text, "  {line}");
+        }
+    }
+    text
+}
 
 /// The table of all suites, each skipped test with its reason, and as the last line the sums.
 pub fn table(suites: &[Suite]) -> String {
@@ -145,6 +163,16 @@ mod tests {
         let suite = suite(text, 101);
         assert_eq!((suite.passed, suite.failed, suite.skips(), suite.is_good()), (15, 2, 0, false));
         assert_eq!(suite.broken, None);
+    }
+
+    /// Check that what a failed test printed is told with its suite, and nothing of a suite without failures.
+    #[test]
+    fn repeats_failures() {
+        let result = |word| format!("test result: {word}. 1 passed; 1 failed; 0 ignored");
+        let bad = format!("failures:\r\n\r\n---- bad stdout ----\r\npanicked\r\n{}", result("FAILED"));
+        let good = "successes:\n---- good stdout ----\nfine\ntest result: ok. 1 passed; 0 failed; 0 ignored";
+        let told = failures(&[suite(&bad, 101), suite(good, 0)]);
+        assert_eq!(told, "FAILED in s:\n  ---- bad stdout ----\n  panicked\n");
     }
 
     /// Check that a test that says it could not run is counted as skipped, once, and not as passed.
