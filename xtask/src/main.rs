@@ -6,6 +6,7 @@ mod command;
 mod count;
 mod dist;
 mod ebpf;
+mod failures;
 mod initramfs;
 mod kernel;
 mod layers;

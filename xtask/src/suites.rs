@@ -62,7 +62,7 @@ pub fn test(what: &What, long: bool) -> Result<ExitCode> {
         suites.push(Suite::broken("set-up", format!("{error:#}")));
     }
     say("");
-    say(&count::table(&suites));
+    say(&format!("{}{}", count::failures(&suites), count::table(&suites)));
     let good = !suites.is_empty() && suites.iter().all(Suite::is_good);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
