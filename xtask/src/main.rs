@@ -14,6 +14,7 @@ mod linker;
 mod packages;
 mod paths;
 mod setup;
+mod side_by_side;
 mod source;
 mod suites;
 mod tidy;

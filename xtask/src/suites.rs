@@ -11,7 +11,7 @@ use crate::build::{self, Built};
 use crate::command::{Cmd, Ended, Limits, note, say};
 use crate::count::{self, Suite};
 use crate::kernel::{self, Listed};
-use crate::{dist, paths, setup, unpacked, vm};
+use crate::{dist, paths, setup, side_by_side, unpacked, vm};
 
 /// A suite that runs longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
@@ -78,30 +78,15 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
         bail!("package aioinspect-tests has no live suites");
     }
     let built = build::everything(&object, &catalogue)?;
-    for kernel in chosen {
-        match &kernel.package {
-            None if !paths::is_root() => suites.push(Suite::broken(kernel.name, "it needs root")),
-            None => {
-                for name in catalogue.suites.iter().filter(|name| !catalogue.systemd_suites.contains(name)) {
-                    suites.push(live(name, &built, long)?);
-                }
-            }
-            Some(package) => {
-                let sequences = if long { VM_LONG_SEQUENCES } else { VM_SEQUENCES };
-                let limit = if long { LONG_LIMIT } else { LIMIT };
-                let run = vm::Run {
-                    name: &kernel.name,
-                    package,
-                    catalogue: &catalogue,
-                    built: &built,
-                    sequences,
-                    limit,
-                };
-                match run.suites() {
-                    Ok(ran) => suites.extend(ran),
-                    Err(error) => suites.push(Suite::broken(kernel.name, format!("{error:#}"))),
-                }
-            }
+    let (machines, own): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|kernel| kernel.package.is_some());
+    suites.extend(in_machines(&machines, &catalogue, &built, long));
+    for kernel in own {
+        if !paths::is_root() {
+            suites.push(Suite::broken(kernel.name, "it needs root"));
+            continue;
+        }
+        for name in catalogue.suites.iter().filter(|name| !catalogue.systemd_suites.contains(name)) {
+            suites.push(live(name, &built, long)?);
         }
     }
     if !matches!(what, What::Vm(_)) {
@@ -109,6 +94,23 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
         suites.extend(dist::suites(&built.bins.join("aioinspect"), machine));
     }
     Ok(())
+}
+
+/// The live suites in virtual machines, as many at a time as there are CPUs: an emulated machine has one thread.
+fn in_machines(kernels: &[Listed], catalogue: &Catalogue, built: &Built, long: bool) -> Vec<Suite> {
+    let boot = |kernel: &Listed, out: &mut dyn FnMut(&str)| {
+        let run = vm::Run {
+            name: &kernel.name,
+            package: kernel.package.as_deref()?,
+            catalogue,
+            built,
+            sequences: if long { VM_LONG_SEQUENCES } else { VM_SEQUENCES },
+            limit: if long { LONG_LIMIT } else { LIMIT },
+        };
+        let broken = |error| vec![Suite::broken(&kernel.name, format!("{error:#}"))];
+        Some(run.suites(out).unwrap_or_else(broken))
+    };
+    side_by_side::run(kernels, side_by_side::at_once(), boot).into_iter().flatten().flatten().collect()
 }
 
 /// The kernels to run on, of those listed.

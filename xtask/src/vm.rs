@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::build::Built;
-use crate::command::{Cmd, Ended, Limits, note, say};
+use crate::command::{Cmd, Ended, Limits, note};
 use crate::count::Suite;
 use crate::initramfs::Initramfs;
 use crate::kernel::{self, Kernel};
@@ -41,8 +41,8 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Boots the kernel and runs the suites; an error where it could not be booted at all.
-    pub fn suites(&self) -> Result<Vec<Suite>> {
+    /// Boots the kernel and runs the suites, what they print to `out`; an error where it could not be booted at all.
+    pub fn suites(&self, out: &mut dyn FnMut(&str)) -> Result<Vec<Suite>> {
         if self.catalogue.vm_suites.is_empty() {
             bail!("[package.metadata.aioinspect] vm-suites of tests/Cargo.toml names no suite");
         }
@@ -53,7 +53,7 @@ impl Run<'_> {
             dir: &paths::target().join("kernels").join(self.name),
             limit: self.limit,
         };
-        machine.boot(&self.initramfs(&kernel)?, &self.catalogue.vm_suites)
+        machine.boot(&self.initramfs(&kernel)?, &self.catalogue.vm_suites, out)
     }
 
     fn initramfs(&self, kernel: &Kernel) -> Result<Vec<u8>> {
@@ -94,8 +94,8 @@ pub struct Machine<'a> {
 }
 
 impl Machine<'_> {
-    /// Boots it; `suites`: the names of those that it is to run.
-    pub fn boot(&self, archive: &[u8], suites: &[String]) -> Result<Vec<Suite>> {
+    /// Boots it; `suites`: the names of those that it is to run, what they print to `out`.
+    pub fn boot(&self, archive: &[u8], suites: &[String], out: &mut dyn FnMut(&str)) -> Result<Vec<Suite>> {
         let (initramfs, console) = (self.dir.join("initramfs.cpio"), self.dir.join("console.log"));
         fs::write(&initramfs, archive)?;
         drop(fs::remove_file(&console));
@@ -104,7 +104,7 @@ impl Machine<'_> {
             let limits = Limits { start, whole: self.limit };
             let mut guest = Guest::new(self.name, suites);
             let ended = qemu(accelerator, self.image, &initramfs, &console).stream(limits, &mut |line| {
-                say(line);
+                out(line);
                 guest.line(line);
                 guest.started
             })?;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::root::{self, Root};
 use crate::build::Built;
+use crate::command::say;
 use crate::count::Suite;
 use crate::initramfs::Initramfs;
 use crate::kernel::{self, Kernel};
@@ -61,7 +62,7 @@ fn run(deb: &Path, built: &Built, catalogue: &Catalogue) -> Result<Vec<Suite>> {
     let leave_out = |path: &str| LEFT_OUT.contains(&path);
     let archive = Initramfs::of_root(&root.path(""), leave_out)?.finish()?;
     let machine = Machine { name: NAME, image: &kernel.image, dir: &dir, limit: LIMIT };
-    machine.boot(&archive, &catalogue.systemd_suites)
+    machine.boot(&archive, &catalogue.systemd_suites, &mut say)
 }
 
 fn newest() -> Result<Kernel> {
