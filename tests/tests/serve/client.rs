@@ -219,7 +219,7 @@ pub fn scrape_ms(serving: &Serving, times: usize) -> (f64, f64) {
     (all[times / 2], all[times - 1])
 }
 
-/// Writes a figure for docs/reliability-serve.md past the harness, which would keep it to itself.
+/// Writes a figure for docs/reliability.md past the harness, which would keep it to itself.
 pub fn figure(what: &str) {
     // Nobody may be listening.
     let _ = std::io::stderr().lock().write_all(format!("FIGURE {what}\n").as_bytes());
