@@ -43,9 +43,8 @@ struct Walk {
     mm: u64,
     table: Table,
     who: Who,
-    round: u32,
-    /// Whether to put right, not to mark.
-    resolve: u32,
+    /// Whether to put right, not to mark. A word, so that nothing of the stack is left unwritten.
+    resolve: u64,
 }
 
 // SAFETY: the section names the hook, the symbol is this program's own.
@@ -186,7 +185,7 @@ fn compare(task: u64, mm: u64, control: &mut TraceControl) {
     }
     let signal: u64 = read(task, offset!(task_signal));
     let tgid = who::id(read(signal, offset!(signal_tgid)), control.level_plus_one.wrapping_sub(1));
-    let mut walk = Walk { mm, table, who: who::named(task, tgid, 0), round: control.round, resolve };
+    let mut walk = Walk { mm, table, who: who::named(task, tgid, 0), resolve };
     // SAFETY: the callback has the signature that bpf_loop calls, and `walk` outlives the call.
     unsafe { bpf_loop(slots, slot as *mut c_void, (&raw mut walk).cast(), 0) };
 }
