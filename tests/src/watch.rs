@@ -1,6 +1,6 @@
 //! The driver of `aioinspect watch`: started by a hook, listened to, ended, asked what it said.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
@@ -217,13 +217,4 @@ pub fn hooks() -> Vec<&'static str> {
         ["fentry", "kprobe", "tracepoint", "raw-tracepoint"].into_iter().filter(takes).collect();
     assert!(hooks.contains(&"raw-tracepoint") && hooks.contains(&"tracepoint"), "{hooks:?}");
     hooks
-}
-
-/// Reads a pipe to its end in the background, for a program that must not block.
-pub fn drained(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut all = Vec::new();
-        let _ = from.read_to_end(&mut all);
-        all
-    })
 }

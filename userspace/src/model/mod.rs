@@ -4,7 +4,6 @@ pub mod auxv;
 pub mod btf;
 mod btf_kind;
 mod btf_member;
-pub mod cpulist;
 pub mod errno;
 pub mod event;
 pub mod finding;

@@ -91,11 +91,6 @@ impl Stat {
         self.flags & PF_KTHREAD != 0
     }
 
-    /// Whether it has exited and waits to be reaped.
-    pub fn is_zombie(&self) -> bool {
-        matches!(self.state, b'Z' | b'X' | b'x')
-    }
-
     /// Whether the kernel hid the layout, since the reader may not trace the process: it then says 1 for both ends of the code.
     pub fn layout_hidden(&self) -> bool {
         self.layout.start_code == 1 && self.layout.end_code == 1
@@ -137,7 +132,7 @@ mod tests {
         assert_eq!([start_code, end_code, start_stack, start_data, end_data], [1026, 1027, 1028, 1045, 1046]);
         let MmLayout { start_brk, arg_start, arg_end, env_start, env_end, .. } = stat.layout;
         assert_eq!([start_brk, arg_start, arg_end, env_start, env_end], [1047, 1048, 1049, 1050, 1051]);
-        assert!(!stat.is_kernel_thread() && !stat.is_zombie() && !stat.layout_hidden());
+        assert!(!stat.is_kernel_thread() && !stat.layout_hidden());
         assert!(Stat::parse(&line(b"k", "2129984")).unwrap().is_kernel_thread());
     }
 
