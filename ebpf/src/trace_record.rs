@@ -10,6 +10,9 @@ pub enum Origin {
     Traced = 1,
     /// A census found it.
     Found = 2,
+    /// The end of another context's io_destroy met it in the slot. Its own io_setup, if that was seen, writes over this; if not, it was
+    /// under way when the watch began, and the census at the start has to tell of it.
+    Met = 3,
 }
 
 /// What a thread is doing (`CallRecord::kind`).

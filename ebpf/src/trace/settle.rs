@@ -8,7 +8,7 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use aioinspect_ebpf::{EventKind, EventRecord, GONE, Pass, SlotKey, SlotRecord, TraceControl};
+use aioinspect_ebpf::{EventKind, EventRecord, GONE, Origin, Pass, SlotKey, SlotRecord, TraceControl};
 use aya_ebpf::bindings::{pt_regs, task_struct};
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_loop, bpf_task_pt_regs};
 use aya_log_ebpf::debug;
@@ -199,11 +199,8 @@ extern "C" fn slot(slot: u64, walk: *mut c_void) -> i64 {
     let entry = TRACED.get_ptr_mut(&SlotKey { mm: walk.mm, slot, _pad: 0 });
     // SAFETY: a live map value.
     let known = entry.map_or(0, |entry| unsafe { ptr::read_volatile(&raw const (*entry).kioctx) });
-    let max_reqs = if kioctx == 0 { 0 } else { table::max_reqs(kioctx) };
-    // SAFETY: a live map value.
-    let agrees = entry.map_or(kioctx == 0, |entry| unsafe {
-        if kioctx == 0 { known == 0 } else { slots::is(entry, kioctx, max_reqs) }
-    });
+    let agrees =
+        if kioctx == 0 { known == 0 } else { entry.is_some_and(|entry| holds(control, entry, kioctx)) };
     if walk.resolve == 0 {
         if !agrees {
             control.unsettled = control.unsettled.wrapping_add(1);
@@ -217,6 +214,16 @@ extern "C" fn slot(slot: u64, walk: *mut c_void) -> i64 {
         resolve(control, walk, slot, kioctx, known, entry);
     }
     0
+}
+
+/// Whether an entry holds that context, and has told of it if it has to.
+#[inline(always)]
+fn holds(control: &TraceControl, entry: *mut SlotRecord, kioctx: u64) -> bool {
+    // SAFETY: a live map value.
+    let (is, origin) = unsafe {
+        (slots::is(entry, kioctx, table::max_reqs(kioctx)), ptr::read_volatile(&raw const (*entry).origin))
+    };
+    is && (control.announce == 0 || origin != Origin::Met as u32)
 }
 
 /// Puts right what was marked, is as it was marked, and no call under way explains.
@@ -241,13 +248,15 @@ fn resolve(
     if marked != kioctx {
         return;
     }
-    slots::put(walk.mm, slot, Made::found(kioctx), &walk.who);
+    slots::put(walk.mm, slot, Made::unseen(kioctx, Origin::Found), &walk.who);
     control.found = control.found.wrapping_add(1);
     if control.announce != 0 {
         announce(walk, kioctx);
     }
     // Another context may have come into the slot meanwhile, and its io_setup may have ended before this was written.
-    slots::level(walk.mm, slot, &walk.who);
+    if slots::level(walk.mm, slot, &walk.who) {
+        control.unsettled = control.unsettled.wrapping_add(1);
+    }
 }
 
 #[inline(always)]

@@ -37,14 +37,8 @@ pub struct Made {
 impl Made {
     /// What the kernel says of a context whose io_setup was not seen.
     #[inline(always)]
-    pub fn found(kioctx: u64) -> Self {
-        Self {
-            kioctx,
-            context: table::user_id(kioctx),
-            at: 0,
-            max_reqs: table::max_reqs(kioctx),
-            origin: Origin::Found,
-        }
+    pub fn unseen(kioctx: u64, origin: Origin) -> Self {
+        Self { kioctx, context: table::user_id(kioctx), at: 0, max_reqs: table::max_reqs(kioctx), origin }
     }
 }
 
@@ -249,18 +243,23 @@ pub unsafe fn empty(entry: *mut SlotRecord, kioctx: u64) -> bool {
 }
 
 /// Makes one slot agree with the table, whoever else changed it: at the end of an io_destroy, when nobody who saw the
-/// destroyed context in the table is still writing it here (the call waits for RCU, and programs run under it).
+/// destroyed context in the table is still writing it here (the call waits for RCU, and programs run under it). True if there was another
+/// context.
 #[inline(always)]
-pub fn level(mm: u64, slot: u32, who: &Who) {
+pub fn level(mm: u64, slot: u32, who: &Who) -> bool {
     let key = SlotKey { mm, slot, _pad: 0 };
-    let Some(entry) = TRACED.get_ptr_mut(&key) else { return };
+    let Some(entry) = TRACED.get_ptr_mut(&key) else { return false };
     let now = Table::of(mm).at(slot);
     // SAFETY: a live map value.
     let known = unsafe { ptr::read_volatile(&raw const (*entry).kioctx) };
     if now == 0 {
         // SAFETY: a live map value.
         unsafe { empty(entry, known) };
-    } else if known != now {
-        put(mm, slot, Made::found(now), who);
+        return false;
     }
+    if known == now {
+        return false;
+    }
+    put(mm, slot, Made::unseen(now, Origin::Met), who);
+    true
 }
