@@ -9,7 +9,7 @@ use aioinspect::sys::freeze_error::FreezeError;
 use aioinspect::sys::procfs::{ProcDir, TaskState};
 use aioinspect::sys::tracee;
 
-use super::target::{LIMIT, Target, alone, count, within};
+use super::target::{Target, alone, count, within};
 
 /// Check that another tracer is named and not disturbed.
 #[test]
@@ -39,10 +39,10 @@ fn ourselves_the_absent_and_the_dead() {
     let plan = FreezePlan::new(&[target.pid]).unwrap();
     target.send(libc::SIGKILL);
     assert!(within(|| target.state() == 'Z'));
-    let frozen = freeze_and(&plan, LIMIT, || ());
+    let frozen = freeze_and(&plan, Duration::from_secs(5), || ());
     assert!(matches!(frozen, Err(FreezeError::Gone(pid)) if pid == target.pid), "{frozen:?}");
     target.wait();
-    let frozen = freeze_and(&plan, LIMIT, || ());
+    let frozen = freeze_and(&plan, Duration::from_secs(5), || ());
     assert!(matches!(frozen, Err(FreezeError::Gone(pid)) if pid == target.pid), "{frozen:?}");
     assert!(matches!(FreezePlan::new(&[target.pid]), Err(FreezeError::Gone(pid)) if pid == target.pid));
 }

@@ -8,9 +8,6 @@ use aioinspect::sys::freeze::{FreezePlan, FreezeReport, freeze_and};
 use aioinspect::sys::freeze_error::FreezeError;
 use aioinspect::sys::procfs::ProcDir;
 
-/// How long a freeze may take that is not to fail: far beyond any that does not.
-pub const LIMIT: Duration = Duration::from_secs(30);
-
 /// Counters that the test and its target both see.
 pub type Board = [AtomicU64; 128];
 
@@ -108,7 +105,7 @@ impl Target {
         &self,
         inside: impl FnOnce() -> R + Send,
     ) -> Result<(R, FreezeReport), FreezeError> {
-        freeze_and(&FreezePlan::new(&[self.pid])?, LIMIT, inside)
+        freeze_and(&FreezePlan::new(&[self.pid])?, Duration::from_secs(5), inside)
     }
 }
 
@@ -122,9 +119,9 @@ impl Drop for Target {
     }
 }
 
-/// Whether it comes true within half a minute.
+/// Whether it comes true within five seconds.
 pub fn within(mut condition: impl FnMut() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(5);
     while !condition() {
         if Instant::now() > end {
             return false;

@@ -25,9 +25,9 @@ const MAX_REQS: u32 = 3_000;
 /// The most steps of a sequence.
 const STEPS: u32 = 60;
 /// A kernel worker that has not come to its turn after this long is lost.
-const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+const SETTLES_WITHIN: Duration = Duration::from_secs(10);
 /// A thread of a fixture at rest that has not fallen asleep after this long is not at rest.
-const ASLEEP_WITHIN: Duration = Duration::from_secs(60);
+const ASLEEP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Some sequences, with seeds one after the other.
 #[derive(Clone, Copy, Debug)]

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 use crate::blessed::captures;
 
 /// No step of the screen takes longer, on however slow a machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Shorter, since several frames may be wrong at once.
-const PATIENCE_FOR_A_FRAME: Duration = Duration::from_secs(30);
+const PATIENCE_FOR_A_FRAME: Duration = Duration::from_secs(8);
 /// Between two looks; longer than the shortest time between two drawings.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(60);
 /// Environment variables that decide about colour.

@@ -13,7 +13,7 @@ use crate::pane::{Pane, can};
 
 fn metrics(socket: &Path) -> Option<String> {
     let mut stream = UnixStream::connect(socket).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
     let mut all = Vec::new();
     stream.read_to_end(&mut all).ok()?;

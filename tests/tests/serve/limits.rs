@@ -96,12 +96,12 @@ fn closed_after(mut stream: TcpStream, said: Instant) -> (Duration, Vec<u8>) {
 /// The header timeout of 30 s, with what a loaded machine adds.
 fn check_header_timeout(what: &str, after: Duration) {
     figure(&format!("{what}: closed after {:.1} s", after.as_secs_f64()));
-    assert!((28.0..60.0).contains(&after.as_secs_f64()), "{what}: closed after {after:?}");
+    assert!((28.0..45.0).contains(&after.as_secs_f64()), "{what}: closed after {after:?}");
 }
 
 /// Check each kind of slow client at once: one that says nothing, one that says a byte a second, one that stays after its answer, one that
 /// does not send the body it promised, and one that does not read: each is closed, when the limit for it has passed. Followers of the events
-/// stay, and everybody else is served meanwhile, long before any of these limits.
+/// stay, and everybody else is served meanwhile within a second.
 #[test]
 fn slow_clients() {
     let serving = Serving::start(&[]).unwrap();
@@ -150,7 +150,7 @@ fn slow_clients() {
             let (after, answer) = closed_after(stream, Instant::now());
             assert!(answer.starts_with(b"HTTP/1.1 200 "), "{answer:?}");
             figure(&format!("a body that does not come: closed after {:.1} s", after.as_secs_f64()));
-            assert!(after < Duration::from_secs(60), "{after:?}");
+            assert!(after < Duration::from_secs(45), "{after:?}");
         }));
         all.push(scope.spawn(move || {
             // The answers are larger than all buffers of the kernel on their way.
@@ -165,7 +165,7 @@ fn slow_clients() {
             }
             let after = begun.elapsed().as_secs_f64();
             figure(&format!("a client that does not read: closed after {after:.1} s"));
-            assert!((19.0..45.0).contains(&after), "closed after {after} s");
+            assert!((19.0..30.0).contains(&after), "closed after {after} s");
         }));
         let follower = scope.spawn(move || {
             let mut follower = Follower::new(serving, None);
@@ -190,7 +190,7 @@ fn slow_clients() {
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
         let slowest = others.join().unwrap();
         figure(&format!("slowest scrape beside slow clients: {slowest:?}"));
-        assert!(slowest < Duration::from_secs(10), "a scrape took {slowest:?}");
+        assert!(slowest < Duration::from_secs(1), "a scrape took {slowest:?}");
         follower.join().unwrap();
     });
     until("all descriptors are back", PATIENCE, || holds(serving).descriptors <= idle);

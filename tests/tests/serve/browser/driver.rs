@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 /// For what a page does by itself, on a machine with much else to do.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A browser with one window, and nothing of the machine's own settings. Dropping it ends it.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ impl Screen {
         }
         match key {
             Key::Char('q') => return Action::Quit,
-            Key::Char('?' | 'h') | Key::F1 => self.help = Some(0),
+            Key::Char('?' | 'h') | Key::F1 => self.turn_to(Some(0)),
             Key::Char('p' | ' ') if self.paused.is_some() => self.resume(),
             Key::Char('p' | ' ') => self.pause(),
             _ if self.detail.is_some() => return self.key_of_detail(key),
@@ -51,7 +51,10 @@ impl Screen {
                 }
             }
             Key::Enter if self.pane == Pane::Owners => self.pane = Pane::Contexts,
-            Key::Enter => self.open_detail(),
+            Key::Enter => {
+                self.open_detail();
+                self.turn_to(None);
+            }
             Key::Esc => return self.back(),
             Key::Char(_)
             | Key::Ctrl(_)
@@ -127,9 +130,16 @@ impl Screen {
         self.sift();
     }
 
+    /// Opens the help, or closes it. A page is as long as it turns out when it is drawn: a key that comes before that, as on a busy machine,
+    /// is not held to the length of another one.
+    fn turn_to(&mut self, help: Option<usize>) {
+        self.help = help;
+        self.scrollable = usize::MAX;
+    }
+
     fn key_of_help(&mut self, key: Key) -> Action {
         match (key, step(key, self.page), self.help) {
-            (Key::Char('q' | '?' | 'h') | Key::F1 | Key::Esc | Key::Enter, _, _) => self.help = None,
+            (Key::Char('q' | '?' | 'h') | Key::F1 | Key::Esc | Key::Enter, _, _) => self.turn_to(None),
             (_, Some(step), Some(top)) => self.help = Some(scrolled(top, step, self.scrollable)),
             _ => return Action::Nothing,
         }

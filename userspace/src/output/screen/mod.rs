@@ -72,7 +72,7 @@ pub struct Screen {
     help: Option<usize>,
     /// Whether the feed has more of the screen than usual.
     more_events: bool,
-    /// Lines of a page of text when it was last drawn, and how many there are to scroll.
+    /// Lines of a page of text when it was last drawn, and how many there are to scroll; no bound before it was.
     page: usize,
     scrollable: usize,
 }

@@ -208,6 +208,21 @@ fn actions() {
     assert!(screen.help.is_none());
 }
 
+/// Check that keys that come before a page was drawn move in it as they do after.
+#[test]
+fn keys_ahead_of_the_drawing() {
+    for (open, then) in [("?", "G"), ("?", "GG"), ("\t\n", "G"), ("\t\n?\x1b", "G")] {
+        let [mut ahead, mut after] = [screen(false), screen(false)];
+        frame(&mut ahead, 40, 12);
+        press(&mut ahead, &format!("{open}{then}"));
+        for keys in open.chars().map(String::from).chain([then.to_owned()]) {
+            frame(&mut after, 40, 12);
+            press(&mut after, &keys);
+        }
+        assert_eq!(frame(&mut ahead, 40, 12), frame(&mut after, 40, 12), "{open:?} {then:?}");
+    }
+}
+
 /// Check that ten thousand contexts are drawn from the rows that are seen: a frame takes less than a new picture may.
 #[test]
 fn many_contexts() {
