@@ -78,11 +78,10 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
         bail!("package aioinspect-tests has no live suites");
     }
     let built = build::everything(&object, &catalogue)?;
-    let (machines, own): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|kernel| kernel.package.is_some());
-    suites.extend(in_machines(&machines, &catalogue, &built, long));
-    for kernel in own {
+    suites.extend(in_machines(&chosen, &catalogue, &built, long));
+    for kernel in chosen.iter().filter(|kernel| kernel.package.is_none()) {
         if !paths::is_root() {
-            suites.push(Suite::broken(kernel.name, "it needs root"));
+            suites.push(Suite::broken(&kernel.name, "it needs root"));
             continue;
         }
         for name in catalogue.suites.iter().filter(|name| !catalogue.systemd_suites.contains(name)) {
@@ -98,19 +97,21 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
 
 /// The live suites in virtual machines, as many at a time as there are CPUs: an emulated machine has one thread.
 fn in_machines(kernels: &[Listed], catalogue: &Catalogue, built: &Built, long: bool) -> Vec<Suite> {
-    let boot = |kernel: &Listed, out: &mut dyn FnMut(&str)| {
-        let run = vm::Run {
-            name: &kernel.name,
-            package: kernel.package.as_deref()?,
+    let packaged = kernels.iter().filter_map(|kernel| Some((&kernel.name, kernel.package.as_ref()?)));
+    let runs: Vec<vm::Run<'_>> = packaged
+        .map(|(name, package)| vm::Run {
+            name,
+            package,
             catalogue,
             built,
             sequences: if long { VM_LONG_SEQUENCES } else { VM_SEQUENCES },
             limit: if long { LONG_LIMIT } else { LIMIT },
-        };
-        let broken = |error| vec![Suite::broken(&kernel.name, format!("{error:#}"))];
-        Some(run.suites(out).unwrap_or_else(broken))
+        })
+        .collect();
+    let boot = |run: &vm::Run<'_>, out: &mut dyn FnMut(&str)| {
+        run.suites(out).unwrap_or_else(|error| vec![Suite::broken(run.name, format!("{error:#}"))])
     };
-    side_by_side::run(kernels, side_by_side::at_once(), boot).into_iter().flatten().flatten().collect()
+    side_by_side::run(&runs, side_by_side::at_once(), boot).into_iter().flatten().collect()
 }
 
 /// The kernels to run on, of those listed.
