@@ -124,14 +124,13 @@ fn wait_in_vain() {
     let need = too_many().to_string();
     let begun = Instant::now();
     let output = run_aioinspect(&["headroom", "--need", &need, "--wait", "700ms"]);
-    assert!(begun.elapsed() >= Duration::from_millis(700));
+    let took = begun.elapsed().as_secs_f64();
     assert_eq!(output.code, 6, "{output:?}");
-    let waited = output.stdout.split_once(" free after ").and_then(|(_, rest)| rest.split_once(" s\n"));
-    let waited = waited.and_then(|(seconds, _)| seconds.parse::<f64>().ok());
-    assert!(
-        output.stdout.contains(&format!("need {need}: no, ")) && waited.is_some_and(|waited| waited >= 0.7),
-        "{output:?}"
-    );
+    let said = output.stdout.split_once(&format!("need {need}: no, ")).map_or("", |(_, said)| said);
+    let waited = said.split_once(" after ").and_then(|(_, rest)| rest.split_once(" s\n"));
+    let waited: f64 = waited.unwrap_or_else(|| panic!("{output:?}")).0.parse().unwrap();
+    // It waited its time out, and says how long it was to a tenth: no more than it took from outside.
+    assert!((0.7..=took + 0.05).contains(&waited), "{took} s: {output:?}");
     assert!(output.stdout.contains(&fixture.pid().to_string()), "{output:?}");
     assert_eq!(room(&["--need", &need, "--wait", "0"], 6)["enough"], false);
 }

@@ -55,7 +55,14 @@ fn exact(args: &[&str], milliseconds: u32) -> Ended {
     assert_eq!((entries, differences), (contexts, 0), "{args:?}: {}", ended.stderr);
     let alive: usize = storm.answers.iter().map(|answer| count(answer, "live")).sum();
     assert_eq!(usize::try_from(entries).unwrap(), alive, "{args:?}");
-    println!("{args:?}: {:?}, {} events", storm.answers, ended.events.len());
+    println!(
+        "{args:?}: {:?} in {milliseconds} ms, {} events, {} lost, {} healed, {} comparisons",
+        storm.answers,
+        ended.events.len(),
+        ended.counted("lost"),
+        ended.counted("healed"),
+        ended.stderr.matches("settle: pass 1,").count()
+    );
     for (fixture, answer) in storm.fixtures.iter().zip(&storm.answers) {
         let pid = fixture.pid();
         let seen = ["setup", "setup-failed", "destroy"].map(|kind| ended.of(pid, kind).len());
