@@ -86,7 +86,7 @@ fn slots() -> Found {
 fn btf() -> Found {
     match read_layout() {
         Ok(layout) => {
-            let seq = if layout.mm_lock_seq.is_some() {
+            let seq = if layout.mm_lock_seq.is_present() {
                 "with mm_lock_seq: one number vouches for all mappings"
             } else {
                 "without mm_lock_seq: mappings are read again inside the freeze"

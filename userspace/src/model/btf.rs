@@ -2,8 +2,8 @@
 //!
 //! The blob is a header, a section of type records that can only be walked from its start, and a
 //! section of NUL-terminated names (Documentation/bpf/btf.rst). It holds more than 100,000 types, of which
-//! this program asks for about twenty, so nothing is unpacked: one walk checks the records and notes where each
-//! 64th lies, one more finds all names that are wanted at once.
+//! this program asks for about twenty, so nothing is unpacked: one walk checks the records, notes where each
+//! 64th lies, and finds all names that are wanted.
 
 use super::btf_kind::{BadRecord, HEAD_LEN, Kind, Record, record, word_at};
 pub use super::btf_member::Member;
@@ -72,15 +72,15 @@ pub enum BtfError {
         /// The member.
         name: String,
     },
-    /// The member is a bit field, or starts inside a byte: it has no address.
-    #[error("member {name} of btf type {id} at offset {offset} is a bit field")]
-    BitField {
+    /// The member is not what the program can read.
+    #[error("member {name} of btf type {id} is {what}")]
+    Shape {
         /// The struct's id.
         id: u32,
-        /// Where it starts.
-        offset: usize,
         /// The member.
         name: String,
+        /// What it is.
+        what: String,
     },
     /// A type without a size: void, a function, a forward declaration.
     #[error("btf type {id} has no size")]
@@ -121,11 +121,16 @@ pub struct Btf<'a> {
     /// Position in `types` of the types 1, 1 + STRIDE, 1 + 2 * STRIDE, ..
     marks: Vec<u32>,
     count: u32,
+    /// What was looked for by name, sorted, and the first type that has it.
+    found: Vec<(Wanted, Option<TypeId>)>,
 }
 
+/// A type that is looked for.
+pub type Wanted = (Named, &'static str);
+
 impl<'a> Btf<'a> {
-    /// Checks the header and walks all types once.
-    pub fn parse(blob: &'a [u8]) -> Result<Self, BtfError> {
+    /// Checks the header and walks all types once, on the lookout for what is `wanted`: nothing else can be found by name later.
+    pub fn parse(blob: &'a [u8], wanted: &[Wanted]) -> Result<Self, BtfError> {
         let damaged = |offset, what| BtfError::Header { offset, what };
         let head: &[u8; HEADER_LEN] = blob.first_chunk().ok_or(damaged(blob.len(), "too short"))?;
         let [m0, m1, version, ..] = *head;
@@ -152,17 +157,48 @@ impl<'a> Btf<'a> {
         if names.first() != Some(&0) || names.last() != Some(&0) {
             return Err(damaged(16, "string section does not begin and end with NUL"));
         }
-        let mut marks = Vec::with_capacity(types.len() / 1024);
+        let mut found: Vec<_> = wanted.iter().map(|wanted| (*wanted, None)).collect();
+        found.sort_unstable();
+        found.dedup();
+        let sieves = [Named::Struct, Named::Func, Named::Typedef].map(|kind| Sieve::of(wanted, kind));
+        let mut btf =
+            Self { types, names, base, marks: Vec::with_capacity(types.len() / 1024), count: 0, found };
         let mut walk = Walk { types, base, at: 0, id: 1 };
         loop {
             let (id, at) = (walk.id, walk.at);
             let Some(step) = walk.next() else { break };
-            step?;
+            let record = step?;
             if (id - 1).is_multiple_of(STRIDE) {
-                marks.push(u32::try_from(at).map_err(|_| damaged(12, "section of more than 4 GiB"))?);
+                btf.marks.push(u32::try_from(at).map_err(|_| damaged(12, "section of more than 4 GiB"))?);
+            }
+            let [structs, funcs, typedefs] = &sieves;
+            let (sieve, kind) = if record.kind.has_members() {
+                (structs, Named::Struct)
+            } else if record.kind == Kind::Func {
+                (funcs, Named::Func)
+            } else if record.kind == Kind::Typedef {
+                (typedefs, Named::Typedef)
+            } else {
+                continue;
+            };
+            btf.note(sieve, kind, record.name, TypeId(id));
+        }
+        btf.count = walk.id - 1;
+        Ok(btf)
+    }
+
+    /// Notes a type if it is the first of a name that is wanted.
+    #[inline]
+    fn note(&mut self, sieve: &Sieve, kind: Named, name: u32, id: TypeId) {
+        let Some(name) = self.names_from(name) else { return };
+        if !sieve.may_hold(name) {
+            return;
+        }
+        for ((of, text), slot) in &mut self.found {
+            if *of == kind && slot.is_none() && is_name(name, text) {
+                *slot = Some(id);
             }
         }
-        Ok(Self { types, names, base, marks, count: walk.id - 1 })
     }
 
     /// How many types there are, void not counted.
@@ -170,42 +206,11 @@ impl<'a> Btf<'a> {
         self.count
     }
 
-    /// The first type of this kind and name.
+    /// The first type of this kind and name, which must have been among the wanted.
     pub fn find(&self, kind: Named, name: &str) -> Option<TypeId> {
-        self.find_all(&[(kind, name)]).first().copied().flatten()
-    }
-
-    /// The first type of each kind and name, in the order of `wanted`, by one walk over all types.
-    pub fn find_all(&self, wanted: &[(Named, &str)]) -> Vec<Option<TypeId>> {
-        let mut found = vec![None; wanted.len()];
-        let mut missing = wanted.len();
-        let (structs, funcs) = (Sieve::of(wanted, Named::Struct), Sieve::of(wanted, Named::Func));
-        let typedefs = Sieve::of(wanted, Named::Typedef);
-        let mut walk = Walk { types: self.types, base: self.base, at: 0, id: 1 };
-        while missing > 0 {
-            let id = walk.id;
-            let Some(Ok(record)) = walk.next() else { break };
-            let (sieve, kind) = if record.kind.has_members() {
-                (&structs, Named::Struct)
-            } else if record.kind == Kind::Func {
-                (&funcs, Named::Func)
-            } else if record.kind == Kind::Typedef {
-                (&typedefs, Named::Typedef)
-            } else {
-                continue;
-            };
-            let Some(name) = self.names_from(record.name) else { continue };
-            if !sieve.may_hold(name) {
-                continue;
-            }
-            for ((of, text), slot) in wanted.iter().zip(&mut found) {
-                if *of == kind && slot.is_none() && is_name(name, text) {
-                    *slot = Some(TypeId(id));
-                    missing -= 1;
-                }
-            }
-        }
-        found
+        let at = self.found.binary_search_by(|((of, text), _)| (*of, *text).cmp(&(kind, name)));
+        debug_assert!(at.is_ok(), "{name} was not looked for");
+        self.found.get(at.ok()?).and_then(|(_, id)| *id)
     }
 
     /// The record of a type.
@@ -292,7 +297,7 @@ struct Sieve {
 }
 
 impl Sieve {
-    fn of(wanted: &[(Named, &str)], kind: Named) -> Self {
+    fn of(wanted: &[Wanted], kind: Named) -> Self {
         let names = wanted.iter().filter(|(of, _)| *of == kind);
         Self { bits: names.fold(0, |bits, (_, name)| bits | Self::bit(name.as_bytes()).unwrap_or(u64::MAX)) }
     }

@@ -1,4 +1,4 @@
-//! Where a member of a struct lies, and how large it is (include/uapi/linux/btf.h:struct btf_member).
+//! Where a member of a struct lies (include/uapi/linux/btf.h:struct btf_member).
 //!
 //! ```text
 //! 0  name_off  u32
@@ -12,17 +12,19 @@ use super::btf_kind::{Kind, word_at};
 /// Bytes of a member's record.
 const MEMBER_LEN: usize = 12;
 /// Bytes of a pointer: every kernel with AIO contexts worth asking for has 64 bits.
-const POINTER_LEN: u64 = 8;
+pub(super) const POINTER_LEN: u64 = 8;
 /// How deep anonymous members, and chains of typedefs and qualifiers, are followed.
-const DEPTH: u32 = 32;
+pub(super) const DEPTH: u32 = 32;
 /// How many members one lookup may visit: a real one needs a few hundred.
 const BUDGET: u32 = 1 << 18;
 
 /// A member found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Bytes from the start of the struct that was asked.
-    pub offset: u32,
+    /// Bits from the start of the struct that was asked.
+    pub bit: u64,
+    /// Bits of a bit field that is declared as one; 0 for any other.
+    pub width: u32,
     /// Its type, as declared.
     pub type_id: TypeId,
 }
@@ -30,21 +32,32 @@ pub struct Member {
 impl Btf<'_> {
     /// The member at a dotted path (`se.sum_exec_runtime`) of a struct or union.
     ///
-    /// Each name is sought among the members and, since C does so too, among those of anonymous members.
-    /// Only structs lead on: a path goes neither through a pointer nor into an array.
+    /// Each name is sought among the members and, since C does so too, among those of anonymous members. `*` is any one member whose struct
+    /// has no name, so that it is part of the declaration; two that would serve are none. A number is an element of an array. No path
+    /// goes through a pointer.
     pub fn member(&self, of: TypeId, path: &str) -> Result<Member, BtfError> {
-        let mut here = Member { offset: 0, type_id: of };
-        for name in path.split('.') {
-            let mut search = Search { btf: self, name, budget: BUDGET };
+        let mut here = Member { bit: 0, width: 0, type_id: of };
+        let mut steps = path.split('.');
+        while let Some(step) = steps.next() {
             let body = self.unqualified(here.type_id)?;
-            let (bits, type_id) = search.in_body(&body, DEPTH)?.ok_or_else(|| BtfError::NoMember {
+            let wanted = match (step, step.parse()) {
+                ("*", _) => Wanted::Anywhere(steps.next().unwrap_or_default()),
+                (_, Ok(index)) => Wanted::Element(index),
+                (name, Err(_)) => Wanted::Name(name),
+            };
+            let mut search = Search { btf: self, budget: BUDGET };
+            let found = match wanted {
+                Wanted::Name(name) => search.in_body(&body, name, DEPTH)?,
+                Wanted::Anywhere(name) => search.in_inner_bodies(&body, name)?,
+                Wanted::Element(index) => self.element(&body, index)?,
+            };
+            let found = found.filter(|_| here.width == 0).ok_or_else(|| BtfError::NoMember {
                 id: body.id.0,
                 offset: self.offset(&body),
-                name: name.to_owned(),
+                name: path.to_owned(),
             })?;
-            let endless = BtfError::Endless { id: body.id.0 };
-            let bytes = u32::try_from(bits / 8).map_err(|_| endless.clone())?;
-            here = Member { offset: here.offset.checked_add(bytes).ok_or(endless)?, type_id };
+            let bit = here.bit.checked_add(found.bit).ok_or(BtfError::Endless { id: body.id.0 })?;
+            here = Member { bit, ..found };
         }
         Ok(here)
     }
@@ -56,9 +69,8 @@ impl Btf<'_> {
             let at = self.unqualified(id)?;
             let kind = at.record.kind;
             if kind == Kind::Array {
-                let tail = self.tail(&at);
-                let (element, count) = word_at(tail, 0).zip(word_at(tail, 8)).unwrap_or_default();
-                id = TypeId(element);
+                let (element, count) = self.array(&at);
+                id = element;
                 times = times.checked_mul(u64::from(count)).ok_or(BtfError::Endless { id: at.id.0 })?;
                 continue;
             }
@@ -74,8 +86,44 @@ impl Btf<'_> {
         Err(BtfError::Endless { id: id.0 })
     }
 
+    /// Type of the elements of an array, and how many there are; 0 for one whose length is not declared.
+    pub(super) fn array(&self, at: &Found) -> (TypeId, u32) {
+        let tail = self.tail(at);
+        let (element, count) = word_at(tail, 0).zip(word_at(tail, 8)).unwrap_or_default();
+        (TypeId(element), count)
+    }
+
+    /// An element of an array. One whose length is not declared has as many as there are.
+    fn element(&self, array: &Found, index: u32) -> Result<Option<Member>, BtfError> {
+        if array.record.kind != Kind::Array {
+            return Ok(None);
+        }
+        let (type_id, count) = self.array(array);
+        if count != 0 && index >= count {
+            return Ok(None);
+        }
+        let bit = self.size_of(type_id)?.checked_mul(8 * u64::from(index));
+        Ok(bit.map(|bit| Member { bit, width: 0, type_id }))
+    }
+
+    /// The only member of a struct, if there is but one.
+    pub(super) fn only_member(&self, body: &Found) -> Option<Member> {
+        let mut members = self.members(body);
+        members.next().map(|(_, member)| member).filter(|_| members.next().is_none())
+    }
+
+    /// Offset of the name and place of each member of a struct or union.
+    fn members(&self, body: &Found) -> impl Iterator<Item = (u32, Member)> {
+        let flag = body.record.kind_flag;
+        self.tail(body).chunks_exact(MEMBER_LEN).filter_map(move |member| {
+            let (name, type_id, place) = (word_at(member, 0)?, word_at(member, 4)?, word_at(member, 8)?);
+            let (width, bit) = if flag { (place >> 24, place & 0xff_ffff) } else { (0, place) };
+            Some((name, Member { bit: u64::from(bit), width, type_id: TypeId(type_id) }))
+        })
+    }
+
     /// The type behind typedefs and qualifiers.
-    fn unqualified(&self, id: TypeId) -> Result<Found, BtfError> {
+    pub(super) fn unqualified(&self, id: TypeId) -> Result<Found, BtfError> {
         let mut id = id;
         for _ in 0..DEPTH {
             if id.0 == 0 {
@@ -89,64 +137,71 @@ impl Btf<'_> {
         }
         Err(BtfError::Endless { id: id.0 })
     }
-
-    /// Whether a member that is no declared bit field is one by its type: the old encoding, an int narrower than its bytes.
-    fn is_narrow_int(&self, id: TypeId) -> Result<bool, BtfError> {
-        if id.0 == 0 {
-            return Ok(false);
-        }
-        let at = self.unqualified(id)?;
-        if at.record.kind != Kind::Int {
-            return Ok(false);
-        }
-        let encoding = word_at(self.tail(&at), 0).unwrap_or_default();
-        let (shift, bits) = ((encoding >> 16) & 0xff, encoding & 0xff);
-        Ok(shift != 0 || u64::from(bits) != 8 * u64::from(at.record.word))
-    }
 }
 
-/// The search for one name.
+/// One step of a path.
+enum Wanted<'a> {
+    Name(&'a str),
+    Anywhere(&'a str),
+    Element(u32),
+}
+
+/// The search for one step.
 struct Search<'a> {
     btf: &'a Btf<'a>,
-    name: &'a str,
     budget: u32,
 }
 
 impl Search<'_> {
-    /// Bits from the start of `body` and the type of the member, if there is one.
-    fn in_body(&mut self, body: &Found, depth: u32) -> Result<Option<(u64, TypeId)>, BtfError> {
+    /// The member of that name, if there is one.
+    fn in_body(&mut self, body: &Found, wanted: &str, depth: u32) -> Result<Option<Member>, BtfError> {
         let (id, offset) = (body.id.0, self.btf.offset(body));
         if !body.record.kind.has_members() {
             return Err(BtfError::NoMembers { id, offset });
         }
         let depth = depth.checked_sub(1).ok_or(BtfError::Endless { id })?;
-        for member in self.btf.tail(body).chunks_exact(MEMBER_LEN) {
+        for (name, member) in self.btf.members(body) {
             self.budget = self.budget.checked_sub(1).ok_or(BtfError::Endless { id })?;
-            let (Some(name), Some(type_id), Some(place)) =
-                (word_at(member, 0), word_at(member, 4), word_at(member, 8))
-            else {
-                break;
-            };
-            let (width, bits) =
-                if body.record.kind_flag { (place >> 24, place & 0xff_ffff) } else { (0, place) };
-            let (bits, type_id) = (u64::from(bits), TypeId(type_id));
-            if self.btf.name_is(name, self.name) && !self.name.is_empty() {
-                if width != 0 || bits % 8 != 0 || self.btf.is_narrow_int(type_id)? {
-                    return Err(BtfError::BitField { id, offset, name: self.name.to_owned() });
+            if name != 0 {
+                if !wanted.is_empty() && self.btf.name_is(name, wanted) {
+                    return Ok(Some(member));
                 }
-                return Ok(Some((bits, type_id)));
-            }
-            // An anonymous member's members are the outer struct's. An anonymous bit field is padding.
-            if !self.btf.name_is(name, "") || width != 0 || bits % 8 != 0 || type_id.0 == 0 {
                 continue;
             }
-            let inner = self.btf.unqualified(type_id)?;
-            if inner.record.kind.has_members()
-                && let Some((more, type_id)) = self.in_body(&inner, depth)?
-            {
-                return Ok(Some((bits.saturating_add(more), type_id)));
+            // An anonymous member's members are the outer struct's. An anonymous bit field is padding.
+            let Some(inner) = self.body_of(&member)? else { continue };
+            if let Some(found) = self.in_body(&inner, wanted, depth)? {
+                return Ok(Some(Member { bit: member.bit.saturating_add(found.bit), ..found }));
             }
         }
         Ok(None)
+    }
+
+    /// The member of that name in the one named member whose struct is declared in place and has it.
+    fn in_inner_bodies(&mut self, body: &Found, wanted: &str) -> Result<Option<Member>, BtfError> {
+        let mut only = None;
+        if !body.record.kind.has_members() {
+            return Ok(None);
+        }
+        for (name, member) in self.btf.members(body) {
+            if name == 0 {
+                continue;
+            }
+            let Some(inner) = self.body_of(&member)?.filter(|inner| inner.record.name == 0) else { continue };
+            let Some(found) = self.in_body(&inner, wanted, DEPTH)? else { continue };
+            let found = Member { bit: member.bit.saturating_add(found.bit), ..found };
+            if only.replace(found).is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(only)
+    }
+
+    /// The struct or union that a member is.
+    fn body_of(&self, member: &Member) -> Result<Option<Found>, BtfError> {
+        if member.width != 0 || !member.bit.is_multiple_of(8) || member.type_id.0 == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.btf.unqualified(member.type_id)?).filter(|body| body.record.kind.has_members()))
     }
 }

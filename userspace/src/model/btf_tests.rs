@@ -2,7 +2,23 @@
 
 use proptest::prelude::*;
 
+use aioinspect_ebpf::Place;
+
+use super::super::btf_number::Shape;
 use super::*;
+
+/// What the tests look for.
+const WANTED: &[Wanted] = &[
+    (Named::Struct, "kioctx"),
+    (Named::Func, "kioctx"),
+    (Named::Struct, "flagged"),
+    (Named::Struct, "old"),
+    (Named::Struct, "task_struct"),
+    (Named::Struct, "list_head"),
+    (Named::Func, "vfs_read"),
+    (Named::Struct, "vfs_read"),
+    (Named::Struct, ""),
+];
 
 /// Builds a BTF blob, type after type; ids count from 1.
 #[derive(Default)]
@@ -40,7 +56,7 @@ impl Builder {
     }
 
     pub(in super::super) fn int(&mut self, name: &str, bytes: u32) -> u32 {
-        self.add(name, 1, 0, false, bytes, &[bytes * 8])
+        self.add(name, 1, 0, false, bytes, &[(1 << 24) | (bytes * 8)])
     }
 
     pub(in super::super) fn pointer(&mut self, to: u32) -> u32 {
@@ -98,9 +114,16 @@ fn sample() -> Builder {
         136,
         &[("users", atomic, 0), ("user_id", volatile, 64), ("", either, 128), ("array", array, 832)],
     );
-    b.composite(4, "flagged", 4, true, &[("low", int, 3 << 24), ("whole", int, 32), ("", int, 5 << 24 | 3)]);
-    let narrow = b.add("narrow", 1, 0, false, 4, &[3]);
-    b.body("old", 4, &[("bits", narrow, 0)]);
+    b.composite(
+        4,
+        "flagged",
+        8,
+        true,
+        &[("low", int, 3 << 24), ("across", int, 9 << 24 | 3), ("whole", int, 32), ("", int, 5 << 24 | 0xc)],
+    );
+    let narrow = b.add("narrow", 1, 0, false, 4, &[2 << 16 | 3]);
+    let two = b.add("two", 1, 0, false, 4, &[2]);
+    b.body("old", 4, &[("bits", narrow, 0), ("late", two, 22)]);
     b.add("e", 6, 2, false, 4, &[0, 0, 0, 1]);
     b.add("fwd", 7, 0, false, 0, &[]);
     b.add("", 11, 0, false, int, &[]);
@@ -120,10 +143,10 @@ fn sample() -> Builder {
 #[test]
 fn members_of_nested_bodies() {
     let blob = sample().blob();
-    let btf = Btf::parse(&blob).unwrap();
+    let btf = Btf::parse(&blob, WANTED).unwrap();
     let id = btf.find(Named::Struct, "kioctx").unwrap();
     assert_eq!(btf.size_of(id), Ok(136));
-    let offset = |path| btf.member(id, path).map(|member| member.offset);
+    let offset = |path| btf.member(id, path).map(|member| member.bit / 8);
     assert_eq!(offset("users"), Ok(0));
     assert_eq!(offset("users.counter"), Ok(0));
     assert_eq!(offset("user_id"), Ok(8));
@@ -139,16 +162,29 @@ fn members_of_nested_bodies() {
     assert!(matches!(offset("array.counter"), Err(BtfError::NoMembers { .. })));
 }
 
-/// Check that neither encoding of bit fields is taken for a member with an address.
+/// Check that both encodings of bit fields give the bits, and that only a number is a number.
 #[test]
-fn bit_fields_are_refused() {
+fn places() {
     let blob = sample().blob();
-    let btf = Btf::parse(&blob).unwrap();
-    let flagged = btf.find(Named::Struct, "flagged").unwrap();
-    assert!(matches!(btf.member(flagged, "low"), Err(BtfError::BitField { .. })));
-    assert_eq!(btf.member(flagged, "whole").unwrap().offset, 4);
-    let old = btf.find(Named::Struct, "old").unwrap();
-    assert!(matches!(btf.member(old, "bits"), Err(BtfError::BitField { .. })));
+    let btf = Btf::parse(&blob, WANTED).unwrap();
+    let id = |name| btf.find(Named::Struct, name).unwrap();
+    let number = |of, path| btf.place(id(of), path, Shape::Number);
+    assert_eq!(number("flagged", "low"), Ok(Place::bit_field(0, 1, 0, 3)));
+    assert_eq!(number("flagged", "across"), Ok(Place::bit_field(0, 2, 3, 9)));
+    assert_eq!(number("flagged", "whole"), Ok(Place::whole(4, 4)));
+    assert_eq!(number("old", "bits"), Ok(Place::bit_field(0, 1, 2, 3)));
+    assert_eq!(number("old", "late"), Ok(Place::bit_field(2, 1, 6, 2)));
+    assert_eq!(number("kioctx", "users"), Ok(Place::whole(0, 4)));
+    assert_eq!(number("kioctx", "reqs_available"), Ok(Place::whole(20, 4)));
+    assert_eq!(number("kioctx", "array.2"), Ok(Place::whole(104 + 16, 8)));
+    let says = |path, shape| btf.place(id("kioctx"), path, shape).unwrap_err().to_string();
+    assert!(says("array", Shape::Number).ends_with("is an array of 24 bytes"));
+    assert!(says("array.3", Shape::Number).ends_with("has no member array.3"));
+    assert!(says("user_id", Shape::Pointer).ends_with("is an integer of 8 bytes"));
+    assert_eq!(btf.place(id("kioctx"), "user_id", Shape::Signed), Ok(Place::whole(8, 8)));
+    assert_eq!(btf.place(id("kioctx"), "users", Shape::Signed), Ok(Place::whole(0, 4)));
+    let unsigned = btf.place(id("old"), "bits", Shape::Signed).unwrap_err();
+    assert!(unsigned.to_string().ends_with("is an unsigned bit field"));
 }
 
 /// Check that a name is sought whole, of its kind, and that several are found in one walk, short ones too.
@@ -157,13 +193,16 @@ fn names_and_kinds() {
     let mut b = sample();
     let wanted =
         [(Named::Func, "kioctx"), (Named::Struct, "ab"), (Named::Struct, "kioct"), (Named::Func, "ab")];
-    assert!(Btf::parse(&b.blob()).unwrap().find_all(&wanted).iter().skip(1).all(Option::is_none));
+    let find_all = |blob: &[u8]| {
+        let btf = Btf::parse(blob, &wanted).unwrap();
+        wanted.map(|(kind, name)| btf.find(kind, name))
+    };
+    assert!(find_all(&b.blob()).iter().skip(1).all(Option::is_none));
     let ab = b.body("ab", 1, &[]);
     let blob = b.blob();
-    let btf = Btf::parse(&blob).unwrap();
+    let btf = Btf::parse(&blob, WANTED).unwrap();
     assert_eq!(btf.count(), ab);
-    assert_eq!(btf.find_all(&wanted), [Some(TypeId(ab - 1)), Some(TypeId(ab)), None, None]);
-    assert_eq!(btf.find_all(&[]), []);
+    assert_eq!(find_all(&blob), [Some(TypeId(ab - 1)), Some(TypeId(ab)), None, None]);
 }
 
 /// Check that every type is found by its id, whichever side of a noted position it lies on.
@@ -178,7 +217,7 @@ fn ids_beyond_the_stride() {
         };
     }
     let blob = b.blob();
-    let btf = Btf::parse(&blob).unwrap();
+    let btf = Btf::parse(&blob, WANTED).unwrap();
     for n in 1..=300 {
         assert_eq!(btf.size_of(TypeId(n)), Ok(u64::from(n)));
     }
@@ -197,7 +236,7 @@ fn circles_end() {
     let wide: Vec<Field<'_>> = (0..200).map(|_| ("", 4, 0)).collect();
     b.body("wide", 1, &wide);
     let blob = b.blob();
-    let btf = Btf::parse(&blob).unwrap();
+    let btf = Btf::parse(&blob, WANTED).unwrap();
     for id in 1..=2 {
         assert!(matches!(btf.size_of(TypeId(id)), Err(BtfError::Endless { .. })));
     }
@@ -213,7 +252,7 @@ fn damage_is_named() {
     let with = |at: usize, byte: u8| {
         let mut bad = good.clone();
         bad[at] = byte;
-        Btf::parse(&bad).map(|_| ()).unwrap_err()
+        Btf::parse(&bad, WANTED).map(|_| ()).unwrap_err()
     };
     assert_eq!(with(0, 0), BtfError::Magic { found: 0xeb00 });
     assert!(matches!(with(2, 2), BtfError::Header { offset: 2, .. }));
@@ -226,8 +265,8 @@ fn damage_is_named() {
     assert_eq!(with(24 + 16 + 4 + 3, 4), BtfError::UnknownKind { id: 3, offset: 52, kind: 0 });
     let mut cut = Builder::default();
     cut.add("s", 4, 9, false, 8, &[0, 0, 0]);
-    assert_eq!(Btf::parse(&cut.blob()).map(|_| ()), Err(BtfError::Cut { id: 1, offset: 24 }));
-    assert!(matches!(Btf::parse(&[]).map(|_| ()), Err(BtfError::Header { offset: 0, .. })));
+    assert_eq!(Btf::parse(&cut.blob(), WANTED).map(|_| ()), Err(BtfError::Cut { id: 1, offset: 24 }));
+    assert!(matches!(Btf::parse(&[], WANTED).map(|_| ()), Err(BtfError::Header { offset: 0, .. })));
 }
 
 /// Check this machine's own BTF, where there is one.
@@ -237,14 +276,14 @@ fn the_running_kernel() {
         println!("SKIPPED the_running_kernel: /sys/kernel/btf/vmlinux cannot be read");
         return;
     };
-    let btf = Btf::parse(&blob).unwrap();
+    let btf = Btf::parse(&blob, WANTED).unwrap();
     assert!(btf.count() > 10_000);
     let task = btf.find(Named::Struct, "task_struct").unwrap();
     let comm = btf.member(task, "comm").unwrap();
     assert_eq!(btf.size_of(comm.type_id), Ok(16));
-    assert!(u64::from(comm.offset) + 16 <= btf.size_of(task).unwrap());
+    assert!(comm.bit / 8 + 16 <= btf.size_of(task).unwrap());
     let list = btf.find(Named::Struct, "list_head").unwrap();
-    assert_eq!((btf.member(list, "next").unwrap().offset, btf.member(list, "prev").unwrap().offset), (0, 8));
+    assert_eq!((btf.member(list, "next").unwrap().bit, btf.member(list, "prev").unwrap().bit), (0, 64));
     assert_eq!(btf.size_of(list), Ok(16));
     assert!(btf.find(Named::Func, "vfs_read").is_some());
     assert_eq!(btf.find(Named::Struct, "vfs_read"), None);
@@ -252,14 +291,16 @@ fn the_running_kernel() {
 
 /// Asks everything that can be asked of a blob.
 fn exercise(blob: &[u8]) {
-    let Ok(btf) = Btf::parse(blob) else { return };
+    let Ok(btf) = Btf::parse(blob, WANTED) else { return };
     for id in (0..btf.count().min(80) + 2).map(TypeId) {
         let _ = btf.size_of(id);
         for path in ["users.counter", "reqs_available", "low", "bits", "array", "no"] {
             let _ = btf.member(id, path);
         }
     }
-    let _ = btf.find_all(&[(Named::Struct, "kioctx"), (Named::Func, "kioctx"), (Named::Struct, "")]);
+    for (kind, name) in WANTED {
+        let _ = btf.find(*kind, name);
+    }
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! Where the calls of io_setup, io_destroy and io_submit can be seen in this kernel, by BTF id: functions and tracepoints.
 
-use super::btf::{Btf, Named};
+use super::btf::{Btf, Named, Wanted};
 
 macro_rules! hooks {
     ($($(#[$doc:meta])* $field:ident: $kind:ident, $name:literal;)*) => {
@@ -8,12 +8,13 @@ macro_rules! hooks {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct HookIds { $($(#[$doc])* pub $field: Option<u32>,)* }
 
+        /// What is looked up for them.
+        pub const WANTED: &[Wanted] = &[$((Named::$kind, $name),)*];
+
         impl HookIds {
             /// Looks all of them up.
             pub fn resolve(btf: &Btf<'_>) -> Self {
-                let mut ids = btf.find_all(&[$((Named::$kind, $name),)*]).into_iter();
-                let mut next = || ids.next().flatten().map(|id| id.0);
-                Self { $($field: next(),)* }
+                Self { $($field: btf.find(Named::$kind, $name).map(|id| id.0),)* }
             }
         }
     };
@@ -34,6 +35,14 @@ hooks! {
     submit_32: Func, "__ia32_compat_sys_io_submit";
     /// The tracepoint at the end of an address space, since v6.1 (mm/mmap.c:exit_mmap).
     exit_mmap: Typedef, "btf_trace_exit_mmap";
+    /// The function that the tracepoint is in.
+    exit_mmap_func: Func, "exit_mmap";
+    /// The end of all contexts of an address space (fs/aio.c).
+    exit_aio: Func, "exit_aio";
+    /// The tracepoint of a thread that exits.
+    process_exit: Typedef, "btf_trace_sched_process_exit";
+    /// The tracepoint of a process that becomes another program.
+    process_exec: Typedef, "btf_trace_sched_process_exec";
     /// The tracepoint at the beginning of every system call.
     sys_enter: Typedef, "btf_trace_sys_enter";
     /// The tracepoint at the end of every system call.

@@ -1,283 +1,332 @@
-//! Where the kernel that runs keeps what the census reads, resolved by name from its BTF.
+//! Where the kernel that runs keeps what the programs read, resolved by name from its BTF.
 //!
-//! One table below is all there is to change when a kernel renames a member. A member that is gone, or whose
-//! size is not the one the eBPF program reads, is an error that names it, never a wrong offset.
+//! One table below is all there is to change when a kernel renames a member. Each row says what its absence costs; a member that is
+//! gone, or that is no number any more, costs that and nothing else, and is never a wrong number.
 
-use super::btf::{Btf, BtfError, Named, TypeId};
+use std::fmt;
 
-/// Why this kernel's layout cannot be used.
+use aioinspect_ebpf::{Offsets, Place};
+
+use super::btf::{Btf, BtfError, Named, TypeId, Wanted};
+use super::btf_number::Shape;
+
+/// What is lost without a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Nothing true could be said.
+    Everything,
+    /// The ids that processes have in a PID namespace of their own.
+    OwnIds,
+    /// The ids of the first PID namespace, which are read where [`Cost::OwnIds`] is lost. Else nothing.
+    FirstIds,
+    /// Nothing that cannot be had in another way.
+    Nothing,
+    /// What the words say, a sentence.
+    Lost(&'static str),
+}
+
+/// A member that this kernel has not, or not as something the programs can read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The struct.
+    pub of: &'static str,
+    /// The member, by the first of its names.
+    pub member: &'static str,
+    /// What is lost.
+    pub cost: Cost,
+    why: Why,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Why {
+    NoStruct,
+    NoMember,
+    /// It is something else now.
+    Is(String),
+    Damaged(BtfError),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { of, member, .. } = self;
+        match &self.why {
+            Why::NoStruct => write!(f, "this kernel has no struct {of}")?,
+            Why::NoMember => write!(f, "this kernel's struct {of} has no member {member}")?,
+            Why::Is(what) => write!(f, "this kernel's {of}.{member} is {what}")?,
+            Why::Damaged(error) => write!(f, "this kernel's struct {of} cannot be read: {error}")?,
+        }
+        match self.cost {
+            Cost::Everything | Cost::FirstIds | Cost::Nothing => Ok(()),
+            Cost::OwnIds => f.write_str(": process ids are known only as the first PID namespace has them"),
+            Cost::Lost(words) => write!(f, ": {words}"),
+        }
+    }
+}
+
+/// Why this kernel's layout cannot be used at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
-    /// The kernel has no such struct: it was built without CONFIG_AIO, or it is another kernel than we know.
-    #[error("this kernel's btf has no struct {name}")]
-    NoStruct {
-        /// Its name.
-        name: &'static str,
-    },
     /// The kernel has no such function, so that no BPF iterator can be attached.
     #[error("this kernel's btf has no function {name}")]
     NoFunc {
         /// Its name.
         name: &'static str,
     },
-    /// None of the names we know the member by.
-    #[error("this kernel's struct {of} has no member {member}: {source}")]
-    NoMember {
-        /// The struct.
-        of: &'static str,
-        /// The first of the names that were tried.
-        member: &'static str,
-        /// What BTF said to the last of them.
-        source: BtfError,
-    },
-    /// The member has another size than the program reads.
-    #[error("this kernel's {of}.{member} has {found} bytes, not {expected}")]
-    Width {
-        /// The struct.
-        of: &'static str,
-        /// The member.
-        member: &'static str,
-        /// Its size in bytes.
-        found: u64,
-        /// What we know how to read.
-        expected: u64,
-    },
-    /// The struct itself is damaged.
-    #[error("this kernel's struct {of}: {source}")]
-    Struct {
-        /// The struct.
-        of: &'static str,
-        /// What BTF said.
-        source: BtfError,
-    },
+    /// Without this member nothing true could be said.
+    #[error("{0}")]
+    Member(Missing),
 }
 
-/// Width of a member that is only pointed at, or whose type differs from kernel to kernel.
-const ANY: u64 = 0;
+/// A number of some size within a struct: cast to it, any address is read as such a number. 0, 0: there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Word {
+    /// BTF id of the struct.
+    pub type_id: u32,
+    /// Bytes from its start.
+    pub at: u32,
+}
+
+const GHOSTS: Cost = Cost::Lost("ghosts and rings shared by fork are not found");
+const IN_FLIGHT: Cost = Cost::Lost("IN_FLIGHT is not known");
+const UNREAPED: Cost = Cost::Lost("UNREAPED is not known");
+const RING_SIZE: Cost = Cost::Lost("the size of a ring is known only from its mapping");
+const SECOND_COUNT: Cost = Cost::Lost("IN_FLIGHT is not counted a second time");
+const RAN: Cost = Cost::Lost("whether a thread ran in between is not known");
+const MAPPINGS: Cost = Cost::Lost("mappings are read again inside the freeze");
+const NONE: Cost = Cost::Nothing;
+const ALL: Cost = Cost::Everything;
 
 macro_rules! layout {
-    ($(
-        $(#[doc = $doc:literal])+
-        $field:ident: $shape:ident($of:literal $(, $path:literal: $width:expr)*);
-    )*) => {
-        /// Offsets in bytes within the struct that each is named after, sizes in bytes, and BTF ids.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-        pub struct Layout { $($(#[doc = $doc])+ pub $field: layout!(@type $shape),)* }
+    ($($field:ident: $shape:ident, $of:literal, [$($path:literal),+], $cost:expr;)*) => {
+        /// Places within the struct that each is named after, as in [`Offsets`], and BTF ids.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Layout {
+            $(#[doc = concat!("In `", $of, "`")] pub $field: Place,)*
+            /// Bytes of `struct upid`.
+            pub upid_size: u32,
+            /// For 8 bytes.
+            pub word8: Word,
+            /// For 4 bytes.
+            pub word4: Word,
+            /// For 1 byte.
+            pub word1: Word,
+            /// BTF id of the function an `iter/task` program attaches to.
+            pub iter_task_func: u32,
+            /// BTF id of the function an `iter/task_vma` program attaches to, since v5.12.
+            pub iter_task_vma_func: Option<u32>,
+            /// BTF id of the function `bpf_rdonly_cast`, since v6.2.
+            pub rdonly_cast_func: Option<u32>,
+            /// What is absent, in the order of the table.
+            missing: Vec<Missing>,
+        }
+
+        /// Structs and functions that are looked up.
+        pub const WANTED: &[Wanted] = &[$((Named::Struct, $of),)*
+            (Named::Func, ITER_TASK), (Named::Func, ITER_TASK_VMA), (Named::Func, RDONLY_CAST)];
 
         impl Layout {
-            /// Looks everything up; the first thing missing is the error.
-            pub fn resolve(btf: &Btf<'_>) -> Result<Self, LayoutError> {
-                let wanted = [$((layout!(@kind $shape), $of),)*];
-                let mut distinct = wanted.to_vec();
-                distinct.sort_unstable();
-                distinct.dedup();
-                let ids = btf.find_all(&distinct);
-                let id = |kind, name| {
-                    let found = distinct.iter().zip(&ids).find(|(key, _)| **key == (kind, name));
-                    found.and_then(|(_, id)| *id)
-                };
-                Ok(Self { $($field: $shape(btf, id(layout!(@kind $shape), $of), $of, &[$(($path, $width)),*])?,)* })
+            fn of(btf: &Btf<'_>, iter_task_func: u32) -> Self {
+                let mut missing = Vec::new();
+                $(let $field = place(btf, &mut missing, Shape::$shape, $of, &[$($path),+], $cost);)*
+                let id = |name| btf.find(Named::Func, name).map(|id| id.0);
+                Self {
+                    $($field,)*
+                    upid_size: upid_size(btf, &mut missing),
+                    word8: word(btf, 8, &WORDS8),
+                    word4: word(btf, 4, &WORDS4),
+                    word1: word(btf, 1, &WORDS1),
+                    iter_task_func,
+                    iter_task_vma_func: id(ITER_TASK_VMA),
+                    rdonly_cast_func: id(RDONLY_CAST),
+                    missing,
+                }
+            }
+
+            /// As the eBPF objects want it: all that comes from BTF.
+            pub fn offsets(&self) -> Offsets {
+                Offsets {
+                    $($field: self.$field.0,)*
+                    per_cpu_offset_at: 0,
+                    possible_cpus: 0,
+                    upid_size: self.upid_size,
+                    ways: 0,
+                    word8_type: self.word8.type_id,
+                    word8_at: self.word8.at,
+                    word4_type: self.word4.type_id,
+                    word4_at: self.word4.at,
+                    word1_type: self.word1.type_id,
+                    word1_at: self.word1.at,
+                    _pad: 0,
+                }
+            }
+
+            /// What each row is.
+            #[cfg(test)]
+            fn rows(&self) -> Vec<tests::Row> {
+                vec![$(tests::Row { place: self.$field, of: $of },)*]
             }
         }
     };
-    (@type maybe_member) => { Option<u32> };
-    (@type maybe_func) => { Option<u32> };
-    (@type $shape:ident) => { u32 };
-    (@kind func) => { Named::Func };
-    (@kind maybe_func) => { Named::Func };
-    (@kind $shape:ident) => { Named::Struct };
 }
 
+const ITER_TASK: &str = "bpf_iter_task";
+const ITER_TASK_VMA: &str = "bpf_iter_task_vma";
+const RDONLY_CAST: &str = "bpf_rdonly_cast";
+
+// Other names of a member: before v5.14 `state`, since v6.14 a seqcount, since v6.18 a bitmap. `*`: should it move into a struct of its own.
 layout! {
-    /// `task_struct.mm`
-    task_mm: member("task_struct", "mm": 8);
-    /// `task_struct.signal`
-    task_signal: member("task_struct", "signal": 8);
-    /// `task_struct.group_leader`
-    task_group_leader: member("task_struct", "group_leader": 8);
-    /// `task_struct.thread_pid`
-    task_thread_pid: member("task_struct", "thread_pid": 8);
-    /// `task_struct.comm`, 16 bytes
-    task_comm: member("task_struct", "comm": 16);
-    /// `task_struct.start_boottime`, u64; `real_start_time` before v5.5
-    task_start_boottime: member("task_struct", "start_boottime": 8, "real_start_time": 8);
-    /// `task_struct.nvcsw`, unsigned long
-    task_nvcsw: member("task_struct", "nvcsw": 8);
-    /// `task_struct.nivcsw`, unsigned long
-    task_nivcsw: member("task_struct", "nivcsw": 8);
-    /// `task_struct.se.sum_exec_runtime`, u64
-    task_sum_exec_runtime: member("task_struct", "se.sum_exec_runtime": 8);
-    /// `task_struct.on_cpu`, int
-    task_on_cpu: member("task_struct", "on_cpu": 4);
-    /// `task_struct.__state`, unsigned int; before v5.14 `state`, a long whose low half is the same
-    task_state: member("task_struct", "__state": 4, "state": 8);
-    /// `task_struct.exit_state`, int
-    task_exit_state: member("task_struct", "exit_state": 4);
-    /// `task_struct.flags`, unsigned int
-    task_flags: member("task_struct", "flags": 4);
+    task_mm: Pointer, "task_struct", ["mm"], ALL;
+    task_signal: Pointer, "task_struct", ["signal"], Cost::OwnIds;
+    task_thread_pid: Pointer, "task_struct", ["thread_pid"], Cost::OwnIds;
+    signal_tgid: Pointer, "signal_struct", ["pids.1"], Cost::OwnIds;
+    pid_level: Number, "pid", ["level"], Cost::OwnIds;
+    pid_numbers_nr: Number, "pid", ["numbers.0.nr"], Cost::OwnIds;
+    pid_numbers_ns: Pointer, "pid", ["numbers.0.ns"], Cost::OwnIds;
+    task_pid: Number, "task_struct", ["pid"], Cost::FirstIds;
+    task_tgid: Number, "task_struct", ["tgid"], Cost::FirstIds;
+    task_group_leader: Pointer, "task_struct", ["group_leader"], Cost::Lost("the name and the start of a process are not known");
+    task_comm: Name, "task_struct", ["comm"], Cost::Lost("COMM is not known");
+    task_start_boottime: Number, "task_struct", ["start_boottime", "real_start_time"], Cost::Lost("START is not known");
+    task_nvcsw: Number, "task_struct", ["nvcsw"], RAN;
+    task_nivcsw: Number, "task_struct", ["nivcsw"], RAN;
+    task_sum_exec_runtime: Number, "task_struct", ["se.sum_exec_runtime"], RAN;
+    task_on_cpu: Number, "task_struct", ["on_cpu"], RAN;
+    task_state: Number, "task_struct", ["__state", "state"], Cost::Lost("the state of a thread is not known");
+    task_exit_state: Number, "task_struct", ["exit_state"], Cost::Lost("whether the leader of a process has exited is not known");
+    task_flags: Number, "task_struct", ["flags"], Cost::Lost("threads of the kernel are not told from those of a process");
+    task_status: Number, "task_struct", ["thread_info.status"], Cost::Lost("callers of 32 bits are not told from others");
+    task_cgroups: Pointer, "task_struct", ["cgroups"], NONE;
+    task_stack: Pointer, "task_struct", ["stack"], NONE;
 
-    /// `task_struct.thread_info.status`, u32, of x86
-    task_status: maybe_member("task_struct", "thread_info.status": 4);
-    /// `task_struct.cgroups`, with CONFIG_CGROUPS
-    task_cgroups: maybe_member("task_struct", "cgroups": 8);
+    mm_ioctx_table: Pointer, "mm_struct", ["ioctx_table"], ALL;
+    mm_brk: Number, "mm_struct", ["brk"], Cost::Lost("mm_brk of an image is not known");
+    mm_start_code: Number, "mm_struct", ["start_code"], Cost::Lost("an exec is not told from an exit");
+    mm_flags: Number, "mm_struct", ["flags", "flags.__mm_flags.0"], Cost::Lost("dumpable of an image is not known");
+    mm_map_count: Number, "mm_struct", ["map_count"], MAPPINGS;
+    mm_lock_seq: Number, "mm_struct", ["mm_lock_seq", "mm_lock_seq.sequence"], MAPPINGS;
 
-    /// `signal_struct.pids`, the first of an array of pointers by pid_type
-    signal_pids: member("signal_struct", "pids": ANY);
-    /// `pid.level`, unsigned int
-    pid_level: member("pid", "level": 4);
-    /// `pid.numbers`, the first of `level + 1` struct upid
-    pid_numbers: member("pid", "numbers": ANY);
-    /// `upid.nr`, int
-    upid_nr: member("upid", "nr": 4);
-    /// `upid.ns`
-    upid_ns: member("upid", "ns": 8);
-    /// Size of struct upid
-    upid_size: size("upid");
+    table_nr: Number, "kioctx_table", ["nr"], ALL;
+    table_table: Pointer, "kioctx_table", ["table.0"], ALL;
 
-    /// `mm_struct.ioctx_table`
-    mm_ioctx_table: member("mm_struct", "ioctx_table": 8);
-    /// `mm_struct.brk`, unsigned long
-    mm_brk: member("mm_struct", "brk": 8);
-    /// `mm_struct.start_code`, unsigned long
-    mm_start_code: member("mm_struct", "start_code": 8);
-    /// `mm_struct.flags`, its first unsigned long (a bitmap since v6.18)
-    mm_flags: member("mm_struct", "flags": ANY);
-    /// `mm_struct.map_count`, int
-    mm_map_count: member("mm_struct", "map_count": 4);
-    /// `mm_struct.mm_users`, int
-    mm_users: member("mm_struct", "mm_users.counter": 4);
-    /// `mm_struct.mm_lock_seq` since v6.4: an int, since v6.14 the first int of a seqcount
-    mm_lock_seq: maybe_member("mm_struct", "mm_lock_seq": ANY);
+    kioctx_user_id: Number, "kioctx", ["user_id", "*.user_id"], ALL;
+    kioctx_max_reqs: Number, "kioctx", ["max_reqs", "*.max_reqs"], Cost::Lost("MAX_REQS is not known");
+    kioctx_nr_events: Number, "kioctx", ["nr_events", "*.nr_events"], Cost::Lost("NR_EVENTS, IN_FLIGHT and UNREAPED are not known");
+    kioctx_tail: Number, "kioctx", ["tail", "*.tail"], UNREAPED;
+    kioctx_completed_events: Number, "kioctx", ["completed_events", "*.completed_events"], IN_FLIGHT;
+    kioctx_reqs_available: Signed, "kioctx", ["reqs_available", "*.reqs_available"], IN_FLIGHT;
+    kioctx_cpu: Pointer, "kioctx", ["cpu", "*.cpu"], IN_FLIGHT;
+    kioctx_cpu_reqs_available: Number, "kioctx_cpu", ["reqs_available"], IN_FLIGHT;
+    kioctx_dead: Number, "kioctx", ["dead", "*.dead"], Cost::Lost("dying contexts are not told from others");
+    kioctx_reqs_ptr: Number, "kioctx", ["reqs.percpu_count_ptr"], SECOND_COUNT;
+    kioctx_reqs_data: Pointer, "kioctx", ["reqs.data"], SECOND_COUNT;
+    ref_data_count: Signed, "percpu_ref_data", ["count"], SECOND_COUNT;
+    kioctx_mmap_base: Number, "kioctx", ["mmap_base", "*.mmap_base"], RING_SIZE;
+    kioctx_mmap_size: Number, "kioctx", ["mmap_size", "*.mmap_size"], RING_SIZE;
+    kioctx_nr_pages: Number, "kioctx", ["nr_pages", "*.nr_pages"], RING_SIZE;
 
-    /// `kioctx_table.nr`, unsigned int
-    table_nr: member("kioctx_table", "nr": 4);
-    /// `kioctx_table.table`, the first of `nr` pointers
-    table_table: member("kioctx_table", "table": ANY);
+    vma_start: Number, "vm_area_struct", ["vm_start"], GHOSTS;
+    vma_end: Number, "vm_area_struct", ["vm_end"], GHOSTS;
+    vma_flags: Number, "vm_area_struct", ["vm_flags"], GHOSTS;
+    vma_pgoff: Number, "vm_area_struct", ["vm_pgoff"], GHOSTS;
+    vma_file: Pointer, "vm_area_struct", ["vm_file"], GHOSTS;
+    vma_mm: Pointer, "vm_area_struct", ["vm_mm"], GHOSTS;
+    file_inode: Pointer, "file", ["f_inode"], GHOSTS;
+    inode_sb: Pointer, "inode", ["i_sb"], GHOSTS;
+    inode_ino: Number, "inode", ["i_ino"], GHOSTS;
+    sb_magic: Number, "super_block", ["s_magic"], GHOSTS;
 
-    /// `kioctx.dead`, int
-    kioctx_dead: member("kioctx", "dead.counter": 4);
-    /// `kioctx.reqs.percpu_count_ptr`, unsigned long
-    kioctx_reqs_ptr: member("kioctx", "reqs.percpu_count_ptr": 8);
-    /// `kioctx.reqs.data`
-    kioctx_reqs_data: member("kioctx", "reqs.data": 8);
-    /// `percpu_ref_data.count`, long
-    ref_data_count: member("percpu_ref_data", "count.counter": 8);
-    /// `kioctx.user_id`, unsigned long
-    kioctx_user_id: member("kioctx", "user_id": 8);
-    /// `kioctx.cpu`, a per-CPU pointer to struct kioctx_cpu
-    kioctx_cpu: member("kioctx", "cpu": 8);
-    /// `kioctx.max_reqs`, unsigned int
-    kioctx_max_reqs: member("kioctx", "max_reqs": 4);
-    /// `kioctx.nr_events`, unsigned int
-    kioctx_nr_events: member("kioctx", "nr_events": 4);
-    /// `kioctx.mmap_base`, unsigned long
-    kioctx_mmap_base: member("kioctx", "mmap_base": 8);
-    /// `kioctx.mmap_size`, unsigned long
-    kioctx_mmap_size: member("kioctx", "mmap_size": 8);
-    /// `kioctx.nr_pages`, long
-    kioctx_nr_pages: member("kioctx", "nr_pages": 8);
-    /// `kioctx.reqs_available`, int
-    kioctx_reqs_available: member("kioctx", "reqs_available.counter": 4);
-    /// `kioctx.tail`, unsigned int
-    kioctx_tail: member("kioctx", "tail": 4);
-    /// `kioctx.completed_events`, unsigned int
-    kioctx_completed_events: member("kioctx", "completed_events": 4);
-    /// Size of struct kioctx
-    kioctx_size: size("kioctx");
-    /// `kioctx_cpu.reqs_available`, unsigned int
-    kioctx_cpu_reqs_available: member("kioctx_cpu", "reqs_available": 4);
-
-    /// `vm_area_struct.vm_start`, unsigned long
-    vma_start: member("vm_area_struct", "vm_start": 8);
-    /// `vm_area_struct.vm_end`, unsigned long
-    vma_end: member("vm_area_struct", "vm_end": 8);
-    /// `vm_area_struct.vm_flags`, unsigned long
-    vma_flags: member("vm_area_struct", "vm_flags": 8);
-    /// `vm_area_struct.vm_pgoff`, unsigned long, in pages
-    vma_pgoff: member("vm_area_struct", "vm_pgoff": 8);
-    /// `vm_area_struct.vm_file`
-    vma_file: member("vm_area_struct", "vm_file": 8);
-    /// `vm_area_struct.vm_mm`
-    vma_mm: member("vm_area_struct", "vm_mm": 8);
-    /// `file.f_inode`
-    file_inode: member("file", "f_inode": 8);
-    /// `inode.i_sb`
-    inode_sb: member("inode", "i_sb": 8);
-    /// `inode.i_ino`, unsigned long
-    inode_ino: member("inode", "i_ino": 8);
-    /// `super_block.s_magic`, unsigned long
-    sb_magic: member("super_block", "s_magic": 8);
-
-    /// `bpf_array.pptrs`, the first of an array of per-CPU pointers
-    bpf_array_pptrs: member("bpf_array", "pptrs": ANY);
-
-    /// BTF id of the function an `iter/task` program attaches to
-    iter_task_func: func("bpf_iter_task");
-    /// BTF id of the function an `iter/task_vma` program attaches to
-    iter_task_vma_func: maybe_func("bpf_iter_task_vma");
+    bpf_array_pptrs: Pointer, "bpf_array", ["pptrs.0"], Cost::Lost("the memory of other CPUs is found in another way or not at all");
 }
 
-/// One row of the table: its struct's id if there is one, the struct's name, and the names and widths of the member.
-type Paths = [(&'static str, u64)];
+/// Structs with a plain number of 8 bytes, the first that serves.
+const WORDS8: [(&str, &str); 3] =
+    [("kioctx", "user_id"), ("vm_area_struct", "vm_pgoff"), ("mm_struct", "brk")];
+/// The same for 4 bytes.
+const WORDS4: [(&str, &str); 4] =
+    [("kioctx", "max_reqs"), ("kioctx", "nr_events"), ("kioctx_table", "nr"), ("pid", "level")];
+/// The same for 1 byte.
+const WORDS1: [(&str, &str); 2] = [("task_struct", "comm"), ("super_block", "s_id")];
 
-/// The offset of the first of `paths` that exists.
-fn member(btf: &Btf<'_>, id: Option<TypeId>, of: &'static str, paths: &Paths) -> Result<u32, LayoutError> {
-    let id = id.ok_or(LayoutError::NoStruct { name: of })?;
-    let mut failed = None;
-    for (path, expected) in paths {
-        match btf.member(id, path) {
-            Ok(member) if *expected == ANY => return Ok(member.offset),
-            Ok(found) => {
-                let size = btf.size_of(found.type_id).map_err(|source| LayoutError::Struct { of, source })?;
-                if size == *expected {
-                    return Ok(found.offset);
-                }
-                return Err(LayoutError::Width { of, member: path, found: size, expected: *expected });
-            }
-            Err(source) => {
-                let named = failed.map_or(*path, |(named, _)| named);
-                failed = Some((named, source));
-            }
+impl Layout {
+    /// Looks everything up. Only what is essential is an error; the rest is in [`Layout::missing`].
+    pub fn resolve(btf: &Btf<'_>) -> Result<Self, LayoutError> {
+        let iter_task = btf.find(Named::Func, ITER_TASK).ok_or(LayoutError::NoFunc { name: ITER_TASK })?;
+        let mut layout = Self::of(btf, iter_task.0);
+        let lost = |cost| layout.missing.iter().find(|missing| missing.cost == cost);
+        let own_ids = lost(Cost::OwnIds).is_none();
+        let fatal = lost(Cost::Everything).or_else(|| lost(Cost::FirstIds).filter(|_| !own_ids));
+        if let Some(fatal) = fatal {
+            return Err(LayoutError::Member(fatal.clone()));
+        }
+        if !own_ids {
+            layout.task_thread_pid = Place::ABSENT;
+            layout.signal_tgid = Place::ABSENT;
+            layout.pid_numbers_nr = Place::ABSENT;
+            layout.pid_numbers_ns = Place::ABSENT;
+        }
+        Ok(layout)
+    }
+
+    /// Whether process ids can be read only as the first PID namespace has them (`task_pid`, `task_tgid`): then `task_thread_pid`,
+    /// `signal_tgid` and those of `pid.numbers` are absent together.
+    pub fn has_first_ids_only(&self) -> bool {
+        !self.task_thread_pid.is_present()
+    }
+
+    /// What this kernel has not and what that costs; without what costs nothing.
+    pub fn missing(&self) -> impl Iterator<Item = &Missing> {
+        self.missing.iter().filter(|missing| !matches!(missing.cost, Cost::Nothing | Cost::FirstIds))
+    }
+}
+
+/// The place of the first of `paths` that can be read.
+fn place(
+    btf: &Btf<'_>,
+    missing: &mut Vec<Missing>,
+    shape: Shape,
+    of: &'static str,
+    paths: &[&'static str],
+    cost: Cost,
+) -> Place {
+    let mut absent = |why| {
+        let member = paths.first().copied().unwrap_or_default();
+        missing.push(Missing { of, member, cost, why });
+        Place::ABSENT
+    };
+    let Some(id) = btf.find(Named::Struct, of) else { return absent(Why::NoStruct) };
+    let mut why = Why::NoMember;
+    for path in paths {
+        match btf.place(id, path, shape) {
+            Ok(place) => return place,
+            Err(BtfError::NoMember { .. } | BtfError::NoMembers { .. }) => (),
+            Err(BtfError::Shape { what, .. }) => why = Why::Is(what),
+            Err(error) => why = Why::Damaged(error),
         }
     }
-    let (member, source) = failed.unwrap_or(("", BtfError::NoType { id: id.0 }));
-    Err(LayoutError::NoMember { of, member, source })
+    absent(why)
 }
 
-/// The same, where a kernel without the member is fine.
-fn maybe_member(
-    btf: &Btf<'_>,
-    id: Option<TypeId>,
-    of: &'static str,
-    paths: &Paths,
-) -> Result<Option<u32>, LayoutError> {
-    match member(btf, id, of, paths) {
-        Err(LayoutError::NoMember { source: BtfError::NoMember { .. }, .. }) => Ok(None),
-        other => other.map(Some),
-    }
+/// Bytes from one `struct upid` to the next.
+fn upid_size(btf: &Btf<'_>, missing: &mut Vec<Missing>) -> u32 {
+    let size = btf
+        .find(Named::Struct, "pid")
+        .ok_or(BtfError::NoType { id: 0 })
+        .and_then(|id| btf.member(id, "numbers.0"))
+        .and_then(|element| btf.size_of(element.type_id));
+    size.ok().and_then(|size| u32::try_from(size).ok()).unwrap_or_else(|| {
+        missing.push(Missing { of: "pid", member: "numbers", cost: Cost::OwnIds, why: Why::NoMember });
+        0
+    })
 }
 
-/// The size of the struct.
-fn size(btf: &Btf<'_>, id: Option<TypeId>, of: &'static str, _: &Paths) -> Result<u32, LayoutError> {
-    let id = id.ok_or(LayoutError::NoStruct { name: of })?;
-    let size = btf.size_of(id).map_err(|source| LayoutError::Struct { of, source })?;
-    u32::try_from(size).map_err(|_| LayoutError::Struct { of, source: BtfError::Endless { id: id.0 } })
-}
-
-/// The id of the function.
-fn func(_: &Btf<'_>, id: Option<TypeId>, name: &'static str, _: &Paths) -> Result<u32, LayoutError> {
-    id.map(|id| id.0).ok_or(LayoutError::NoFunc { name })
-}
-
-/// The same, where a kernel without the function is fine.
-#[expect(clippy::unnecessary_wraps, reason = "the table calls all shapes alike")]
-fn maybe_func(
-    _: &Btf<'_>,
-    id: Option<TypeId>,
-    _: &'static str,
-    _: &Paths,
-) -> Result<Option<u32>, LayoutError> {
-    Ok(id.map(|id| id.0))
+/// The first of `structs` with a plain number of `size` bytes.
+fn word(btf: &Btf<'_>, size: u8, structs: &[(&str, &str)]) -> Word {
+    let find = |(of, path): &(&str, &str)| -> Option<Word> {
+        let id: TypeId = btf.find(Named::Struct, of)?;
+        let at = btf.place(id, path, Shape::Plain(size)).ok()?.offset();
+        Some(Word { type_id: id.0, at })
+    };
+    structs.iter().find_map(find).unwrap_or_default()
 }
 
 #[cfg(test)]

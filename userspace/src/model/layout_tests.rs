@@ -29,6 +29,8 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
                 ("group_leader", pointer),
                 ("thread_pid", pointer),
                 ("comm", comm),
+                ("pid", int),
+                ("tgid", int),
                 ("start_boottime", long),
                 ("nvcsw", long),
                 ("nivcsw", long),
@@ -47,7 +49,6 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
                 ("brk", long),
                 ("flags", long),
                 ("map_count", int),
-                ("mm_users", atomic),
                 ("mm_lock_seq", int),
                 ("start_code", long),
             ],
@@ -100,24 +101,47 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
 }
 
 fn resolve(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Result<Layout, LayoutError> {
-    Layout::resolve(&Btf::parse(&kernel(edit)).unwrap())
+    Layout::resolve(&Btf::parse(&kernel(edit), WANTED).unwrap())
+}
+
+/// One row of the table.
+pub(super) struct Row {
+    pub place: Place,
+    pub of: &'static str,
+}
+
+fn messages(layout: &Layout) -> Vec<String> {
+    layout.missing().map(ToString::to_string).collect()
 }
 
 /// Check that each number comes from the member it is named after.
 #[test]
 fn every_field_is_resolved() {
     let layout = resolve(|_, _| ()).unwrap();
-    assert_eq!(layout.task_state, 8);
-    assert_eq!(layout.task_mm, 8 + 64);
-    assert_eq!(layout.task_sum_exec_runtime, 8 + 9 * 64 + 32);
-    assert_eq!(layout.kioctx_reqs_data, 8 + 64 + 8);
-    assert_eq!(layout.kioctx_reqs_available, 8 + 9 * 64);
-    assert_eq!(layout.kioctx_completed_events, 8 + 10 * 64 + 4);
-    assert_eq!((layout.kioctx_size, layout.upid_size), (4096, 16));
-    assert_eq!(layout.mm_lock_seq, Some(8 + 5 * 64));
-    assert_eq!((layout.upid_ns, layout.task_status, layout.task_cgroups), (8, None, None));
-    assert!(layout.iter_task_func > 0);
-    assert_eq!(layout.iter_task_vma_func, None);
+    assert_eq!(layout.task_state, Place::whole(8, 4));
+    assert_eq!(layout.task_mm, Place::whole(8 + 64, 8));
+    assert_eq!(layout.task_comm, Place::whole(8 + 5 * 64, 8));
+    assert_eq!(layout.task_sum_exec_runtime, Place::whole(8 + 11 * 64 + 32, 8));
+    assert_eq!(layout.signal_tgid, Place::whole(8 + 8, 8));
+    assert_eq!(layout.table_table, Place::whole(8 + 64, 8));
+    assert_eq!(layout.pid_numbers_nr, Place::whole(8 + 64, 4));
+    assert_eq!(layout.pid_numbers_ns, Place::whole(8 + 64 + 8, 8));
+    assert_eq!(layout.kioctx_reqs_data, Place::whole(8 + 64 + 8, 8));
+    assert_eq!(layout.kioctx_reqs_available, Place::whole(8 + 9 * 64, 4));
+    assert_eq!(layout.kioctx_completed_events, Place::whole(8 + 10 * 64 + 4, 4));
+    assert_eq!(layout.mm_lock_seq, Place::whole(8 + 4 * 64, 4));
+    assert_eq!(layout.upid_size, 16);
+    assert_eq!((layout.word8.at, layout.word4.at, layout.word1.at), (8 + 2 * 64, 8 + 4 * 64, 8 + 5 * 64));
+    assert!(layout.iter_task_func > 0 && !layout.has_first_ids_only());
+    assert_eq!((layout.iter_task_vma_func, layout.rdonly_cast_func), (None, None));
+    assert_eq!(
+        messages(&layout),
+        [
+            "this kernel's struct task_struct has no member thread_info.status: callers of 32 bits are not told from others"
+        ]
+    );
+    let offsets = layout.offsets();
+    assert_eq!((offsets.task_mm, offsets.word8_type), (layout.task_mm.0, layout.word4.type_id));
 }
 
 /// Check that an older name serves, and that a member some kernels lack may be missing.
@@ -134,64 +158,95 @@ fn older_kernels() {
         fields.retain(|field| field.0 != "mm_lock_seq");
     });
     let layout = layout.unwrap();
-    assert_eq!((layout.task_state, layout.mm_lock_seq), (8, None));
-    assert_eq!(layout.task_start_boottime, 8 + 6 * 64);
+    assert_eq!((layout.task_state, layout.mm_lock_seq), (Place::whole(8, 8), Place::ABSENT));
+    assert_eq!(layout.task_start_boottime, Place::whole(8 + 8 * 64, 8));
+    let lost =
+        "this kernel's struct mm_struct has no member mm_lock_seq: mappings are read again inside the freeze";
+    assert!(messages(&layout).iter().any(|message| message == lost));
 }
 
-/// Check that what is missing is named: a struct, a member, each of several names, a function.
+/// Check that what is essential is an error that names it.
 #[test]
-fn what_is_missing_is_named() {
-    let says = |edit: fn(&str, &mut Vec<Field<'_>>)| resolve(edit).unwrap_err().to_string();
-    let gone = says(|of, fields| {
-        if of == "kioctx_table" {
-            fields.clear();
-        }
-    });
-    assert_eq!(gone, "this kernel's btf has no struct kioctx_table");
-    let renamed = says(|of, fields| fields.retain(|field| of != "mm_struct" || field.0 != "ioctx_table"));
-    assert!(
-        renamed.starts_with("this kernel's struct mm_struct has no member ioctx_table: btf type "),
-        "{renamed}"
-    );
-    let both = says(|_, fields| fields.retain(|field| field.0 != "__state"));
-    assert!(both.contains("no member __state") && both.ends_with("no member state"), "{both}");
-    let empty = Builder::default().blob();
-    let none = Layout::resolve(&Btf::parse(&empty).unwrap());
-    assert_eq!(none, Err(LayoutError::NoStruct { name: "task_struct" }));
-}
-
-/// Check that a member that grew is an error and not half a number.
-#[test]
-fn another_width_is_an_error() {
-    let wide = resolve(|of, fields| {
-        for field in fields.iter_mut().filter(|field| of == "kioctx" && field.0 == "max_reqs") {
-            field.1 = 2;
-        }
-    });
-    let expected = LayoutError::Width { of: "kioctx", member: "max_reqs", found: 8, expected: 4 };
-    assert_eq!(wide, Err(expected));
-}
-
-/// Check that this machine's kernel resolves, where it can be read.
-#[test]
-fn the_running_kernel() {
-    let Ok(blob) = std::fs::read("/sys/kernel/btf/vmlinux") else {
-        println!("SKIPPED the_running_kernel: /sys/kernel/btf/vmlinux cannot be read");
-        return;
+fn what_is_essential_is_an_error() {
+    let says = |gone: fn(&str, &str) -> bool| {
+        resolve(|of, fields| fields.retain(|field| !gone(of, field.0))).unwrap_err().to_string()
     };
-    let layout = Layout::resolve(&Btf::parse(&blob).unwrap()).unwrap();
-    let inside = [
-        layout.kioctx_user_id,
-        layout.kioctx_max_reqs,
-        layout.kioctx_tail,
-        layout.kioctx_completed_events,
-        layout.kioctx_reqs_available,
-    ];
-    assert!(inside.iter().all(|at| *at > 0 && at + 4 <= layout.kioctx_size), "{layout:?}");
-    let mut distinct = inside.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    assert_eq!(distinct.len(), inside.len());
-    assert_eq!(layout.kioctx_reqs_data, layout.kioctx_reqs_ptr + 8);
-    assert_eq!(layout.upid_size, 16);
+    assert_eq!(says(|of, _| of == "kioctx_table"), "this kernel has no struct kioctx_table");
+    assert_eq!(
+        says(|_, member| member == "ioctx_table"),
+        "this kernel's struct mm_struct has no member ioctx_table"
+    );
+    assert_eq!(
+        says(|_, member| member == "thread_pid" || member == "tgid"),
+        "this kernel's struct task_struct has no member tgid"
+    );
+    let empty = Builder::default().blob();
+    let none = Layout::resolve(&Btf::parse(&empty, WANTED).unwrap());
+    assert_eq!(none, Err(LayoutError::NoFunc { name: "bpf_iter_task" }));
+}
+
+/// Check that ids of the first PID namespace serve where those of others cannot be had, and then alone.
+#[test]
+fn ids_of_the_first_namespace() {
+    for gone in ["signal", "pids", "thread_pid", "level", "numbers"] {
+        let layout = resolve(|_, fields| fields.retain(|field| field.0 != gone)).unwrap();
+        assert!(layout.has_first_ids_only() && layout.task_pid.is_present() && layout.task_tgid.is_present());
+        assert!(!layout.signal_tgid.is_present() && !layout.pid_numbers_nr.is_present());
+        assert!(messages(&layout).iter().any(|message| message.contains("first PID namespace")), "{gone}");
+    }
+    let layout = resolve(|_, fields| fields.retain(|field| field.0 != "pid")).unwrap();
+    assert!(!layout.has_first_ids_only());
+    assert_eq!(messages(&layout).len(), 1);
+}
+
+/// Check that a member of another size is read as it is, and that what is no number is said.
+#[test]
+fn another_kind() {
+    let with = |member: &'static str, id: u32| {
+        resolve(move |of, fields| {
+            for field in fields.iter_mut().filter(|field| of == "kioctx" && field.0 == member) {
+                field.1 = id;
+            }
+        })
+        .unwrap()
+    };
+    assert_eq!(with("max_reqs", 2).kioctx_max_reqs, Place::whole(8 + 4 * 64, 8));
+    assert_eq!(with("max_reqs", 4).kioctx_max_reqs, Place::whole(8 + 4 * 64, 1));
+    let pointer = with("max_reqs", 3);
+    assert_eq!(pointer.kioctx_max_reqs, Place::ABSENT);
+    let lost = "this kernel's kioctx.max_reqs is a pointer of 8 bytes: MAX_REQS is not known";
+    assert!(messages(&pointer).iter().any(|message| message == lost), "{:?}", messages(&pointer));
+    assert_eq!(pointer.word4.at, 8 + 5 * 64);
+}
+
+/// Check that this machine's kernel resolves whole, where it can be read, and any other whose BTF is in the folder BTF_FOLDER.
+#[test]
+fn real_kernels() {
+    let folder = std::env::var_os("BTF_FOLDER").map(|folder| std::fs::read_dir(folder).unwrap());
+    let others = folder.into_iter().flatten().map(|entry| entry.unwrap().path());
+    let others = others.filter(|path| path.extension().is_some_and(|it| it == "btf"));
+    let mut seen = 0;
+    for path in others.chain(["/sys/kernel/btf/vmlinux".into()]) {
+        let Ok(blob) = std::fs::read(&path) else { continue };
+        seen += 1;
+        let layout = Layout::resolve(&Btf::parse(&blob, WANTED).unwrap()).unwrap();
+        let missing = messages(&layout);
+        println!("{}: {missing:?}", path.display());
+        assert!(missing.len() <= 1 && missing.iter().all(|m| m.contains("mm_lock_seq")), "{missing:?}");
+        assert!(layout.iter_task_vma_func.is_some() || path.ends_with("5.10.btf"));
+        for word in [layout.word8, layout.word4, layout.word1] {
+            assert_ne!(word.type_id, 0);
+        }
+        assert_eq!(layout.kioctx_reqs_data.offset(), layout.kioctx_reqs_ptr.offset() + 8);
+        assert_eq!(layout.upid_size, 16);
+        let mut inside: Vec<_> =
+            layout.rows().iter().filter(|row| row.of == "kioctx").map(|row| row.place).collect();
+        let len = inside.len();
+        inside.sort_unstable();
+        inside.dedup();
+        assert_eq!(inside.len(), len);
+    }
+    if seen == 0 {
+        println!("SKIPPED real_kernels: /sys/kernel/btf/vmlinux cannot be read");
+    }
 }

@@ -4,6 +4,7 @@ pub mod auxv;
 pub mod btf;
 mod btf_kind;
 mod btf_member;
+mod btf_number;
 pub mod errno;
 pub mod event;
 pub mod finding;

@@ -197,7 +197,7 @@ impl Probe {
 
     /// Whether this kernel has `mm->mm_lock_seq`.
     pub fn knows_lock_seq(&self) -> bool {
-        self.layout.mm_lock_seq.is_some()
+        self.layout.mm_lock_seq.is_present()
     }
 
     /// The program's id, by which its log is found.
@@ -320,7 +320,7 @@ impl Probe {
             return Ok(true);
         }
         let capacity = self.capacity.grown(counts);
-        match Self::load_with(self.layout, self.possible_cpus, capacity, self.log_level) {
+        match Self::load_with(self.layout.clone(), self.possible_cpus, capacity, self.log_level) {
             Ok(larger) => {
                 *self = Self { load: self.load.wrapping_add(1), ..larger };
                 Ok(false)

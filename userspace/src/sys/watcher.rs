@@ -217,7 +217,10 @@ impl Watcher {
         let mut census: Vec<(u64, u32, u64, u32)> = records
             .contexts
             .iter()
-            .map(|context| (context.mm, context.table_index, context.kioctx, context.max_reqs))
+            .map(|context| {
+                let max_reqs = u32::try_from(context.max_reqs).unwrap_or(u32::MAX);
+                (context.mm, context.table_index, context.kioctx, max_reqs)
+            })
             .collect();
         for list in [&mut map, &mut census] {
             list.sort_unstable();
