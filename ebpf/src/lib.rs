@@ -12,7 +12,7 @@ mod submit_record;
 mod trace_record;
 
 pub use bytes::Wire;
-pub use offsets::Offsets;
+pub use offsets::{Offsets, Place};
 pub use record::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord};
 pub use submit_record::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};
 pub use trace_record::{
@@ -24,5 +24,16 @@ pub use trace_record::{
 /// number that every ring header begins with.
 pub const AIO_RING_FS_MAGIC: u64 = 0xa10a_10a1;
 
-/// Bytes of a `struct kioctx` that the programs can copy: 576 on the kernels seen, with room for a larger one.
-pub const KIOCTX_ROOM: usize = 1024;
+/// Bits of `Offsets::ways`: what the kernel that runs offers, found by trying.
+pub mod way {
+    /// `bpf_rdonly_cast` makes any number an address that can be loaded from: no helper call, and also under lockdown=confidentiality.
+    pub const CAST: u32 = 1;
+    /// `bpf_map_lookup_percpu_elem` shows the memory of every possible CPU.
+    pub const EVERY_CPU: u32 = 2;
+    /// `bpf_task_pt_regs` and `bpf_get_current_task_btf` are there.
+    pub const TASK_REGISTERS: u32 = 4;
+}
+
+/// What a program calls where `bpf_rdonly_cast` is meant: no helper of any kernel has this number. Userspace puts the kernel's function there, or
+/// a helper that does nothing, since what is never run must be well formed too.
+pub const CAST_CALL: i32 = 0x0a10_0001;

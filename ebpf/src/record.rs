@@ -12,11 +12,13 @@ pub enum Mode {
     OneMm = 1,
     /// The mm of the tasks of process `Control::tgid`, table or not, and those tasks.
     OneProcess = 2,
+    /// Nothing of anybody: the distance of the memory of the CPU that it runs on.
+    ThisCpu = 3,
 }
 
 wire! {
     /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the order before a run and reads the counts after it.
-    pub struct Control: 72 {
+    pub struct Control: 128 {
         /// Order: one of [`Mode`].
         mode: u32,
         /// Order: process id in the reader's PID namespace, for [`Mode::OneProcess`].
@@ -27,7 +29,7 @@ wire! {
         last_mm: u64,
         /// Scratch, 0 at the start of a run: the reader's PID namespace level plus one.
         level_plus_one: u32,
-        /// Set once per load: the per-CPU offsets are known.
+        /// Kept from run to run: possible CPUs whose distance is known, counted from the first.
         cpus_known: u32,
         /// Count: elements of CONTEXTS wanted; more than its capacity means that the rest was left out.
         contexts: u32,
@@ -41,16 +43,33 @@ wire! {
         last_task: u64,
         /// Scratch: the process id of that task, in the reader's PID namespace.
         last_tgid: u32,
-        /// Named padding, 0.
-        _pad: u32,
-        /// Scratch: a map's address, stored as a pointer and read back as a number.
+        /// Cursor: CPU at which the sums of the context at `walk_index` go on.
+        walk_cpu: u32,
+        /// Scratch: a pointer of the kernel's, stored as one and read back as a number.
         pointer: u64,
+        /// Cursor, 0 at the start of a run: the mm whose table is being walked. A table is walked a few steps at a time, and the program is run
+        /// again on the same task until it is done.
+        walk_mm: u64,
+        /// Cursor: the task through which it is walked.
+        walk_task: u64,
+        /// Cursor: the table when the walk began.
+        walk_table: u64,
+        /// Cursor: index in the table at which the walk goes on.
+        walk_index: u32,
+        /// Cursor: contexts found so far.
+        walk_found: u32,
+        /// Cursor: sum of `kioctx_cpu.reqs_available` so far.
+        walk_available: i64,
+        /// Cursor: sum of the counters of the percpu_ref so far.
+        walk_refs: i64,
+        /// Named padding, 0.
+        _pad: u64,
     }
 }
 
 wire! {
-    /// One context: facts of `struct kioctx` (fs/aio.c), read while the kernel cannot free it (RCU).
-    pub struct ContextRecord: 112 {
+    /// One context: facts of `struct kioctx` (fs/aio.c), read while the kernel cannot free it (RCU). A member that this kernel has not is 0.
+    pub struct ContextRecord: 128 {
         /// Kernel address of its mm: an identity, never printed.
         mm: u64,
         /// `user_id`.
@@ -59,7 +78,7 @@ wire! {
         mmap_base: u64,
         /// `mmap_size`.
         mmap_size: u64,
-        /// `nr_pages`, read as a C `long`.
+        /// `nr_pages`.
         nr_pages: u64,
         /// Sum over possible CPUs of `kioctx_cpu.reqs_available`.
         percpu_available: i64,
@@ -69,24 +88,20 @@ wire! {
         atomic_refs: i64,
         /// `reqs.percpu_count_ptr & 3`: 1 atomic, 2 dead.
         ref_flags: u32,
-        /// `max_reqs`.
-        max_reqs: u32,
-        /// `nr_events`.
-        nr_events: u32,
-        /// `tail`.
-        tail: u32,
-        /// `completed_events`.
-        completed_events: u32,
-        /// `reqs_available`.
-        reqs_available: i32,
-        /// `dead`.
-        dead: u32,
-        /// Slot of `kioctx_table.table`.
+        /// Index in `kioctx_table.table`.
         table_index: u32,
-        /// 1 if it could not be read: everything else is meaningless then.
-        faulted: u32,
-        /// Named padding, 0.
-        _pad: u32,
+        /// `max_reqs`.
+        max_reqs: u64,
+        /// `nr_events`.
+        nr_events: u64,
+        /// `tail`.
+        tail: u64,
+        /// `completed_events`.
+        completed_events: u64,
+        /// `reqs_available`.
+        reqs_available: i64,
+        /// `dead`.
+        dead: u64,
         /// Kernel address of the kioctx: an identity, never printed.
         kioctx: u64,
     }
@@ -101,11 +116,11 @@ wire! {
         brk: u64,
         /// First word of `flags`.
         flags: u64,
-        /// `mm_lock_seq`, where the kernel has it.
+        /// `mm_lock_seq`.
         lock_seq: u32,
         /// `map_count`.
         map_count: u32,
-        /// `kioctx_table.nr`: slots of the table, 0 without one.
+        /// `kioctx_table.nr`: places of the table, 0 without one.
         table_slots: u32,
         /// 1 if the task left this mm while its table was read: the contexts of this record prove nothing.
         torn: u32,
