@@ -9,6 +9,7 @@ use aioinspect_ebpf::{Offsets, Place};
 
 use super::btf::{Btf, BtfError, Named, TypeId, Wanted};
 use super::btf_number::Shape;
+use super::known::{Fact, Known};
 
 /// What is lost without a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +22,13 @@ pub enum Cost {
     FirstIds,
     /// Nothing that cannot be had in another way.
     Nothing,
+    /// These facts of the census.
+    Facts(&'static [Fact]),
     /// What the words say, a sentence.
     Lost(&'static str),
 }
 
-/// A member that this kernel has not, or not as something the programs can read.
+/// A member that this kernel has not, or not as something the programs can read. Shown as the reason why something is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
     /// The struct.
@@ -50,15 +53,10 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { of, member, .. } = self;
         match &self.why {
-            Why::NoStruct => write!(f, "this kernel has no struct {of}")?,
-            Why::NoMember => write!(f, "this kernel's struct {of} has no member {member}")?,
-            Why::Is(what) => write!(f, "this kernel's {of}.{member} is {what}")?,
-            Why::Damaged(error) => write!(f, "this kernel's struct {of} cannot be read: {error}")?,
-        }
-        match self.cost {
-            Cost::Everything | Cost::FirstIds | Cost::Nothing => Ok(()),
-            Cost::OwnIds => f.write_str(": process ids are known only as the first PID namespace has them"),
-            Cost::Lost(words) => write!(f, ": {words}"),
+            Why::NoStruct => write!(f, "this kernel has no struct {of}"),
+            Why::NoMember => write!(f, "this kernel's struct {of} has no member {member}"),
+            Why::Is(what) => write!(f, "this kernel's {of}.{member} is {what}"),
+            Why::Damaged(error) => write!(f, "this kernel's struct {of} cannot be read: {error}"),
         }
     }
 }
@@ -86,15 +84,12 @@ pub struct Word {
     pub at: u32,
 }
 
-const GHOSTS: Cost = Cost::Lost("ghosts and rings shared by fork are not found");
-const IN_FLIGHT: Cost = Cost::Lost("IN_FLIGHT is not known");
-const UNREAPED: Cost = Cost::Lost("UNREAPED is not known");
-const RING_SIZE: Cost = Cost::Lost("the size of a ring is known only from its mapping");
-const SECOND_COUNT: Cost = Cost::Lost("IN_FLIGHT is not counted a second time");
-const RAN: Cost = Cost::Lost("whether a thread ran in between is not known");
-const MAPPINGS: Cost = Cost::Lost("mappings are read again inside the freeze");
-const NONE: Cost = Cost::Nothing;
 const ALL: Cost = Cost::Everything;
+const GHOSTS: Cost = Cost::Lost("ghosts, and rings shared after a fork, are not found");
+const THREADS: Cost = Cost::Lost("threads of the kernel are not told from those of a process");
+const EXEC: Cost = Cost::Lost("an exec is not told from other ends of an address space");
+const EXITED: Cost = Cost::Lost("whether the leader of a process has exited is not known");
+const BITS: Cost = Cost::Lost("callers of 32 bits are not told from others by the hooks on all system calls");
 
 macro_rules! layout {
     ($($field:ident: $shape:ident, $of:literal, [$($path:literal),+], $cost:expr;)*) => {
@@ -184,45 +179,45 @@ layout! {
     pid_numbers_ns: Pointer, "pid", ["numbers.0.ns"], Cost::OwnIds;
     task_pid: Number, "task_struct", ["pid"], Cost::FirstIds;
     task_tgid: Number, "task_struct", ["tgid"], Cost::FirstIds;
-    task_group_leader: Pointer, "task_struct", ["group_leader"], Cost::Lost("the name and the start of a process are not known");
-    task_comm: Name, "task_struct", ["comm"], Cost::Lost("COMM is not known");
-    task_start_boottime: Number, "task_struct", ["start_boottime", "real_start_time"], Cost::Lost("START is not known");
-    task_nvcsw: Number, "task_struct", ["nvcsw"], RAN;
-    task_nivcsw: Number, "task_struct", ["nivcsw"], RAN;
-    task_sum_exec_runtime: Number, "task_struct", ["se.sum_exec_runtime"], RAN;
-    task_on_cpu: Number, "task_struct", ["on_cpu"], RAN;
-    task_state: Number, "task_struct", ["__state", "state"], Cost::Lost("the state of a thread is not known");
-    task_exit_state: Number, "task_struct", ["exit_state"], Cost::Lost("whether the leader of a process has exited is not known");
-    task_flags: Number, "task_struct", ["flags"], Cost::Lost("threads of the kernel are not told from those of a process");
-    task_status: Number, "task_struct", ["thread_info.status"], Cost::Lost("callers of 32 bits are not told from others");
-    task_cgroups: Pointer, "task_struct", ["cgroups"], NONE;
-    task_stack: Pointer, "task_struct", ["stack"], NONE;
+    task_group_leader: Pointer, "task_struct", ["group_leader"], Cost::Facts(&[Fact::Comm, Fact::LeaderStart]);
+    task_comm: Name, "task_struct", ["comm"], Cost::Facts(&[Fact::Comm]);
+    task_start_boottime: Number, "task_struct", ["start_boottime", "real_start_time"], Cost::Facts(&[Fact::StartBoottime, Fact::LeaderStart]);
+    task_nvcsw: Number, "task_struct", ["nvcsw"], Cost::Facts(&[Fact::Switches]);
+    task_nivcsw: Number, "task_struct", ["nivcsw"], Cost::Facts(&[Fact::Switches]);
+    task_sum_exec_runtime: Number, "task_struct", ["se.sum_exec_runtime"], Cost::Facts(&[Fact::Runtime]);
+    task_on_cpu: Number, "task_struct", ["on_cpu"], Cost::Facts(&[Fact::OnCpu]);
+    task_state: Number, "task_struct", ["__state", "state"], Cost::Facts(&[Fact::State]);
+    task_exit_state: Number, "task_struct", ["exit_state"], EXITED;
+    task_flags: Number, "task_struct", ["flags"], THREADS;
+    task_status: Number, "task_struct", ["thread_info.status"], BITS;
+    task_cgroups: Pointer, "task_struct", ["cgroups"], Cost::Nothing;
+    task_stack: Pointer, "task_struct", ["stack"], Cost::Nothing;
 
     mm_ioctx_table: Pointer, "mm_struct", ["ioctx_table"], ALL;
-    mm_brk: Number, "mm_struct", ["brk"], Cost::Lost("mm_brk of an image is not known");
-    mm_start_code: Number, "mm_struct", ["start_code"], Cost::Lost("an exec is not told from an exit");
-    mm_flags: Number, "mm_struct", ["flags", "flags.__mm_flags.0"], Cost::Lost("dumpable of an image is not known");
-    mm_map_count: Number, "mm_struct", ["map_count"], MAPPINGS;
-    mm_lock_seq: Number, "mm_struct", ["mm_lock_seq", "mm_lock_seq.sequence"], MAPPINGS;
+    mm_brk: Number, "mm_struct", ["brk"], Cost::Facts(&[Fact::Brk]);
+    mm_start_code: Number, "mm_struct", ["start_code"], EXEC;
+    mm_flags: Number, "mm_struct", ["flags", "flags.__mm_flags.0"], Cost::Facts(&[Fact::Dumpable]);
+    mm_map_count: Number, "mm_struct", ["map_count"], Cost::Facts(&[Fact::MapCount]);
+    mm_lock_seq: Number, "mm_struct", ["mm_lock_seq", "mm_lock_seq.sequence"], Cost::Facts(&[Fact::LockSeq]);
 
     table_nr: Number, "kioctx_table", ["nr"], ALL;
     table_table: Pointer, "kioctx_table", ["table.0"], ALL;
 
     kioctx_user_id: Number, "kioctx", ["user_id", "*.user_id"], ALL;
-    kioctx_max_reqs: Number, "kioctx", ["max_reqs", "*.max_reqs"], Cost::Lost("MAX_REQS is not known");
-    kioctx_nr_events: Number, "kioctx", ["nr_events", "*.nr_events"], Cost::Lost("NR_EVENTS, IN_FLIGHT and UNREAPED are not known");
-    kioctx_tail: Number, "kioctx", ["tail", "*.tail"], UNREAPED;
-    kioctx_completed_events: Number, "kioctx", ["completed_events", "*.completed_events"], IN_FLIGHT;
-    kioctx_reqs_available: Signed, "kioctx", ["reqs_available", "*.reqs_available"], IN_FLIGHT;
-    kioctx_cpu: Pointer, "kioctx", ["cpu", "*.cpu"], IN_FLIGHT;
-    kioctx_cpu_reqs_available: Number, "kioctx_cpu", ["reqs_available"], IN_FLIGHT;
-    kioctx_dead: Number, "kioctx", ["dead", "*.dead"], Cost::Lost("dying contexts are not told from others");
-    kioctx_reqs_ptr: Number, "kioctx", ["reqs.percpu_count_ptr"], SECOND_COUNT;
-    kioctx_reqs_data: Pointer, "kioctx", ["reqs.data"], SECOND_COUNT;
-    ref_data_count: Signed, "percpu_ref_data", ["count"], SECOND_COUNT;
-    kioctx_mmap_base: Number, "kioctx", ["mmap_base", "*.mmap_base"], RING_SIZE;
-    kioctx_mmap_size: Number, "kioctx", ["mmap_size", "*.mmap_size"], RING_SIZE;
-    kioctx_nr_pages: Number, "kioctx", ["nr_pages", "*.nr_pages"], RING_SIZE;
+    kioctx_max_reqs: Number, "kioctx", ["max_reqs", "*.max_reqs"], Cost::Facts(&[Fact::MaxReqs]);
+    kioctx_nr_events: Number, "kioctx", ["nr_events", "*.nr_events"], Cost::Facts(&[Fact::NrEvents]);
+    kioctx_tail: Number, "kioctx", ["tail", "*.tail"], Cost::Facts(&[Fact::Tail]);
+    kioctx_completed_events: Number, "kioctx", ["completed_events", "*.completed_events"], Cost::Facts(&[Fact::CompletedEvents]);
+    kioctx_reqs_available: Signed, "kioctx", ["reqs_available", "*.reqs_available"], Cost::Facts(&[Fact::ReqsAvailable]);
+    kioctx_cpu: Pointer, "kioctx", ["cpu", "*.cpu"], Cost::Facts(&[Fact::PercpuAvailable]);
+    kioctx_cpu_reqs_available: Number, "kioctx_cpu", ["reqs_available"], Cost::Facts(&[Fact::PercpuAvailable]);
+    kioctx_dead: Number, "kioctx", ["dead", "*.dead"], Cost::Facts(&[Fact::Dead]);
+    kioctx_reqs_ptr: Number, "kioctx", ["reqs.percpu_count_ptr"], Cost::Facts(&[Fact::RefState, Fact::PercpuRefs, Fact::AtomicRefs]);
+    kioctx_reqs_data: Pointer, "kioctx", ["reqs.data"], Cost::Facts(&[Fact::AtomicRefs]);
+    ref_data_count: Signed, "percpu_ref_data", ["count"], Cost::Facts(&[Fact::AtomicRefs]);
+    kioctx_mmap_base: Number, "kioctx", ["mmap_base", "*.mmap_base"], Cost::Facts(&[Fact::MmapBase]);
+    kioctx_mmap_size: Number, "kioctx", ["mmap_size", "*.mmap_size"], Cost::Facts(&[Fact::MmapSize]);
+    kioctx_nr_pages: Number, "kioctx", ["nr_pages", "*.nr_pages"], Cost::Facts(&[Fact::NrPages]);
 
     vma_start: Number, "vm_area_struct", ["vm_start"], GHOSTS;
     vma_end: Number, "vm_area_struct", ["vm_end"], GHOSTS;
@@ -235,7 +230,7 @@ layout! {
     inode_ino: Number, "inode", ["i_ino"], GHOSTS;
     sb_magic: Number, "super_block", ["s_magic"], GHOSTS;
 
-    bpf_array_pptrs: Pointer, "bpf_array", ["pptrs.0"], Cost::Lost("the memory of other CPUs is found in another way or not at all");
+    bpf_array_pptrs: Pointer, "bpf_array", ["pptrs.0"], Cost::Nothing;
 }
 
 /// Structs with a plain number of 8 bytes, the first that serves.
@@ -248,7 +243,7 @@ const WORDS4: [(&str, &str); 4] =
 const WORDS1: [(&str, &str); 2] = [("task_struct", "comm"), ("super_block", "s_id")];
 
 impl Layout {
-    /// Looks everything up. Only what is essential is an error; the rest is in [`Layout::missing`].
+    /// Looks everything up. Only what is essential is an error; the rest is in [`Layout::known`] and [`Layout::losses`].
     pub fn resolve(btf: &Btf<'_>) -> Result<Self, LayoutError> {
         let iter_task = btf.find(Named::Func, ITER_TASK).ok_or(LayoutError::NoFunc { name: ITER_TASK })?;
         let mut layout = Self::of(btf, iter_task.0);
@@ -273,9 +268,25 @@ impl Layout {
         !self.task_thread_pid.is_present()
     }
 
-    /// What this kernel has not and what that costs; without what costs nothing.
-    pub fn missing(&self) -> impl Iterator<Item = &Missing> {
-        self.missing.iter().filter(|missing| !matches!(missing.cost, Cost::Nothing | Cost::FirstIds))
+    /// The facts of the census that this kernel tells.
+    pub fn known(&self) -> Known {
+        let mut known = Known::all();
+        for missing in &self.missing {
+            if let Cost::Facts(facts) = missing.cost {
+                facts.iter().for_each(|fact| known.lose(*fact, missing.to_string()));
+            }
+        }
+        known
+    }
+
+    /// A line for everything else that is not known on this kernel: why, and what.
+    pub fn losses(&self) -> Vec<String> {
+        let line = |missing: &Missing| match missing.cost {
+            Cost::OwnIds => Some(format!("{missing}: process ids are those of the first PID namespace")),
+            Cost::Lost(words) => Some(format!("{missing}: {words}")),
+            Cost::Everything | Cost::FirstIds | Cost::Nothing | Cost::Facts(_) => None,
+        };
+        self.missing.iter().filter_map(line).collect()
     }
 }
 

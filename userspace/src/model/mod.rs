@@ -14,6 +14,7 @@ pub mod holders;
 pub mod hook_ids;
 pub mod image;
 pub mod kioctx;
+pub mod known;
 pub mod layout;
 pub mod names;
 pub mod nr_req;

@@ -6,6 +6,7 @@ use aioinspect_ebpf::{ContextRecord, MmRecord, TaskRecord};
 
 use super::probe::{MmKey, Records};
 use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::known::{Fact, Known};
 use crate::model::units::{ContextId, Pid, Tid};
 use crate::model::witness::{KernelWord, MmFact, Process, TaskFact};
 
@@ -29,10 +30,10 @@ pub struct SpaceWord {
     pub kioctxs: Vec<(u32, u64)>,
 }
 
-/// Groups records by address space. `knows_lock_seq`: this kernel has `mm_lock_seq`.
+/// Groups records by address space. `known`: what this kernel tells.
 ///
 /// An address space reported twice (its processes were not neighbours in the walk) counts once, by its last report.
-pub fn by_space(records: &Records, knows_lock_seq: bool) -> BTreeMap<MmKey, SpaceWord> {
+pub fn by_space(records: &Records, known: &Known) -> BTreeMap<MmKey, SpaceWord> {
     let mut spaces: BTreeMap<MmKey, SpaceWord> = BTreeMap::new();
     let mut contexts = records.contexts.iter();
     for mm in &records.mms {
@@ -54,7 +55,7 @@ pub fn by_space(records: &Records, knows_lock_seq: bool) -> BTreeMap<MmKey, Spac
             torn: mm.torn != 0 || found.len() != wanted,
             contexts: found,
             tasks: Vec::new(),
-            mm: mm_fact(mm, knows_lock_seq),
+            mm: mm_fact(mm, known),
         };
     }
     for task in &records.tasks {
@@ -95,11 +96,11 @@ fn add_task(space: &mut SpaceWord, task: &TaskRecord) {
     }
 }
 
-fn mm_fact(record: &MmRecord, knows_lock_seq: bool) -> MmFact {
+fn mm_fact(record: &MmRecord, known: &Known) -> MmFact {
     MmFact {
         brk: record.brk,
         dumpable: u32::try_from(record.flags & 3).unwrap_or(0),
-        lock_seq: knows_lock_seq.then_some(record.lock_seq),
+        lock_seq: known.told(Fact::LockSeq, record.lock_seq),
         map_count: record.map_count,
     }
 }

@@ -132,7 +132,7 @@ fn inside(walk: &Walk, headers: &mut HeaderPlan, recheck: &mut Recheck) -> Insid
 
 fn collect(probe: &Probe, mm: MmKey, inside: &Inside) -> SpaceWord {
     let records = probe.collect(inside.begun_at, inside.ended_at);
-    let mut found = by_space(&records, probe.knows_lock_seq()).remove(&mm).unwrap_or_default();
+    let mut found = by_space(&records, probe.known()).remove(&mm).unwrap_or_default();
     if found.processes.is_empty() || !probe.had_room() {
         // It was left, or has grown beyond the room that the census before it made.
         found.word =

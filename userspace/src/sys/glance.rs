@@ -108,7 +108,7 @@ fn kernel_word(
             break;
         }
     }
-    let words = by_space(&records, probe.knows_lock_seq());
+    let words = by_space(&records, probe.known());
     let headers = match reader {
         HeaderReader::Us => headers_of(&words),
         HeaderReader::Kernel(tracer) => {

@@ -13,6 +13,7 @@ use super::mapped::MappedArray;
 use super::object::{self, Mapped};
 use super::probe_error::ProbeError;
 use super::program::load_program;
+use crate::model::known::Known;
 use crate::model::layout::Layout;
 use crate::model::units::{Instant, Pid, Tid};
 
@@ -121,6 +122,7 @@ pub struct Probe {
     /// How often they were loaded before, for want of room.
     load: u32,
     layout: Layout,
+    known: Known,
     possible_cpus: u32,
     capacity: Capacity,
     log_level: u8,
@@ -176,6 +178,7 @@ impl Probe {
         let rings_code = code("rings")?;
         Ok(Self {
             load: 0,
+            known: layout.known(),
             layout,
             possible_cpus,
             capacity,
@@ -195,9 +198,9 @@ impl Probe {
         })
     }
 
-    /// Whether this kernel has `mm->mm_lock_seq`.
-    pub fn knows_lock_seq(&self) -> bool {
-        self.layout.mm_lock_seq.is_present()
+    /// What the census can tell on this kernel.
+    pub fn known(&self) -> &Known {
+        &self.known
     }
 
     /// The program's id, by which its log is found.

@@ -94,7 +94,7 @@ pub fn word_of(probe: &mut Probe, dir: &ProcDir) -> Result<(MmKey, SpaceWord), S
 /// The kernel's word on one mm; nothing if everybody has left it.
 pub fn word_on(probe: &mut Probe, mm: MmKey) -> Result<SpaceWord, SourceError> {
     let records = probe.census(Order::Mm(mm))?;
-    let mut word = by_space(&records, probe.knows_lock_seq()).remove(&mm).unwrap_or_default();
+    let mut word = by_space(&records, probe.known()).remove(&mm).unwrap_or_default();
     word.word.begun_at = records.begun_at;
     word.word.ended_at = records.ended_at;
     Ok(word)

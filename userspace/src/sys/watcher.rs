@@ -15,6 +15,7 @@ use super::told::{Teller, Wall};
 use super::tracer::{Losses, Settled, Sizes, Tracer};
 use super::{glance, system, without_privileges};
 use crate::model::event::{Event, Timed};
+use crate::model::known::Fact;
 use crate::model::units::Instant;
 use crate::model::witness::{Evidence, SystemFacts};
 
@@ -208,19 +209,19 @@ impl Watcher {
     /// Compares the map in the kernel with a census. On a host that does not stand still they differ by what happens meanwhile.
     pub fn compare(&mut self) -> Result<Comparison, SourceError> {
         let records = self.probe.census(Order::All)?;
-        let mut map: Vec<(u64, u32, u64, u32)> = self
+        // A kernel whose census cannot tell max_reqs is not asked about it.
+        let told = self.probe.known().tells(Fact::MaxReqs);
+        let cost = |max_reqs: u32| if told { max_reqs.into() } else { 0 };
+        let mut map: Vec<(u64, u32, u64, u64)> = self
             .tracer
             .contexts()?
             .into_iter()
-            .map(|(key, slot)| (key.mm, key.slot, slot.kioctx, slot.max_reqs))
+            .map(|(key, slot)| (key.mm, key.slot, slot.kioctx, cost(slot.max_reqs)))
             .collect();
-        let mut census: Vec<(u64, u32, u64, u32)> = records
+        let mut census: Vec<(u64, u32, u64, u64)> = records
             .contexts
             .iter()
-            .map(|context| {
-                let max_reqs = u32::try_from(context.max_reqs).unwrap_or(u32::MAX);
-                (context.mm, context.table_index, context.kioctx, max_reqs)
-            })
+            .map(|context| (context.mm, context.table_index, context.kioctx, context.max_reqs))
             .collect();
         for list in [&mut map, &mut census] {
             list.sort_unstable();

@@ -21,11 +21,12 @@ pub fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
         (Times::default(), Times::default(), Times::default(), Times::default());
     // The first run measures the CPUs' distances, the second one is like all others.
     probe.census(Order::All)?;
+    let known = probe.known().clone();
     for _ in 0..runs {
         let walk = probe.walk_of_all()?;
         probe.give_order(Order::All);
         scan.of(|| walk.run())?;
-        let spaces = whole.of(|| probe.census(Order::All).map(|records| by_space(&records, true)))?;
+        let spaces = whole.of(|| probe.census(Order::All).map(|records| by_space(&records, &known)))?;
         let contexts: usize = spaces.values().map(|space| space.word.contexts.len()).sum();
         ensure!(contexts >= (PROCESSES * EACH) as usize, "only {contexts} contexts found");
         let rings = mappings.of(|| probe.rings())?.context("this kernel has no iterator over mappings")?;
