@@ -246,6 +246,13 @@ impl<'a> Btf<'a> {
         self.names_from(offset).is_some_and(|name| is_name(name, text))
     }
 
+    /// The name at `offset` of the string section.
+    #[cfg(test)]
+    pub(super) fn text(&self, offset: u32) -> &'a str {
+        let name = self.names_from(offset).and_then(|name| name.split(|byte| *byte == 0).next());
+        std::str::from_utf8(name.unwrap_or_default()).unwrap_or_default()
+    }
+
     /// The string section from `offset` on.
     #[inline]
     fn names_from(&self, offset: u32) -> Option<&'a [u8]> {

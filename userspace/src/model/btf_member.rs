@@ -48,7 +48,11 @@ impl Btf<'_> {
             let mut search = Search { btf: self, budget: BUDGET };
             let found = match wanted {
                 Wanted::Name(name) => search.in_body(&body, name, DEPTH)?,
-                Wanted::Anywhere(name) => search.in_inner_bodies(&body, name)?,
+                Wanted::Anywhere(name) => {
+                    let mut found = Vec::new();
+                    search.in_inner_bodies(&body, name, DEPTH, &mut found)?;
+                    found.pop().filter(|_| found.is_empty())
+                }
                 Wanted::Element(index) => self.element(&body, index)?,
             };
             let found = found.filter(|_| here.width == 0).ok_or_else(|| BtfError::NoMember {
@@ -113,7 +117,7 @@ impl Btf<'_> {
     }
 
     /// Offset of the name and place of each member of a struct or union.
-    fn members(&self, body: &Found) -> impl Iterator<Item = (u32, Member)> {
+    pub(super) fn members(&self, body: &Found) -> impl Iterator<Item = (u32, Member)> {
         let flag = body.record.kind_flag;
         self.tail(body).chunks_exact(MEMBER_LEN).filter_map(move |member| {
             let (name, type_id, place) = (word_at(member, 0)?, word_at(member, 4)?, word_at(member, 8)?);
@@ -177,24 +181,30 @@ impl Search<'_> {
         Ok(None)
     }
 
-    /// The member of that name in the one named member whose struct is declared in place and has it.
-    fn in_inner_bodies(&mut self, body: &Found, wanted: &str) -> Result<Option<Member>, BtfError> {
-        let mut only = None;
-        if !body.record.kind.has_members() {
-            return Ok(None);
-        }
+    /// The members of that name in named members whose struct is declared in place; those of anonymous members are the outer struct's here too.
+    fn in_inner_bodies(
+        &mut self,
+        body: &Found,
+        wanted: &str,
+        depth: u32,
+        found: &mut Vec<Member>,
+    ) -> Result<(), BtfError> {
+        let id = body.id.0;
+        let depth = depth.checked_sub(1).ok_or(BtfError::Endless { id })?;
         for (name, member) in self.btf.members(body) {
-            if name == 0 {
-                continue;
-            }
+            self.budget = self.budget.checked_sub(1).ok_or(BtfError::Endless { id })?;
             let Some(inner) = self.body_of(&member)?.filter(|inner| inner.record.name == 0) else { continue };
-            let Some(found) = self.in_body(&inner, wanted, DEPTH)? else { continue };
-            let found = Member { bit: member.bit.saturating_add(found.bit), ..found };
-            if only.replace(found).is_some() {
-                return Ok(None);
+            let known = found.len();
+            if name == 0 {
+                self.in_inner_bodies(&inner, wanted, depth, found)?;
+            } else {
+                found.extend(self.in_body(&inner, wanted, depth)?);
+            }
+            for new in found.iter_mut().skip(known) {
+                new.bit = new.bit.saturating_add(member.bit);
             }
         }
-        Ok(only)
+        Ok(())
     }
 
     /// The struct or union that a member is.

@@ -45,7 +45,15 @@ impl Builder {
         u32::try_from(at).unwrap()
     }
 
-    fn add(&mut self, name: &str, kind: u32, vlen: usize, flag: bool, word: u32, tail: &[u32]) -> u32 {
+    pub(in super::super) fn add(
+        &mut self,
+        name: &str,
+        kind: u32,
+        vlen: usize,
+        flag: bool,
+        word: u32,
+        tail: &[u32],
+    ) -> u32 {
         let name = self.name(name);
         let info = u32::try_from(vlen).unwrap() | kind << 24 | u32::from(flag) << 31;
         for n in [name, info, word].iter().chain(tail) {
@@ -71,7 +79,14 @@ impl Builder {
         self.composite(4, name, bytes, false, fields)
     }
 
-    fn composite(&mut self, kind: u32, name: &str, bytes: u32, flag: bool, fields: &[Field<'_>]) -> u32 {
+    pub(in super::super) fn composite(
+        &mut self,
+        kind: u32,
+        name: &str,
+        bytes: u32,
+        flag: bool,
+        fields: &[Field<'_>],
+    ) -> u32 {
         let tail: Vec<u32> = fields.iter().flat_map(|(name, id, at)| [self.name(name), *id, *at]).collect();
         self.add(name, kind, fields.len(), flag, bytes, &tail)
     }

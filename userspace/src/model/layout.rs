@@ -158,7 +158,9 @@ macro_rules! layout {
             /// What each row is.
             #[cfg(test)]
             fn rows(&self) -> Vec<tests::Row> {
-                vec![$(tests::Row { place: self.$field, of: $of },)*]
+                vec![$(tests::Row {
+                    place: self.$field, shape: Shape::$shape, of: $of, paths: &[$($path),+], cost: $cost,
+                },)*]
             }
         }
     };
@@ -273,7 +275,9 @@ impl Layout {
         let mut known = Known::all();
         for missing in &self.missing {
             if let Cost::Facts(facts) = missing.cost {
-                facts.iter().for_each(|fact| known.lose(*fact, missing.to_string()));
+                for fact in facts {
+                    known.lose(*fact, missing.to_string());
+                }
             }
         }
         known
@@ -343,3 +347,7 @@ fn word(btf: &Btf<'_>, size: u8, structs: &[(&str, &str)]) -> Word {
 #[cfg(test)]
 #[path = "layout_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "layout_mutations.rs"]
+mod mutations;

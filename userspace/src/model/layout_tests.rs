@@ -107,7 +107,10 @@ fn resolve(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Result<Layout, LayoutErr
 /// One row of the table.
 pub(super) struct Row {
     pub place: Place,
+    pub shape: Shape,
     pub of: &'static str,
+    pub paths: &'static [&'static str],
+    pub cost: Cost,
 }
 
 /// Why facts are not told, and what else is lost.

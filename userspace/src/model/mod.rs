@@ -5,6 +5,8 @@ pub mod btf;
 mod btf_kind;
 mod btf_member;
 mod btf_number;
+#[cfg(test)]
+mod btf_types;
 pub mod errno;
 pub mod event;
 pub mod finding;
