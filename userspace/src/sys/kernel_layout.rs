@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use aioinspect_ebpf::Offsets;
-
 use super::probe_error::ProbeError;
 use super::vmlinux_btf::VmlinuxBtf;
 use crate::model::btf::Btf;
@@ -37,9 +35,4 @@ fn read<T>(more: impl FnOnce(&Btf<'_>) -> T) -> Result<(Layout, T), ProbeError> 
         .map_err(|e| lacks(format!("readable BTF ({VMLINUX_BTF}: {e})")))?;
     let layout = Layout::resolve(&btf).map_err(|e| lacks(format!("a layout this program knows: {e}")))?;
     Ok((layout, more(&btf)))
-}
-
-/// The layout as the eBPF objects want it; the ways of reading that this kernel has are found later, by trying.
-pub fn offsets(layout: &Layout, possible_cpus: u32) -> Offsets {
-    Offsets { possible_cpus, ..layout.offsets() }
 }
