@@ -48,7 +48,6 @@ pub extern "C" fn report_context(kioctx: u64) -> u32 {
         record.dead = read(kioctx, place!(kioctx_dead));
         record.kioctx = kioctx;
     }
-    control.walk_cpu = 0;
     control.walk_available = 0;
     control.walk_refs = 0;
     1

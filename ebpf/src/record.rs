@@ -18,7 +18,7 @@ pub enum Mode {
 
 wire! {
     /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the order before a run and reads the counts after it.
-    pub struct Control: 128 {
+    pub struct Control: 136 {
         /// Order: one of [`Mode`].
         mode: u32,
         /// Order: process id in the reader's PID namespace, for [`Mode::OneProcess`].
@@ -62,10 +62,12 @@ wire! {
         walk_available: i64,
         /// Cursor: sum of the counters of the percpu_ref so far.
         walk_refs: i64,
+        /// Cursor, of one run: where the first place of the table is.
+        walk_first: u64,
+        /// Cursor, of one run: how many places the table has.
+        walk_places: u32,
         /// Order: how many CPUs are possible. Not a constant to the verifier: it would follow loops over them.
         possible_cpus: u32,
-        /// Named padding, 0.
-        _pad: u32,
     }
 }
 

@@ -25,14 +25,14 @@ pub unsafe fn register(registers: *const pt_regs, offset: usize) -> u64 {
     unsafe { registers.byte_add(offset).cast::<u64>().read_volatile() }
 }
 
-/// One register of the user's of a thread that an iterator hands over.
+/// One register of the user's of a thread that an iterator hands over; `at`: its address once more, as a number.
 #[inline(always)]
-pub fn of_task(task: *const task_struct, offset: usize) -> u64 {
+pub fn of_task(task: *const task_struct, at: u64, offset: usize) -> u64 {
     if has(way::TASK_REGISTERS) {
         // SAFETY: `task` comes from the context, as whoever calls this promises the verifier; what the helper returns it knows.
         return unsafe { register(bpf_task_pt_regs(task.cast_mut()) as *const pt_regs, offset) };
     }
-    on_stack(task as u64, offset)
+    on_stack(at, offset)
 }
 
 /// One register of the user's of the thread that runs.
@@ -40,7 +40,7 @@ pub fn of_task(task: *const task_struct, offset: usize) -> u64 {
 pub fn of_current(offset: usize) -> u64 {
     if has(way::TASK_REGISTERS) {
         // SAFETY: always allowed in a tracing program.
-        return of_task(unsafe { bpf_get_current_task_btf() }, offset);
+        return of_task(unsafe { bpf_get_current_task_btf() }, 0, offset);
     }
     // SAFETY: always allowed in a tracing program.
     on_stack(unsafe { bpf_get_current_task() }, offset)

@@ -8,9 +8,11 @@ use aioinspect_ebpf::Control;
 use crate::constants::place;
 use crate::context::report_context;
 use crate::kernel::{read, read_8};
+use crate::reader::control;
 
-/// Contexts, or parts of one on a host with many CPUs, in one run.
-const STEPS: u32 = 32;
+/// Places of the table, or parts of a context on a host with many CPUs, in one run.
+const STEPS: u32 = 64;
+
 /// Takes some steps of the walk that the cursor is at; true: the table is at its end.
 #[inline(always)]
 pub fn walk(control: &mut Control) -> bool {
@@ -18,24 +20,31 @@ pub fn walk(control: &mut Control) -> bool {
     if table == 0 {
         return true;
     }
-    let places: u32 = read(table, place!(table_nr));
-    let first = table.wrapping_add(u64::from(place!(table_table).offset()));
+    control.walk_places = read(table, place!(table_nr));
+    control.walk_first = table.wrapping_add(u64::from(place!(table_table).offset()));
     for _ in 0..STEPS {
-        if control.walk_index >= places {
+        if step_through_table() != 0 {
             return true;
         }
-        let kioctx = context_at(first, control.walk_index);
-        if kioctx == 0 {
-            control.walk_cpu = 0;
-        }
-        if kioctx == 0 || report_context(kioctx) != 0 {
-            control.walk_index = control.walk_index.wrapping_add(1);
-        }
     }
-    control.walk_index >= places
+    false
 }
 
-#[inline(always)]
-fn context_at(first: u64, index: u32) -> u64 {
-    read_8(first.wrapping_add(u64::from(index).wrapping_mul(8)))
+/// One step; 1: the table is at its end.
+// SAFETY: nobody else has a function of this name. The verifier checks it once, whoever calls it, and all it knows of is in the map: so a loop
+// over it is nothing but its calls.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn step_through_table() -> u32 {
+    let Some(control) = control() else { return 1 };
+    let index = control.walk_index;
+    if index >= control.walk_places {
+        return 1;
+    }
+    let kioctx = read_8(control.walk_first.wrapping_add(u64::from(index).wrapping_mul(8)));
+    if kioctx == 0 || report_context(kioctx) != 0 {
+        control.walk_cpu = 0;
+        control.walk_index = index.wrapping_add(1);
+    }
+    0
 }

@@ -1,6 +1,5 @@
 //! The end of an address space: what exec and the last exit destroy without a call.
 
-use core::ffi::c_void;
 use core::ptr;
 
 use aioinspect_ebpf::{EventKind, EventRecord, SlotKey, SpaceRecord};
@@ -11,7 +10,6 @@ use crate::constants::place;
 use crate::kernel::read;
 use crate::maps::{SPACES, TRACED, emit};
 use crate::slots;
-use crate::turns::{AT_MOST, repeat};
 use crate::who;
 
 /// `PF_EXITING`.
@@ -19,13 +17,8 @@ const PF_EXITING: u32 = 4;
 /// `PF_KTHREAD`.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-#[repr(C)]
-struct Sweep {
-    mm: u64,
-    /// The first slot of this walk.
-    first: u32,
-    contexts: u32,
-}
+/// Slots that one run forgets at most.
+const AT_MOST: u32 = 32 * 1024;
 
 /// The tracepoint exit_mmap: mm/mmap.c:exit_mmap, called when the last user of an address space is gone, after
 /// fs/aio.c:exit_aio has destroyed its contexts, whether by exit or by exec (kernel/fork.c:__mmput). Since 6.1.
@@ -123,7 +116,7 @@ fn space_ends(mm: u64) {
             (*space).start_boottime = who.start_boottime;
         }
     }
-    let contexts = forget_some(mm, 0, slots);
+    let contexts = forget_32k(mm, 0, slots);
     if slots > AT_MOST {
         // SAFETY: a live map value.
         unsafe {
@@ -160,15 +153,14 @@ pub fn sweep(mm: u64, end: u32) -> bool {
             if ended == 0 { end } else { ended },
         )
     };
-    let left = if slots > swept { slots.wrapping_sub(swept) } else { 0 };
-    let contexts = forget_some(mm, swept, left);
+    let contexts = forget_32k(mm, swept, slots);
     // SAFETY: a live map value.
     let (contexts, left_by) = unsafe {
         (*space).counted = (*space).counted.wrapping_add(contexts);
         (*space).swept = swept.wrapping_add(AT_MOST);
         ((*space).counted, (*space).left_by)
     };
-    if left > AT_MOST {
+    if slots > swept.wrapping_add(AT_MOST) {
         return false;
     }
     tell(space, ended, contexts, left_by);
@@ -176,29 +168,64 @@ pub fn sweep(mm: u64, end: u32) -> bool {
     true
 }
 
-/// Takes slots out of the map, `left` of them or [`AT_MOST`]; how many held a context.
-#[inline(always)]
-fn forget_some(mm: u64, first: u32, left: u32) -> u32 {
-    // Counted from a number that the verifier does not know: from one it knows, it would follow the loop turn by turn.
-    // SAFETY: always allowed.
-    let start = unsafe { bpf_ktime_get_ns() } as u32;
-    let mut sweep = Sweep { mm, first, contexts: start };
-    repeat!(left, forget, sweep);
-    sweep.contexts.wrapping_sub(start)
+// As the search through a table does it (table.rs): short loops, each verified once.
+// SAFETY: nobody else has functions of these names.
+
+/// Takes slots out of the map, from `slot` to before `slots` or [`AT_MOST`] of them; how many held a context.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn forget_32k(mm: u64, slot: u32, slots: u32) -> u32 {
+    let mut held = 0u32;
+    for step in 0..32 {
+        let from = slot.wrapping_add(step * 1024);
+        if from >= slots {
+            break;
+        }
+        held = held.wrapping_add(forget_1k(mm, from, slots));
+    }
+    held
 }
 
-#[inline(always)]
-extern "C" fn forget(slot: u64, sweep: *mut c_void) -> i64 {
-    // SAFETY: the pointer that `forget_some` gave.
-    let sweep = unsafe { &mut *sweep.cast::<Sweep>() };
-    let key = SlotKey { mm: sweep.mm, slot: sweep.first.wrapping_add(slot as u32), _pad: 0 };
+/// The same, 1024 slots.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn forget_1k(mm: u64, slot: u32, slots: u32) -> u32 {
+    let mut held = 0u32;
+    for step in 0..32 {
+        let from = slot.wrapping_add(step * 32);
+        if from >= slots {
+            break;
+        }
+        held = held.wrapping_add(forget_32(mm, from, slots));
+    }
+    held
+}
+
+/// The same, 32 slots.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn forget_32(mm: u64, slot: u32, slots: u32) -> u32 {
+    let mut held = 0u32;
+    for step in 0..32 {
+        let at = slot.wrapping_add(step);
+        if at >= slots {
+            break;
+        }
+        held = held.wrapping_add(forget_slot(mm, at));
+    }
+    held
+}
+
+/// Takes one slot out of the map; 1 if it held a context.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn forget_slot(mm: u64, slot: u32) -> u32 {
+    let key = SlotKey { mm, slot, _pad: 0 };
     let Some(entry) = TRACED.get_ptr(&key) else { return 0 };
     // SAFETY: a live map value.
-    if unsafe { (*entry).kioctx } != 0 {
-        sweep.contexts = sweep.contexts.wrapping_add(1);
-    }
+    let held = u32::from(unsafe { (*entry).kioctx } != 0);
     let _ = TRACED.remove(&key);
-    0
+    held
 }
 
 #[inline(always)]

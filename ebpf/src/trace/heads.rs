@@ -16,21 +16,13 @@ use crate::constants::place;
 use crate::kernel::{as_number, read};
 use crate::maps::{HEADS, control};
 use crate::settle::{AGAIN, IterTask, NEXT};
-use crate::table::{AT_ONCE, Table, user_id};
-use crate::turns::{AT_MOST, repeat};
+use crate::table::{Table, user_id};
 
 /// `PF_KTHREAD`.
 const PF_KTHREAD: u32 = 0x0020_0000;
 
-#[repr(C)]
-struct Walk {
-    task: *const task_struct,
-    mm: u64,
-    table: Table,
-    /// The first slot of this walk.
-    first: u32,
-    _pad: u32,
-}
+/// Slots in one run: the program is run on the same task again until it has been through its table.
+const STEPS: u32 = 32;
 
 // SAFETY: the section names the hook, the symbol is this program's own.
 #[unsafe(link_section = "iter.s/task")]
@@ -53,12 +45,19 @@ extern "C" fn heads(iter: *const IterTask) -> i32 {
     let table = Table::of(mm);
     let first = if control.walk_task == at { control.walk_slot } else { 0 };
     if table.slots > first {
-        let mut walk = Walk { task, mm, table, first, _pad: 0 };
-        let turns = table.slots.wrapping_sub(first).wrapping_add(AT_ONCE - 1) / AT_ONCE;
-        repeat!(turns, read_some, walk);
-        if turns > AT_MOST {
+        for step in 0..STEPS {
+            let slot = first.wrapping_add(step);
+            if slot >= table.slots {
+                break;
+            }
+            let kioctx = table.at(slot);
+            if kioctx != 0 && !read_one(task, mm, kioctx) {
+                break;
+            }
+        }
+        if table.slots > first.wrapping_add(STEPS) {
             control.walk_task = at;
-            control.walk_slot = first.wrapping_add(AT_MOST.wrapping_mul(AT_ONCE));
+            control.walk_slot = first.wrapping_add(STEPS);
             return AGAIN;
         }
     }
@@ -66,22 +65,9 @@ extern "C" fn heads(iter: *const IterTask) -> i32 {
     NEXT
 }
 
-#[inline(always)]
-extern "C" fn read_some(turn: u64, walk: *mut c_void) -> i64 {
-    // SAFETY: the pointer that `heads` gave.
-    let walk = unsafe { &mut *walk.cast::<Walk>() };
-    let first = walk.first.wrapping_add((turn as u32).wrapping_mul(AT_ONCE));
-    for (step, kioctx) in walk.table.some(first).into_iter().enumerate() {
-        if kioctx != 0 && first.wrapping_add(step as u32) < walk.table.slots && !read_one(walk, kioctx) {
-            return 1;
-        }
-    }
-    0
-}
-
 /// False if there is no room left.
 #[inline(always)]
-fn read_one(walk: &Walk, kioctx: u64) -> bool {
+fn read_one(task: *const task_struct, mm: u64, kioctx: u64) -> bool {
     let Some(control) = control() else { return false };
     let position = control.heads;
     control.heads = position.wrapping_add(1);
@@ -90,11 +76,10 @@ fn read_one(walk: &Walk, kioctx: u64) -> bool {
     let address = user_id(kioctx);
     // SAFETY: a live map value with room for 32 bytes; the helper checks the source, and the verifier the task.
     unsafe {
-        (*record).mm = walk.mm;
+        (*record).mm = mm;
         (*record).address = address;
         let header = (&raw mut (*record).header).cast::<c_void>();
-        let answer =
-            bpf_copy_from_user_task(header, 32, address as *const c_void, walk.task.cast_mut().cast(), 0);
+        let answer = bpf_copy_from_user_task(header, 32, address as *const c_void, task.cast_mut().cast(), 0);
         (*record).answer = answer as i32;
     }
     true

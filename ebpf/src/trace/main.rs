@@ -35,7 +35,6 @@ mod registers;
 mod settle;
 mod slots;
 mod table;
-mod turns;
 mod who;
 
 /// The object is Dual MIT/GPL: probe_read_kernel and friends are GPL-only helpers.

@@ -6,6 +6,8 @@ use aioinspect_ebpf::{
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 
+use crate::settle::Walk;
+
 /// `BPF_F_MMAPABLE`.
 const MMAPABLE: u32 = 1024;
 /// `BPF_F_NO_PREALLOC`: memory is taken as contexts come.
@@ -23,6 +25,9 @@ pub static SPACES: HashMap<u64, SpaceRecord> = HashMap::with_max_entries(1, NO_P
 /// Every call under way.
 #[map]
 pub static CALLS: HashMap<u64, CallRecord> = HashMap::with_max_entries(1, 0);
+/// Where the program that settles is.
+#[map]
+pub static WALK: Array<Walk> = Array::with_max_entries(1, 0);
 /// What the rings' headers say.
 #[map]
 pub static HEADS: Array<HeadRecord> = Array::with_max_entries(1, MMAPABLE);

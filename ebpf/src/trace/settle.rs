@@ -17,11 +17,10 @@ use crate::constants::place;
 use crate::ended;
 use crate::hooks::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32};
 use crate::kernel::{as_number, read};
-use crate::maps::{CALLS, SPACES, TRACED, control, emit};
+use crate::maps::{CALLS, SPACES, TRACED, WALK, control, emit};
 use crate::registers;
 use crate::slots::{self, Made};
 use crate::table::{self, Table};
-use crate::turns::{AT_MOST, repeat};
 use crate::who::{self, Who};
 
 /// `PF_KTHREAD`.
@@ -46,15 +45,16 @@ impl aya_ebpf::EbpfContext for Logger {
     }
 }
 
+/// The walk through the slots of one address space.
 #[repr(C)]
-struct Walk {
+#[derive(Clone, Copy)]
+pub struct Walk {
     mm: u64,
     table: Table,
     who: Who,
     /// Whether to put right, not to mark.
     resolve: u32,
-    /// The first slot of this walk.
-    first: u32,
+    _pad: u32,
 }
 
 // SAFETY: the section names the hook, the symbol is this program's own.
@@ -124,7 +124,7 @@ fn learn(control: &mut TraceControl) {
 #[inline(always)]
 fn note_call(task: *const task_struct, at: u64, mm: u64, control: &mut TraceControl) {
     let Some(call) = CALLS.get_ptr(&at) else {
-        if is_in_unseen_call(task, mm) {
+        if is_in_unseen_call(task, at, mm) {
             make_busy(mm, control);
         }
         return;
@@ -163,11 +163,11 @@ fn make_busy(mm: u64, control: &TraceControl) {
 /// Whether a thread is in a call that began before anything was attached, and that may change the table yet: its end will
 /// not be told. By the registers with which it entered the kernel last; where that is long over, it is one round lost.
 #[inline(always)]
-fn is_in_unseen_call(task: *const task_struct, mm: u64) -> bool {
-    let context = match registers::of_task(task, registers::NUMBER) {
+fn is_in_unseen_call(task: *const task_struct, at: u64, mm: u64) -> bool {
+    let context = match registers::of_task(task, at, registers::NUMBER) {
         IO_SETUP | IO_SETUP_32 => return true,
-        IO_DESTROY => registers::of_task(task, registers::at!(rdi)),
-        IO_DESTROY_32 => registers::of_task(task, registers::at!(rbx)) & 0xffff_ffff,
+        IO_DESTROY => registers::of_task(task, at, registers::at!(rdi)),
+        IO_DESTROY_32 => registers::of_task(task, at, registers::at!(rbx)) & 0xffff_ffff,
         _ => return false,
     };
     // Once the context is out of the table the call waits, for as long as its requests take.
@@ -203,25 +203,47 @@ fn compare(task: u64, mm: u64, control: &mut TraceControl) -> bool {
     if slots <= first {
         return true;
     }
-    let turns = slots.wrapping_sub(first);
     let signal: u64 = read(task, place!(task_signal));
     let tgid = who::id(read(signal, place!(signal_tgid)), control.level_plus_one.wrapping_sub(1));
-    let mut walk = Walk { mm, table, who: who::named(task, tgid, 0), resolve, first };
-    repeat!(turns, slot, walk);
-    if turns > AT_MOST {
-        control.walk_task = task;
-        control.walk_slot = first.wrapping_add(AT_MOST);
-        return false;
+    let Some(walk) = WALK.get_ptr_mut(0) else { return true };
+    // SAFETY: a live map value; userspace runs this program once at a time.
+    unsafe { *walk = Walk { mm, table, who: who::named(task, tgid, 0), resolve, _pad: 0 } };
+    for step in 0..32 {
+        let from = first.wrapping_add(step * 32);
+        if from >= slots {
+            return true;
+        }
+        settle_32(from, slots);
     }
-    true
+    control.walk_task = task;
+    control.walk_slot = first.wrapping_add(1024);
+    control.walk_slot >= slots
 }
 
-#[inline(always)]
-extern "C" fn slot(turn: u64, walk: *mut c_void) -> i64 {
-    // SAFETY: the pointer that `compare` gave.
-    let walk = unsafe { &mut *walk.cast::<Walk>() };
-    let Some(control) = control() else { return 1 };
-    let slot = walk.first.wrapping_add(turn as u32);
+/// Compares 32 slots, as far as there are so many.
+// SAFETY: nobody else has a function of this name. The verifier checks it once, whoever calls it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn settle_32(first: u32, slots: u32) -> u32 {
+    for step in 0..32 {
+        let slot = first.wrapping_add(step);
+        if slot >= slots {
+            break;
+        }
+        settle_slot(slot);
+    }
+    0
+}
+
+/// Compares one slot of the walk, and marks it or puts it right.
+// SAFETY: nobody else has a function of this name. The verifier checks it once, whoever calls it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn settle_slot(slot: u32) -> u32 {
+    let Some(walk) = WALK.get_ptr(0) else { return 0 };
+    // SAFETY: a live map value that nobody changes during this walk.
+    let walk = unsafe { &*walk };
+    let Some(control) = control() else { return 0 };
     let kioctx = walk.table.at(slot);
     let entry = TRACED.get_ptr_mut(&SlotKey { mm: walk.mm, slot, _pad: 0 });
     // SAFETY: a live map value.

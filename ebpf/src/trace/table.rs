@@ -9,10 +9,6 @@ use aioinspect_ebpf::SlotKey;
 use crate::constants::place;
 use crate::kernel::{read, read_8};
 use crate::maps::TRACED;
-use crate::turns::repeat;
-
-/// Slots that are read in one go: as many as the smallest table has (fs/aio.c:ioctx_add_table).
-pub const AT_ONCE: u32 = 4;
 
 /// A context in its table.
 #[derive(Clone, Copy)]
@@ -55,13 +51,6 @@ impl Table {
         }
         read_8(self.first().wrapping_add(u64::from(slot).wrapping_mul(8)))
     }
-
-    /// The contexts in that slot and the three behind it, 0 for none; what lies beyond the table means nothing.
-    #[inline(always)]
-    pub fn some(&self, first: u32) -> [u64; AT_ONCE as usize] {
-        let at = self.first().wrapping_add(u64::from(first).wrapping_mul(8));
-        [read_8(at), read_8(at.wrapping_add(8)), read_8(at.wrapping_add(16)), read_8(at.wrapping_add(24))]
-    }
 }
 
 /// `kioctx.user_id`.
@@ -99,55 +88,95 @@ pub fn in_slot(mm: u64, context: u64, slot: u32) -> Option<Found> {
     Some(Found { kioctx, slot, max_reqs: max_reqs(kioctx) })
 }
 
-/// What a search through a whole table carries.
-#[repr(C)]
-struct Search {
-    table: Table,
-    mm: u64,
-    context: u64,
-    found: Found,
-    /// Whether one that the map does not hold will do.
-    or_new: u64,
-}
-
 /// The context whose id is `context`, by a walk through the table. With `or_new`, or else one that the map does not hold:
 /// for when the process has written over the variable that io_setup filled.
 #[inline(always)]
 pub fn by_search(mm: u64, context: u64, or_new: bool) -> Option<Found> {
     let table = Table::of(mm);
-    let found = Found { kioctx: 0, slot: 0, max_reqs: 0 };
-    let mut search = Search { table, mm, context, found, or_new: u64::from(or_new) };
-    repeat!(table.slots, look, search);
-    let mut found = search.found;
-    if found.kioctx == 0 {
+    let (first, slots) = (table.first(), u64::from(table.slots));
+    let mut found = search_32k(mm, first, context, 0, slots);
+    if found == 0 && or_new {
+        found = search_32k(mm, first, ANY_NEW, 0, slots);
+    }
+    if found == 0 {
         return None;
     }
-    found.max_reqs = max_reqs(found.kioctx);
-    Some(found)
+    let slot = found.wrapping_sub(1);
+    let kioctx = read_8(first.wrapping_add(slot.wrapping_mul(8)));
+    // It may have gone in between.
+    (kioctx != 0).then(|| Found { kioctx, slot: slot as u32, max_reqs: max_reqs(kioctx) })
 }
 
-#[inline(always)]
-extern "C" fn look(slot: u64, search: *mut c_void) -> i64 {
-    // SAFETY: the pointer that `by_search` gave.
-    let search = unsafe { &mut *search.cast::<Search>() };
-    let slot = slot as u32;
-    let kioctx = search.table.at(slot);
-    if kioctx == 0 {
-        return 0;
-    }
-    if user_id(kioctx) == search.context {
-        search.found.kioctx = kioctx;
-        search.found.slot = slot;
-        return 1;
-    }
-    if search.or_new != 0 && search.found.kioctx == 0 {
-        let key = SlotKey { mm: search.mm, slot, _pad: 0 };
-        // SAFETY: a live map value; one word of it is read.
-        let known = TRACED.get_ptr(&key).map_or(0, |slot| unsafe { (*slot).kioctx });
-        if known != kioctx {
-            search.found.kioctx = kioctx;
-            search.found.slot = slot;
+/// Stands for any context that the map does not hold. No ring is mapped there.
+const ANY_NEW: u64 = 0;
+
+// No kernel takes a loop without a bound, and a long one takes long to verify: turn by turn. So a short loop calls a function with a short loop: the
+// verifier checks each of them once.
+// SAFETY: nobody else has functions of these names.
+
+/// Searches 32,768 slots from `slot` on, of which there are `slots`; the slot plus one, 0: not found.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn search_32k(mm: u64, first: u64, context: u64, slot: u64, slots: u64) -> u64 {
+    for step in 0..32 {
+        let from = slot.wrapping_add(step * 1024);
+        if from >= slots {
+            break;
+        }
+        let found = search_1k(mm, first, context, from, slots);
+        if found != 0 {
+            return found;
         }
     }
     0
+}
+
+/// The same, 1024 slots.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn search_1k(mm: u64, first: u64, context: u64, slot: u64, slots: u64) -> u64 {
+    for step in 0..32 {
+        let from = slot.wrapping_add(step * 32);
+        if from >= slots {
+            break;
+        }
+        let found = search_32(mm, first, context, from, slots);
+        if found != 0 {
+            return found;
+        }
+    }
+    0
+}
+
+/// The same, 32 slots.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn search_32(mm: u64, first: u64, context: u64, slot: u64, slots: u64) -> u64 {
+    for step in 0..32 {
+        let at = slot.wrapping_add(step);
+        if at >= slots {
+            break;
+        }
+        if is_wanted(mm, first, context, at) != 0 {
+            return at.wrapping_add(1);
+        }
+    }
+    0
+}
+
+/// 1 if the context in that slot is the one that is sought.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn is_wanted(mm: u64, first: u64, context: u64, slot: u64) -> u32 {
+    let kioctx = read_8(first.wrapping_add(slot.wrapping_mul(8)));
+    if kioctx == 0 {
+        return 0;
+    }
+    if context != ANY_NEW {
+        return u32::from(user_id(kioctx) == context);
+    }
+    let key = SlotKey { mm, slot: slot as u32, _pad: 0 };
+    // SAFETY: a live map value; one word of it is read.
+    let known = TRACED.get_ptr(&key).map_or(0, |slot| unsafe { (*slot).kioctx });
+    u32::from(known != kioctx)
 }

@@ -8,6 +8,7 @@ use crate::maps::control;
 
 /// A process and one of its threads.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Who {
     pub tgid: u32,
     pub tid: u32,

@@ -207,7 +207,6 @@ impl Kind {
 pub enum Verbosity {
     /// `BPF_LOG_LEVEL1`: what it found on the way to its refusal.
     Reasons = 1,
-    All = 2,
     /// `BPF_LOG_STATS`: how many instructions it checked.
     Counts = 4,
 }

@@ -21,13 +21,9 @@ pub struct Embedded(&'static [u8]);
 /// The programs of the census.
 pub const CENSUS: Embedded =
     Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect.bpf.o")));
-/// The programs of the watch: apart, so that a census does not pay for them. They walk tables by callbacks.
+/// The programs of the watch: apart, so that a census does not pay for them.
 pub const TRACE: Embedded =
-    Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect-trace-callbacks.bpf.o")));
-/// The same for kernels that do not call back (before 5.17, or without their JIT): by bounded loops.
-pub const TRACE_BOUNDED: Embedded =
     Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect-trace.bpf.o")));
-
 /// The programs that count io_submit: apart, since only who asks for them pays for them.
 pub const SUBMIT: Embedded =
     Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect-submit.bpf.o")));

@@ -105,16 +105,10 @@ impl Tracer {
         ];
         let offsets = layout.offsets();
         let (mut prepared, settle_program) = Ways::try_all(&layout, |ways| {
-            let load = |object| {
-                let prepared = object::prepare(object, offsets, ways, log_level, &mapped, &counts)?;
-                let kind = Kind::Iter(layout.iter_task_func);
-                let settle = load_program("settle", prepared.code("settle")?, &prepared.btf, kind)?;
-                Ok((prepared, settle))
-            };
-            match load(object::TRACE) {
-                Err(ProbeError::Refused { .. }) => load(object::TRACE_BOUNDED),
-                done => done,
-            }
+            let prepared = object::prepare(object::TRACE, offsets, ways, log_level, &mapped, &counts)?;
+            let kind = Kind::Iter(layout.iter_task_func);
+            let settle = load_program("settle", prepared.code("settle")?, &prepared.btf, kind)?;
+            Ok((prepared, settle))
         })?;
         let settle = bpf::iter_link_create(settle_program.as_fd(), None)
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
