@@ -91,14 +91,15 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
 ///
 /// Nobody there: everyone left the address space, by exec or exit, between two readings; the next look finds the new program or none.
 fn slept(before: &KernelWord, after: &KernelWord) -> bool {
-    let runs = |task: &TaskFact| task.on_cpu || task.state == TASK_RUNNING;
+    let runs = |task: &TaskFact| task.on_cpu == Some(true) || task.state == Some(TASK_RUNNING);
     let torn = before.torn || after.torn;
     !before.tasks.is_empty() && before.tasks == after.tasks && !before.tasks.iter().any(runs) && !torn
 }
 
 /// Whether every thread is stopped or traced already, by somebody else.
 fn is_held(word: &KernelWord) -> bool {
-    !word.tasks.is_empty() && word.tasks.iter().all(|task| task.state & STOPPED_OR_TRACED != 0)
+    !word.tasks.is_empty()
+        && word.tasks.iter().all(|task| task.state.is_some_and(|state| state & STOPPED_OR_TRACED != 0))
 }
 
 /// The process's word alone: mappings and headers, of a process that may run.

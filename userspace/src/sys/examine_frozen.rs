@@ -14,7 +14,7 @@ use super::source::{Ask, SourceError};
 use super::subject::{Subject, addresses, named, reader, sharers, word_of, word_on};
 use super::traced_map::TracedMaps;
 use crate::model::units::{Instant, MmId, Pid};
-use crate::model::witness::{AddressSpace, KernelWord, Look, Manner};
+use crate::model::witness::{AddressSpace, KernelWord, Look, Manner, TaskFact};
 
 /// How often it is planned again because something moved between the plan and the freeze.
 const TRIES: u32 = 6;
@@ -145,5 +145,8 @@ fn collect(probe: &Probe, mm: MmKey, inside: &Inside) -> SpaceWord {
 fn nobody_was_free(probe: &mut Probe, mm: MmKey, report: &FreezeReport) -> Result<bool, SourceError> {
     let end = clock::since_boot(report.begun_at).saturating_add(report.pause_ns);
     let after = word_on(probe, mm)?;
-    Ok(after.word.tasks.iter().all(|task| report.tids.contains(&task.tid) || task.start_boottime_ns > end))
+    // A thread that may have been there was not held.
+    let is_younger = |start: Option<u64>| start.is_some_and(|start| start > end);
+    let held = |task: &TaskFact| report.tids.contains(&task.tid) || is_younger(task.start_boottime_ns);
+    Ok(after.word.tasks.iter().all(held))
 }

@@ -9,11 +9,10 @@ use super::cgroups::CssSets;
 use super::clock;
 use super::memory::{HeaderPlan, MemoryError};
 use super::probe::{MmKey, Order, Probe, Records, RingWalk};
-use super::procfs::{ProcDir, cgroup_of};
+use super::procfs::{cgroup_of, process_of};
 use super::source::SourceError;
 use super::system;
 use super::tracer::Tracer;
-use crate::model::stat::Stat;
 use crate::model::units::{ContextId, Instant, MmId, Pid};
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, Look, Manner, MappingSource, Perms, Process,
@@ -57,7 +56,7 @@ pub fn host(
         let (word, mappings) = spaces.entry(MmKey(first.mm)).or_default();
         mappings.extend(of_one.iter().map(|ring| mapping(ring, facts.page_size)));
         if word.processes.is_empty() {
-            word.processes.extend(process(Pid(first.tgid)));
+            word.processes.extend(process_of(Pid(first.tgid)));
         }
     }
     let mut unreadable = 0_usize;
@@ -80,7 +79,8 @@ pub fn host(
         ));
     }
     shown.sort_by_key(|space| space.processes.first().map(|process| process.pid));
-    Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown })
+    let lacks = probe.known().lacks().to_vec();
+    Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown, lacks })
 }
 
 /// What the kernel says of the contexts, and what can be asked about because of that.
@@ -226,13 +226,6 @@ fn add_cgroups(processes: &mut [Process], shared: &mut HashMap<Pid, Vec<u8>>) {
     for process in processes {
         process.cgroup = shared.remove(&process.pid).or_else(|| cgroup_of(process.pid).ok());
     }
-}
-
-/// A process that is known by a mapping alone.
-fn process(pid: Pid) -> Option<Process> {
-    let dir = ProcDir::open(pid).ok()?;
-    let stat = Stat::parse(&dir.stat().ok()?).ok()?;
-    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: None })
 }
 
 /// A mapping as the kernel keeps it.

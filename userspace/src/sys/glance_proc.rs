@@ -2,11 +2,10 @@
 
 use super::clock;
 use super::memory::HeaderPlan;
-use super::procfs::{ProcDir, ProcError, SMAPS_MAX, processes};
+use super::procfs::{ProcDir, ProcError, SMAPS_MAX, cgroup_of, process_of, processes};
 use super::source::SourceError;
 use super::tracee::{RawTid, share_mm};
 use crate::model::smaps::{confirm_rings, parse_rings, ring_mappings};
-use crate::model::stat::Stat;
 use crate::model::units::{ContextId, MmId, Pid, Tid};
 use crate::model::witness::{AddressSpace, CensusSource, Evidence, Look, Process, RingMapping, SystemFacts};
 
@@ -27,7 +26,7 @@ pub fn host(facts: SystemFacts, owners: bool, notes: &mut Vec<String>) -> Result
         notes.push(format!("{refused} process(es) could not be looked into (needs CAP_SYS_PTRACE)"));
     }
     let spaces = spaces.into_iter().map(|(_, space)| space).collect();
-    Ok(Evidence { system: facts, source: CensusSource::Proc, target: None, spaces })
+    Ok(Evidence { system: facts, source: CensusSource::Proc, target: None, spaces, lacks: Vec::new() })
 }
 
 /// The confirmed ring mappings of a process, and a thread whose memory they are in.
@@ -75,8 +74,6 @@ fn same_mm(one: Tid, other: Tid) -> bool {
 }
 
 fn process(pid: Pid, owners: bool) -> Option<Process> {
-    let dir = ProcDir::open(pid).ok()?;
-    let stat = Stat::parse(&dir.stat().ok()?).ok()?;
-    let cgroup = if owners { dir.cgroup().ok() } else { None };
-    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup })
+    let cgroup = if owners { cgroup_of(pid).ok() } else { None };
+    Some(Process { cgroup, ..process_of(pid)? })
 }

@@ -80,17 +80,17 @@ impl Source for Live {
             self.probe(&system)?;
             true
         };
-        let (source, space) = match self.probe.as_mut().filter(|_| with_kernel) {
+        let (source, space, lacks) = match self.probe.as_mut().filter(|_| with_kernel) {
             Some(probe) => {
                 let space = match ask.hold {
                     Hold::NoTouch => examine::without_touching(probe, ask)?,
                     Hold::Ptrace(timeout) => super::examine_frozen::frozen(probe, ask, timeout)?,
                 };
-                (CensusSource::Bpf, space)
+                (CensusSource::Bpf, space, probe.known().lacks().to_vec())
             }
-            None => (CensusSource::Proc, examine::by_proc_alone(ask)?),
+            None => (CensusSource::Proc, examine::by_proc_alone(ask)?, Vec::new()),
         };
-        let evidence = Evidence { system, source, target: Some(ask.pid), spaces: vec![space] };
+        let evidence = Evidence { system, source, target: Some(ask.pid), spaces: vec![space], lacks };
         Ok(self.finish(evidence))
     }
 
