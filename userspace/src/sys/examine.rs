@@ -29,11 +29,15 @@ const TASK_RUNNING: u32 = 0;
 const STOPPED_OR_TRACED: u32 = 0x4 | 0x8;
 
 /// Looks until one look is consistent, a few times at most; the last look is returned either way.
-pub fn without_touching(probe: &mut Probe, ask: &Ask) -> Result<AddressSpace, SourceError> {
+pub fn without_touching(
+    probe: &mut Probe,
+    ask: &Ask,
+    notes: &mut Vec<String>,
+) -> Result<AddressSpace, SourceError> {
     let mut left = TRIES;
     loop {
         left = left.saturating_sub(1);
-        let (space, quiet) = look(probe, ask)?;
+        let (space, quiet) = look(probe, ask, notes)?;
         if quiet || left == 0 {
             return Ok(space);
         }
@@ -41,13 +45,13 @@ pub fn without_touching(probe: &mut Probe, ask: &Ask) -> Result<AddressSpace, So
     }
 }
 
-fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceError> {
+fn look(probe: &mut Probe, ask: &Ask, notes: &mut Vec<String>) -> Result<(AddressSpace, bool), SourceError> {
     let dir = ProcDir::open(ask.pid)?;
     let (mm, first) = word_of(probe, &dir)?;
     // After `first`, so that its lock_seq vouches for the mappings.
     let subject = Subject::read(dir)?;
     let facts = subject.facts_for(ask)?;
-    let sharers = sharers(probe, mm, &subject.mappings)?;
+    let sharers = sharers(probe, (mm, &first), &subject.mappings, notes)?;
     let mut recheck = Recheck::plan(&subject, first.word.mm.lock_seq)?;
     let mut headers = HeaderPlan::new(&addresses(&first), reader(&first, ask));
 

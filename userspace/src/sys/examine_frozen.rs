@@ -31,11 +31,16 @@ struct Inside {
 }
 
 /// Freezes until what was planned is what was met, a few times at most; the last look is returned either way.
-pub fn frozen(probe: &mut Probe, ask: &Ask, timeout: Duration) -> Result<AddressSpace, SourceError> {
+pub fn frozen(
+    probe: &mut Probe,
+    ask: &Ask,
+    timeout: Duration,
+    notes: &mut Vec<String>,
+) -> Result<AddressSpace, SourceError> {
     let mut pause_ns = 0_u64;
     for attempt in 0.. {
         let last = attempt + 1 >= TRIES;
-        match look(probe, ask, timeout, attempt >= LOOK_CLOSER) {
+        match look(probe, ask, timeout, attempt >= LOOK_CLOSER, notes) {
             Ok((mut space, met)) => {
                 for look in &mut space.looks {
                     pause_ns = pause_ns.saturating_add(look.pause_ns);
@@ -58,13 +63,14 @@ fn look(
     ask: &Ask,
     timeout: Duration,
     closer: bool,
+    notes: &mut Vec<String>,
 ) -> Result<(AddressSpace, bool), SourceError> {
     let dir = ProcDir::open(ask.pid)?;
     let (mm, planned) = word_of(probe, &dir)?;
     // After the census, so that its lock_seq vouches for the mappings.
     let subject = Subject::read(dir)?;
     let facts = subject.facts_for(ask)?;
-    let sharers = sharers(probe, mm, &subject.mappings)?;
+    let sharers = sharers(probe, (mm, &planned), &subject.mappings, notes)?;
     let lock_seq = planned.word.mm.lock_seq.filter(|_| !closer);
     let mut recheck = Recheck::plan(&subject, lock_seq)?;
     let tid = reader(&planned, ask);
