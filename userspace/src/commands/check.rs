@@ -38,7 +38,7 @@ pub fn run(args: &CheckArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Wri
     };
     let settled = settle(source.as_mut(), &want)?;
     say(err, &source.notes())?;
-    say_lacks(err, &settled.evidence)?;
+    say_lacks(err, &settled.evidence.lacks)?;
     report(&settled, pid, &[], args.proof.json, out)?;
     if let Some(path) = &args.evidence {
         let path = saved::write(path, &settled.evidence)?;

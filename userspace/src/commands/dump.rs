@@ -42,7 +42,7 @@ pub fn run(args: &DumpArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Writ
     };
     let settled = settle(source.as_mut(), &want)?;
     say(err, &source.notes())?;
-    say_lacks(err, &settled.evidence)?;
+    say_lacks(err, &settled.evidence.lacks)?;
     let DumpVerdict::Idle { contexts, .. } = &settled.verdict else {
         report(&settled, pid, &[], args.proof.json, if args.proof.json { out } else { err })?;
         return Ok(settled.exit());

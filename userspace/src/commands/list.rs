@@ -49,7 +49,7 @@ pub fn run(
         say(err, &live.notes())?;
         evidence
     };
-    say_lacks(err, &evidence)?;
+    say_lacks(err, &evidence.lacks)?;
     let picture = reconcile(&evidence);
     let wanted = wanted(args, &picture)?;
     let mut list = List::from(&picture);

@@ -27,8 +27,7 @@ mod watch_screen;
 use std::io::Write;
 
 use crate::cli::{Cli, ListArgs, Verb};
-use crate::model::known;
-use crate::model::witness::Evidence;
+use crate::model::known::{self, Lack};
 use crate::output::escape::escaped;
 use exit::UsageError;
 
@@ -62,8 +61,8 @@ fn say(err: &mut dyn Write, notes: &[String]) -> std::io::Result<()> {
 }
 
 /// Tells the user which columns show less because the kernel does not tell a number. A file may hold any text as the reason.
-fn say_lacks(err: &mut dyn Write, evidence: &Evidence) -> std::io::Result<()> {
-    let notes = known::notes(&evidence.lacks);
+fn say_lacks(err: &mut dyn Write, lacks: &[Lack]) -> std::io::Result<()> {
+    let notes = known::notes(lacks);
     notes.iter().try_for_each(|note| writeln!(err, "aioinspect: {}", escaped(note.as_bytes())))
 }
 
