@@ -144,3 +144,7 @@ fn with_history(mut now: Evidence, before: Option<&Evidence>) -> Evidence {
     }
     now
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

@@ -153,3 +153,7 @@ fn ref_state(flags: u32) -> RefState {
 fn narrow(number: u64) -> Option<u32> {
     u32::try_from(number).ok()
 }
+
+#[cfg(test)]
+#[path = "census_tests.rs"]
+mod tests;

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::specimen::{AT, evidence, kioctx, look, ring, word};
+use super::super::known::Fact;
+use super::super::specimen::{AT, evidence, kioctx, look, lose, ring, spoil, word};
 use super::super::witness::Manner;
 use super::*;
 
@@ -203,4 +204,32 @@ proptest! {
         let history = trend.history();
         prop_assert!(history.stuck.keys().chain(&history.leaked).all(|key| latest.contains(key)));
     }
+}
+
+/// Check that where the kernel does not tell whether any completed, or whether a context was used, nothing is called stuck or leaked.
+#[test]
+fn what_is_not_known() {
+    let history = |lost: &[Fact], busy: bool| {
+        let mut trends = Trends::default();
+        for (at, count) in [(1, 1), (2, 2), (3, 3), (1 + STUCK_AFTER, 4)] {
+            let facts: Vec<Kioctx> = (0..count).map(|n| kioctx(AT + u64::from(n) * 0x10000, n)).collect();
+            let mut it = evidence(vec![look(Manner::Running, &facts)]);
+            if busy {
+                spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (Some(380), Some(3)));
+            }
+            it.spaces[0].looks[0].before.as_mut().unwrap().begun_at.0 = at;
+            lose(&mut it, lost);
+            trends.observe(&it);
+            if at > 3 {
+                return trends.history(&it.spaces[0]);
+            }
+        }
+        History::default()
+    };
+    assert_eq!((history(&[], true).stuck.len(), history(&[], false).leaked.len()), (1, 3));
+    for lost in [&[Fact::Tail][..], &[Fact::CompletedEvents]] {
+        assert_eq!((history(lost, true).stuck.len(), history(lost, false).leaked.len()), (0, 0), "{lost:?}");
+    }
+    let refs_alone = [Fact::PercpuAvailable];
+    assert_eq!((history(&refs_alone, true).stuck.len(), history(&refs_alone, false).leaked.len()), (1, 3));
 }
