@@ -99,8 +99,11 @@ pub fn encode(evidence: &Evidence) -> Result<Vec<u8>, EvidenceError> {
     Ok(bytes)
 }
 
-const EVIDENCE: Shape =
-    Shape { name: "Evidence", required: &[], children: &[(1, &leaf("SystemFacts")), (4, &SPACE)] };
+const EVIDENCE: Shape = Shape {
+    name: "Evidence",
+    required: &[],
+    children: &[(1, &leaf("SystemFacts")), (4, &SPACE), (5, &leaf("Lack"))],
+};
 const SPACE: Shape = Shape {
     name: "AddressSpace",
     required: &[],

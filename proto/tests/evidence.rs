@@ -1,7 +1,9 @@
 //! Evidence files: what is written is read, what is damaged is refused by name.
 
 use aioinspect_proto::evidence::{self, EvidenceError, MAGIC, MAX_MESSAGE_LEN, MAX_MESSAGES};
-use aioinspect_proto::schema::evidence::{AddressSpace, CensusSource, Evidence, Look, Process, SystemFacts};
+use aioinspect_proto::schema::evidence::{
+    AddressSpace, CensusSource, Evidence, Fact, Lack, Look, Process, SystemFacts,
+};
 use proptest::prelude::*;
 
 fn sample() -> Evidence {
@@ -14,6 +16,7 @@ fn sample() -> Evidence {
             looks: vec![Look::default(); 2],
             ..AddressSpace::default()
         }],
+        lacks: vec![Lack { fact: Fact::Tail.into(), why: "no tail".to_owned() }],
     }
 }
 
@@ -69,8 +72,11 @@ fn more_parts_than_a_real_file_has_are_refused() {
     let mut space = vec![0x22];
     prost::encode_length_delimiter(looks.len(), &mut space).unwrap();
     space.extend_from_slice(&looks);
-    let error = evidence::decode(&framed(&space)).unwrap_err();
-    assert_eq!(error.to_string(), format!("malformed message: more than {MAX_MESSAGES} messages"));
+    let lacks = [0x2a, 0].repeat(MAX_MESSAGES + 1);
+    for many in [space, lacks] {
+        let error = evidence::decode(&framed(&many)).unwrap_err();
+        assert_eq!(error.to_string(), format!("malformed message: more than {MAX_MESSAGES} messages"));
+    }
 }
 
 /// Check that nothing is written that could not be read.

@@ -6,6 +6,9 @@ mod outside;
 #[cfg(test)]
 #[path = "fixture/processes.rs"]
 mod processes;
+#[cfg(test)]
+#[path = "fixture/ring_maps.rs"]
+mod ring_maps;
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -283,7 +283,7 @@ pub struct DumpArgs {
     /// Choose nr_req for a host with this many possible CPUs (default: this one).
     #[arg(long, value_name = "cpus=N", value_parser = restore_on)]
     pub restore_on: Option<u32>,
-    /// Write an image although the kernel's word cannot be had (no BPF): nothing is proven then.
+    /// Write an image although the kernel's word cannot be had (no BPF), or a number of it: what is not proven is said.
     #[arg(long)]
     pub unverified: bool,
     /// The rest.

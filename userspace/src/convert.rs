@@ -1,6 +1,7 @@
 //! The only bridge between the model and the file formats.
 
 mod bytes;
+mod facts;
 mod image;
 pub mod oci;
 mod read;

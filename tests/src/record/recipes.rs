@@ -3,7 +3,9 @@
 use aioinspect::model::finding::Finding;
 use aioinspect::model::finding::Finding as F;
 
-use super::derived::{dying, nobody, one_reference_lost, torn};
+use super::derived::{
+    dying, no_brk, no_cpu, no_credits, no_max_reqs, no_on_cpu, no_tail, nobody, one_reference_lost, torn,
+};
 use super::states::{
     busy, checked, child_writes, dump_ghost, dump_spoof, dumped, forged, frozen, host, idle_leak, no_bpf,
     of_child, ring_full, stuck, traced,
@@ -242,9 +244,44 @@ pub const RECIPES: &[Recipe] = &[
         &[F::Unsettled],
     ),
     recipe(
+        "no-tail",
+        "completions wait, on a kernel that does not tell tail (record::derived::no_tail)",
+        |s| checked(s, &["setup 128", "poll #0 6", "complete #0 6", "reap #0 2"]).map(no_tail),
+        "unproven",
+        &[],
+    ),
+    recipe(
+        "no-credits",
+        "polls in flight, told by the references alone (record::derived::no_credits)",
+        |s| checked(s, &["setup 128", "poll #0 5 0", "poll #0 2 1", "setup 16"]).map(no_credits),
+        "not-idle",
+        &[F::InFlight],
+    ),
+    recipe(
+        "no-cpu",
+        "polls in flight, where the memory of a CPU is not found (record::derived::no_cpu)",
+        |s| checked(s, &["setup 128", "poll #0 5 0", "poll #0 2 1", "setup 16"]).map(no_cpu),
+        "unproven",
+        &[],
+    ),
+    recipe(
+        "no-on-cpu",
+        "idle, on a kernel that does not show who runs (record::derived::no_on_cpu)",
+        |s| checked(s, &["setup 128", "setup 1"]).map(no_on_cpu),
+        "unproven",
+        &[],
+    ),
+    recipe(
         "dump",
         "what dump read of two idle contexts, frozen",
         |s| dumped(s, &["setup 128", "setup 1"], &[]),
+        "idle",
+        &[],
+    ),
+    recipe(
+        "dump-no-brk",
+        "the same on a kernel that does not tell brk (record::derived::no_brk)",
+        |s| dumped(s, &["setup 128", "setup 1"], &[]).map(no_brk),
         "idle",
         &[],
     ),
@@ -297,6 +334,13 @@ pub const RECIPES: &[Recipe] = &[
         "host",
         "list of a host: four processes, two with an owner",
         host,
+        "host",
+        &[F::InFlight, F::Unreaped, F::GhostRing, F::SharedRing],
+    ),
+    recipe(
+        "host-no-max-reqs",
+        "the same on a kernel that does not tell max_reqs (record::derived::no_max_reqs)",
+        |s| host(s).map(no_max_reqs),
         "host",
         &[F::InFlight, F::Unreaped, F::GhostRing, F::SharedRing],
     ),

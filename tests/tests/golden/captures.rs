@@ -146,12 +146,18 @@ fn dump() {
     for recipe in RECIPES {
         let (evidence, path) = (capture(recipe.name), path_of(recipe.name));
         let mut text = String::new();
-        let mut ways: Vec<(Vec<&str>, Policy)> = vec![(vec![], Policy::default())];
+        let mut ways: Vec<(Vec<&str>, Policy)> = vec![(vec![], Policy { image: true, ..Policy::default() })];
         if is_of_one(&evidence) && waits(&evidence) {
-            ways.push((vec!["--allow-unreaped"], Policy { allow_unreaped: true, unverified: false }));
+            ways.push((
+                vec!["--allow-unreaped"],
+                Policy { allow_unreaped: true, unverified: false, image: true },
+            ));
         }
-        if is_of_one(&evidence) && evidence.source == CensusSource::Proc {
-            ways.push((vec!["--unverified"], Policy { allow_unreaped: false, unverified: true }));
+        if is_of_one(&evidence) && (evidence.source == CensusSource::Proc || !evidence.lacks.is_empty()) {
+            ways.push((
+                vec!["--unverified"],
+                Policy { allow_unreaped: false, unverified: true, image: true },
+            ));
         }
         for (pid, (options, policy)) in
             asked(&evidence).iter().flat_map(|pid| ways.iter().map(move |way| (pid, way)))
@@ -198,7 +204,7 @@ fn is_image_of(bytes: &[u8], evidence: &Evidence, target: Pid, policy: Policy) {
     let named: Vec<_> = image.aios.iter().map(|aio| aio.id).collect();
     assert_eq!(named, judged.iter().map(|view| view.context).collect::<Vec<_>>());
     for (aio, view) in image.aios.iter().zip(&judged) {
-        assert_eq!(u64::from(aio.ring_len), view.ring_len);
+        assert_eq!(Some(u64::from(aio.ring_len)), view.ring_len);
         assert!(view.max_reqs.is_none_or(|max_reqs| aio.nr_req >= max_reqs));
     }
     let facts = evidence.spaces[0].image.as_ref().unwrap();

@@ -1,10 +1,16 @@
 //! Rings without a context, and files that only look like rings.
 
+use aioinspect::model::finding::Finding;
+use aioinspect::model::picture::ContextView;
+use aioinspect::model::reconcile::reconcile;
+use aioinspect::model::units::Pid;
+use aioinspect::sys::live::Live;
+use aioinspect::sys::source::{Ask, Hold, Source};
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::run_aioinspect;
 use serde_json::{Value, json};
 
-use crate::tool::{Looks, aios, assert_looks, can_run, check, dump, findings, list, names, run_on};
+use crate::tool::{Looks, PATIENCE, aios, assert_looks, can_run, check, dump, findings, list, names, run_on};
 
 fn ghosts(of: &Value) -> Vec<Value> {
     of["ghosts"].as_array().unwrap().clone()
@@ -94,4 +100,47 @@ fn a_file_by_the_name_of_a_ring() {
         assert_eq!((dumped.code, names(&into).len()), (0, 2), "{kind}: {dumped:?}");
         assert_eq!(aios(&into, pid), [], "{kind}");
     }
+}
+
+/// Check that without the iterator over mappings (kernels before 5.12) the processes' own files say the same: contexts, ghosts, sharers.
+#[test]
+fn without_the_iterator() {
+    if !can_run("without_the_iterator") {
+        return;
+    }
+    let mut fixture = Fixture::spawn();
+    fixture.setup(128);
+    fixture.setup(3000);
+    let child = fixture.pid_of("fork-ghost");
+    fixture.run(&format!("child-setup {child} 16"));
+    fixture.setup(1);
+    fixture.run("munmap #2 all hold");
+    let pids = [Pid(fixture.pid()), Pid(child)];
+    let truth = |mut live: Live| {
+        let picture = reconcile(&live.host(false).unwrap());
+        let host = (
+            picture.contexts.into_iter().filter(|one| pids.contains(&one.pid)).collect::<Vec<_>>(),
+            picture.ghosts.into_iter().filter(|one| pids.contains(&one.pid)).collect::<Vec<_>>(),
+        );
+        let each = pids.map(|pid| {
+            let holds = [Hold::NoTouch, Hold::Ptrace(PATIENCE)];
+            holds.map(|hold| {
+                let ask = Ask { pid, hold, image: false, without_kernel: false };
+                let picture = reconcile(&live.process(&ask).unwrap());
+                (picture.contexts, picture.ghosts)
+            })
+        });
+        assert_eq!(live.notes(), Vec::<String>::new(), "root can read all of them");
+        (host, each)
+    };
+    let stand_in = truth(Live::new(true, 0).without_ring_iterator());
+    assert_eq!(stand_in, truth(Live::new(true, 0)));
+    let sharers = |contexts: &[ContextView]| {
+        contexts.iter().filter(|one| one.findings.contains(&Finding::SharedRing)).count()
+    };
+    // A fork copies rings, or on newer kernels does not: whichever, both say what the mappings are.
+    let copied = stand_in.0.1.len();
+    assert!(copied == 0 || copied == 2, "{copied} ghosts");
+    assert_eq!(sharers(&stand_in.0.0), copied, "{:?}", stand_in.0.0);
+    assert_eq!(sharers(&stand_in.1[0][0].0), copied);
 }

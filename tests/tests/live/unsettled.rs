@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aioinspect::model::header::{RingHeader, unreaped};
+use aioinspect::model::kioctx::Told;
 use aioinspect::model::picture::Proof;
 use aioinspect::model::units::Pid;
 use aioinspect::model::verdict::{DumpVerdict, Policy, judge_dump};
@@ -76,10 +77,10 @@ fn churning() {
         let fact = one.after.as_ref().or(one.before.as_ref()).unwrap().contexts[0];
         let ring = RingHeader::decode(&one.headers[0].bytes.unwrap());
         let waits = unreaped(ring.head, ring.tail, ring.nr).unwrap();
-        let flies = fact.in_flight().unwrap();
+        let flies = fact.in_flight_by_credits().number().unwrap();
         assert_eq!(
-            (fact.in_flight_by_refs(), ring.tail),
-            (Some(flies), fact.tail),
+            (fact.in_flight_by_refs(), Some(ring.tail)),
+            (Told::Is(flies), fact.tail),
             "{hold:?}: {evidence:#?}"
         );
         assert!(flies + waits <= CHURNED, "{hold:?}: {flies} in flight, {waits} waiting: {evidence:#?}");

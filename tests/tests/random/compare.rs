@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aioinspect::model::kioctx::RefState;
+use aioinspect::model::kioctx::{RefState, Told};
 use aioinspect::model::picture::{ContextView, Picture};
 use aioinspect::model::reconcile::facts_of;
 use aioinspect::model::units::Pid;
@@ -74,7 +74,7 @@ fn context(evidence: &Evidence, view: &ContextView, wanted: &Context) -> Result<
         in_flight: view.in_flight.unwrap_or(u32::MAX),
         unreaped: view.unreaped,
         tail: view.tail.unwrap_or(u32::MAX),
-        ring_len: view.ring_len,
+        ring_len: view.ring_len.unwrap_or(u64::MAX),
         mapped: view.mapped == Some(true),
         findings: view.findings.iter().copied().collect::<BTreeSet<_>>(),
     };
@@ -90,11 +90,11 @@ fn context(evidence: &Evidence, view: &ContextView, wanted: &Context) -> Result<
     let [fact] = facts.as_slice() else {
         return Err(Differs::Wrong(format!("{} kernel records of context {:#x}", facts.len(), wanted.id)));
     };
-    if fact.dead || fact.ref_state != RefState::PerCpu {
+    if fact.dead != Some(false) || fact.ref_state != Some(RefState::PerCpu) {
         return Err(Differs::Wrong(format!("a living context is {fact:?}")));
     }
     match fact.in_flight_by_refs() {
-        Some(by_refs) if by_refs == wanted.in_flight => Ok(()),
+        Told::Is(by_refs) if by_refs == wanted.in_flight => Ok(()),
         by_refs => Err(Differs::MaySettle(format!(
             "{by_refs:?} in flight by the references, not {}: {fact:x?}",
             wanted.in_flight

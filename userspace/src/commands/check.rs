@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::exit::{Exit, UsageError};
 use super::settle::{Settled, Want, settle};
-use super::{bpf_log_level, saved, say};
+use super::{bpf_log_level, saved, say, say_lacks};
 use crate::cli::{CheckArgs, Freeze, ProofArgs};
 use crate::model::units::Pid;
 use crate::model::verdict::Policy;
@@ -34,10 +34,11 @@ pub fn run(args: &CheckArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Wri
         freeze_timeout: args.proof.freeze_timeout,
         wait: if args.proof.from.is_some() { None } else { args.proof.wait },
         image: false,
-        policy: Policy { allow_unreaped: args.proof.allow_unreaped, unverified: false },
+        policy: Policy { allow_unreaped: args.proof.allow_unreaped, unverified: false, image: false },
     };
     let settled = settle(source.as_mut(), &want)?;
     say(err, &source.notes())?;
+    say_lacks(err, &settled.evidence.lacks)?;
     report(&settled, pid, &[], args.proof.json, out)?;
     if let Some(path) = &args.evidence {
         let path = saved::write(path, &settled.evidence)?;

@@ -170,7 +170,7 @@ fn probe() -> Vec<Found> {
         Ok(None) => check(
             "BPF iterator over mappings",
             Status::Limited,
-            "not known to this kernel: list shows no ghosts",
+            "not known to this kernel: /proc/PID/maps of every process is read instead",
         ),
         Err(error) => check("BPF iterator over mappings", Status::Limited, error.to_string()),
     };

@@ -7,15 +7,15 @@ use anyhow::Context;
 use super::check::{report, source};
 use super::exit::{Exit, WouldNotRestore};
 use super::saved;
-use super::say;
 use super::settle::{Settled, Want, settle};
+use super::{say, say_lacks};
 use crate::cli::{DumpArgs, Freeze};
 use crate::convert::{evidence_to_bytes, image_to_bytes};
-use crate::model::image::AioRing;
+use crate::model::image::{AioRing, ImageMm};
 use crate::model::nr_req::nr_req_for;
 use crate::model::units::Pid;
 use crate::model::verdict::{DumpVerdict, Policy};
-use crate::model::witness::{ImageFacts, MmFact};
+use crate::model::witness::ImageFacts;
 use crate::sys::files::{NewFile, must_not_exist, write_pair};
 
 /// Looks, freezes what looks idle, judges; writes both files or none.
@@ -34,17 +34,22 @@ pub fn run(args: &DumpArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Writ
         freeze_timeout: args.proof.freeze_timeout,
         wait: if replay { None } else { args.proof.wait },
         image: true,
-        policy: Policy { allow_unreaped: args.proof.allow_unreaped, unverified: args.unverified },
+        policy: Policy {
+            allow_unreaped: args.proof.allow_unreaped,
+            unverified: args.unverified,
+            image: true,
+        },
     };
     let settled = settle(source.as_mut(), &want)?;
     say(err, &source.notes())?;
+    say_lacks(err, &settled.evidence.lacks)?;
     let DumpVerdict::Idle { contexts, .. } = &settled.verdict else {
         report(&settled, pid, &[], args.proof.json, if args.proof.json { out } else { err })?;
         return Ok(settled.exit());
     };
     let (facts, mm) = image_facts(&settled, pid)?;
     let aios = rings(&settled, contexts, args.restore_on)?;
-    let image = image_to_bytes(facts, &mm, &aios)?;
+    let image = image_to_bytes(facts, mm, &aios)?;
     let evidence = evidence_to_bytes(&settled.evidence)?;
     let [image_name, evidence_name] = &names;
     let files =
@@ -55,7 +60,7 @@ pub fn run(args: &DumpArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Writ
 }
 
 /// What the image needs beside the contexts, of the address space that was judged.
-fn image_facts(settled: &Settled, pid: Pid) -> anyhow::Result<(&ImageFacts, MmFact)> {
+fn image_facts(settled: &Settled, pid: Pid) -> anyhow::Result<(&ImageFacts, ImageMm)> {
     let space =
         settled.evidence.spaces.iter().find(|space| space.processes.iter().any(|process| process.pid == pid));
     let space = space.context("the evidence has no such process")?;
@@ -63,11 +68,12 @@ fn image_facts(settled: &Settled, pid: Pid) -> anyhow::Result<(&ImageFacts, MmFa
         "this evidence was not made by dump: it has no memory layout to write an image from (`check --from` judges it)",
     )?;
     let word = space.looks.last().and_then(|look| look.after.as_ref().or(look.before.as_ref()));
-    // Without the kernel's word: the heap as mapped, and the way nearly every process is.
+    // Where the kernel does not say, which the user accepted: the heap as mapped, and the way nearly every process is.
     let heap =
         || facts.vmas.iter().find(|vma| vma.name == b"[heap]").map_or(facts.layout.start_brk, |vma| vma.end);
-    let mm = word.map_or_else(|| MmFact { brk: heap(), dumpable: 1, ..MmFact::default() }, |word| word.mm);
-    Ok((facts, mm))
+    let brk = word.and_then(|word| word.mm.brk).unwrap_or_else(heap);
+    let dumpable = word.and_then(|word| word.mm.dumpable).unwrap_or(1);
+    Ok((facts, ImageMm { brk, dumpable }))
 }
 
 /// The entries: for each verified context the nr_req that re-creates its ring where it is to be restored.
@@ -76,12 +82,12 @@ fn rings(settled: &Settled, contexts: &[usize], restore_on: Option<u32>) -> anyh
     let cpus = restore_on.unwrap_or(system.possible_cpus);
     let views = contexts.iter().filter_map(|index| settled.picture.contexts.get(*index));
     let entries = views.map(|view| {
-        let nr_req = nr_req_for(view.max_reqs, view.ring_len, cpus, system.page_size).map_err(|error| {
+        let bytes = view.ring_len.context("the length of a ring is not known")?;
+        let nr_req = nr_req_for(view.max_reqs, bytes, cpus, system.page_size).map_err(|error| {
             WouldNotRestore(format!("context {} on {cpus} possible cpus: {error}", view.context))
         })?;
-        let ring_len = u32::try_from(view.ring_len).map_err(|_| {
-            WouldNotRestore(format!("context {}: {} bytes are no ring", view.context, view.ring_len))
-        })?;
+        let ring_len = u32::try_from(bytes)
+            .map_err(|_| WouldNotRestore(format!("context {}: {bytes} bytes are no ring", view.context)))?;
         Ok(AioRing { id: view.context, nr_req, ring_len })
     });
     entries.collect()

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::exit::{Exit, UsageError};
 use super::terminal::Terminal;
-use super::{bpf_log_level, saved, say};
+use super::{bpf_log_level, saved, say, say_lacks};
 use crate::cli::ListArgs;
 use crate::model::picture::Picture;
 use crate::model::reconcile::reconcile;
@@ -49,6 +49,7 @@ pub fn run(
         say(err, &live.notes())?;
         evidence
     };
+    say_lacks(err, &evidence.lacks)?;
     let picture = reconcile(&evidence);
     let wanted = wanted(args, &picture)?;
     let mut list = List::from(&picture);

@@ -27,6 +27,8 @@ mod watch_screen;
 use std::io::Write;
 
 use crate::cli::{Cli, ListArgs, Verb};
+use crate::model::known::{self, Lack};
+use crate::output::escape::escaped;
 use exit::UsageError;
 
 pub use exit::{Exit, exit_of, has_lines};
@@ -56,6 +58,12 @@ pub fn run(cli: Cli, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Writ
 /// Tells the user, on standard error, what could not be seen.
 fn say(err: &mut dyn Write, notes: &[String]) -> std::io::Result<()> {
     notes.iter().try_for_each(|note| writeln!(err, "aioinspect: {note}"))
+}
+
+/// Tells the user which columns show less because the kernel does not tell a number. A file may hold any text as the reason.
+fn say_lacks(err: &mut dyn Write, lacks: &[Lack]) -> std::io::Result<()> {
+    let notes = known::notes(lacks);
+    notes.iter().try_for_each(|note| writeln!(err, "aioinspect: {}", escaped(note.as_bytes())))
 }
 
 /// aya-log's level for a number of `-v`: off, info, trace.

@@ -4,11 +4,11 @@ use std::io::Write;
 
 use anyhow::Context;
 
-use super::bpf_log_level;
 use super::exit::Exit;
 use super::site::Bound;
 use super::watch_feed::{Feed, hook_of};
 use super::watch_lines::EndSignals;
+use super::{bpf_log_level, say_lacks};
 use crate::cli::{HookArg, ServeArgs};
 use crate::sys::notify::Notifier;
 use crate::sys::watcher::WatchOrder;
@@ -36,6 +36,7 @@ pub fn run(args: &ServeArgs, verbose: u8, err: &mut dyn Write) -> anyhow::Result
     let (bound, mut feed) = opened?;
     if let Some(watcher) = feed.watcher() {
         writeln!(err, "aioinspect: watching by {} ({})", watcher.hook().name(), watcher.hook().cost())?;
+        say_lacks(err, watcher.known().lacks())?;
     }
     let addresses = bound.addresses()?;
     let confined = bound.serve(&mut feed)?;

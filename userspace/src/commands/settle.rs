@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::exit::Exit;
 use crate::cli::Freeze;
-use crate::model::picture::Picture;
+use crate::model::finding::Finding;
+use crate::model::picture::{Picture, Proof};
 use crate::model::reconcile::reconcile;
 use crate::model::units::Pid;
-use crate::model::verdict::{DumpVerdict, Policy, judge_dump};
-use crate::model::witness::Evidence;
+use crate::model::verdict::{DumpVerdict, Policy, Reason, judge_dump, space_of};
+use crate::model::witness::{CensusSource, Evidence};
 use crate::sys::source::{Ask, Hold, Source, SourceError};
 
 /// Looks that are kept beside the newest: the first, and the latest ones.
@@ -62,6 +63,7 @@ impl Settled {
         match self.verdict {
             DumpVerdict::Idle { .. } => Exit::Fine,
             DumpVerdict::NoSuchProcess => Exit::NotFound,
+            DumpVerdict::Refused { .. } if self.verdict.is_for_lack() => Exit::Lacks,
             DumpVerdict::Refused { .. } | DumpVerdict::Busy { .. } if self.timed_out => Exit::TimedOut,
             DumpVerdict::Refused { .. } | DumpVerdict::Busy { .. } => Exit::CheckFailed,
         }
@@ -75,7 +77,8 @@ pub fn settle(source: &mut dyn Source, want: &Want) -> Result<Settled, SourceErr
     let mut before: Option<Evidence> = None;
     loop {
         let mut settled = look(source, want, before.as_ref())?;
-        if matches!(settled.verdict, DumpVerdict::Idle { .. }) {
+        // Waiting mends no kernel.
+        if matches!(settled.verdict, DumpVerdict::Idle { .. }) || settled.verdict.is_for_lack() {
             return Ok(settled);
         }
         let Some(left) = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) else {
@@ -95,19 +98,32 @@ fn look(source: &mut dyn Source, want: &Want, before: Option<&Evidence>) -> Resu
     let ask =
         Ask { pid: want.pid, hold: Hold::NoTouch, image: want.image, without_kernel: want.policy.unverified };
     let first = Settled::judge(with_history(source.process(&ask)?, before), want);
+    let by_kernel = match first.evidence.source {
+        CensusSource::Bpf => true,
+        CensusSource::Proc => false,
+    };
     let worth_a_freeze = match &first.verdict {
-        DumpVerdict::Idle { unproven, .. } => want.freeze_idle && unproven.is_empty(),
-        // With a request in flight the verdict would be the same: not in vain.
-        DumpVerdict::Busy { seen } => {
-            seen.iter().all(|reason| reason.finding.is_none_or(crate::model::finding::Finding::may_pass))
+        DumpVerdict::Idle { .. } => want.freeze_idle && by_kernel,
+        DumpVerdict::Busy { seen } => seen.iter().all(may_pass),
+        // Where the scheduler does not show whether it ran, nothing but a freeze proves anything.
+        DumpVerdict::Refused { reasons } => {
+            let space = space_of(&first.picture, want.pid);
+            let is_open = space.is_some_and(|space| space.proof == Proof::Unproven);
+            by_kernel && is_open && reasons.iter().all(may_pass)
         }
-        DumpVerdict::Refused { .. } | DumpVerdict::NoSuchProcess => false,
+        DumpVerdict::NoSuchProcess => false,
     };
     if want.freeze == Freeze::None || !worth_a_freeze {
         return Ok(first);
     }
     let ask = Ask { hold: Hold::Ptrace(want.freeze_timeout), ..ask };
     Ok(Settled::judge(with_history(source.process(&ask)?, Some(&first.evidence)), want))
+}
+
+/// Whether a freeze can make it go away. With a request in flight the verdict would be the same, as with what the kernel does not tell:
+/// nobody is stopped in vain.
+fn may_pass(reason: &Reason) -> bool {
+    !reason.is_lack && reason.finding.is_none_or(Finding::may_pass)
 }
 
 /// Puts the looks of the same process from before in front of the new one, the first and the latest of them.
@@ -128,3 +144,7 @@ fn with_history(mut now: Evidence, before: Option<&Evidence>) -> Evidence {
     }
     now
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;

@@ -10,7 +10,7 @@ use super::site::Bound;
 use super::terminal::Terminal;
 use super::watch_feed::{Feed, hook_of};
 use super::watch_lines::EndSignals;
-use super::{bpf_log_level, watch_lines, watch_screen};
+use super::{bpf_log_level, say_lacks, watch_lines, watch_screen};
 use crate::cli::{HookArg, SiteArgs, WatchArgs};
 use crate::sys::readiness::register;
 use crate::sys::sockets::Address;
@@ -52,6 +52,7 @@ pub fn run(
     };
     if let Some(watcher) = feed.watcher() {
         writeln!(err, "aioinspect: watching by {} ({})", watcher.hook().name(), watcher.hook().cost())?;
+        say_lacks(err, watcher.known().lacks())?;
     }
     if let Some(before) = before.filter(|_| feed.watcher().is_some()) {
         let after = SyscallCost::measure();

@@ -7,8 +7,8 @@ use aioinspect_proto::{crit, evidence, image};
 use serde_json::Value;
 
 use super::{ConvertError, evidence_from_proto, evidence_to_proto, mm_entry, mm_image};
-use crate::model::image::{AioRing, MmImage};
-use crate::model::witness::{Evidence, ImageFacts, MmFact};
+use crate::model::image::{AioRing, ImageMm, MmImage};
+use crate::model::witness::{Evidence, ImageFacts};
 
 /// Why a file cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +60,7 @@ pub fn evidence_to_bytes(evidence: &Evidence) -> Result<Vec<u8>, FileError> {
 }
 
 /// The bytes of `mm-PID.img`.
-pub fn image_to_bytes(facts: &ImageFacts, mm: &MmFact, aios: &[AioRing]) -> Result<Vec<u8>, FileError> {
+pub fn image_to_bytes(facts: &ImageFacts, mm: ImageMm, aios: &[AioRing]) -> Result<Vec<u8>, FileError> {
     Ok(image::encode(&mm_entry(facts, mm, aios))?)
 }
 

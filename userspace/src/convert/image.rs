@@ -20,16 +20,16 @@
 use aioinspect_proto::crit;
 use aioinspect_proto::schema::criu::{AioRingEntry, MmEntry, VmaEntry};
 
-use crate::model::image::{AioRing, ImageVma, MmImage};
+use crate::model::image::{AioRing, ImageMm, ImageVma, MmImage};
 use crate::model::units::ContextId;
-use crate::model::witness::{ImageFacts, MmFact, Vma};
+use crate::model::witness::{ImageFacts, Vma};
 
 /// Most words of `mm_saved_auxv`: CRIU's AT_VECTOR_SIZE on x86_64, whose restore refuses more. A kernel with more
 /// entries (6.18: 46 words) loses the last ones in CRIU's own images too, AT_NULL among them.
 pub const AUXV_WORDS: usize = 44;
 
 /// The one entry of an mm image; a ring without an entry in `aios` (a ghost) stays among the mappings.
-pub fn mm_entry(facts: &ImageFacts, mm: &MmFact, aios: &[AioRing]) -> MmEntry {
+pub fn mm_entry(facts: &ImageFacts, mm: ImageMm, aios: &[AioRing]) -> MmEntry {
     let layout = &facts.layout;
     MmEntry {
         mm_start_code: layout.start_code,
@@ -301,9 +301,9 @@ mod tests {
             vmas,
             thp_disabled: Some(false),
         };
-        let mm = MmFact { brk: sample.mm_brk, dumpable: 1, ..MmFact::default() };
+        let mm = ImageMm { brk: sample.mm_brk, dumpable: 1 };
         let ring = AioRing { id: ContextId(sample.aios[0].id), nr_req: 126, ring_len: 8192 };
-        let mut ours = mm_entry(&facts, &mm, &[ring]);
+        let mut ours = mm_entry(&facts, mm, &[ring]);
         assert_eq!(ours.exe_file_id, 0);
 
         ours.exe_file_id = sample.exe_file_id;
@@ -345,7 +345,7 @@ mod tests {
     fn ghosts_stay_mappings() {
         let ghost = Vma { perms: perms("rw-s"), inode: 1, is_ring: true, ..Vma::default() };
         let facts = ImageFacts { vmas: vec![ghost], ..ImageFacts::default() };
-        let entry = mm_entry(&facts, &MmFact::default(), &[]);
+        let entry = mm_entry(&facts, ImageMm::default(), &[]);
         assert_eq!(entry.aios, []);
         let vma =
             VmaEntry { prot: 3, flags: 1, status: 8192, fd: -1, fdflags: Some(2), ..VmaEntry::default() };

@@ -2,7 +2,9 @@
 
 use aioinspect_proto::schema::evidence as file;
 
+use super::facts;
 use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
@@ -38,7 +40,7 @@ type Result<T> = std::result::Result<T, ConvertError>;
 
 /// The evidence in the messages of a file.
 pub fn evidence_from_proto(evidence: file::Evidence) -> Result<Evidence> {
-    let file::Evidence { system, source, target_pid, spaces } = evidence;
+    let file::Evidence { system, source, target_pid, spaces, lacks } = evidence;
     let unknown = ConvertError::Unknown { field: "source", value: source };
     Ok(Evidence {
         system: system_facts(system.ok_or(ConvertError::Missing("system"))?),
@@ -49,11 +51,33 @@ pub fn evidence_from_proto(evidence: file::Evidence) -> Result<Evidence> {
         },
         target: target_pid.map(Pid),
         spaces: all(spaces, space)?,
+        lacks: all(lacks, lack)?,
     })
 }
 
 fn all<A, B>(items: Vec<A>, one: impl Fn(A) -> Result<B>) -> Result<Vec<B>> {
     items.into_iter().map(one).collect()
+}
+
+fn fact(value: i32) -> Result<Fact> {
+    facts::from_file(value).ok_or(ConvertError::Unknown { field: "fact", value })
+}
+
+fn lack(file::Lack { fact, why }: file::Lack) -> Result<Lack> {
+    Ok(Lack { fact: self::fact(fact)?, why })
+}
+
+/// What a message lists as not known.
+struct Unknown(Vec<Fact>);
+
+impl Unknown {
+    fn of(list: Vec<i32>) -> Result<Self> {
+        Ok(Self(all(list, fact)?))
+    }
+
+    fn known<T>(&self, fact: Fact, number: T) -> Option<T> {
+        (!self.0.contains(&fact)).then_some(number)
+    }
 }
 
 fn system_facts(facts: file::SystemFacts) -> SystemFacts {
@@ -144,14 +168,24 @@ fn look(look: file::Look) -> Result<Look> {
 
 fn kernel_word(word: file::KernelWord) -> Result<KernelWord> {
     let file::KernelWord { begun_at_ns, ended_at_ns, contexts, tasks, mm, torn } = word;
-    let file::MmFact { brk, dumpable, lock_seq, map_count } = mm.ok_or(ConvertError::Missing("mm"))?;
     Ok(KernelWord {
         begun_at: Instant(begun_at_ns),
         ended_at: Instant(ended_at_ns),
         contexts: all(contexts, kioctx)?,
-        tasks: tasks.into_iter().map(task).collect(),
-        mm: MmFact { brk, dumpable, lock_seq, map_count },
+        tasks: all(tasks, task)?,
+        mm: mm_fact(mm.ok_or(ConvertError::Missing("mm"))?)?,
         torn,
+    })
+}
+
+fn mm_fact(mm: file::MmFact) -> Result<MmFact> {
+    let file::MmFact { brk, dumpable, lock_seq, map_count, unknown } = mm;
+    let unknown = Unknown::of(unknown)?;
+    Ok(MmFact {
+        brk: unknown.known(Fact::Brk, brk),
+        dumpable: unknown.known(Fact::Dumpable, dumpable),
+        lock_seq,
+        map_count: unknown.known(Fact::MapCount, map_count),
     })
 }
 
@@ -172,35 +206,53 @@ fn kioctx(context: file::Kioctx) -> Result<Kioctx> {
         ref_state,
         dead,
         table_index,
+        unknown,
     } = context;
-    let unknown = ConvertError::Unknown { field: "ref_state", value: ref_state };
+    let unknown = Unknown::of(unknown)?;
+    let ref_state = match unknown.known(Fact::RefState, ref_state) {
+        Some(value) => Some(self::ref_state(value)?),
+        None => None,
+    };
     Ok(Kioctx {
         user_id: ContextId(user_id),
-        mmap_base,
-        mmap_size,
-        nr_pages,
-        max_reqs,
-        nr_events,
-        tail,
-        completed_events,
-        reqs_available,
-        percpu_available,
-        percpu_refs,
-        atomic_refs,
-        ref_state: match file::RefState::try_from(ref_state) {
-            Ok(file::RefState::PerCpu) => RefState::PerCpu,
-            Ok(file::RefState::Atomic) => RefState::Atomic,
-            Ok(file::RefState::Dead) => RefState::Dead,
-            Ok(file::RefState::Unspecified) | Err(_) => return Err(unknown),
-        },
-        dead,
+        mmap_base: unknown.known(Fact::MmapBase, mmap_base),
+        mmap_size: unknown.known(Fact::MmapSize, mmap_size),
+        nr_pages: unknown.known(Fact::NrPages, nr_pages),
+        max_reqs: unknown.known(Fact::MaxReqs, max_reqs),
+        nr_events: unknown.known(Fact::NrEvents, nr_events),
+        tail: unknown.known(Fact::Tail, tail),
+        completed_events: unknown.known(Fact::CompletedEvents, completed_events),
+        reqs_available: unknown.known(Fact::ReqsAvailable, reqs_available),
+        percpu_available: unknown.known(Fact::PercpuAvailable, percpu_available),
+        percpu_refs: unknown.known(Fact::PercpuRefs, percpu_refs),
+        atomic_refs: unknown.known(Fact::AtomicRefs, atomic_refs),
+        ref_state,
+        dead: unknown.known(Fact::Dead, dead),
         table_index,
     })
 }
 
-fn task(task: file::TaskFact) -> TaskFact {
-    let file::TaskFact { tid, pid, switches, runtime_ns, on_cpu, state, start_boottime_ns } = task;
-    TaskFact { tid: Tid(tid), pid: Pid(pid), switches, runtime_ns, on_cpu, state, start_boottime_ns }
+fn ref_state(value: i32) -> Result<RefState> {
+    match file::RefState::try_from(value) {
+        Ok(file::RefState::PerCpu) => Ok(RefState::PerCpu),
+        Ok(file::RefState::Atomic) => Ok(RefState::Atomic),
+        Ok(file::RefState::Dead) => Ok(RefState::Dead),
+        Ok(file::RefState::Unspecified) | Err(_) => Err(ConvertError::Unknown { field: "ref_state", value }),
+    }
+}
+
+fn task(task: file::TaskFact) -> Result<TaskFact> {
+    let file::TaskFact { tid, pid, switches, runtime_ns, on_cpu, state, start_boottime_ns, unknown } = task;
+    let unknown = Unknown::of(unknown)?;
+    Ok(TaskFact {
+        tid: Tid(tid),
+        pid: Pid(pid),
+        switches: unknown.known(Fact::Switches, switches),
+        runtime_ns: unknown.known(Fact::Runtime, runtime_ns),
+        on_cpu: unknown.known(Fact::OnCpu, on_cpu),
+        state: unknown.known(Fact::State, state),
+        start_boottime_ns: unknown.known(Fact::StartBoottime, start_boottime_ns),
+    })
 }
 
 fn ring_mapping(mapping: file::RingMapping) -> Result<RingMapping> {

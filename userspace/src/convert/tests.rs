@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
@@ -85,6 +86,7 @@ fn evidence(numbers: &[u64]) -> Evidence {
             image: d.maybe(image_facts),
             traced: d.maybe(traced),
         }),
+        lacks: d.many(|d| Lack { fact: d.one(Fact::ALL), why: d.text() }),
     }
 }
 
@@ -141,31 +143,36 @@ fn kernel_word(d: &mut Dice) -> KernelWord {
         ended_at: Instant(d.long()),
         contexts: d.many(|d| Kioctx {
             user_id: ContextId(d.long()),
-            mmap_base: d.long(),
-            mmap_size: d.long(),
-            nr_pages: d.long(),
-            max_reqs: d.int(),
-            nr_events: d.int(),
-            tail: d.int(),
-            completed_events: d.int(),
-            reqs_available: d.signed(),
-            percpu_available: d.signed(),
-            percpu_refs: d.signed(),
-            atomic_refs: d.signed(),
-            ref_state: d.one(&[RefState::PerCpu, RefState::Atomic, RefState::Dead]),
-            dead: d.coin(),
+            mmap_base: d.maybe(Dice::long),
+            mmap_size: d.maybe(Dice::long),
+            nr_pages: d.maybe(Dice::long),
+            max_reqs: d.maybe(Dice::int),
+            nr_events: d.maybe(Dice::int),
+            tail: d.maybe(Dice::int),
+            completed_events: d.maybe(Dice::int),
+            reqs_available: d.maybe(Dice::signed),
+            percpu_available: d.maybe(Dice::signed),
+            percpu_refs: d.maybe(Dice::signed),
+            atomic_refs: d.maybe(Dice::signed),
+            ref_state: d.maybe(|d| d.one(&[RefState::PerCpu, RefState::Atomic, RefState::Dead])),
+            dead: d.maybe(Dice::coin),
             table_index: d.int(),
         }),
         tasks: d.many(|d| TaskFact {
             tid: Tid(d.int()),
             pid: Pid(d.int()),
-            switches: d.long(),
-            runtime_ns: d.long(),
-            on_cpu: d.coin(),
-            state: d.int(),
-            start_boottime_ns: d.long(),
+            switches: d.maybe(Dice::long),
+            runtime_ns: d.maybe(Dice::long),
+            on_cpu: d.maybe(Dice::coin),
+            state: d.maybe(Dice::int),
+            start_boottime_ns: d.maybe(Dice::long),
         }),
-        mm: MmFact { brk: d.long(), dumpable: d.int(), lock_seq: d.maybe(Dice::int), map_count: d.int() },
+        mm: MmFact {
+            brk: d.maybe(Dice::long),
+            dumpable: d.maybe(Dice::int),
+            lock_seq: d.maybe(Dice::int),
+            map_count: d.maybe(Dice::int),
+        },
         torn: d.coin(),
     }
 }
@@ -266,6 +273,19 @@ fn what_the_model_cannot_hold_is_refused() {
         refused(&|e| e.spaces[0].image = Some(file::ImageFacts::default())),
         "evidence without layout"
     );
+    let lack = file::Lack { fact: 77, why: String::new() };
+    assert_eq!(refused(&|e| e.lacks = vec![lack.clone()]), "fact has the unknown value 77");
+    let word = |kioctx| file::KernelWord {
+        mm: Some(file::MmFact::default()),
+        contexts: vec![kioctx],
+        ..file::KernelWord::default()
+    };
+    let context = |kioctx: file::Kioctx| {
+        refused(&|e| e.spaces[0].looks = vec![file::Look { before: Some(word(kioctx.clone())), ..look() }])
+    };
+    assert_eq!(context(file::Kioctx::default()), "ref_state has the unknown value 0");
+    let unknown = file::Kioctx { unknown: vec![0], ..file::Kioctx::default() };
+    assert_eq!(context(unknown), "fact has the unknown value 0");
     assert_eq!(header(None), "evidence without header or errno");
     assert_eq!(
         header(Some(file::header_reading::Outcome::Header(vec![0; 31]))),

@@ -2,7 +2,9 @@
 
 use aioinspect_proto::schema::evidence as file;
 
+use super::facts::{self, Unknown};
 use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
@@ -12,7 +14,7 @@ use crate::model::witness::{
 
 /// The messages of an evidence file: everything, raw.
 pub fn evidence_to_proto(evidence: &Evidence) -> file::Evidence {
-    let Evidence { system, source, target, spaces } = evidence;
+    let Evidence { system, source, target, spaces, lacks } = evidence;
     let source = match source {
         CensusSource::Bpf => file::CensusSource::Bpf,
         CensusSource::Proc => file::CensusSource::Proc,
@@ -22,7 +24,12 @@ pub fn evidence_to_proto(evidence: &Evidence) -> file::Evidence {
         source: source.into(),
         target_pid: target.map(|Pid(pid)| pid),
         spaces: spaces.iter().map(space).collect(),
+        lacks: lacks.iter().map(lack).collect(),
     }
+}
+
+fn lack(Lack { fact, why }: &Lack) -> file::Lack {
+    file::Lack { fact: facts::to_file(*fact).into(), why: why.clone() }
 }
 
 fn system_facts(facts: &SystemFacts) -> file::SystemFacts {
@@ -123,14 +130,25 @@ fn kernel_word(word: &KernelWord) -> file::KernelWord {
         mm,
         torn,
     } = word;
-    let MmFact { brk, dumpable, lock_seq, map_count } = *mm;
     file::KernelWord {
         begun_at_ns: *begun_at_ns,
         ended_at_ns: *ended_at_ns,
         contexts: contexts.iter().map(kioctx).collect(),
         tasks: tasks.iter().map(task).collect(),
-        mm: Some(file::MmFact { brk, dumpable, lock_seq, map_count }),
+        mm: Some(mm_fact(mm)),
         torn: *torn,
+    }
+}
+
+fn mm_fact(mm: &MmFact) -> file::MmFact {
+    let MmFact { brk, dumpable, lock_seq, map_count } = *mm;
+    let mut unknown = Unknown::default();
+    file::MmFact {
+        brk: unknown.or_zero(Fact::Brk, brk),
+        dumpable: unknown.or_zero(Fact::Dumpable, dumpable),
+        lock_seq,
+        map_count: unknown.or_zero(Fact::MapCount, map_count),
+        unknown: unknown.list(),
     }
 }
 
@@ -152,34 +170,46 @@ fn kioctx(context: &Kioctx) -> file::Kioctx {
         dead,
         table_index,
     } = *context;
-    let ref_state = match ref_state {
+    let ref_state = ref_state.map(|state| match state {
         RefState::PerCpu => file::RefState::PerCpu,
         RefState::Atomic => file::RefState::Atomic,
         RefState::Dead => file::RefState::Dead,
-    };
+    });
+    let mut unknown = Unknown::default();
     file::Kioctx {
         user_id,
-        mmap_base,
-        mmap_size,
-        nr_pages,
-        max_reqs,
-        nr_events,
-        tail,
-        completed_events,
-        reqs_available,
-        percpu_available,
-        percpu_refs,
-        atomic_refs,
-        ref_state: ref_state.into(),
-        dead,
+        mmap_base: unknown.or_zero(Fact::MmapBase, mmap_base),
+        mmap_size: unknown.or_zero(Fact::MmapSize, mmap_size),
+        nr_pages: unknown.or_zero(Fact::NrPages, nr_pages),
+        max_reqs: unknown.or_zero(Fact::MaxReqs, max_reqs),
+        nr_events: unknown.or_zero(Fact::NrEvents, nr_events),
+        tail: unknown.or_zero(Fact::Tail, tail),
+        completed_events: unknown.or_zero(Fact::CompletedEvents, completed_events),
+        reqs_available: unknown.or_zero(Fact::ReqsAvailable, reqs_available),
+        percpu_available: unknown.or_zero(Fact::PercpuAvailable, percpu_available),
+        percpu_refs: unknown.or_zero(Fact::PercpuRefs, percpu_refs),
+        atomic_refs: unknown.or_zero(Fact::AtomicRefs, atomic_refs),
+        ref_state: unknown.or_zero(Fact::RefState, ref_state.map(i32::from)),
+        dead: unknown.or_zero(Fact::Dead, dead),
         table_index,
+        unknown: unknown.list(),
     }
 }
 
 fn task(task: &TaskFact) -> file::TaskFact {
     let TaskFact { tid: Tid(tid), pid: Pid(pid), switches, runtime_ns, on_cpu, state, start_boottime_ns } =
         *task;
-    file::TaskFact { tid, pid, switches, runtime_ns, on_cpu, state, start_boottime_ns }
+    let mut unknown = Unknown::default();
+    file::TaskFact {
+        tid,
+        pid,
+        switches: unknown.or_zero(Fact::Switches, switches),
+        runtime_ns: unknown.or_zero(Fact::Runtime, runtime_ns),
+        on_cpu: unknown.or_zero(Fact::OnCpu, on_cpu),
+        state: unknown.or_zero(Fact::State, state),
+        start_boottime_ns: unknown.or_zero(Fact::StartBoottime, start_boottime_ns),
+        unknown: unknown.list(),
+    }
 }
 
 fn ring_mapping(mapping: &RingMapping) -> file::RingMapping {

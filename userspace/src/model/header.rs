@@ -88,11 +88,8 @@ impl RingHeader {
             })
         };
         let below = |field, claimed| {
-            (claimed >= known.nr_events).then_some(HeaderFault {
-                field,
-                claimed,
-                expected: Expected::Below(known.nr_events),
-            })
+            let slots = known.nr_events.filter(|slots| claimed >= *slots)?;
+            Some(HeaderFault { field, claimed, expected: Expected::Below(slots) })
         };
         let tail = match known.tail {
             Some(tail) => equal(HeaderField::Tail, self.tail, tail),
@@ -100,7 +97,7 @@ impl RingHeader {
         };
         [
             known.id.and_then(|id| equal(HeaderField::Id, self.id, id)),
-            equal(HeaderField::Nr, self.nr, known.nr_events),
+            known.nr_events.and_then(|nr_events| equal(HeaderField::Nr, self.nr, nr_events)),
             below(HeaderField::Head, self.head),
             tail,
             equal(HeaderField::Magic, self.magic, RING_MAGIC),
@@ -119,8 +116,8 @@ impl RingHeader {
 pub struct HeaderFacts {
     /// Index in the kernel's table; `None`: not known.
     pub id: Option<u32>,
-    /// Slots.
-    pub nr_events: u32,
+    /// Slots; `None`: not known.
+    pub nr_events: Option<u32>,
     /// `kioctx.tail`; `None`: not known, or the process may have run since.
     pub tail: Option<u32>,
 }
@@ -214,7 +211,7 @@ mod tests {
         0, 0, 0, 0, 0x7f, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xa1, 0x10, 0x0a, 0xa1, 1, 0, 0, 0, 0, 0, 0, 0,
         32, 0, 0, 0,
     ];
-    const FACTS: HeaderFacts = HeaderFacts { id: Some(0), nr_events: 383, tail: Some(0) };
+    const FACTS: HeaderFacts = HeaderFacts { id: Some(0), nr_events: Some(383), tail: Some(0) };
 
     /// Check that a ring as the kernel makes it agrees.
     #[test]
@@ -260,6 +257,10 @@ mod tests {
         assert_eq!(header.faults(&unknown), []);
         let outside = RingHeader { tail: 383, ..header };
         assert_eq!(outside.faults(&unknown).len(), 1);
+        let without_slots = HeaderFacts { nr_events: None, ..unknown };
+        let other = RingHeader { nr: 127, head: 400, ..outside };
+        assert_eq!(other.faults(&without_slots), []);
+        assert_eq!(RingHeader { magic: 0, ..other }.faults(&without_slots).len(), 1);
     }
 
     /// Check wrapping and hostile values.

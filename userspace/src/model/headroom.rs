@@ -3,7 +3,6 @@
 use super::event::Holder;
 use super::holders::holders;
 use super::picture::{Picture, SystemView};
-use super::witness::CensusSource;
 
 /// Room for more contexts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +33,7 @@ pub enum Answer {
 pub struct Share {
     /// Who; its `slots` are to be read here instead.
     pub holder: Holder,
-    /// Sum of max_reqs; `None` without the kernel's word.
+    /// Sum of max_reqs; `None` without the kernel's word on all of them.
     pub slots: Option<u64>,
 }
 
@@ -59,10 +58,8 @@ pub fn headroom(picture: &Picture, need: Option<u64>) -> Headroom<'_> {
     let system = &picture.system;
     let (used, limit) = (system.aio_nr, system.aio_max_nr);
     let share = |holder: Holder| {
-        let slots = match system.source {
-            CensusSource::Bpf => Some(holder.slots),
-            CensusSource::Proc => None,
-        };
+        // What is not known of every context is known of nobody: a holder would seem to have less than it has.
+        let slots = system.attributed.map(|_| holder.slots);
         Share { holder, slots }
     };
     let mut holders: Vec<Share> = holders(picture).into_iter().map(share).collect();
@@ -83,7 +80,7 @@ mod tests {
     use super::super::reconcile::reconcile;
     use super::super::specimen::{AT, evidence, kioctx, look};
     use super::super::units::{MmId, Pid};
-    use super::super::witness::{AddressSpace, Evidence, Manner, Process};
+    use super::super::witness::{AddressSpace, CensusSource, Evidence, Manner, Process};
     use super::*;
 
     /// Check the answer at its borders, with a limit below what is used, and with none.

@@ -13,6 +13,15 @@ pub struct AioRing {
     pub ring_len: u32,
 }
 
+/// The numbers of `struct mm_struct` that an image has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ImageMm {
+    /// The end of the heap.
+    pub brk: u64,
+    /// 0 not dumpable, 1 dumpable, 2 dumpable by root only.
+    pub dumpable: u32,
+}
+
 /// An mm image.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct MmImage {

@@ -26,7 +26,7 @@ pub struct SystemView {
     pub aio_nr: u64,
     /// `fs.aio-max-nr`.
     pub aio_max_nr: u64,
-    /// Sum of max_reqs over the contexts found; `None` without BPF.
+    /// Sum of max_reqs over the contexts found; `None` without BPF, or where it is not known of every context.
     pub attributed: Option<u64>,
     /// `aio_nr - attributed`: contexts in other PID namespaces, or coming or going; may be negative for a moment.
     pub unattributed: Option<i64>,
@@ -47,7 +47,7 @@ pub struct ContextView {
     pub start_ticks: u64,
     /// Its id.
     pub context: ContextId,
-    /// The argument of io_setup; `None` without BPF.
+    /// The argument of io_setup; `None` without BPF, or where the kernel does not tell it, as with all that follows.
     pub max_reqs: Option<u32>,
     /// Slots of the ring; the header's word without BPF, `None` if that cannot be read.
     pub nr_events: Option<u32>,
@@ -60,7 +60,7 @@ pub struct ContextView {
     /// Next slot to be filled: the kernel's fact, or the header's claim without BPF.
     pub tail: Option<u32>,
     /// Bytes of the ring.
-    pub ring_len: u64,
+    pub ring_len: Option<u64>,
     /// Whether (some of) the ring is mapped at `context`; `None` if the mappings were not read.
     pub mapped: Option<bool>,
     /// Who runs the process. One for all contexts of the processes that are in the same control groups.

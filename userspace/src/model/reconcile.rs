@@ -18,6 +18,8 @@ mod tests;
 #[cfg(test)]
 mod tests_arbitrary;
 #[cfg(test)]
+mod tests_lost;
+#[cfg(test)]
 mod tests_proof;
 mod traced;
 
@@ -137,12 +139,12 @@ fn unseen(pids: Vec<Pid>) -> SpaceView {
 /// The footer. Of one process alone the sum is known, and what the rest of the host holds is not.
 fn system(evidence: &Evidence, contexts: &[ContextView]) -> SystemView {
     let facts = &evidence.system;
+    // One context that is not known makes the sum unknown.
     let sum = contexts
         .iter()
-        .filter_map(|context| context.max_reqs)
-        .fold(0_u64, |sum, max_reqs| sum.saturating_add(u64::from(max_reqs)));
+        .try_fold(0_u64, |sum, context| context.max_reqs.map(|max_reqs| sum.saturating_add(max_reqs.into())));
     let attributed = match evidence.source {
-        CensusSource::Bpf => Some(sum),
+        CensusSource::Bpf => sum,
         CensusSource::Proc => None,
     };
     let rest = attributed.filter(|_| evidence.target.is_none()).map(|sum| {

@@ -25,21 +25,52 @@ impl ShareKey {
     }
 }
 
+/// A sum over contexts; one of which the number is not known counts as none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Sum {
+    of_known: u64,
+    known: u64,
+    unknown: u64,
+}
+
+impl Sum {
+    fn add(&mut self, more: Option<impl Into<u64>>) {
+        match more {
+            Some(more) => {
+                self.of_known = self.of_known.saturating_add(more.into());
+                self.known = self.known.saturating_add(1);
+            }
+            None => self.unknown = self.unknown.saturating_add(1),
+        }
+    }
+
+    fn merge(&mut self, more: Self) {
+        self.of_known = self.of_known.saturating_add(more.of_known);
+        self.known = self.known.saturating_add(more.known);
+        self.unknown = self.unknown.saturating_add(more.unknown);
+    }
+
+    /// The sum; `None` where there are contexts, and of none of them the number is known.
+    pub fn value(self) -> Option<u64> {
+        (self.known > 0 || self.unknown == 0).then_some(self.of_known)
+    }
+}
+
 /// The sums of one owner.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Sums {
     /// Number of contexts.
     pub contexts: u64,
     /// Sum of max_reqs: what counts against fs.aio-max-nr.
-    pub reserved: u64,
+    pub reserved: Sum,
     /// Sum of nr_events.
-    pub ring_slots: u64,
+    pub ring_slots: Sum,
     /// Bytes of all rings, each counted once.
-    pub ring_bytes: u64,
-    /// Requests submitted and not completed; contexts of which it is not known count as none.
-    pub in_flight: u64,
-    /// Completions that nobody reaped; contexts of which it is not known count as none.
-    pub unreaped: u64,
+    pub ring_bytes: Sum,
+    /// Requests submitted and not completed.
+    pub in_flight: Sum,
+    /// Completions that nobody reaped.
+    pub unreaped: Sum,
     /// The fullest ring: in flight and unreaped by usable slots. `None`: of no context known.
     pub max_fill: Option<f64>,
     /// Rings mapped without a context.
@@ -48,25 +79,23 @@ pub struct Sums {
 
 impl Sums {
     fn add(&mut self, context: &ContextView) {
-        let plus = |sum: &mut u64, more: Option<u32>| *sum = sum.saturating_add(more.unwrap_or(0).into());
         self.contexts = self.contexts.saturating_add(1);
-        plus(&mut self.reserved, context.max_reqs);
-        plus(&mut self.ring_slots, context.nr_events);
-        plus(&mut self.in_flight, context.in_flight);
-        plus(&mut self.unreaped, context.unreaped);
-        self.ring_bytes = self.ring_bytes.saturating_add(context.ring_len);
+        self.reserved.add(context.max_reqs);
+        self.ring_slots.add(context.nr_events);
+        self.in_flight.add(context.in_flight);
+        self.unreaped.add(context.unreaped);
+        self.ring_bytes.add(context.ring_len);
         self.max_fill = fuller(self.max_fill, fill(context));
     }
 
     fn merge(&mut self, more: &Sums) {
-        let plus = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
-        plus(&mut self.contexts, more.contexts);
-        plus(&mut self.reserved, more.reserved);
-        plus(&mut self.ring_slots, more.ring_slots);
-        plus(&mut self.ring_bytes, more.ring_bytes);
-        plus(&mut self.in_flight, more.in_flight);
-        plus(&mut self.unreaped, more.unreaped);
-        plus(&mut self.ghosts, more.ghosts);
+        self.contexts = self.contexts.saturating_add(more.contexts);
+        self.reserved.merge(more.reserved);
+        self.ring_slots.merge(more.ring_slots);
+        self.ring_bytes.merge(more.ring_bytes);
+        self.in_flight.merge(more.in_flight);
+        self.unreaped.merge(more.unreaped);
+        self.ghosts = self.ghosts.saturating_add(more.ghosts);
         self.max_fill = fuller(self.max_fill, more.max_fill);
     }
 }
@@ -123,7 +152,7 @@ pub fn shares(picture: &Picture, by_process: bool, limit: usize) -> Shares {
     }
     // The map is in order of keys, and the sort keeps the order of equals.
     let mut owners: Vec<(ShareKey, Sums)> = by_owner.into_iter().collect();
-    owners.sort_by_key(|(_, sums)| Reverse((sums.reserved, sums.contexts)));
+    owners.sort_by_key(|(_, sums)| Reverse((sums.reserved.value(), sums.contexts)));
     if owners.len() <= limit {
         return Shares { owners, folded: 0 };
     }
@@ -171,7 +200,7 @@ mod tests {
 
     fn names(shares: &Shares) -> Vec<(&str, u64)> {
         let name = |key: &'_ ShareKey| std::str::from_utf8(&key.comm).unwrap().to_owned().leak() as &str;
-        shares.owners.iter().map(|(key, sums)| (name(key), sums.reserved)).collect()
+        shares.owners.iter().map(|(key, sums)| (name(key), sums.reserved.value().unwrap())).collect()
     }
 
     /// Check that the largest come first, equal ones by name, and that the rest is summed and counted.
@@ -211,9 +240,27 @@ mod tests {
         assert_eq!(shares(&picture, false, 9).owners[0].1.ghosts, 1);
         let apart = shares(&picture, true, 9).owners;
         assert_eq!(
-            apart.iter().map(|(_, sums)| (sums.reserved, sums.ghosts)).collect::<Vec<_>>(),
+            apart.iter().map(|(_, sums)| (sums.reserved.value().unwrap(), sums.ghosts)).collect::<Vec<_>>(),
             [(6, 1), (5, 0)]
         );
+    }
+
+    /// Check that a sum of which nothing is known is none, and that one of nothing is 0.
+    #[test]
+    fn unknown_sums() {
+        let mut picture = of(&[("a", 5), ("a", 6), ("b", 1)]);
+        for context in &mut picture.contexts {
+            context.in_flight = None;
+            context.ring_len = None;
+        }
+        picture.contexts[0].in_flight = Some(3);
+        picture.contexts[2].max_reqs = None;
+        let shares = shares(&picture, false, 9);
+        let sums = |name: &[u8]| shares.owners.iter().find(|(key, _)| key.comm == name).unwrap().1;
+        assert_eq!(sums(b"a").in_flight.value(), Some(3));
+        assert_eq!((sums(b"b").in_flight.value(), sums(b"b").reserved.value()), (None, None));
+        assert_eq!(sums(b"a").ring_bytes.value(), None);
+        assert_eq!(Sums::default().in_flight.value(), Some(0));
     }
 
     /// Check the fill of known, empty and unknown rings.
@@ -237,7 +284,7 @@ mod tests {
         fn nothing_is_lost(all in proptest::collection::vec(("[a-d]", 0_u32..9), 0..20), limit in 0_usize..6) {
             let named: Vec<(&str, u32)> = all.iter().map(|(name, slots)| (&**name, *slots)).collect();
             let shares = shares(&of(&named), false, limit);
-            let sum: u64 = shares.owners.iter().map(|(_, sums)| sums.reserved).sum();
+            let sum: u64 = shares.owners.iter().map(|(_, sums)| sums.reserved.value().unwrap()).sum();
             prop_assert_eq!(sum, named.iter().map(|(_, slots)| u64::from(*slots)).sum::<u64>());
             prop_assert!(shares.owners.len() <= limit + 1);
         }

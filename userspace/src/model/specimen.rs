@@ -1,10 +1,11 @@
 //! Evidence for tests: one idle process, to be spoilt by whoever tests a finding.
 
 use super::header::{RING_COMPAT, RING_HEADER_LENGTH, RING_INCOMPAT, RING_MAGIC, RingHeader};
-use super::kioctx::Kioctx;
+use super::kioctx::{Kioctx, RefState};
+use super::known::{Fact, Known};
 use super::units::{ContextId, Instant, MmId, Pid, Tid};
 use super::witness::{
-    AddressSpace, Evidence, HeaderReading, KernelWord, Look, Manner, Perms, Process, RingMapping,
+    AddressSpace, Evidence, HeaderReading, KernelWord, Look, Manner, MmFact, Perms, Process, RingMapping,
     SystemFacts, TaskFact,
 };
 
@@ -20,14 +21,19 @@ pub fn kioctx(address: u64, table_index: u32) -> Kioctx {
     Kioctx {
         user_id: ContextId(address),
         table_index,
-        mmap_base: address,
-        mmap_size: 12288,
-        nr_pages: 3,
-        max_reqs: 128,
-        nr_events: 383,
-        reqs_available: 382,
-        percpu_refs: 1,
-        ..Kioctx::default()
+        mmap_base: Some(address),
+        mmap_size: Some(12288),
+        nr_pages: Some(3),
+        max_reqs: Some(128),
+        nr_events: Some(383),
+        tail: Some(0),
+        completed_events: Some(0),
+        reqs_available: Some(382),
+        percpu_available: Some(0),
+        percpu_refs: Some(1),
+        atomic_refs: Some(0),
+        ref_state: Some(RefState::PerCpu),
+        dead: Some(false),
     }
 }
 
@@ -35,9 +41,9 @@ pub fn kioctx(address: u64, table_index: u32) -> Kioctx {
 pub fn header(fact: &Kioctx) -> RingHeader {
     RingHeader {
         id: fact.table_index,
-        nr: fact.nr_events,
-        head: fact.tail,
-        tail: fact.tail,
+        nr: fact.nr_events.unwrap_or(383),
+        head: fact.tail.unwrap_or(0),
+        tail: fact.tail.unwrap_or(0),
         magic: RING_MAGIC,
         compat_features: RING_COMPAT,
         incompat_features: RING_INCOMPAT,
@@ -60,17 +66,19 @@ pub fn word(contexts: Vec<Kioctx>, begun_at: u64) -> KernelWord {
     let task = TaskFact {
         tid: Tid(100),
         pid: Pid(100),
-        switches: 9,
-        runtime_ns: 5000,
-        state: 1,
-        ..TaskFact::default()
+        switches: Some(9),
+        runtime_ns: Some(5000),
+        on_cpu: Some(false),
+        state: Some(1),
+        start_boottime_ns: Some(0),
     };
     KernelWord {
         begun_at: Instant(begun_at),
         ended_at: Instant(begun_at + 10),
         contexts,
         tasks: vec![task],
-        ..KernelWord::default()
+        mm: MmFact { brk: Some(0), dumpable: Some(0), lock_seq: None, map_count: Some(0) },
+        torn: false,
     }
 }
 
@@ -128,4 +136,46 @@ pub fn forge(evidence: &mut Evidence, change: impl FnOnce(&mut RingHeader)) {
     let mut claim = RingHeader::decode(&look.headers[0].bytes.unwrap());
     change(&mut claim);
     look.headers[0].bytes = Ok(claim.encode());
+}
+
+/// Takes facts from every word of the kernel, as a kernel does that does not tell them.
+pub fn lose(evidence: &mut Evidence, facts: &[Fact]) {
+    let mut known = Known::all();
+    for fact in facts {
+        known.lose(*fact, format!("this kernel has no {}", fact.name()));
+        for look in evidence.spaces.iter_mut().flat_map(|space| &mut space.looks) {
+            look.before.iter_mut().chain(&mut look.after).for_each(|word| lose_one(word, *fact));
+        }
+    }
+    evidence.lacks = known.lacks().to_vec();
+}
+
+fn lose_one(word: &mut KernelWord, fact: Fact) {
+    let (contexts, tasks, mm) = (&mut word.contexts, &mut word.tasks, &mut word.mm);
+    match fact {
+        Fact::MmapBase => contexts.iter_mut().for_each(|one| one.mmap_base = None),
+        Fact::MmapSize => contexts.iter_mut().for_each(|one| one.mmap_size = None),
+        Fact::NrPages => contexts.iter_mut().for_each(|one| one.nr_pages = None),
+        Fact::MaxReqs => contexts.iter_mut().for_each(|one| one.max_reqs = None),
+        Fact::NrEvents => contexts.iter_mut().for_each(|one| one.nr_events = None),
+        Fact::Tail => contexts.iter_mut().for_each(|one| one.tail = None),
+        Fact::CompletedEvents => contexts.iter_mut().for_each(|one| one.completed_events = None),
+        Fact::ReqsAvailable => contexts.iter_mut().for_each(|one| one.reqs_available = None),
+        Fact::PercpuAvailable => contexts.iter_mut().for_each(|one| one.percpu_available = None),
+        Fact::RefState => contexts.iter_mut().for_each(|one| one.ref_state = None),
+        Fact::PercpuRefs => contexts.iter_mut().for_each(|one| one.percpu_refs = None),
+        Fact::AtomicRefs => contexts.iter_mut().for_each(|one| one.atomic_refs = None),
+        Fact::Dead => contexts.iter_mut().for_each(|one| one.dead = None),
+        Fact::Switches => tasks.iter_mut().for_each(|one| one.switches = None),
+        Fact::Runtime => tasks.iter_mut().for_each(|one| one.runtime_ns = None),
+        Fact::OnCpu => tasks.iter_mut().for_each(|one| one.on_cpu = None),
+        Fact::State => tasks.iter_mut().for_each(|one| one.state = None),
+        Fact::StartBoottime => tasks.iter_mut().for_each(|one| one.start_boottime_ns = None),
+        Fact::Brk => mm.brk = None,
+        Fact::Dumpable => mm.dumpable = None,
+        Fact::LockSeq => mm.lock_seq = None,
+        Fact::MapCount => mm.map_count = None,
+        // The name and the start of a process are read elsewhere then.
+        Fact::Comm | Fact::LeaderStart => {}
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::kioctx::Kioctx;
+use super::kioctx::{Kioctx, Told};
 use super::reconcile::judged_word;
 use super::units::{ContextId, Instant, Pid};
 use super::witness::{AddressSpace, Evidence, KernelWord, RingMapping};
@@ -130,22 +130,21 @@ fn same_ring(one: Option<u64>, other: Option<u64>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
-/// Never a request: none in flight, no slot ever filled.
+/// Never a request: none in flight, no slot ever filled. Where that is not known it may have been used.
 fn is_unused(context: &Kioctx) -> bool {
-    context.in_flight() == Some(0) && context.tail == 0 && context.completed_events == 0
+    context.in_flight() == Told::Is(0) && context.tail == Some(0) && context.completed_events == Some(0)
 }
 
 /// The same requests as before, perhaps with more submitted since; or those of now, seen for the first time.
 fn pending(context: &Kioctx, now: Instant, was: Option<Pending>) -> Option<Pending> {
-    let in_flight = context.in_flight().filter(|in_flight| *in_flight > 0)?;
+    let in_flight = context.in_flight().number().filter(|in_flight| *in_flight > 0)?;
+    let (tail, completed_events) = (context.tail?, context.completed_events?);
     // Without a completion in_flight does not fall, tail stays, and completed_events can only fall (reaped slots are given back).
     let none_completed = |was: &Pending| {
-        in_flight >= was.in_flight
-            && context.tail == was.tail
-            && context.completed_events <= was.completed_events
+        in_flight >= was.in_flight && tail == was.tail && completed_events <= was.completed_events
     };
     let since = was.filter(none_completed).map_or(now, |was| was.since);
-    Some(Pending { since, in_flight, tail: context.tail, completed_events: context.completed_events })
+    Some(Pending { since, in_flight, tail, completed_events })
 }
 
 /// An address space across pictures, where its ordinal in an evidence means nothing: its lowest process, and when that started.

@@ -3,19 +3,25 @@
 //! An image must promise nothing that a restore would lose, so a context is accepted only when each thing that could be
 //! lost is known to be absent. What is not known refuses like what is wrong.
 
+mod lacks;
+
 use super::finding::Finding;
+use super::kioctx::Kioctx;
+use super::known;
 use super::picture::{ContextView, GhostView, Picture, Proof, SpaceView};
 use super::reconcile::facts_of;
 use super::units::Pid;
 use super::witness::{CensusSource, Evidence, Manner};
 
-/// What the user allows.
+/// What the user allows, and wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// `--allow-unreaped`: completions in the ring are kept in it, and restored with it.
     pub allow_unreaped: bool,
     /// `--unverified`: do without the kernel's word where there is none.
     pub unverified: bool,
+    /// Whether an image is to be written: it needs more than the contexts.
+    pub image: bool,
 }
 
 /// Whether a process can be dumped.
@@ -42,6 +48,16 @@ pub enum DumpVerdict {
     NoSuchProcess,
 }
 
+impl DumpVerdict {
+    /// Whether nothing but the kernel stands against it: another look would say the same.
+    pub fn is_for_lack(&self) -> bool {
+        match self {
+            DumpVerdict::Refused { reasons } => reasons.iter().all(|reason| reason.is_lack),
+            DumpVerdict::Idle { .. } | DumpVerdict::Busy { .. } | DumpVerdict::NoSuchProcess => false,
+        }
+    }
+}
+
 /// One thing that stands against a dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
@@ -53,29 +69,50 @@ pub struct Reason {
     pub what: String,
     /// What the user can do; empty if nothing helps.
     pub remedy: &'static str,
+    /// Whether it is only that this kernel does not tell a number.
+    pub is_lack: bool,
+}
+
+impl Reason {
+    /// Nothing is wrong that was seen.
+    fn open(what: String, remedy: &'static str) -> Self {
+        Self { context: None, finding: None, what, remedy, is_lack: false }
+    }
+
+    /// Something is wrong.
+    fn of(finding: Finding, what: String) -> Self {
+        Self { finding: Some(finding), ..Self::open(what, remedy(finding)) }
+    }
 }
 
 /// Judges the process `pid`.
 pub fn judge_dump(evidence: &Evidence, picture: &Picture, pid: Pid, policy: &Policy) -> DumpVerdict {
     let Some(space) = space_of(picture, pid) else { return DumpVerdict::NoSuchProcess };
     let mut reasons = Vec::new();
+    let mut accepted = Vec::new();
     for index in &space.contexts {
         if let Some(context) = picture.contexts.get(*index) {
             let found = reasons_of(evidence, pid, context, *policy);
-            reasons.extend(found.into_iter().map(|reason| Reason { context: Some(*index), ..reason }));
+            let lacks = lacks::of_context(evidence, pid, context).filter(|_| found.is_empty());
+            let lacks = lacks::weighed(lacks.into_iter().flatten(), *policy, &mut accepted);
+            let found = found.into_iter().chain(lacks);
+            reasons.extend(found.map(|reason| Reason { context: Some(*index), ..reason }));
         }
     }
+    // Reasons are in the order of the contexts, those of the whole process first.
+    let whole = lacks::weighed(lacks::of_image(evidence, *policy), *policy, &mut accepted);
+    reasons.splice(0..0, whole);
     let without_kernel = evidence.source == CensusSource::Proc;
     match space.proof {
         Proof::Consistent => {}
         Proof::Busy => return DumpVerdict::Busy { seen: reasons },
         Proof::Unproven if without_kernel && policy.unverified => {}
-        Proof::Unproven => reasons.insert(0, unproven(without_kernel)),
+        Proof::Unproven => reasons.insert(0, unproven(evidence)),
     }
     if !reasons.is_empty() {
         return DumpVerdict::Refused { reasons };
     }
-    let unproven = if without_kernel { accepted(space) } else { Vec::new() };
+    let unproven = if without_kernel { self::accepted(space) } else { accepted };
     DumpVerdict::Idle { contexts: space.contexts.clone(), unproven }
 }
 
@@ -163,21 +200,12 @@ fn reasons_of(evidence: &Evidence, pid: Pid, context: &ContextView, policy: Poli
     for finding in context.findings.iter().copied() {
         let kept = finding == Finding::Unreaped && policy.allow_unreaped;
         if weight(finding) == Weight::Refuses && !kept {
-            reasons.push(Reason {
-                context: None,
-                finding: Some(finding),
-                what: what(context, finding),
-                remedy: remedy(finding),
-            });
+            reasons.push(Reason::of(finding, what(context, finding)));
         }
     }
     if reasons.is_empty() {
-        reasons.extend(unvouched(evidence, pid, context, policy).map(|what| Reason {
-            context: None,
-            finding: Some(Finding::Unsettled),
-            what: what.to_owned(),
-            remedy: remedy(Finding::Unsettled),
-        }));
+        let what = unvouched(evidence, pid, context, policy);
+        reasons.extend(what.map(|what| Reason::of(Finding::Unsettled, what.to_owned())));
     }
     reasons
 }
@@ -209,16 +237,17 @@ fn what(context: &ContextView, finding: Finding) -> String {
     }
 }
 
-/// The conditions themselves, asked of the numbers and not of the findings: a finding that was forgotten passes nothing.
+/// The conditions themselves, asked of the numbers and not of the findings: a finding that was forgotten passes nothing. What this kernel
+/// does not tell is [`lacks::of_context`]'s to say.
 fn unvouched(evidence: &Evidence, pid: Pid, context: &ContextView, policy: Policy) -> Option<&'static str> {
+    let facts = || facts_of(evidence, pid, context);
     match evidence.source {
         CensusSource::Proc => {}
         CensusSource::Bpf => {
-            let mut facts = facts_of(evidence, pid, context).peekable();
-            let known = facts.peek().is_some();
-            let idle = facts
-                .all(|fact| !fact.dead && fact.in_flight() == Some(0) && fact.in_flight_by_refs() == Some(0));
-            if context.in_flight != Some(0) || !known || !idle {
+            let known = facts().next().is_some();
+            let idle = facts().all(Kioctx::is_idle) && context.in_flight == Some(0);
+            let told = facts().any(Kioctx::tells_in_flight);
+            if !known || (told && !idle) {
                 return Some("requests in flight are not known to be none");
             }
         }
@@ -230,20 +259,26 @@ fn unvouched(evidence: &Evidence, pid: Pid, context: &ContextView, policy: Polic
         Some(0) => None,
         Some(_) if policy.allow_unreaped => None,
         Some(_) => Some("completions are not reaped"),
+        // The header was read, and it is the kernel's part of the number that is missing.
+        None if context.head.is_some() && facts().any(|fact| !fact.tells_unreaped()) => None,
         None => Some("its ring header was not read"),
     }
 }
 
-fn unproven(without_kernel: bool) -> Reason {
-    let (what, remedy) = if without_kernel {
-        (
-            "the kernel was not asked: requests in flight are not known",
+fn unproven(evidence: &Evidence) -> Reason {
+    let (what, remedy) = match (evidence.source, known::why(&evidence.lacks, &known::SCHEDULER)) {
+        (CensusSource::Proc, _) => (
+            "the kernel was not asked: requests in flight are not known".to_owned(),
             "see doctor, or accept what is not proven with --unverified",
-        )
-    } else {
-        ("one look at a running process proves nothing", "freeze it with --freeze ptrace")
+        ),
+        (CensusSource::Bpf, Some(why)) => {
+            (format!("whether it ran while we looked is not known: {why}"), "freeze it with --freeze ptrace")
+        }
+        (CensusSource::Bpf, None) => {
+            ("one look at a running process proves nothing".to_owned(), "freeze it with --freeze ptrace")
+        }
     };
-    Reason { context: None, finding: None, what: what.to_owned(), remedy }
+    Reason::open(what, remedy)
 }
 
 /// What a verdict without the kernel's word leaves open.

@@ -6,7 +6,7 @@ use super::super::specimen::{AT, evidence, forge, idle, kioctx, last, look, spoi
 use super::super::witness::{Look, Sharer};
 use super::*;
 
-const STRICT: Policy = Policy { allow_unreaped: false, unverified: false };
+const STRICT: Policy = Policy { allow_unreaped: false, unverified: false, image: false };
 
 fn judge(evidence: &Evidence, policy: Policy) -> DumpVerdict {
     judge_dump(evidence, &reconcile(evidence), Pid(100), &policy)
@@ -45,10 +45,12 @@ fn idle_passes() {
 #[test]
 fn pending_is_refused() {
     let mut it = idle();
-    spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (379, 4));
+    spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (Some(379), Some(4)));
     assert_eq!(refused(&it), "3 requests in flight [wait for them with --wait 5s]");
     let mut it = idle();
-    spoil(&mut it, |fact| (fact.reqs_available, fact.completed_events, fact.tail) = (381, 1, 1));
+    spoil(&mut it, |fact| {
+        (fact.reqs_available, fact.completed_events, fact.tail) = (Some(381), Some(1), Some(1));
+    });
     forge(&mut it, |claim| claim.head = 0);
     assert_eq!(
         refused(&it),
@@ -71,17 +73,21 @@ fn wrong_is_refused() {
             look.mappings.clear();
             look.mappings_at.0 = 0;
         }),
-        ("2 by the references", |look| look.before.as_mut().unwrap().contexts[0].percpu_refs = 3),
+        ("2 by the references", |look| look.before.as_mut().unwrap().contexts[0].percpu_refs = Some(3)),
         ("unknown by the references", |look| {
-            look.before.as_mut().unwrap().contexts[0].ref_state = super::super::kioctx::RefState::Atomic;
+            look.before.as_mut().unwrap().contexts[0].ref_state =
+                Some(super::super::kioctx::RefState::Atomic);
         }),
-        ("io_destroy", |look| look.before.as_mut().unwrap().contexts[0].dead = true),
+        ("io_destroy", |look| look.before.as_mut().unwrap().contexts[0].dead = Some(true)),
     ];
     for (says, wrong) in wrongs {
         let mut it = idle();
         wrong(last(&mut it));
         assert!(refused(&it).contains(says), "{says}: {}", refused(&it));
-        assert!(!accepted(&it, Policy { allow_unreaped: true, unverified: true }), "{says}");
+        assert!(
+            !accepted(&it, Policy { allow_unreaped: true, unverified: true, ..Policy::default() }),
+            "{says}"
+        );
     }
     let forgeries: [fn(&mut RingHeader); 4] = [
         |claim| claim.head = 1,
@@ -92,7 +98,7 @@ fn wrong_is_refused() {
     for forgery in forgeries {
         let mut it = idle();
         forge(&mut it, forgery);
-        assert!(!accepted(&it, Policy { allow_unreaped: true, unverified: true }));
+        assert!(!accepted(&it, Policy { allow_unreaped: true, unverified: true, ..Policy::default() }));
         assert!(refused(&it).contains("does not say what the kernel knows"));
     }
 }
@@ -124,7 +130,7 @@ fn not_proven() {
     let look = last(&mut it);
     look.after = Some(super::super::specimen::word(vec![kioctx(AT, 0)], 1040));
     assert!(accepted(&it, STRICT));
-    last(&mut it).after.as_mut().unwrap().tasks[0].switches += 1;
+    last(&mut it).after.as_mut().unwrap().tasks[0].switches = Some(10);
     assert_eq!(judge(&it, STRICT), DumpVerdict::Busy { seen: vec![] });
     assert_eq!(judge(&it, Policy { unverified: true, ..STRICT }), DumpVerdict::Busy { seen: vec![] });
 }

@@ -4,6 +4,7 @@
 //! process can write. Nothing here is a verdict.
 
 use super::kioctx::Kioctx;
+use super::known::Lack;
 use super::units::{ContextId, Instant, MmId, Pid, Tid};
 
 /// Everything one command read, in the order of reading.
@@ -17,6 +18,8 @@ pub struct Evidence {
     pub target: Option<Pid>,
     /// Every address space that was looked at, each once.
     pub spaces: Vec<AddressSpace>,
+    /// What the kernel does not tell, of none of them, and why.
+    pub lacks: Vec<Lack>,
 }
 
 /// Which witness named the contexts.
@@ -163,7 +166,7 @@ pub struct KernelWord {
     pub torn: bool,
 }
 
-/// What the scheduler knows of one thread.
+/// What the scheduler knows of one thread. `None`: this kernel does not tell it (model/known.rs).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct TaskFact {
     /// The thread.
@@ -171,28 +174,28 @@ pub struct TaskFact {
     /// Its process.
     pub pid: Pid,
     /// `nvcsw + nivcsw`: how often it was switched away from a CPU. Grows by one each time it stops running.
-    pub switches: u64,
+    pub switches: Option<u64>,
     /// `se.sum_exec_runtime`, nanoseconds on a CPU.
-    pub runtime_ns: u64,
+    pub runtime_ns: Option<u64>,
     /// Whether it is on a CPU now.
-    pub on_cpu: bool,
+    pub on_cpu: Option<bool>,
     /// `task_struct.__state`: 0 running or runnable, 1 interruptible, 2 uninterruptible, 4 stopped, 8 traced.
-    pub state: u32,
+    pub state: Option<u32>,
     /// `task_struct.start_boottime` of this thread, in nanoseconds after boot.
-    pub start_boottime_ns: u64,
+    pub start_boottime_ns: Option<u64>,
 }
 
-/// Facts of `struct mm_struct` that an image or a proof needs.
+/// Facts of `struct mm_struct` that an image or a proof needs. `None`: this kernel does not tell it (model/known.rs).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct MmFact {
     /// `mm->brk`, the end of the heap.
-    pub brk: u64,
+    pub brk: Option<u64>,
     /// `mm->flags & 3`: 0 not dumpable, 1 dumpable, 2 dumpable by root only.
-    pub dumpable: u32,
-    /// `mm->mm_lock_seq`, where this kernel has it: it moves with every change of any mapping.
+    pub dumpable: Option<u32>,
+    /// `mm->mm_lock_seq`: it moves with every change of any mapping.
     pub lock_seq: Option<u32>,
     /// `mm->map_count`, the number of mappings.
-    pub map_count: u32,
+    pub map_count: Option<u32>,
 }
 
 /// One mapping of (a part of) a ring.

@@ -156,7 +156,7 @@ impl Column {
             Column::Free => number(free(of)),
             Column::Head => number(of.head),
             Column::Tail => number(of.tail),
-            Column::RingLen => Cell::Number(of.ring_len),
+            Column::RingLen => of.ring_len.map_or(Cell::Unknown, Cell::Number),
             Column::Mapped => of.mapped.map_or(Cell::Unknown, Cell::Flag),
             Column::Unit => Cell::Text(of.owner.unit.as_bytes()),
             Column::Runtime => Cell::Text(of.owner.runtime.as_bytes()),
@@ -278,6 +278,7 @@ mod tests {
             unreaped: None,
             head: None,
             tail: None,
+            ring_len: None,
             mapped: None,
             ..known.clone()
         };

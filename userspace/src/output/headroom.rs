@@ -86,6 +86,12 @@ fn unseen(of: &Headroom<'_>, text: &mut String) {
         return;
     }
     match (system.source, system.unattributed) {
+        (CensusSource::Bpf, _) if system.attributed.is_none() => line(
+            text,
+            format_args!(
+                "who holds how many slots is not known: this kernel does not tell max_reqs of every context"
+            ),
+        ),
         (CensusSource::Proc, _) => line(
             text,
             format_args!(

@@ -20,7 +20,7 @@ use super::metrics_list::{self as list, Kind, Metric};
 use crate::model::errno;
 use crate::model::names::Names;
 use crate::model::picture::SystemView;
-use crate::model::shares::{ShareKey, Shares, Sums};
+use crate::model::shares::{ShareKey, Shares, Sum, Sums};
 use crate::model::submits::SubmitSums;
 use crate::model::tally::Tally;
 
@@ -173,12 +173,14 @@ impl Collected {
 
     fn owners(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let of = |read: fn(&Sums) -> u64| move |sums: &Sums| Some(float(read(sums)));
+        // What is not known is no series, never 0.
+        let sum = |read: fn(&Sums) -> Sum| move |sums: &Sums| read(sums).value().map(float);
         self.each(out, list::CONTEXTS, of(|sums| sums.contexts))?;
-        self.each(out, list::OWNER_RESERVED, of(|sums| sums.reserved))?;
-        self.each(out, list::RING_SLOTS, of(|sums| sums.ring_slots))?;
-        self.each(out, list::RING_MEMORY, of(|sums| sums.ring_bytes))?;
-        self.each(out, list::IN_FLIGHT, of(|sums| sums.in_flight))?;
-        self.each(out, list::UNREAPED, of(|sums| sums.unreaped))?;
+        self.each(out, list::OWNER_RESERVED, sum(|sums| sums.reserved))?;
+        self.each(out, list::RING_SLOTS, sum(|sums| sums.ring_slots))?;
+        self.each(out, list::RING_MEMORY, sum(|sums| sums.ring_bytes))?;
+        self.each(out, list::IN_FLIGHT, sum(|sums| sums.in_flight))?;
+        self.each(out, list::UNREAPED, sum(|sums| sums.unreaped))?;
         self.each(out, list::MAX_FILL, |sums| sums.max_fill)?;
         self.each(out, list::GHOSTS, of(|sums| sums.ghosts))
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::event::{Actor, Event, Failure, Timed};
+use crate::model::known::Fact;
 use crate::model::picture::Owner;
 use crate::model::reconcile::reconcile;
 use crate::model::shares::shares;
@@ -101,6 +102,19 @@ fn unknown_is_absent() {
     for name in ["aio_system_unattributed_events", "aio_submit", "aioinspect_probe_attached{"] {
         assert!(!said.contains(name), "{name}");
     }
+}
+
+/// Check that what this kernel does not tell is no series of an owner, and what it tells is one.
+#[test]
+fn unknown_is_no_series() {
+    let mut it = specimen::idle();
+    specimen::lose(&mut it, &[Fact::MaxReqs, Fact::PercpuAvailable, Fact::PercpuRefs, Fact::Tail]);
+    let unknown = Exposition { shares: shares(&reconcile(&it), false, 100), ..exposition() };
+    let said = String::from_utf8(render(Arc::new(unknown), Format::Text).unwrap()).unwrap();
+    for name in ["aio_reserved_events{", "aio_inflight_requests{", "aio_unreaped_completions{"] {
+        assert!(!said.contains(name), "{said}");
+    }
+    assert!(said.contains("aio_ring_slots{") && said.contains("aio_contexts{"), "{said}");
 }
 
 /// Check content negotiation by the Accept headers of Prometheus 2.42 (with and without native histograms), of Prometheus 3, of browsers

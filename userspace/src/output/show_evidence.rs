@@ -29,6 +29,9 @@ pub(super) fn print(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> 
         system.aio_nr,
         system.aio_max_nr
     )?;
+    for lack in &evidence.lacks {
+        writeln!(out, "  {} is not known: {}", lack.fact.name(), escape(lack.why.as_bytes()))?;
+    }
     let clock = Clock { first: first_instant(evidence) };
     evidence.spaces.iter().try_for_each(|space| print_space(space, clock, out))
 }
@@ -128,8 +131,10 @@ fn print_word(title: &str, word: &KernelWord, clock: Clock, out: &mut dyn Write)
     let lock_seq = or_dash(mm.lock_seq);
     writeln!(
         out,
-        "      mm: brk {:#x}, dumpable {}, lock_seq {lock_seq}, map_count {}",
-        mm.brk, mm.dumpable, mm.map_count
+        "      mm: brk {}, dumpable {}, lock_seq {lock_seq}, map_count {}",
+        address(mm.brk),
+        or_dash(mm.dumpable),
+        or_dash(mm.map_count)
     )?;
     if !word.contexts.is_empty() {
         let mut rows = vec![row![
@@ -153,24 +158,29 @@ fn print_word(title: &str, word: &KernelWord, clock: Clock, out: &mut dyn Write)
             row![
                 c.user_id,
                 c.table_index,
-                c.max_reqs,
-                c.nr_events,
-                c.tail,
-                c.completed_events,
-                c.reqs_available,
-                c.percpu_available,
-                c.percpu_refs,
-                c.atomic_refs,
-                ref_state_name(c.ref_state),
+                or_dash(c.max_reqs),
+                or_dash(c.nr_events),
+                or_dash(c.tail),
+                or_dash(c.completed_events),
+                or_dash(c.reqs_available),
+                or_dash(c.percpu_available),
+                or_dash(c.percpu_refs),
+                or_dash(c.atomic_refs),
+                or_dash(c.ref_state.map(ref_state_name)),
                 yes(c.dead),
-                format!("{:#x}", c.mmap_base),
-                c.mmap_size,
-                c.nr_pages,
+                address(c.mmap_base),
+                or_dash(c.mmap_size),
+                or_dash(c.nr_pages),
             ]
         }));
         table("      ", &rows, out)?;
     }
     print_tasks(&word.tasks, out)
+}
+
+/// In hexadecimal digits, or `-` for what is not known.
+fn address(value: Option<u64>) -> String {
+    or_dash(value.map(|value| format!("{value:#x}")))
 }
 
 fn print_tasks(tasks: &[TaskFact], out: &mut dyn Write) -> io::Result<()> {
@@ -182,11 +192,11 @@ fn print_tasks(tasks: &[TaskFact], out: &mut dyn Write) -> io::Result<()> {
         row![
             t.tid,
             t.pid,
-            t.switches,
-            t.runtime_ns,
+            or_dash(t.switches),
+            or_dash(t.runtime_ns),
             yes(t.on_cpu),
-            format!("{:#x}", t.state),
-            t.start_boottime_ns
+            address(t.state.map(u64::from)),
+            or_dash(t.start_boottime_ns)
         ]
     }));
     table("      ", &rows, out)

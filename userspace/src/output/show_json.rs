@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::known::Lack;
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MappingSource,
     Perms, Process, RingMapping, Sharer, TaskFact, TracedWord, Vma,
@@ -13,7 +14,7 @@ use super::show;
 
 pub(super) fn evidence(evidence: &Evidence) -> Value {
     let system = &evidence.system;
-    json!({
+    let mut value = json!({
         "schema_version": 1,
         "system": {
             "aio_nr": system.aio_nr,
@@ -27,7 +28,15 @@ pub(super) fn evidence(evidence: &Evidence) -> Value {
         "source": source_name(evidence.source),
         "target": evidence.target.map(|pid| pid.0),
         "spaces": list(&evidence.spaces, space),
-    })
+    });
+    if let (Some(keys), [_, ..]) = (value.as_object_mut(), evidence.lacks.as_slice()) {
+        keys.insert("lacks".to_owned(), list(&evidence.lacks, lack).into());
+    }
+    value
+}
+
+fn lack(lack: &Lack) -> Value {
+    json!({ "fact": lack.fact.name(), "why": escape(lack.why.as_bytes()) })
 }
 
 fn space(space: &AddressSpace) -> Value {
@@ -85,7 +94,7 @@ fn kernel_word(word: &KernelWord) -> Value {
         "contexts": list(&word.contexts, kioctx),
         "tasks": list(&word.tasks, task),
         "mm": {
-            "brk": hex(word.mm.brk),
+            "brk": word.mm.brk.map(hex),
             "dumpable": word.mm.dumpable,
             "lock_seq": word.mm.lock_seq,
             "map_count": word.mm.map_count,
@@ -98,7 +107,7 @@ fn kioctx(context: &Kioctx) -> Value {
     json!({
         "user_id": hex(context.user_id.0),
         "table_index": context.table_index,
-        "mmap_base": hex(context.mmap_base),
+        "mmap_base": context.mmap_base.map(hex),
         "mmap_size": context.mmap_size,
         "nr_pages": context.nr_pages,
         "max_reqs": context.max_reqs,
@@ -109,7 +118,7 @@ fn kioctx(context: &Kioctx) -> Value {
         "percpu_available": context.percpu_available,
         "percpu_refs": context.percpu_refs,
         "atomic_refs": context.atomic_refs,
-        "ref_state": ref_state_name(context.ref_state),
+        "ref_state": context.ref_state.map(ref_state_name),
         "dead": context.dead,
     })
 }

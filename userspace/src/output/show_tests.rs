@@ -1,7 +1,8 @@
 //! The text and the JSON of one evidence with everything in it.
 
 use super::unix_time;
-use crate::model::kioctx::Kioctx;
+use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::known::{Fact, Known};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
     AddressSpace, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MmFact, Perms, Process,
@@ -16,17 +17,30 @@ fn sample() -> Evidence {
     let header = HEADER.map(u32::to_le_bytes).concat().try_into().unwrap();
     let context = Kioctx {
         user_id: ContextId(0x7f00_0000_1000),
-        mmap_base: 0x7f00_0000_1000,
-        mmap_size: 12_288,
-        nr_pages: 3,
-        max_reqs: 128,
-        nr_events: 383,
-        tail: 5,
-        percpu_available: -3,
-        percpu_refs: i64::MIN,
-        ..Kioctx::default()
+        mmap_base: Some(0x7f00_0000_1000),
+        mmap_size: Some(12_288),
+        nr_pages: Some(3),
+        max_reqs: Some(128),
+        nr_events: Some(383),
+        tail: Some(5),
+        completed_events: Some(0),
+        reqs_available: Some(0),
+        percpu_available: Some(-3),
+        percpu_refs: Some(i64::MIN),
+        atomic_refs: Some(0),
+        ref_state: Some(RefState::PerCpu),
+        dead: Some(false),
+        table_index: 0,
     };
-    let task = TaskFact { tid: Tid(11), pid: Pid(10), switches: 7, state: 1, ..TaskFact::default() };
+    let task = TaskFact {
+        tid: Tid(11),
+        pid: Pid(10),
+        switches: Some(7),
+        runtime_ns: Some(0),
+        on_cpu: Some(false),
+        state: Some(1),
+        start_boottime_ns: Some(0),
+    };
     let look = Look {
         manner: Manner::Frozen,
         before: Some(KernelWord {
@@ -34,7 +48,7 @@ fn sample() -> Evidence {
             ended_at: Instant(5_130_001),
             contexts: vec![context],
             tasks: vec![task],
-            mm: MmFact { brk: 0x2000, dumpable: 1, lock_seq: None, map_count: 30 },
+            mm: MmFact { brk: Some(0x2000), dumpable: Some(1), lock_seq: None, map_count: Some(30) },
             torn: false,
         }),
         mappings: vec![RingMapping { start: 0x1000, end: 0x4000, inode: 9, perms, ..RingMapping::default() }],
@@ -114,6 +128,34 @@ fn json_keeps_every_field_raw() {
     assert!(headers[0]["errno"].is_null());
     assert_eq!(headers[1]["errno"], 14);
     assert_eq!(space["image"]["vmas"][0]["name"], "/a\\\\012\\x07");
+}
+
+/// Check that what the kernel does not tell is `-` in the text, null in JSON, and named with its reason.
+#[test]
+fn what_is_not_known() {
+    let mut evidence = sample();
+    let word = evidence.spaces[0].looks[0].before.as_mut().unwrap();
+    word.contexts = vec![Kioctx { user_id: ContextId(0x1000), ..Kioctx::default() }];
+    word.tasks = vec![TaskFact { tid: Tid(11), pid: Pid(10), ..TaskFact::default() }];
+    word.mm = MmFact::default();
+    let mut known = Known::all();
+    known.lose(Fact::Tail, "no member\n");
+    evidence.lacks = known.lacks().to_vec();
+    let mut out = Vec::new();
+    evidence_text(&evidence, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("  tail is not known: no member\\n\n"), "{text}");
+    assert!(text.contains("mm: brk -, dumpable -, lock_seq -, map_count -"), "{text}");
+    let row = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap();
+    assert_eq!(row("0x1000 ").split_whitespace().filter(|cell| *cell == "-").count(), 13);
+    assert_eq!(row("11 ").split_whitespace().filter(|cell| *cell == "-").count(), 5);
+    let value = evidence_json(&evidence);
+    assert_eq!(value["lacks"][0]["fact"], "tail");
+    let null =
+        |value: &serde_json::Value| value.as_object().unwrap().values().filter(|v| v.is_null()).count();
+    let word = &value["spaces"][0]["looks"][0]["before"];
+    assert_eq!((null(&word["contexts"][0]), null(&word["tasks"][0]), null(&word["mm"])), (13, 5, 4));
+    assert!(evidence_json(&sample()).get("lacks").is_none());
 }
 
 /// Check that no control character of a name reaches the output, in either form.

@@ -18,7 +18,7 @@ fn picture() -> Picture {
         unreaped: Some(0),
         head: Some(7),
         tail: Some(7),
-        ring_len: 135_168,
+        ring_len: Some(135_168),
         mapped: Some(true),
         owner: Owner { unit: "mariadb.service".to_owned(), ..Owner::default() }.into(),
         origin: None,

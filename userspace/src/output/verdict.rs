@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::model::finding::Finding;
+use crate::model::known;
 use crate::model::picture::{Origin, Picture, Proof, SpaceView};
 use crate::model::units::Pid;
 use crate::model::verdict::{DumpVerdict, Reason, ghosts_of, space_of, warnings_of};
@@ -137,7 +138,7 @@ fn origin_keys(origin: Origin) -> serde_json::Value {
 
 fn headline(report: &Report<'_>, space: &SpaceView) -> String {
     let all = space.contexts.len();
-    let seen = how(space);
+    let seen = how(report.evidence, space);
     match report.verdict {
         DumpVerdict::Idle { unproven, .. } if !unproven.is_empty() => {
             format!("looks idle, which is not proven: {} ({seen})", contexts(all))
@@ -170,13 +171,16 @@ fn contexts(count: usize) -> String {
 }
 
 /// How it was looked at, and so why it may be believed.
-fn how(space: &SpaceView) -> String {
+fn how(evidence: &Evidence, space: &SpaceView) -> String {
     match (space.manner, space.proof) {
         (Manner::Frozen, Proof::Busy) => "it changed around the freeze".to_owned(),
         (_, Proof::Busy) => "it ran while we looked".to_owned(),
         (Manner::Frozen, _) => format!("frozen for {} us", space.pause_ns / 1000),
         (Manner::Held, _) => "stopped by someone else".to_owned(),
         (Manner::Running, Proof::Consistent) => "not touched: it slept while we looked".to_owned(),
+        (Manner::Running, Proof::Unproven) if known::why(&evidence.lacks, &known::SCHEDULER).is_some() => {
+            "not touched; it may have run while we looked".to_owned()
+        }
         (Manner::Running, Proof::Unproven) => "not touched, looked at once".to_owned(),
     }
 }

@@ -52,7 +52,13 @@ wrote d/mm-100.img
 /// Check that each context that is not idle has its line, with what to do, and the idle ones have none.
 #[test]
 fn not_idle() {
-    let busy = Kioctx { reqs_available: 378, percpu_refs: 4, completed_events: 1, tail: 1, ..kioctx(AT, 0) };
+    let busy = Kioctx {
+        reqs_available: Some(378),
+        percpu_refs: Some(4),
+        completed_events: Some(1),
+        tail: Some(1),
+        ..kioctx(AT, 0)
+    };
     let fine = kioctx(AT + 0x10000, 1);
     let gone = kioctx(AT + 0x20000, 2);
     let mut it = evidence(vec![look(Manner::Frozen, &[busy, fine, gone])]);
@@ -85,7 +91,7 @@ fn busy_unproven_missing() {
     );
     last(&mut it).after = Some(kernel_word(vec![kioctx(AT, 0)], 1040));
     assert_eq!(text(&it), "pid 100 (svc) is idle: 1 context (not touched: it slept while we looked)\n");
-    last(&mut it).after.as_mut().unwrap().tasks[0].runtime_ns += 1;
+    last(&mut it).after.as_mut().unwrap().tasks[0].runtime_ns = Some(5001);
     assert_eq!(
         text(&it),
         "pid 100 (svc) is busy: 1 context (it ran while we looked); look again with --wait 5s, or use --freeze ptrace\n"
@@ -132,7 +138,7 @@ fn without_kernel() {
 fn hostile_name() {
     let mut it = idle();
     it.spaces[0].processes[0].comm = b"a\nb\x1b]0;x\x07".to_vec();
-    spoil(&mut it, |fact| fact.dead = true);
+    spoil(&mut it, |fact| fact.dead = Some(true));
     assert_eq!(text(&it).lines().count(), 2);
     assert!(text(&it).starts_with("pid 100 (a\\nb\\x1b]0;x\\x07) is not idle"));
 }

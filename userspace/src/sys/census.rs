@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use aioinspect_ebpf::{ContextRecord, MmRecord, TaskRecord};
 
 use super::probe::{MmKey, Records};
+use super::procfs::process_of;
 use crate::model::kioctx::{Kioctx, RefState};
 use crate::model::known::{Fact, Known};
 use crate::model::units::{ContextId, Pid, Tid};
@@ -44,7 +45,7 @@ pub fn by_space(records: &Records, known: &Known) -> BTreeMap<MmKey, SpaceWord> 
             .take(wanted)
             .map(|record| {
                 kioctxs.push((record.table_index, record.kioctx));
-                kioctx(record)
+                kioctx(record, known)
             })
             .collect();
         let space = spaces.entry(MmKey(mm.mm)).or_default();
@@ -60,7 +61,7 @@ pub fn by_space(records: &Records, known: &Known) -> BTreeMap<MmKey, SpaceWord> 
     }
     for task in &records.tasks {
         let space = spaces.entry(MmKey(task.mm)).or_default();
-        add_task(space, task);
+        add_task(space, task, known);
     }
     for space in spaces.values_mut() {
         space.word.tasks.sort_by_key(|task| (task.pid, task.tid));
@@ -70,7 +71,7 @@ pub fn by_space(records: &Records, known: &Known) -> BTreeMap<MmKey, SpaceWord> 
     spaces
 }
 
-fn add_task(space: &mut SpaceWord, task: &TaskRecord) {
+fn add_task(space: &mut SpaceWord, task: &TaskRecord, known: &Known) {
     let pid = Pid(task.tgid);
     if task.flags & PF_WORKERS != 0 {
         return;
@@ -78,53 +79,81 @@ fn add_task(space: &mut SpaceWord, task: &TaskRecord) {
     space.word.tasks.push(TaskFact {
         tid: Tid(task.tid),
         pid,
-        switches: task.voluntary_switches.wrapping_add(task.involuntary_switches),
-        runtime_ns: task.runtime,
-        on_cpu: task.on_cpu != 0,
-        state: task.state,
-        start_boottime_ns: task.start_boottime,
+        switches: known.told(Fact::Switches, task.voluntary_switches.wrapping_add(task.involuntary_switches)),
+        runtime_ns: known.told(Fact::Runtime, task.runtime),
+        on_cpu: known.told(Fact::OnCpu, task.on_cpu != 0),
+        state: known.told(Fact::State, task.state),
+        start_boottime_ns: known.told(Fact::StartBoottime, task.start_boottime),
     });
     space.live.push(Tid(task.tid));
     // The threads of one process follow one another in the walk.
     if space.processes.last().is_none_or(|process| process.pid != pid)
         && !space.processes.iter().any(|process| process.pid == pid)
     {
-        let mut comm = [task.comm_low.to_ne_bytes(), task.comm_high.to_ne_bytes()].concat();
-        comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
-        let start_ticks = task.leader_start_boottime / TICK_NS;
-        space.processes.push(Process { pid, comm, start_ticks, cgroup: None });
+        space.processes.push(process(pid, task, known));
+    }
+}
+
+/// The process of a thread. What the census does not tell of it, its own files do while it lives.
+fn process(pid: Pid, task: &TaskRecord, known: &Known) -> Process {
+    let mut comm = [task.comm_low.to_ne_bytes(), task.comm_high.to_ne_bytes()].concat();
+    comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
+    let comm = known.told(Fact::Comm, comm);
+    let start_ticks = known.told(Fact::LeaderStart, task.leader_start_boottime / TICK_NS);
+    if let (Some(comm), Some(start_ticks)) = (&comm, start_ticks) {
+        return Process { pid, comm: comm.clone(), start_ticks, cgroup: None };
+    }
+    let read = process_of(pid).unwrap_or_default();
+    Process {
+        pid,
+        comm: comm.unwrap_or(read.comm),
+        start_ticks: start_ticks.unwrap_or(read.start_ticks),
+        cgroup: None,
     }
 }
 
 fn mm_fact(record: &MmRecord, known: &Known) -> MmFact {
     MmFact {
-        brk: record.brk,
-        dumpable: u32::try_from(record.flags & 3).unwrap_or(0),
+        brk: known.told(Fact::Brk, record.brk),
+        dumpable: known.told(Fact::Dumpable, record.flags & 3).and_then(narrow),
         lock_seq: known.told(Fact::LockSeq, record.lock_seq),
-        map_count: record.map_count,
+        map_count: known.told(Fact::MapCount, record.map_count),
     }
 }
 
-fn kioctx(record: &ContextRecord) -> Kioctx {
+fn kioctx(record: &ContextRecord, known: &Known) -> Kioctx {
     Kioctx {
         user_id: ContextId(record.user_id),
-        mmap_base: record.mmap_base,
-        mmap_size: record.mmap_size,
-        nr_pages: record.nr_pages,
-        max_reqs: u32::try_from(record.max_reqs).unwrap_or(u32::MAX),
-        nr_events: u32::try_from(record.nr_events).unwrap_or(u32::MAX),
-        tail: u32::try_from(record.tail).unwrap_or(u32::MAX),
-        completed_events: u32::try_from(record.completed_events).unwrap_or(u32::MAX),
-        reqs_available: record.reqs_available,
-        percpu_available: record.percpu_available,
-        percpu_refs: record.percpu_refs,
-        atomic_refs: record.atomic_refs,
-        ref_state: match record.ref_flags {
-            0 => RefState::PerCpu,
-            1 => RefState::Atomic,
-            _ => RefState::Dead,
-        },
-        dead: record.dead != 0,
+        mmap_base: known.told(Fact::MmapBase, record.mmap_base),
+        mmap_size: known.told(Fact::MmapSize, record.mmap_size),
+        nr_pages: known.told(Fact::NrPages, record.nr_pages),
+        max_reqs: known.told(Fact::MaxReqs, record.max_reqs).and_then(narrow),
+        nr_events: known.told(Fact::NrEvents, record.nr_events).and_then(narrow),
+        tail: known.told(Fact::Tail, record.tail).and_then(narrow),
+        completed_events: known.told(Fact::CompletedEvents, record.completed_events).and_then(narrow),
+        reqs_available: known.told(Fact::ReqsAvailable, record.reqs_available),
+        percpu_available: known.told(Fact::PercpuAvailable, record.percpu_available),
+        percpu_refs: known.told(Fact::PercpuRefs, record.percpu_refs),
+        atomic_refs: known.told(Fact::AtomicRefs, record.atomic_refs),
+        ref_state: known.told(Fact::RefState, ref_state(record.ref_flags)),
+        dead: known.told(Fact::Dead, record.dead != 0),
         table_index: record.table_index,
     }
 }
+
+fn ref_state(flags: u32) -> RefState {
+    match flags {
+        0 => RefState::PerCpu,
+        1 => RefState::Atomic,
+        _ => RefState::Dead,
+    }
+}
+
+/// A number that is 32 bits in every kernel known; one that is more is none that we understand.
+fn narrow(number: u64) -> Option<u32> {
+    u32::try_from(number).ok()
+}
+
+#[cfg(test)]
+#[path = "census_tests.rs"]
+mod tests;

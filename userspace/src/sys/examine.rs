@@ -29,11 +29,15 @@ const TASK_RUNNING: u32 = 0;
 const STOPPED_OR_TRACED: u32 = 0x4 | 0x8;
 
 /// Looks until one look is consistent, a few times at most; the last look is returned either way.
-pub fn without_touching(probe: &mut Probe, ask: &Ask) -> Result<AddressSpace, SourceError> {
+pub fn without_touching(
+    probe: &mut Probe,
+    ask: &Ask,
+    notes: &mut Vec<String>,
+) -> Result<AddressSpace, SourceError> {
     let mut left = TRIES;
     loop {
         left = left.saturating_sub(1);
-        let (space, quiet) = look(probe, ask)?;
+        let (space, quiet) = look(probe, ask, notes)?;
         if quiet || left == 0 {
             return Ok(space);
         }
@@ -41,13 +45,13 @@ pub fn without_touching(probe: &mut Probe, ask: &Ask) -> Result<AddressSpace, So
     }
 }
 
-fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceError> {
+fn look(probe: &mut Probe, ask: &Ask, notes: &mut Vec<String>) -> Result<(AddressSpace, bool), SourceError> {
     let dir = ProcDir::open(ask.pid)?;
     let (mm, first) = word_of(probe, &dir)?;
     // After `first`, so that its lock_seq vouches for the mappings.
     let subject = Subject::read(dir)?;
     let facts = subject.facts_for(ask)?;
-    let sharers = sharers(probe, mm, &subject.mappings)?;
+    let sharers = sharers(probe, (mm, &first), &subject.mappings, notes)?;
     let mut recheck = Recheck::plan(&subject, first.word.mm.lock_seq)?;
     let mut headers = HeaderPlan::new(&addresses(&first), reader(&first, ask));
 
@@ -91,14 +95,15 @@ fn look(probe: &mut Probe, ask: &Ask) -> Result<(AddressSpace, bool), SourceErro
 ///
 /// Nobody there: everyone left the address space, by exec or exit, between two readings; the next look finds the new program or none.
 fn slept(before: &KernelWord, after: &KernelWord) -> bool {
-    let runs = |task: &TaskFact| task.on_cpu || task.state == TASK_RUNNING;
+    let runs = |task: &TaskFact| task.on_cpu == Some(true) || task.state == Some(TASK_RUNNING);
     let torn = before.torn || after.torn;
     !before.tasks.is_empty() && before.tasks == after.tasks && !before.tasks.iter().any(runs) && !torn
 }
 
 /// Whether every thread is stopped or traced already, by somebody else.
 fn is_held(word: &KernelWord) -> bool {
-    !word.tasks.is_empty() && word.tasks.iter().all(|task| task.state & STOPPED_OR_TRACED != 0)
+    !word.tasks.is_empty()
+        && word.tasks.iter().all(|task| task.state.is_some_and(|state| state & STOPPED_OR_TRACED != 0))
 }
 
 /// The process's word alone: mappings and headers, of a process that may run.

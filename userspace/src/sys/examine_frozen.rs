@@ -14,7 +14,7 @@ use super::source::{Ask, SourceError};
 use super::subject::{Subject, addresses, named, reader, sharers, word_of, word_on};
 use super::traced_map::TracedMaps;
 use crate::model::units::{Instant, MmId, Pid};
-use crate::model::witness::{AddressSpace, KernelWord, Look, Manner};
+use crate::model::witness::{AddressSpace, KernelWord, Look, Manner, TaskFact};
 
 /// How often it is planned again because something moved between the plan and the freeze.
 const TRIES: u32 = 6;
@@ -31,11 +31,16 @@ struct Inside {
 }
 
 /// Freezes until what was planned is what was met, a few times at most; the last look is returned either way.
-pub fn frozen(probe: &mut Probe, ask: &Ask, timeout: Duration) -> Result<AddressSpace, SourceError> {
+pub fn frozen(
+    probe: &mut Probe,
+    ask: &Ask,
+    timeout: Duration,
+    notes: &mut Vec<String>,
+) -> Result<AddressSpace, SourceError> {
     let mut pause_ns = 0_u64;
     for attempt in 0.. {
         let last = attempt + 1 >= TRIES;
-        match look(probe, ask, timeout, attempt >= LOOK_CLOSER) {
+        match look(probe, ask, timeout, attempt >= LOOK_CLOSER, notes) {
             Ok((mut space, met)) => {
                 for look in &mut space.looks {
                     pause_ns = pause_ns.saturating_add(look.pause_ns);
@@ -58,13 +63,14 @@ fn look(
     ask: &Ask,
     timeout: Duration,
     closer: bool,
+    notes: &mut Vec<String>,
 ) -> Result<(AddressSpace, bool), SourceError> {
     let dir = ProcDir::open(ask.pid)?;
     let (mm, planned) = word_of(probe, &dir)?;
     // After the census, so that its lock_seq vouches for the mappings.
     let subject = Subject::read(dir)?;
     let facts = subject.facts_for(ask)?;
-    let sharers = sharers(probe, mm, &subject.mappings)?;
+    let sharers = sharers(probe, (mm, &planned), &subject.mappings, notes)?;
     let lock_seq = planned.word.mm.lock_seq.filter(|_| !closer);
     let mut recheck = Recheck::plan(&subject, lock_seq)?;
     let tid = reader(&planned, ask);
@@ -145,5 +151,8 @@ fn collect(probe: &Probe, mm: MmKey, inside: &Inside) -> SpaceWord {
 fn nobody_was_free(probe: &mut Probe, mm: MmKey, report: &FreezeReport) -> Result<bool, SourceError> {
     let end = clock::since_boot(report.begun_at).saturating_add(report.pause_ns);
     let after = word_on(probe, mm)?;
-    Ok(after.word.tasks.iter().all(|task| report.tids.contains(&task.tid) || task.start_boottime_ns > end))
+    // A thread that may have been there was not held.
+    let is_younger = |start: Option<u64>| start.is_some_and(|start| start > end);
+    let held = |task: &TaskFact| report.tids.contains(&task.tid) || is_younger(task.start_boottime_ns);
+    Ok(after.word.tasks.iter().all(held))
 }

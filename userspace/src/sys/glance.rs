@@ -1,23 +1,22 @@
 //! One look at the whole host, with the kernel's word. Nobody is touched.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aioinspect_ebpf::{HeadRecord, RingRecord};
+use aioinspect_ebpf::HeadRecord;
 
 use super::census::{SpaceWord, by_space};
 use super::cgroups::CssSets;
 use super::clock;
 use super::memory::{HeaderPlan, MemoryError};
 use super::probe::{MmKey, Order, Probe, Records, RingWalk};
-use super::procfs::{ProcDir, cgroup_of};
+use super::procfs::{cgroup_of, process_of};
+use super::ring_maps::{RingMaps, by_iterator, mm_of};
 use super::source::SourceError;
 use super::system;
 use super::tracer::Tracer;
-use crate::model::stat::Stat;
 use crate::model::units::{ContextId, Instant, MmId, Pid};
 use crate::model::witness::{
-    AddressSpace, CensusSource, Evidence, HeaderReading, Look, Manner, MappingSource, Perms, Process,
-    RingMapping, SystemFacts,
+    AddressSpace, CensusSource, Evidence, HeaderReading, Look, Manner, Process, RingMapping, SystemFacts,
 };
 
 /// How often the census is taken again because aio-nr changed under it.
@@ -32,32 +31,37 @@ pub fn host(
     reader: HeaderReader<'_>,
 ) -> Result<Evidence, SourceError> {
     let walk = probe.open_rings()?;
+    // Before the census, for who looks later at processes that come and go cannot tell a ghost.
+    let mut maps = if walk.is_none() { Some(RingMaps::of_host()?) } else { None };
     let (told, walked) = at_once(
         || kernel_word(probe, &mut facts, owners, reader),
         || walk.as_ref().map_or(Ok(()), RingWalk::run),
     );
     let Told { words, mut headers, mut cgroups } = told?;
     walked?;
-    let rings = match &walk {
-        Some(walk) => match probe.rings_of(walk)? {
-            Some(rings) => Some(rings),
-            None => probe.rings()?,
-        },
-        None => None,
+    let unread = unread(maps.as_mut(), &words, notes);
+    let rings = match (&walk, maps) {
+        (Some(walk), _) => {
+            let records = match probe.rings_of(walk)? {
+                Some(records) => Some(records),
+                None => probe.rings()?,
+            };
+            records.iter().flatten().map(|ring| by_iterator(ring, facts.page_size)).collect()
+        }
+        (None, Some(maps)) => maps.grouped(&mm_of(&words)),
+        (None, None) => Vec::new(),
     };
-    if rings.is_none() {
-        notes.push("this kernel has no BPF iterator over mappings: ghost rings are not shown".to_owned());
-    }
-    let rings_at = rings.as_ref().map_or(Instant(0), |_| clock::now());
+    let rings_at = clock::now();
     let mut spaces: BTreeMap<MmKey, (SpaceWord, Vec<RingMapping>)> =
         words.into_iter().map(|(key, word)| (key, (word, Vec::new()))).collect();
-    // Those of an address space follow one another in the walk.
-    for of_one in rings.iter().flat_map(|rings| rings.chunk_by(|a, b| a.mm == b.mm)) {
+    // Those of a process follow one another.
+    for of_one in rings.chunk_by(|a, b| (a.mm, a.pid) == (b.mm, b.pid)) {
         let Some(first) = of_one.first() else { continue };
-        let (word, mappings) = spaces.entry(MmKey(first.mm)).or_default();
-        mappings.extend(of_one.iter().map(|ring| mapping(ring, facts.page_size)));
-        if word.processes.is_empty() {
-            word.processes.extend(process(Pid(first.tgid)));
+        let (word, mappings) = spaces.entry(first.mm).or_default();
+        mappings.extend(of_one.iter().map(|ring| ring.mapping));
+        // An address space that the census named has all its processes.
+        if word.live.is_empty() && !word.processes.iter().any(|process| process.pid == first.pid) {
+            word.processes.extend(process_of(first.pid));
         }
     }
     let mut unreadable = 0_usize;
@@ -68,7 +72,9 @@ pub fn host(
         }
         let headers = headers.remove(&key).unwrap_or_default();
         unreadable = unreadable.saturating_add(usize::from(headers.not_permitted));
-        let mut space = space(ordinal, word, mappings, rings_at, headers);
+        // What nobody looked at must not look unmapped.
+        let mappings_at = if unread.contains(&key) { Instant(0) } else { rings_at };
+        let mut space = space(ordinal, word, mappings, mappings_at, headers);
         if let Some(shared) = &mut cgroups {
             add_cgroups(&mut space.processes, shared);
         }
@@ -80,7 +86,21 @@ pub fn host(
         ));
     }
     shown.sort_by_key(|space| space.processes.first().map(|process| process.pid));
-    Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown })
+    let lacks = probe.known().lacks().to_vec();
+    Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown, lacks })
+}
+
+/// The address spaces whose mappings could not be read, where the processes' own files are all there is.
+fn unread(
+    maps: Option<&mut RingMaps>,
+    words: &BTreeMap<MmKey, SpaceWord>,
+    notes: &mut Vec<String>,
+) -> BTreeSet<MmKey> {
+    let Some(maps) = maps else { return BTreeSet::new() };
+    maps.settle(words.values());
+    notes.extend(maps.note());
+    let pids = |word: &SpaceWord| word.processes.iter().map(|process| process.pid).collect::<Vec<_>>();
+    words.iter().filter(|(_, word)| !maps.has_read(pids(word))).map(|(key, _)| *key).collect()
 }
 
 /// What the kernel says of the contexts, and what can be asked about because of that.
@@ -225,26 +245,5 @@ fn space(
 fn add_cgroups(processes: &mut [Process], shared: &mut HashMap<Pid, Vec<u8>>) {
     for process in processes {
         process.cgroup = shared.remove(&process.pid).or_else(|| cgroup_of(process.pid).ok());
-    }
-}
-
-/// A process that is known by a mapping alone.
-fn process(pid: Pid) -> Option<Process> {
-    let dir = ProcDir::open(pid).ok()?;
-    let stat = Stat::parse(&dir.stat().ok()?).ok()?;
-    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: None })
-}
-
-/// A mapping as the kernel keeps it.
-pub fn mapping(ring: &RingRecord, page_size: u32) -> RingMapping {
-    // VM_READ, VM_WRITE, VM_EXEC, VM_SHARED of include/linux/mm.h.
-    let has = |bit| ring.flags & bit != 0;
-    RingMapping {
-        start: ring.start,
-        end: ring.end,
-        offset: ring.page_offset.saturating_mul(u64::from(page_size)),
-        inode: ring.inode,
-        perms: Perms { read: has(1), write: has(2), exec: has(4), shared: has(8) },
-        source: MappingSource::Iterator,
     }
 }

@@ -2,11 +2,9 @@
 
 use super::clock;
 use super::memory::HeaderPlan;
-use super::procfs::{ProcDir, ProcError, SMAPS_MAX, processes};
+use super::procfs::{ProcError, cgroup_of, process_of, processes};
+use super::ring_maps::{rings_of, same_mm};
 use super::source::SourceError;
-use super::tracee::{RawTid, share_mm};
-use crate::model::smaps::{confirm_rings, parse_rings, ring_mappings};
-use crate::model::stat::Stat;
 use crate::model::units::{ContextId, MmId, Pid, Tid};
 use crate::model::witness::{AddressSpace, CensusSource, Evidence, Look, Process, RingMapping, SystemFacts};
 
@@ -27,21 +25,7 @@ pub fn host(facts: SystemFacts, owners: bool, notes: &mut Vec<String>) -> Result
         notes.push(format!("{refused} process(es) could not be looked into (needs CAP_SYS_PTRACE)"));
     }
     let spaces = spaces.into_iter().map(|(_, space)| space).collect();
-    Ok(Evidence { system: facts, source: CensusSource::Proc, target: None, spaces })
-}
-
-/// The confirmed ring mappings of a process, and a thread whose memory they are in.
-fn rings_of(pid: Pid) -> Result<(Tid, Vec<RingMapping>), ProcError> {
-    let dir = ProcDir::open(pid)?;
-    let tid = match dir.live_thread() {
-        Ok(tid) => tid,
-        Err(ProcError::KernelThread(_) | ProcError::Zombie(_)) => return Ok((Tid(pid.0), Vec::new())),
-        Err(error) => return Err(error),
-    };
-    let text = dir.read(&format!("task/{tid}/maps"), SMAPS_MAX)?;
-    let mut rings = parse_rings(&text).unwrap_or_default();
-    confirm_rings(&mut rings, |start, end| dir.map_file_mode(start, end));
-    Ok((tid, ring_mappings(&rings)))
+    Ok(Evidence { system: facts, source: CensusSource::Proc, target: None, spaces, lacks: Vec::new() })
 }
 
 fn add(spaces: &mut Vec<(Tid, AddressSpace)>, pid: Pid, tid: Tid, mappings: Vec<RingMapping>, owners: bool) {
@@ -67,16 +51,7 @@ fn add(spaces: &mut Vec<(Tid, AddressSpace)>, pid: Pid, tid: Tid, mappings: Vec<
     ));
 }
 
-fn same_mm(one: Tid, other: Tid) -> bool {
-    match (RawTid::try_from(one.0), RawTid::try_from(other.0)) {
-        (Ok(one), Ok(other)) => share_mm(one, other) == Ok(true),
-        _ => false,
-    }
-}
-
 fn process(pid: Pid, owners: bool) -> Option<Process> {
-    let dir = ProcDir::open(pid).ok()?;
-    let stat = Stat::parse(&dir.stat().ok()?).ok()?;
-    let cgroup = if owners { dir.cgroup().ok() } else { None };
-    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup })
+    let cgroup = if owners { cgroup_of(pid).ok() } else { None };
+    Some(Process { cgroup, ..process_of(pid)? })
 }

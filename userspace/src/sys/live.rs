@@ -11,20 +11,30 @@ pub struct Live {
     probe: Option<Probe>,
     use_bpf: bool,
     log_level: u8,
+    ring_iterator: bool,
     notes: Vec<String>,
 }
 
 impl Live {
     /// Nothing is loaded until something is asked. `use_bpf` false: the processes' word alone. `log_level`: aya-log's, 0 off.
     pub fn new(use_bpf: bool, log_level: u8) -> Self {
-        Self { probe: None, use_bpf, log_level, notes: Vec::new() }
+        Self { probe: None, use_bpf, log_level, ring_iterator: true, notes: Vec::new() }
+    }
+
+    /// The same as a kernel before 5.12 would have it: without the BPF iterator over mappings.
+    #[must_use]
+    pub fn without_ring_iterator(self) -> Self {
+        Self { ring_iterator: false, ..self }
     }
 
     /// The loaded probe, or why there is none.
     pub fn probe(&mut self, facts: &SystemFacts) -> Result<&mut Probe, ProbeError> {
-        let probe = match self.probe.take() {
-            Some(probe) => probe,
-            None => Probe::load(facts.possible_cpus, Capacity::for_slots(facts.aio_nr), self.log_level)?,
+        let probe = if let Some(probe) = self.probe.take() {
+            probe
+        } else {
+            let capacity = Capacity::for_slots(facts.aio_nr);
+            let probe = Probe::load(facts.possible_cpus, capacity, self.log_level)?;
+            if self.ring_iterator { probe } else { probe.without_ring_iterator() }
         };
         Ok(self.probe.insert(probe))
     }
@@ -80,17 +90,18 @@ impl Source for Live {
             self.probe(&system)?;
             true
         };
-        let (source, space) = match self.probe.as_mut().filter(|_| with_kernel) {
+        let (source, space, lacks) = match self.probe.as_mut().filter(|_| with_kernel) {
             Some(probe) => {
+                let notes = &mut self.notes;
                 let space = match ask.hold {
-                    Hold::NoTouch => examine::without_touching(probe, ask)?,
-                    Hold::Ptrace(timeout) => super::examine_frozen::frozen(probe, ask, timeout)?,
+                    Hold::NoTouch => examine::without_touching(probe, ask, notes)?,
+                    Hold::Ptrace(timeout) => super::examine_frozen::frozen(probe, ask, timeout, notes)?,
                 };
-                (CensusSource::Bpf, space)
+                (CensusSource::Bpf, space, probe.known().lacks().to_vec())
             }
-            None => (CensusSource::Proc, examine::by_proc_alone(ask)?),
+            None => (CensusSource::Proc, examine::by_proc_alone(ask)?, Vec::new()),
         };
-        let evidence = Evidence { system, source, target: Some(ask.pid), spaces: vec![space] };
+        let evidence = Evidence { system, source, target: Some(ask.pid), spaces: vec![space], lacks };
         Ok(self.finish(evidence))
     }
 

@@ -43,6 +43,7 @@ pub mod procmap;
 pub mod program;
 pub mod readiness;
 pub mod recheck;
+pub mod ring_maps;
 pub mod signals;
 pub mod sockets;
 pub mod sockets_activation;

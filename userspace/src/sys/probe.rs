@@ -255,6 +255,13 @@ impl Probe {
         Ok(counts)
     }
 
+    /// Does without the iterator over mappings, as on a kernel that has none.
+    #[must_use]
+    pub fn without_ring_iterator(mut self) -> Self {
+        self.layout.iter_task_vma_func = None;
+        self
+    }
+
     /// The program's id, by which its log is found.
     pub fn program_id(&self) -> Result<u32, ProbeError> {
         bpf_info::prog_id(self.census.as_fd())

@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, openat, statat, statx};
 use rustix::io::Errno;
 
+use crate::model::stat::Stat;
 use crate::model::units::{Pid, Tid};
+use crate::model::witness::Process;
 
 /// Bytes that are asked for at a time: most files are shorter, and read at once.
 const PAGE: usize = 4096;
@@ -270,6 +272,12 @@ impl ProcDir {
         let text = String::from_utf8(text).unwrap_or_default();
         text.split_ascii_whitespace().filter_map(|number| number.parse().ok()).map(Pid).collect()
     }
+}
+
+/// A process by its own files, without its cgroup; `None` if it is gone, or they cannot be read.
+pub fn process_of(pid: Pid) -> Option<Process> {
+    let stat = Stat::parse(&ProcDir::open(pid).ok()?.stat().ok()?).ok()?;
+    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: None })
 }
 
 /// The text of `/proc/PID/cgroup` of a process that was there a moment ago: with nothing but that file opened, for who asks about many.

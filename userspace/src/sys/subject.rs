@@ -4,9 +4,9 @@ use std::io;
 
 use super::census::{SpaceWord, by_space};
 use super::clock;
-use super::glance::mapping;
 use super::probe::{MmKey, Order, Probe};
 use super::procfs::ProcDir;
+use super::ring_maps::{RingMaps, by_iterator, mm_of};
 use super::source::{Ask, SourceError};
 use crate::model::auxv;
 use crate::model::smaps::{confirm_rings, parse, ring_mappings};
@@ -100,21 +100,32 @@ pub fn word_on(probe: &mut Probe, mm: MmKey) -> Result<SpaceWord, SourceError> {
     Ok(word)
 }
 
-/// Who else maps the rings of this address space.
-pub fn sharers(probe: &mut Probe, mm: MmKey, rings: &[RingMapping]) -> Result<Vec<Sharer>, SourceError> {
+/// Who else maps the rings of this address space, which is that of `word`.
+pub fn sharers(
+    probe: &mut Probe,
+    (mm, word): (MmKey, &SpaceWord),
+    rings: &[RingMapping],
+    notes: &mut Vec<String>,
+) -> Result<Vec<Sharer>, SourceError> {
     if rings.is_empty() {
         return Ok(Vec::new());
     }
-    let all = probe.rings()?.unwrap_or_default();
-    let page_size = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
-    let others = all
-        .iter()
-        .filter(|other| MmKey(other.mm) != mm && rings.iter().any(|ring| ring.inode == other.inode));
+    let all = if let Some(records) = probe.rings()? {
+        let page_size = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
+        records.iter().map(|ring| by_iterator(ring, page_size)).collect()
+    } else {
+        let maps = RingMaps::of_host()?;
+        // Several looks have one thing to say.
+        notes.extend(maps.note().filter(|note| !notes.contains(note)));
+        maps.grouped(&mm_of([(&mm, word)]))
+    };
+    let is_ours = |inode| rings.iter().any(|ring| ring.inode == inode);
+    let others = all.iter().filter(|other| other.mm != mm && is_ours(other.mapping.inode));
     let mut sharers: Vec<Sharer> = others
         .map(|other| {
-            let comm = ProcDir::open(Pid(other.tgid)).and_then(|dir| dir.comm()).unwrap_or_default();
-            let mapping = mapping(other, page_size);
-            Sharer { pid: Pid(other.tgid), comm, inode: mapping.inode, address: ContextId(mapping.start) }
+            let comm = ProcDir::open(other.pid).and_then(|dir| dir.comm()).unwrap_or_default();
+            let RingMapping { inode, start, .. } = other.mapping;
+            Sharer { pid: other.pid, comm, inode, address: ContextId(start) }
         })
         .collect();
     sharers.dedup();

@@ -16,7 +16,7 @@ use super::told::{Teller, Wall};
 use super::tracer::{Losses, Settled, Sizes, Tracer};
 use super::{glance, system, without_privileges};
 use crate::model::event::{Event, Timed};
-use crate::model::known::Fact;
+use crate::model::known::{Fact, Known};
 use crate::model::units::Instant;
 use crate::model::witness::{Evidence, SystemFacts};
 
@@ -197,6 +197,11 @@ impl Watcher {
             self.announced_at.get_or_insert(self.settled_at);
         }
         Ok(settled)
+    }
+
+    /// What the census can tell on this kernel.
+    pub fn known(&self) -> &Known {
+        self.probe.known()
     }
 
     /// Reads every context of the host, as `list` does; and how long the census took, in nanoseconds.

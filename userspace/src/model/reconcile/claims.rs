@@ -52,17 +52,20 @@ pub fn check(claim: &RingHeader, fact: &Kioctx, rule: TailRule, notes: &mut Note
     let known = HeaderFacts {
         id: Some(fact.table_index).filter(|_| !being_made),
         nr_events: fact.nr_events,
-        tail: Some(fact.tail).filter(|_| rule == TailRule::Equal),
+        tail: fact.tail.filter(|_| rule == TailRule::Equal),
     };
     forged(claim, &known, notes);
-    tail(claim.tail, fact, rule, notes);
+    if let Some((tail, nr_events)) = fact.tail.zip(fact.nr_events) {
+        check_tail(claim.tail, fact, (tail, nr_events), rule, notes);
+    }
     Reaping { head: Some(claim.head), unreaped: unreaped(claim, fact, rule, notes) }
 }
 
 /// Checks a header with nothing but the mapping's size to hold it against.
 pub fn check_alone(claim: &RingHeader, mapped_bytes: u64, notes: &mut Notes) -> Reaping {
     let room = mapped_bytes.saturating_sub(u64::from(RING_HEADER_LENGTH)) / IO_EVENT_LEN;
-    let known = HeaderFacts { id: None, nr_events: u32::try_from(room).unwrap_or(u32::MAX), tail: None };
+    let known =
+        HeaderFacts { id: None, nr_events: Some(u32::try_from(room).unwrap_or(u32::MAX)), tail: None };
     forged(claim, &known, notes);
     Reaping { head: Some(claim.head), unreaped: header::unreaped(claim.head, claim.tail, claim.nr) }
 }
@@ -74,18 +77,18 @@ fn forged(claim: &RingHeader, known: &HeaderFacts, notes: &mut Notes) {
 }
 
 /// A tail that differs though nobody could submit: completions, as many as were in flight, or a forgery.
-fn tail(claim: u32, fact: &Kioctx, rule: TailRule, notes: &mut Notes) {
+fn check_tail(claim: u32, fact: &Kioctx, (tail, nr_events): (u32, u32), rule: TailRule, notes: &mut Notes) {
     match rule {
         TailRule::Later => {
-            let since = header::unreaped(fact.tail, claim, fact.nr_events);
+            let since = header::unreaped(tail, claim, nr_events);
             // Where in-flight is torn nothing bounds `since`; the context is unsettled for that already.
-            if since.zip(fact.in_flight()).is_some_and(|(since, in_flight)| since > in_flight) {
-                notes.say(Finding::ForgedHeader, format!("tail is {claim}, not {}", fact.tail));
+            if since.zip(fact.in_flight().number()).is_some_and(|(since, in_flight)| since > in_flight) {
+                notes.say(Finding::ForgedHeader, format!("tail is {claim}, not {tail}"));
             }
         }
-        TailRule::Earlier if claim != fact.tail => notes.say(
+        TailRule::Earlier if claim != tail => notes.say(
             Finding::Unsettled,
-            format!("tail was {claim} in the ring and is {} in the kernel: completions arrived", fact.tail),
+            format!("tail was {claim} in the ring and is {tail} in the kernel: completions arrived"),
         ),
         TailRule::Equal | TailRule::Earlier | TailRule::AfterFree | TailRule::Free => {}
     }
@@ -97,13 +100,14 @@ fn tail(claim: u32, fact: &Kioctx, rule: TailRule, notes: &mut Notes) {
 /// fs/aio.c:refill_reqs_available lowers, and never below what the head of that moment leaves in the ring. A head that
 /// claims more was written back, or past the tail; or, in a process that ran, was read later than the tail.
 fn unreaped(claim: &RingHeader, fact: &Kioctx, rule: TailRule, notes: &mut Notes) -> Option<u32> {
-    let waiting = header::unreaped(claim.head, fact.tail, fact.nr_events)?;
-    // A completion caught half-way is in the ring, not yet in completed_events, and still counts as in flight.
-    let bound = fact.completed_events.saturating_add(fact.in_flight().unwrap_or(0));
+    let (tail, nr_events) = fact.tail.zip(fact.nr_events)?;
+    let waiting = header::unreaped(claim.head, tail, nr_events)?;
+    // Where nothing bounds it, a number may be of two states, or a forgery; none is none.
+    let Some(bound) = fact.most_unreaped() else { return Some(waiting).filter(|waiting| *waiting == 0) };
     if waiting <= bound {
         return Some(waiting);
     }
-    if rule.still() || (rule == TailRule::AfterFree && claim.tail == fact.tail) {
+    if rule.still() || (rule == TailRule::AfterFree && claim.tail == tail) {
         notes.say(
             Finding::ForgedHeader,
             format!("head is {}: {waiting} slots would wait, the kernel has {bound} at most", claim.head),
@@ -111,12 +115,11 @@ fn unreaped(claim: &RingHeader, fact: &Kioctx, rule: TailRule, notes: &mut Notes
         return None;
     }
     // Tail moved on between the two readings; the header's own pair was read at once.
-    let at_once =
-        header::unreaped(claim.head, claim.tail, fact.nr_events).filter(|waiting| *waiting <= bound);
+    let at_once = header::unreaped(claim.head, claim.tail, nr_events).filter(|waiting| *waiting <= bound);
     if at_once.is_none() {
         notes.say(
             Finding::Unsettled,
-            format!("head {} and tail {} were not read of one state", claim.head, fact.tail),
+            format!("head {} and tail {tail} were not read of one state", claim.head),
         );
     }
     at_once

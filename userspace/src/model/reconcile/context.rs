@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::finding::Finding;
 use super::super::header::RingHeader;
-use super::super::kioctx::Kioctx;
+use super::super::kioctx::{Kioctx, Told};
 use super::super::picture::{ContextView, Proof};
 use super::super::trend::key;
 use super::super::units::ContextId;
@@ -68,13 +68,13 @@ pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
         comm: Arc::clone(&space.comm),
         start_ticks: space.process.start_ticks,
         context: fact.user_id,
-        max_reqs: Some(fact.max_reqs),
-        nr_events: Some(fact.nr_events),
+        max_reqs: fact.max_reqs,
+        nr_events: fact.nr_events,
         in_flight,
         unreaped: ring_state.unreaped,
         head: ring_state.head,
-        tail: Some(fact.tail),
-        ring_len: fact.mmap_size,
+        tail: fact.tail,
+        ring_len: fact.ring_len(space.page_size),
         mapped,
         owner: Arc::clone(&space.owner),
         origin,
@@ -115,7 +115,7 @@ pub fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<ContextVie
         unreaped: reaping.unreaped,
         head: reaping.head,
         tail: header.map(|claim| claim.tail),
-        ring_len: size,
+        ring_len: Some(size),
         mapped: Some(true),
         owner: Arc::clone(&space.owner),
         origin: None,
@@ -125,9 +125,9 @@ pub fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<ContextVie
 }
 
 fn alive(fact: &Kioctx, notes: &mut Notes) {
-    if fact.dead {
+    if fact.dead == Some(true) {
         notes.say(Finding::Unsettled, "io_destroy or exit has begun");
-    } else if fact.mmap_size == 0 || fact.nr_events == 0 {
+    } else if fact.mmap_size == Some(0) || fact.nr_events == Some(0) {
         notes.say(Finding::Unsettled, "io_setup had not finished");
     }
 }
@@ -153,31 +153,33 @@ fn changed(space: &Space<'_>, fact: &Kioctx, notes: &mut Notes) {
 /// Both witnesses must agree while nobody runs. While the process runs, each may be torn by itself.
 fn in_flight(space: &Space<'_>, fact: &Kioctx, notes: &mut Notes) -> Option<u32> {
     let still = space.proof == Proof::Consistent || space.look.manner != Manner::Running;
-    let credits = fact.in_flight();
-    if !still {
-        if credits.is_none() {
-            notes.say(Finding::Unsettled, "the credits do not add up: they moved while they were read");
-        }
-        return credits;
-    }
-    match (credits, fact.in_flight_by_refs()) {
-        (Some(by_credits), Some(by_refs)) if by_credits == by_refs => Some(by_credits),
-        (by_credits, by_refs) => {
+    let (by_credits, by_refs) = (fact.in_flight_by_credits(), fact.in_flight_by_refs());
+    match (by_credits, by_refs) {
+        (Told::Nothing, Told::Nothing) => None,
+        (Told::Is(number), by_refs) if still && by_refs == Told::Is(number) => Some(number),
+        (Told::Is(_) | Told::Torn, Told::Is(_) | Told::Torn) if still => {
+            let (by_credits, by_refs) = (number(by_credits), number(by_refs));
             notes.say(
                 Finding::Unsettled,
-                format!(
-                    "in flight is {} by the credits, {} by the references",
-                    number(by_credits),
-                    number(by_refs)
-                ),
+                format!("in flight is {by_credits} by the credits, {by_refs} by the references"),
             );
             None
+        }
+        // One witness, because this kernel has no other or because two cannot be asked at once.
+        (by_credits, _) => {
+            let told = fact.in_flight();
+            if told == Told::Torn {
+                let who = if by_credits == Told::Nothing { "references" } else { "credits" };
+                let why = format!("the {who} do not add up: they moved while they were read");
+                notes.say(Finding::Unsettled, why);
+            }
+            told.number()
         }
     }
 }
 
-fn number(known: Option<u32>) -> String {
-    known.map_or_else(|| "unknown".to_owned(), |number| number.to_string())
+fn number(told: Told<u32>) -> String {
+    told.number().map_or_else(|| "unknown".to_owned(), |number| number.to_string())
 }
 
 fn mapped(
@@ -190,7 +192,7 @@ fn mapped(
     match ring {
         Ring::NotRead => None,
         Ring::Parts(parts) => {
-            mapping::check(parts, fact.mmap_base, Some(fact.mmap_size), notes);
+            mapping::check(parts, fact.base(), fact.ring_len(space.page_size), notes);
             Some(true)
         }
         Ring::Ambiguous => {
@@ -210,7 +212,12 @@ fn mapped(
         Ring::Gone { rest } => {
             notes.say(
                 Finding::UnmappedRing,
-                format!("max_reqs {} stays in aio-nr until the process exits or execs", fact.max_reqs),
+                match fact.max_reqs {
+                    Some(max_reqs) => {
+                        format!("max_reqs {max_reqs} stays in aio-nr until the process exits or execs")
+                    }
+                    None => "its slots stay in aio-nr until the process exits or execs".to_owned(),
+                },
             );
             if rest > 0 {
                 notes.say(
@@ -228,13 +235,13 @@ fn answers(fact: &Kioctx, reading: Option<&HeaderReading>) -> bool {
     let Some(Ok(bytes)) = reading.map(|reading| reading.bytes) else { return false };
     let claim = RingHeader::decode(&bytes);
     claim.magic == super::super::header::RING_MAGIC
-        && claim.nr == fact.nr_events
+        && fact.nr_events.is_none_or(|nr_events| claim.nr == nr_events)
         && claim.id == fact.table_index
 }
 
 fn reaping(space: &Space<'_>, fact: &Kioctx, reading: Option<&HeaderReading>, notes: &mut Notes) -> Reaping {
     match reading.map(|reading| reading.bytes) {
-        Some(Ok(bytes)) if fact.nr_events > 0 => {
+        Some(Ok(bytes)) if fact.nr_events != Some(0) => {
             claims::check(&RingHeader::decode(&bytes), fact, tail_rule(space), notes)
         }
         Some(Err(errno)) => {

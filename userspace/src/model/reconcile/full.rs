@@ -9,20 +9,21 @@ use super::super::kioctx::Kioctx;
 /// out of reach, and a remainder smaller than a batch is out of reach of all. Where some CPU holds credits it depends on
 /// the CPU, so nothing is said then.
 pub fn why(context: &Kioctx, possible_cpus: u32, head: Option<u32>) -> Option<String> {
-    let in_flight = context.in_flight()?;
-    if context.nr_events == 0 || context.in_flight_by_refs().is_some_and(|by_refs| by_refs != in_flight) {
+    let in_flight = context.in_flight_by_credits().number()?;
+    let (nr_events, reqs_available) = (context.nr_events?, context.reqs_available?);
+    if nr_events == 0 || context.in_flight_by_refs().number().is_some_and(|by_refs| by_refs != in_flight) {
         return None;
     }
-    let batch = batch(context.nr_events, possible_cpus);
-    if context.percpu_available != 0 || !(0..i64::from(batch)).contains(&context.reqs_available) {
+    let batch = batch(nr_events, possible_cpus);
+    if context.percpu_available? != 0 || !(0..i64::from(batch)).contains(&reqs_available) {
         return None;
     }
-    let waiting = match (context.completed_events, head) {
+    let waiting = match (context.completed_events?, head) {
         (0, _) => 0,
         // fs/aio.c:refill_reqs_available clamps the same way: what it would give back is what `io_submit` gets.
         (completed, Some(head)) => {
-            let head = head.checked_rem(context.nr_events)?;
-            let waiting = super::super::header::unreaped(head, context.tail, context.nr_events)?;
+            let head = head.checked_rem(nr_events)?;
+            let waiting = super::super::header::unreaped(head, context.tail?, nr_events)?;
             if waiting < completed {
                 return None;
             }
@@ -30,7 +31,7 @@ pub fn why(context: &Kioctx, possible_cpus: u32, head: Option<u32>) -> Option<St
         }
         (_, None) => return None,
     };
-    let remainder = match context.reqs_available {
+    let remainder = match reqs_available {
         0 => String::new(),
         credits => format!("; {credits} left, fewer than a batch of {batch}"),
     };

@@ -51,10 +51,16 @@ fn between(look: &Look, before: &KernelWord, after: &KernelWord) -> Proof {
     if before.torn || moved(before, after) || ran(&before.tasks, &after.tasks) || !headers_between {
         return Proof::Busy;
     }
-    if before.tasks.is_empty() {
+    if before.tasks.is_empty() || !before.tasks.iter().chain(&after.tasks).all(is_watched) {
         return Proof::Unproven;
     }
     Proof::Consistent
+}
+
+/// Whether the scheduler of this kernel shows of a thread what would tell that it ran.
+fn is_watched(task: &TaskFact) -> bool {
+    let TaskFact { tid: _, pid: _, switches, runtime_ns, on_cpu, state, start_boottime_ns: _ } = task;
+    switches.is_some() && runtime_ns.is_some() && on_cpu.is_some() && state.is_some()
 }
 
 /// Whether the kernel's tables differ. A task that slept throughout still sees its completions arrive.
@@ -77,10 +83,10 @@ fn ran(before: &[TaskFact], after: &[TaskFact]) -> bool {
     earlier.sort_unstable_by_key(|task| (task.tid, task.pid, task.start_boottime_ns));
     later.sort_unstable_by_key(|task| (task.tid, task.pid, task.start_boottime_ns));
     earlier.iter().zip(&later).any(|(a, b)| {
-        a.on_cpu
-            || b.on_cpu
-            || a.state == TASK_RUNNING
-            || b.state == TASK_RUNNING
+        a.on_cpu == Some(true)
+            || b.on_cpu == Some(true)
+            || a.state == Some(TASK_RUNNING)
+            || b.state == Some(TASK_RUNNING)
             || (a.tid, a.pid, a.start_boottime_ns) != (b.tid, b.pid, b.start_boottime_ns)
             || (a.switches, a.runtime_ns) != (b.switches, b.runtime_ns)
     })

@@ -68,7 +68,7 @@ impl<'a> Rings<'a> {
 
     /// Claims what is left of a ring whose first page is gone, by where it lies; returns the bytes of it.
     pub fn own_rest(&mut self, context: &Kioctx) -> Option<u64> {
-        let span = *self.beginning_at.get(&context.mmap_base)?;
+        let span = *self.beginning_at.get(&context.base())?;
         let owned = self.owned.get_mut(span.from).filter(|owned| !**owned)?;
         *owned = true;
         let ring = self.parts.get(span.from..span.to)?;

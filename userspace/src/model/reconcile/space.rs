@@ -40,6 +40,8 @@ pub struct Space<'a> {
     pub traced: Option<Traced<'a>>,
     /// Number of possible CPUs.
     pub possible_cpus: u32,
+    /// Bytes of a page.
+    pub page_size: u32,
     /// By address.
     headers: Vec<&'a HeaderReading>,
     ordinal: usize,
@@ -88,6 +90,7 @@ pub fn judge<'a>(
         history,
         traced: space.traced.as_ref().map(|word| Traced::new(word, proof::judged_at(look), system)),
         possible_cpus: system.possible_cpus,
+        page_size: system.page_size,
         headers,
         ordinal,
         sharing,
@@ -166,7 +169,7 @@ impl<'a> Space<'a> {
     fn owner_of_ring(&self, same_address: &[&Kioctx], rings: &Rings<'_>) -> Option<usize> {
         let [first, _, ..] = same_address else { return Some(0) };
         let size = rings.at(first.user_id)?.iter().fold(0_u64, |sum, part| sum.saturating_add(bytes(part)));
-        if let Some(only) = the_only(same_address, |fact| fact.mmap_size == size) {
+        if let Some(only) = the_only(same_address, |fact| fact.ring_len(self.page_size) == Some(size)) {
             return Some(only);
         }
         let Some(Ok(bytes)) = self.header(first.user_id).map(|reading| reading.bytes) else { return None };

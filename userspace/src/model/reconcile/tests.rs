@@ -33,7 +33,7 @@ fn idle_has_no_finding() {
     let [context] = &picture.contexts[..] else { panic!("{picture:?}") };
     assert_eq!(context.findings, []);
     assert_eq!((context.in_flight, context.unreaped, context.mapped), (Some(0), Some(0), Some(true)));
-    assert_eq!((context.max_reqs, context.nr_events, context.ring_len), (Some(128), Some(383), 12288));
+    assert_eq!((context.max_reqs, context.nr_events, context.ring_len), (Some(128), Some(383), Some(12288)));
     assert_eq!((picture.system.attributed, picture.system.unattributed), (Some(128), Some(0)));
     assert_eq!(picture.spaces[0].contexts, [0]);
 }
@@ -43,8 +43,9 @@ fn idle_has_no_finding() {
 fn in_flight_and_unreaped() {
     let mut it = idle();
     spoil(&mut it, |fact| {
-        (fact.reqs_available, fact.percpu_available, fact.completed_events, fact.tail) = (288, 40, 50, 50);
-        fact.percpu_refs = 5;
+        (fact.reqs_available, fact.percpu_available, fact.completed_events, fact.tail) =
+            (Some(288), Some(40), Some(50), Some(50));
+        fact.percpu_refs = Some(5);
     });
     forge(&mut it, |claim| claim.head = 20);
     let view = only(&it);
@@ -56,13 +57,13 @@ fn in_flight_and_unreaped() {
 #[test]
 fn references_differ_from_credits() {
     let mut it = idle();
-    spoil(&mut it, |fact| fact.percpu_refs = 3);
+    spoil(&mut it, |fact| fact.percpu_refs = Some(3));
     let view = only(&it);
     assert_eq!((view.in_flight, &view.findings[..]), (None, &[Finding::Unsettled][..]));
     assert_eq!(detail(&view, Finding::Unsettled), "in flight is 0 by the credits, 2 by the references");
     last(&mut it).manner = Manner::Running;
     assert_eq!((only(&it).in_flight, findings(&it)), (Some(0), vec![]));
-    spoil(&mut it, |fact| fact.reqs_available = 400);
+    spoil(&mut it, |fact| fact.reqs_available = Some(400));
     assert_eq!((only(&it).in_flight, findings(&it)), (None, vec![Finding::Unsettled]));
 }
 
@@ -70,7 +71,7 @@ fn references_differ_from_credits() {
 #[test]
 fn dying_and_unborn() {
     let mut it = idle();
-    spoil(&mut it, |fact| fact.dead = true);
+    spoil(&mut it, |fact| fact.dead = Some(true));
     assert_eq!(findings(&it), [Finding::Unsettled]);
     let mut it = idle();
     last(&mut it).manner = Manner::Running;
@@ -107,7 +108,9 @@ fn forged_fields() {
 #[test]
 fn head_written_back() {
     let mut it = idle();
-    spoil(&mut it, |fact| (fact.tail, fact.completed_events, fact.reqs_available) = (10, 4, 378));
+    spoil(&mut it, |fact| {
+        (fact.tail, fact.completed_events, fact.reqs_available) = (Some(10), Some(4), Some(378));
+    });
     forge(&mut it, |claim| claim.head = 6);
     assert_eq!((only(&it).unreaped, findings(&it)), (Some(4), vec![Finding::Unreaped]));
     forge(&mut it, |claim| claim.head = 5);
@@ -123,7 +126,9 @@ fn head_written_back() {
 fn head_read_later_than_tail() {
     let mut it = idle();
     last(&mut it).manner = Manner::Running;
-    spoil(&mut it, |fact| (fact.tail, fact.reqs_available, fact.percpu_refs) = (10, 372, 11));
+    spoil(&mut it, |fact| {
+        (fact.tail, fact.reqs_available, fact.percpu_refs) = (Some(10), Some(372), Some(11));
+    });
     forge(&mut it, |claim| (claim.head, claim.tail) = (12, 15));
     let view = only(&it);
     assert_eq!((view.unreaped, &view.findings[..]), (Some(3), &[Finding::InFlight, Finding::Unreaped][..]));
@@ -135,7 +140,7 @@ fn head_read_later_than_tail() {
 #[test]
 fn tail_moves_in_a_frozen_task() {
     let mut it = idle();
-    spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (380, 3));
+    spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (Some(380), Some(3)));
     forge(&mut it, |claim| claim.tail = 2);
     assert_eq!(findings(&it), [Finding::InFlight]);
     forge(&mut it, |claim| claim.tail = 3);
@@ -235,7 +240,7 @@ fn two_contexts_at_one_address() {
     forge(&mut it, |claim| claim.id = 9);
     assert!(reconcile(&it).contexts.iter().all(|context| context.findings.contains(&Finding::Unsettled)));
     // A different size is a fact and needs no word of the ring.
-    last(&mut it).before.as_mut().unwrap().contexts[0].mmap_size = 4096;
+    last(&mut it).before.as_mut().unwrap().contexts[0].mmap_size = Some(4096);
     let picture = reconcile(&it);
     assert_eq!(picture.contexts[0].mapped, Some(false));
     assert_eq!(picture.contexts[1].findings, [Finding::ForgedHeader]);
@@ -244,14 +249,12 @@ fn two_contexts_at_one_address() {
 /// Check when a ring is full: a remainder below a batch is no slot, credits of some CPU or a reaped slot are.
 #[test]
 fn ring_full() {
-    let full = |available, on_cpus, completed, head| {
+    let full = |available: i64, on_cpus: i64, completed: u32, head| {
         let mut it = idle();
         spoil(&mut it, |fact| {
-            fact.reqs_available = available;
-            fact.percpu_available = on_cpus;
-            fact.completed_events = completed;
-            fact.tail = completed;
-            fact.percpu_refs = 383 - available - on_cpus - i64::from(completed);
+            (fact.reqs_available, fact.percpu_available) = (Some(available), Some(on_cpus));
+            (fact.completed_events, fact.tail) = (Some(completed), Some(completed));
+            fact.percpu_refs = Some(383 - available - on_cpus - i64::from(completed));
         });
         forge(&mut it, |claim| claim.head = head);
         detail(&only(&it), Finding::RingFull)
@@ -266,7 +269,7 @@ fn ring_full() {
     assert_eq!(full(6, 1, 0, 0), "");
     assert_eq!(full(0, 0, 82, 1), "", "one was reaped: io_submit takes its slot back");
     let mut it = idle();
-    spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (0, 383));
+    spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (Some(0), Some(383)));
     assert_eq!(findings(&it), [Finding::InFlight, Finding::RingFull]);
     last(&mut it).mappings.clear();
     assert_eq!(findings(&it), [Finding::InFlight, Finding::UnmappedRing], "io_submit answers EINVAL");
@@ -275,11 +278,11 @@ fn ring_full() {
 /// Check what only looks five seconds apart can show.
 #[test]
 fn stuck() {
-    let at = |begun_at, in_flight: u32, tail| {
+    let at = |begun_at, in_flight: u32, tail: u32| {
         let fact = Kioctx {
-            reqs_available: 382 - i64::from(in_flight),
-            percpu_refs: 1 + i64::from(in_flight),
-            tail,
+            reqs_available: Some(382 - i64::from(in_flight)),
+            percpu_refs: Some(1 + i64::from(in_flight)),
+            tail: Some(tail),
             ..kioctx(AT, 0)
         };
         let mut look = look(Manner::Running, &[fact]);
@@ -299,7 +302,7 @@ fn stuck() {
 fn with_trends() {
     let at = |begun_at| {
         let mut it = idle();
-        spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (380, 3));
+        spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (Some(380), Some(3)));
         last(&mut it).before.as_mut().unwrap().begun_at.0 = begun_at;
         it
     };
@@ -318,9 +321,10 @@ fn with_trends() {
 /// Check that only growth, at each look, of contexts never used is a leak.
 #[test]
 fn idle_leak() {
-    let at = |begun_at, count: u32, tail| {
-        let facts: Vec<Kioctx> =
-            (0..count).map(|n| Kioctx { tail, ..kioctx(AT + u64::from(n) * 0x10000, n) }).collect();
+    let at = |begun_at, count: u32, tail: u32| {
+        let facts: Vec<Kioctx> = (0..count)
+            .map(|n| Kioctx { tail: Some(tail), ..kioctx(AT + u64::from(n) * 0x10000, n) })
+            .collect();
         let mut look = look(Manner::Running, &facts);
         look.before.as_mut().unwrap().begun_at.0 = begun_at;
         look

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::kioctx::RefState;
+use super::super::kioctx::{RefState, Told};
+use super::super::known::Fact;
 use super::super::specimen;
 use super::super::units::{ContextId, Instant, MmId, Tid};
 use super::super::verdict::{DumpVerdict, Policy, judge_dump};
@@ -67,19 +68,19 @@ impl Dice<'_> {
         Kioctx {
             user_id: ContextId(self.value()),
             table_index: self.small(),
-            mmap_base: self.value(),
-            mmap_size: self.value(),
-            nr_pages: self.value(),
-            max_reqs: self.small(),
-            nr_events: self.small(),
-            tail: self.small(),
-            completed_events: self.small(),
-            reqs_available: self.signed(),
-            percpu_available: self.signed(),
-            percpu_refs: self.signed(),
-            atomic_refs: self.signed(),
-            ref_state: self.one_of([RefState::PerCpu, RefState::Atomic, RefState::Dead]),
-            dead: self.below(5) == 4,
+            mmap_base: Some(self.value()),
+            mmap_size: Some(self.value()),
+            nr_pages: Some(self.value()),
+            max_reqs: Some(self.small()),
+            nr_events: Some(self.small()),
+            tail: Some(self.small()),
+            completed_events: Some(self.small()),
+            reqs_available: Some(self.signed()),
+            percpu_available: Some(self.signed()),
+            percpu_refs: Some(self.signed()),
+            atomic_refs: Some(self.signed()),
+            ref_state: Some(self.one_of([RefState::PerCpu, RefState::Atomic, RefState::Dead])),
+            dead: Some(self.below(5) == 4),
         }
     }
 
@@ -91,11 +92,11 @@ impl Dice<'_> {
             tasks: self.several(2, |dice| TaskFact {
                 tid: Tid(dice.small()),
                 pid: Pid(dice.small()),
-                switches: dice.value(),
-                on_cpu: dice.below(4) == 3,
+                switches: Some(dice.value()),
+                on_cpu: Some(dice.below(4) == 3),
                 ..TaskFact::default()
             }),
-            mm: MmFact { map_count: dice_bit(self), ..MmFact::default() },
+            mm: MmFact { map_count: Some(dice_bit(self)), ..MmFact::default() },
             torn: self.below(8) == 7,
         }
     }
@@ -145,12 +146,14 @@ impl Dice<'_> {
                 (5, _) => drop(look.headers.pop()),
                 (6, _) => look.mappings.iter_mut().for_each(|part| part.inode = 1),
                 (7, Some(fact)) => *fact = self.context(),
-                (8, Some(fact)) => fact.percpu_refs = 2,
-                (9, Some(fact)) => fact.reqs_available = 381,
-                (10, Some(fact)) => (fact.reqs_available, fact.percpu_refs) = (380, 3),
-                (11, Some(fact)) => (fact.tail, fact.completed_events, fact.reqs_available) = (3, 3, 379),
-                (12, Some(fact)) => fact.ref_state = RefState::Atomic,
-                (13, Some(fact)) => fact.dead = true,
+                (8, Some(fact)) => fact.percpu_refs = Some(2),
+                (9, Some(fact)) => fact.reqs_available = Some(381),
+                (10, Some(fact)) => (fact.reqs_available, fact.percpu_refs) = (Some(380), Some(3)),
+                (11, Some(fact)) => {
+                    (fact.tail, fact.completed_events, fact.reqs_available) = (Some(3), Some(3), Some(379));
+                }
+                (12, Some(fact)) => fact.ref_state = Some(RefState::Atomic),
+                (13, Some(fact)) => fact.dead = Some(true),
                 (14, Some(fact)) => fact.user_id = ContextId(1 << 20),
                 _ => {}
             }
@@ -214,6 +217,8 @@ impl Dice<'_> {
             image: None,
             traced: dice.yes().then(|| dice.traced()),
         });
+        let lost = self.several(3, |dice| dice.one_of::<_, 24>(Fact::ALL.try_into().unwrap()));
+        specimen::lose(&mut evidence, &lost);
         evidence
     }
 }
@@ -225,7 +230,10 @@ fn dice_bit(dice: &mut Dice<'_>) -> u32 {
 /// What "verified" promises, asked of the evidence itself.
 fn nothing_to_lose(evidence: &Evidence, view: &ContextView, pid: Pid) {
     for fact in facts_of(evidence, pid, view) {
-        assert_eq!((fact.in_flight(), fact.in_flight_by_refs(), fact.dead), (Some(0), Some(0), false));
+        let witnesses = [fact.in_flight_by_credits(), fact.in_flight_by_refs()];
+        assert!(witnesses.iter().all(|told| matches!(told, Told::Is(0) | Told::Nothing)), "{fact:?}");
+        assert!(witnesses.contains(&Told::Is(0)), "{fact:?}");
+        assert!(fact.dead != Some(true) && fact.tail.is_some(), "{fact:?}");
     }
     assert_eq!((view.in_flight, view.unreaped, view.mapped), (Some(0), Some(0), Some(true)));
     assert_eq!(view.head, view.tail);
@@ -252,7 +260,7 @@ proptest! {
             }
         }
         for pid in (0..4).map(Pid) {
-            let policy = Policy { allow_unreaped: false, unverified: false };
+            let policy = Policy { image: true, ..Policy::default() };
             if let DumpVerdict::Idle { contexts, unproven } = judge_dump(&evidence, &picture, pid, &policy) {
                 prop_assert!(unproven.is_empty());
                 prop_assert_eq!(evidence.source, CensusSource::Bpf);
@@ -260,7 +268,7 @@ proptest! {
                     nothing_to_lose(&evidence, &picture.contexts[index], pid);
                 }
             }
-            let policy = Policy { allow_unreaped: true, unverified: true };
+            let policy = Policy { allow_unreaped: true, unverified: true, image: true };
             let _ = judge_dump(&evidence, &picture, pid, &policy);
         }
     }

@@ -32,22 +32,22 @@ fn slept_throughout() {
 fn whatever_moves_is_busy() {
     type Change = fn(&mut KernelWord);
     let changes: [(&str, Change); 13] = [
-        ("switches", |word| word.tasks[0].switches += 1),
-        ("runtime", |word| word.tasks[0].runtime_ns += 1),
-        ("on a CPU", |word| word.tasks[0].on_cpu = true),
-        ("waits for a CPU", |word| word.tasks[0].state = 0),
-        ("another thread under the id", |word| word.tasks[0].start_boottime_ns += 1),
+        ("switches", |word| word.tasks[0].switches = Some(10)),
+        ("runtime", |word| word.tasks[0].runtime_ns = Some(5001)),
+        ("on a CPU", |word| word.tasks[0].on_cpu = Some(true)),
+        ("waits for a CPU", |word| word.tasks[0].state = Some(0)),
+        ("another thread under the id", |word| word.tasks[0].start_boottime_ns = Some(1)),
         ("a thread more", |word| {
             let mut task = word.tasks[0].clone();
             task.tid = Tid(101);
             word.tasks.push(task);
         }),
         ("a thread less", |word| word.tasks.clear()),
-        ("a completion", |word| word.contexts[0].tail = 1),
-        ("a credit", |word| word.contexts[0].percpu_available = 1),
+        ("a completion", |word| word.contexts[0].tail = Some(1)),
+        ("a credit", |word| word.contexts[0].percpu_available = Some(1)),
         ("a context less", |word| word.contexts.clear()),
         ("mm_lock_seq", |word| word.mm.lock_seq = Some(1)),
-        ("map_count", |word| word.mm.map_count = 1),
+        ("map_count", |word| word.mm.map_count = Some(1)),
         ("torn", |word| word.torn = true),
     ];
     for (what, change) in changes {
@@ -119,7 +119,7 @@ fn completions_while_frozen() {
     let mut it = evidence(vec![look(Manner::Frozen, &[kioctx(AT, 0), kioctx(AT + 0x10000, 1)])]);
     let look = last(&mut it);
     look.after = look.before.clone();
-    look.before.as_mut().unwrap().contexts[1].reqs_available = 381;
+    look.before.as_mut().unwrap().contexts[1].reqs_available = Some(381);
     let picture = reconcile(&it);
     assert_eq!(picture.spaces[0].proof, Proof::Busy);
     assert_eq!(picture.contexts[0].findings, []);

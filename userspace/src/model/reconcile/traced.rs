@@ -30,8 +30,8 @@ impl<'a> Traced<'a> {
             notes.say(Finding::TracedOtherwise, "it does not know this context");
             return None;
         };
-        if context.max_reqs != fact.max_reqs {
-            let (said, is) = (context.max_reqs, fact.max_reqs);
+        if let Some(is) = fact.max_reqs.filter(|is| *is != context.max_reqs) {
+            let said = context.max_reqs;
             notes
                 .say(Finding::TracedOtherwise, format!("max_reqs is {said} by its word, {is} in the kernel"));
         }

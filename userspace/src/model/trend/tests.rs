@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::specimen::{AT, evidence, kioctx, look, ring, word};
+use super::super::known::Fact;
+use super::super::specimen::{AT, evidence, kioctx, look, lose, ring, spoil, word};
 use super::super::witness::Manner;
 use super::*;
 
@@ -11,9 +12,9 @@ const SECOND: u64 = 1_000_000_000;
 /// A context with so many requests in flight.
 fn busy(nth: u32, in_flight: u32, tail: u32) -> Kioctx {
     Kioctx {
-        reqs_available: 382 - i64::from(in_flight),
-        percpu_refs: 1 + i64::from(in_flight),
-        tail,
+        reqs_available: Some(382 - i64::from(in_flight)),
+        percpu_refs: Some(1 + i64::from(in_flight)),
+        tail: Some(tail),
         ..kioctx(AT + u64::from(nth) * 0x10000, nth)
     }
 }
@@ -65,8 +66,8 @@ fn stuck_no_longer() {
     assert_eq!(then(busy(0, 3, 6)), 0, "the tail went round");
     assert_eq!(then(busy(0, 2, 7)), 0);
     assert_eq!(then(busy(0, 0, 7)), 0);
-    assert_eq!(then(Kioctx { completed_events: 1, reqs_available: 378, ..busy(0, 3, 7) }), 0);
-    assert_eq!(then(Kioctx { reqs_available: 1000, ..busy(0, 3, 7) }), 0);
+    assert_eq!(then(Kioctx { completed_events: Some(1), reqs_available: Some(378), ..busy(0, 3, 7) }), 0);
+    assert_eq!(then(Kioctx { reqs_available: Some(1000), ..busy(0, 3, 7) }), 0);
     assert_eq!(then(busy(1, 3, 7)), 0, "it was away");
 }
 
@@ -203,4 +204,32 @@ proptest! {
         let history = trend.history();
         prop_assert!(history.stuck.keys().chain(&history.leaked).all(|key| latest.contains(key)));
     }
+}
+
+/// Check that where the kernel does not tell whether any completed, or whether a context was used, nothing is called stuck or leaked.
+#[test]
+fn what_is_not_known() {
+    let history = |lost: &[Fact], busy: bool| {
+        let mut trends = Trends::default();
+        for (at, count) in [(1, 1), (2, 2), (3, 3), (1 + STUCK_AFTER, 4)] {
+            let facts: Vec<Kioctx> = (0..count).map(|n| kioctx(AT + u64::from(n) * 0x10000, n)).collect();
+            let mut it = evidence(vec![look(Manner::Running, &facts)]);
+            if busy {
+                spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (Some(380), Some(3)));
+            }
+            it.spaces[0].looks[0].before.as_mut().unwrap().begun_at.0 = at;
+            lose(&mut it, lost);
+            trends.observe(&it);
+            if at > 3 {
+                return trends.history(&it.spaces[0]);
+            }
+        }
+        History::default()
+    };
+    assert_eq!((history(&[], true).stuck.len(), history(&[], false).leaked.len()), (1, 3));
+    for lost in [&[Fact::Tail][..], &[Fact::CompletedEvents]] {
+        assert_eq!((history(lost, true).stuck.len(), history(lost, false).leaked.len()), (0, 0), "{lost:?}");
+    }
+    let refs_alone = [Fact::PercpuAvailable];
+    assert_eq!((history(&refs_alone, true).stuck.len(), history(&refs_alone, false).leaked.len()), (1, 3));
 }

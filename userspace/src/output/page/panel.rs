@@ -100,7 +100,7 @@ fn facts(context: Option<&ContextView>, out: &mut String) {
         ),
         ("max_reqs", "max_reqs, its cost of fs.aio-max-nr", of(|context| context.max_reqs)),
         ("nr_events", "slots of the ring", of(|context| context.nr_events)),
-        ("ring_len", "bytes of the ring", number(context.map(|context| context.ring_len))),
+        ("ring_len", "bytes of the ring", number(context.and_then(|context| context.ring_len))),
         ("head", "head, as the process claims", of(|context| context.head)),
         ("tail", "tail, next slot to be filled", of(|context| context.tail)),
         ("mapped", "mapped", number(mapped)),

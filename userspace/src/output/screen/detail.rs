@@ -139,9 +139,10 @@ fn facts(context: &ContextView, look: Look, page: &mut Page) {
         Some(true) => "yes",
         Some(false) => "no",
     };
+    let ring_len = context.ring_len.map_or("-".to_owned(), |bytes| bytes.to_string());
     let slots = match context.nr_events {
-        Some(slots) => format!("{slots} of {SLOT_BYTES} bytes, ring of {} bytes", context.ring_len),
-        None => format!("-, ring of {} bytes", context.ring_len),
+        Some(slots) => format!("{slots} of {SLOT_BYTES} bytes, ring of {ring_len} bytes"),
+        None => format!("-, ring of {ring_len} bytes"),
     };
     let facts = [
         ("context", context.context.to_string()),

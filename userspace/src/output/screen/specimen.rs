@@ -19,7 +19,7 @@ pub fn context(pid: u32, id: u64) -> ContextView {
         unreaped: Some(0),
         head: Some(0),
         tail: Some(0),
-        ring_len: 12_288,
+        ring_len: Some(12_288),
         mapped: Some(true),
         owner: Owner::default().into(),
         origin: None,
@@ -54,7 +54,7 @@ pub fn host() -> Picture {
         owner: unit("mariadb.service").into(),
         max_reqs: Some(2048),
         nr_events: Some(4223),
-        ring_len: 135_168,
+        ring_len: Some(135_168),
         ..context(812, id)
     };
     let leaking = |id: u64| ContextView {
@@ -62,7 +62,7 @@ pub fn host() -> Picture {
         owner: Owner { container: "4f5e6d7c8b9a".repeat(5), ..Owner::default() }.into(),
         max_reqs: Some(16),
         nr_events: Some(127),
-        ring_len: 4096,
+        ring_len: Some(4096),
         findings: vec![Finding::IdleLeak],
         details: vec![(Finding::IdleLeak, "3 contexts at the first look, 5 at the last".to_owned())],
         ..context(20_311, id)

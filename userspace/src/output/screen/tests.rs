@@ -257,7 +257,7 @@ fn any_context() -> impl Strategy<Value = ContextView> {
             unreaped: ring.3,
             head: ring.4,
             tail: ring.5,
-            ring_len,
+            ring_len: Some(ring_len),
             mapped: None,
             owner: Owner { unit: names.1, container: names.2, ..Owner::default() }.into(),
             origin: None,
