@@ -18,6 +18,7 @@ pub mod image;
 pub mod kioctx;
 pub mod known;
 pub mod layout;
+pub mod mountinfo;
 pub mod names;
 pub mod nr_req;
 pub mod owner;

@@ -2,6 +2,7 @@
 
 use aioinspect_ebpf::{Offsets, way};
 
+use super::denial::Denial;
 use super::probe_error::ProbeError;
 use crate::model::layout::Layout;
 
@@ -37,7 +38,7 @@ impl Ways {
                 continue;
             }
             match load(Self { bits, cast, per_cpu_offset_at: 0 }) {
-                Err(refused @ ProbeError::Refused { .. }) => last = Some(refused),
+                Err(error) if is_of_the_way(&error) => last = Some(error),
                 done => return done,
             }
         }
@@ -62,6 +63,15 @@ impl Ways {
     /// Puts them among the constants of the programs.
     pub fn into_offsets(self, offsets: Offsets) -> Offsets {
         Offsets { ways: self.bits, per_cpu_offset_at: self.per_cpu_offset_at, ..offsets }
+    }
+}
+
+/// Whether another way may still be taken.
+fn is_of_the_way(error: &ProbeError) -> bool {
+    match error {
+        ProbeError::Refused { .. } | ProbeError::NoJit { .. } | ProbeError::Lacks { .. } => true,
+        ProbeError::NotPermitted { why, .. } => *why == Denial::Lockdown,
+        ProbeError::NotBuilt | ProbeError::Object(_) | ProbeError::Io { .. } => false,
     }
 }
 

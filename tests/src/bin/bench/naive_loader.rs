@@ -3,8 +3,7 @@
 use std::ffi::OsString;
 use std::io::Read;
 
-use aioinspect::sys::kernel_layout::{offsets, read_layout};
-use aioinspect::sys::system;
+use aioinspect::sys::kernel_layout::read_layout;
 use aioinspect_ebpf::{Offsets, Wire};
 use anyhow::{Context, Result};
 use aya::programs::Iter;
@@ -19,7 +18,7 @@ pub const LOAD: &str = "--naive-loader";
 pub fn command() -> Result<Option<Vec<OsString>>> {
     let Some(objects) = std::env::var_os("AIOINSPECT_EBPF_OBJECTS") else { return Ok(None) };
     let object = std::path::Path::new(&objects).join("aioinspect.bpf.o").into_os_string();
-    let layout = offsets(&read_layout()?, system::possible_cpus()?);
+    let layout = read_layout()?.offsets();
     let mut bytes = vec![0; Offsets::SIZE];
     layout.write(&mut bytes).context("offsets do not fit")?;
     let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
