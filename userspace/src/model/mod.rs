@@ -2,6 +2,7 @@
 
 pub mod auxv;
 pub mod btf;
+pub mod btf_index;
 mod btf_kind;
 mod btf_member;
 mod btf_number;

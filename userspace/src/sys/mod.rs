@@ -27,6 +27,7 @@ pub mod glance_proc;
 pub mod hook;
 pub mod kernel_layout;
 mod kprobe_pmu;
+mod layout_cache;
 pub mod live;
 pub mod logger;
 pub mod mapped;
