@@ -8,7 +8,12 @@ fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=AIOINSPECT_EBPF_OBJECTS");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("OUT_DIR is not set"))?);
     let objects = env::var_os("AIOINSPECT_EBPF_OBJECTS").map(PathBuf::from);
-    for name in ["aioinspect.bpf.o", "aioinspect-trace.bpf.o", "aioinspect-submit.bpf.o"] {
+    for name in [
+        "aioinspect.bpf.o",
+        "aioinspect-trace.bpf.o",
+        "aioinspect-trace-callbacks.bpf.o",
+        "aioinspect-submit.bpf.o",
+    ] {
         let object = match &objects {
             Some(objects) => {
                 let path = objects.join(name);

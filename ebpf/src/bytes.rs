@@ -50,7 +50,7 @@ mod tests {
     use super::Wire;
     use crate::{
         CallRecord, ContextRecord, Control, Counters, EventRecord, HeadRecord, MmRecord, Offsets, RingRecord,
-        SlotKey, SlotRecord, SpaceRecord, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey,
+        SlotKey, SlotRecord, SpaceKey, SpaceRecord, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey,
         SubmitLosses, SubmitRecord, TaskRecord, TraceControl,
     };
 
@@ -78,6 +78,7 @@ mod tests {
         round_trips::<Offsets>();
         round_trips::<SlotKey>();
         round_trips::<SlotRecord>();
+        round_trips::<SpaceKey>();
         round_trips::<SpaceRecord>();
         round_trips::<CallRecord>();
         round_trips::<EventRecord>();

@@ -6,15 +6,20 @@ use aioinspect_ebpf::{Control, Mode};
 use aya_ebpf::bindings::task_struct;
 use aya_log_ebpf::debug;
 
-use crate::constants::offset;
-use crate::context::report_table;
-use crate::kernel::{follow, load, read};
+use crate::constants::place;
+use crate::kernel::{as_number, read, read_comm};
 use crate::maps::{MMS, TASKS};
 use crate::percpu;
-use crate::reader::{control, id_for_reader};
+use crate::reader::{control, tgid, tid};
+use crate::table;
 
 /// `PF_KTHREAD`: a kernel thread may borrow an mm, but lives in none.
 const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// What a program on an iterator answers: go on to the next object.
+const NEXT: i32 = 0;
+/// Run it on the same object again. The read(2) that runs it ends with EAGAIN, and the next one begins here.
+const AGAIN: i32 = 1;
 
 /// What the kernel hands to a program on `iter/task`; a null task ends the walk.
 #[repr(C)]
@@ -34,128 +39,143 @@ impl aya_ebpf::EbpfContext for Logger {
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn census(iter: *const IterTask) -> i32 {
+    let Some(control) = control() else { return NEXT };
     // SAFETY: the kernel hands a valid context to every run.
-    let task = unsafe { (*iter).task };
-    if task.is_null() {
-        report_end();
-        return 0;
-    }
-    // SAFETY: `task` comes from the context.
-    let flags: u32 = unsafe { load(task, offset!(task_flags)) };
-    if flags & PF_KTHREAD != 0 {
-        return 0;
-    }
-    // The one pointer that is loaded from `task` itself: for each of them the verifier searches all of vmlinux's BTF for the names of
-    // trusted types, up to four times (kernel/bpf/verifier.c:check_ptr_to_btf_access), which was a third of the CPU time of a whole `list`.
-    // SAFETY: `task` comes from the context.
-    let mm = unsafe { follow(task, offset!(task_mm)) };
-    if mm.is_null() {
-        return 0;
-    }
-    let Some(control) = control() else { return 0 };
-    if control.mode == Mode::All as u32 {
-        // SAFETY: `mm` comes from the context.
-        if unsafe { follow(mm, offset!(mm_ioctx_table)) }.is_null() {
-            return 0;
+    let task = as_number(&mut control.pointer, unsafe { (*iter).task });
+    if control.mode == Mode::ThisCpu as u32 {
+        if control.tasks == 0 {
+            control.tasks = 1;
+            percpu::measure_this(control);
         }
-    } else if control.mode == Mode::OneMm as u32 {
-        if mm as u64 != control.mm {
-            return 0;
-        }
-    } else if tgid(task as u64, control) != control.tgid {
-        return 0;
+        return NEXT;
     }
-    percpu::measure(control);
-    if mm as u64 != control.last_mm {
-        control.last_mm = mm as u64;
-        report_mm(task as u64, mm, control);
+    if control.walk_mm != 0 && control.walk_task != task {
+        // The task through which a table was walked is gone, before the end of the table.
+        close_walk(1);
     }
-    report_task(task, mm as u64, flags, control);
-    0
-}
-
-/// The walk is over: what it found, for those who debug it.
-#[inline(always)]
-fn report_end() {
-    if let Some(control) = control() {
+    if task == 0 {
         let (mms, contexts, tasks) = (control.mms, control.contexts, control.tasks);
         debug!(&Logger, "census: {} address spaces, {} contexts, {} threads", mms, contexts, tasks);
+        return NEXT;
     }
+    let flags: u32 = read(task, place!(task_flags));
+    if flags & PF_KTHREAD != 0 {
+        return NEXT;
+    }
+    let mm: u64 = read(task, place!(task_mm));
+    if control.walk_mm != 0 && control.walk_mm != mm {
+        // It has become another program meanwhile.
+        close_walk(1);
+    }
+    if mm == 0 || !is_wanted(control, task, mm) {
+        return NEXT;
+    }
+    if mm != control.last_mm {
+        if !percpu::measure(control) {
+            return AGAIN;
+        }
+        if control.walk_mm == 0 {
+            begin(control, task, mm);
+        }
+        if !table::walk(control) {
+            return AGAIN;
+        }
+        // The table and its contexts cannot be freed under us (RCU), but a task that left its mm makes them worthless.
+        let mm_now: u64 = read(task, place!(task_mm));
+        let table_now: u64 = read(mm, place!(mm_ioctx_table));
+        let torn = mm_now != mm || table_now != control.walk_table;
+        close_walk(u32::from(torn));
+        control.last_mm = mm;
+    }
+    report_task(task, mm, flags);
+    NEXT
 }
 
-/// The process id of the task at that address, in the reader's PID namespace.
+/// Whether the order asks for this task and its mm.
 #[inline(always)]
-fn tgid(task: u64, control: &mut Control) -> u32 {
-    let signal: u64 = read(task, offset!(task_signal));
-    id_for_reader(read(signal, offset!(signal_tgid)), control)
+fn is_wanted(control: &mut Control, task: u64, mm: u64) -> bool {
+    if control.mode == Mode::All as u32 {
+        return read::<u64>(mm, place!(mm_ioctx_table)) != 0;
+    }
+    if control.mode == Mode::OneMm as u32 {
+        return mm == control.mm;
+    }
+    tgid(task, control) == control.tgid
 }
 
 #[inline(always)]
-fn report_mm(task: u64, mm: *const c_void, control: &mut Control) {
-    // The table's address as a number, which the walk may calculate with; the verifier lets no one do that with a pointer it knows.
-    let table: u64 = read(mm as u64, offset!(mm_ioctx_table));
-    let slots: u32 = if table == 0 { 0 } else { read(table, offset!(table_nr)) };
-    let contexts = if slots == 0 { 0 } else { report_table(mm as u64, table, slots) };
-    // The table and its contexts cannot be freed under us (RCU), but a task that left its mm makes them worthless.
-    let mm_now: u64 = read(task, offset!(task_mm));
-    // SAFETY: `mm` comes from the context.
-    let table_now = unsafe { follow(mm, offset!(mm_ioctx_table)) };
-    let torn = mm_now != mm as u64 || table_now as u64 != table;
+fn begin(control: &mut Control, task: u64, mm: u64) {
+    control.walk_mm = mm;
+    control.walk_task = task;
+    control.walk_table = read(mm, place!(mm_ioctx_table));
+    control.walk_index = 0;
+    control.walk_found = 0;
+    control.walk_cpu = 0;
+    control.walk_available = 0;
+    control.walk_refs = 0;
+}
+
+/// Ends the walk of a table with the record of its mm; `torn`: 1 if it proves nothing.
+// SAFETY: nobody else has a function of this name. The verifier checks it once, whoever calls it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn close_walk(torn: u32) -> u32 {
+    let Some(control) = control() else { return 0 };
+    let mm = control.walk_mm;
     let position = control.mms;
     control.mms = position.wrapping_add(1);
-    if torn {
-        debug!(&Logger, "census: an address space was left while its {} slots were read", slots);
+    control.walk_mm = 0;
+    if torn != 0 {
+        let found = control.walk_found;
+        debug!(&Logger, "census: an address space was left after {} of its contexts were read", found);
     }
-    let Some(record) = MMS.get_ptr_mut(position) else { return };
-    // SAFETY: a live map value that nobody else writes during this run.
-    let record = unsafe { &mut *record };
-    record.mm = mm as u64;
-    // SAFETY: `mm` comes from the context.
-    unsafe {
-        record.brk = load(mm, offset!(mm_brk));
-        record.flags = load(mm, offset!(mm_flags));
-        record.lock_seq = if offset!(mm_lock_seq) == u32::MAX { 0 } else { load(mm, offset!(mm_lock_seq)) };
-        record.map_count = load(mm, offset!(mm_map_count));
-    }
-    record.table_slots = slots;
-    record.torn = u32::from(torn);
-    record.contexts = contexts;
-    record._pad = 0;
-}
-
-#[inline(always)]
-fn report_task(task: *const task_struct, mm: u64, flags: u32, control: &mut Control) {
-    let position = control.tasks;
-    control.tasks = position.wrapping_add(1);
-    let Some(record) = TASKS.get_ptr_mut(position) else { return };
+    let Some(record) = MMS.get_ptr_mut(position) else { return 0 };
     // SAFETY: a live map value that nobody else writes during this run.
     let record = unsafe { &mut *record };
     record.mm = mm;
-    // SAFETY: `task` comes from the context.
-    unsafe {
-        record.start_boottime = load(task, offset!(task_start_boottime));
-        record.voluntary_switches = load(task, offset!(task_nvcsw));
-        record.involuntary_switches = load(task, offset!(task_nivcsw));
-        record.runtime = load(task, offset!(task_sum_exec_runtime));
-        record.on_cpu = load(task, offset!(task_on_cpu));
-        record.state = load(task, offset!(task_state));
-    }
-    let at = task as u64;
-    let leader: u64 = read(at, offset!(task_group_leader));
-    record.tid = id_for_reader(read(at, offset!(task_thread_pid)), control);
-    if leader == at {
-        record.leader_start_boottime = record.start_boottime;
-        // SAFETY: `task` comes from the context.
-        record.leader_exit_state = unsafe { load(task, offset!(task_exit_state)) };
-        record.tgid = record.tid;
-    } else {
-        record.leader_start_boottime = read(leader, offset!(task_start_boottime));
-        record.leader_exit_state = read(leader, offset!(task_exit_state));
-        record.tgid = tgid(at, control);
-    }
-    let [low, high] = read::<[u64; 2]>(leader, offset!(task_comm));
-    record.comm_low = low;
-    record.comm_high = high;
+    record.brk = read(mm, place!(mm_brk));
+    record.flags = read(mm, place!(mm_flags));
+    record.lock_seq = read(mm, place!(mm_lock_seq));
+    record.map_count = read(mm, place!(mm_map_count));
+    record.table_slots = if control.walk_table == 0 { 0 } else { read(control.walk_table, place!(table_nr)) };
+    record.torn = torn;
+    record.contexts = control.walk_found;
+    record._pad = 0;
+    0
+}
+
+/// Writes the record of a thread.
+// SAFETY: nobody else has a function of this name. The verifier checks it once, whoever calls it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn report_task(task: u64, mm: u64, flags: u32) -> u32 {
+    let Some(control) = control() else { return 0 };
+    let position = control.tasks;
+    control.tasks = position.wrapping_add(1);
+    let Some(record) = TASKS.get_ptr_mut(position) else { return 0 };
+    // SAFETY: a live map value that nobody else writes during this run.
+    let record = unsafe { &mut *record };
+    record.mm = mm;
+    record.start_boottime = read(task, place!(task_start_boottime));
+    record.voluntary_switches = read(task, place!(task_nvcsw));
+    record.involuntary_switches = read(task, place!(task_nivcsw));
+    record.runtime = read(task, place!(task_sum_exec_runtime));
+    record.on_cpu = read(task, place!(task_on_cpu));
+    record.state = read(task, place!(task_state));
+    record.tid = tid(task, control);
+    record.tgid = tgid(task, control);
+    let leader = leader_of(task);
+    record.leader_start_boottime = read(leader, place!(task_start_boottime));
+    record.leader_exit_state = read(leader, place!(task_exit_state));
+    (record.comm_low, record.comm_high) = read_comm(leader, place!(task_comm));
     record.flags = flags;
-    record.css_set = if offset!(task_cgroups) == u32::MAX { 0 } else { read(at, offset!(task_cgroups)) };
+    record.css_set = read(task, place!(task_cgroups));
+    0
+}
+
+/// The first thread of a task's process; the task itself where this kernel does not say.
+#[inline(always)]
+fn leader_of(task: u64) -> u64 {
+    let leader: u64 = read(task, place!(task_group_leader));
+    if leader == 0 { task } else { leader }
 }

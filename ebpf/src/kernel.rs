@@ -1,62 +1,144 @@
-//! Reading kernel memory by offset.
+//! Reading kernel memory, by address and place.
+//!
+//! Two ways, and which one is a constant to the verifier. Where the kernel has `bpf_rdonly_cast` (since 6.2, with its JIT), a number becomes an
+//! address that can be loaded from: a few instructions, no call, and under lockdown=confidentiality too. Elsewhere it is the helper
+//! `bpf_probe_read_kernel`. In either case what cannot be read is 0.
 
+use core::mem::transmute;
+use core::ptr;
+
+use aioinspect_ebpf::{CAST_CALL, Place, way};
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+
+use crate::constants::{has, number};
 
 /// A plain number of the kernel's.
 pub trait Word: Copy {
-    /// What stands for it when it cannot be read.
-    const ZERO: Self;
+    /// From the bytes that hold it and their place.
+    fn of(bytes: u64, place: Place) -> Self;
 }
 impl Word for u64 {
-    const ZERO: Self = 0;
+    #[inline(always)]
+    fn of(bytes: u64, place: Place) -> Self {
+        place.number(bytes)
+    }
 }
 impl Word for i64 {
-    const ZERO: Self = 0;
+    #[inline(always)]
+    fn of(bytes: u64, place: Place) -> Self {
+        place.signed(place.number(bytes))
+    }
 }
 impl Word for u32 {
-    const ZERO: Self = 0;
-}
-impl Word for i32 {
-    const ZERO: Self = 0;
-}
-impl<const N: usize> Word for [u64; N] {
-    const ZERO: Self = [0; N];
-}
-
-/// Reads one word at `base + offset`, zero if that faults.
-#[inline(always)]
-pub fn read<T: Word>(base: u64, offset: u32) -> T {
-    let mut value = T::ZERO;
-    // SAFETY: the destination is a live local of exactly this size; the helper checks the source.
-    unsafe {
-        bpf_probe_read_kernel(
-            (&raw mut value).cast(),
-            size_of::<T>() as u32,
-            (base.wrapping_add(u64::from(offset))) as *const _,
-        );
+    #[inline(always)]
+    fn of(bytes: u64, place: Place) -> Self {
+        place.number(bytes) as u32
     }
-    value
 }
 
-/// Loads one word of a kernel object through a pointer whose type the verifier knows: one instruction, no helper. A pointer that
-/// faults reads as zero.
-///
-/// # Safety
-///
-/// `object` must come from the program's context, or from such a load: the verifier refuses anything else.
+/// Reads a member at its place in the struct at `base`; 0 where this kernel has no such member.
 #[inline(always)]
-pub unsafe fn load<T: Word, O>(object: *const O, offset: u32) -> T {
-    // SAFETY: by the contract above; the verifier checks the offset against the type.
-    unsafe { core::ptr::read_volatile(object.byte_add(offset as usize).cast::<T>()) }
+pub fn read<T: Word>(base: u64, place: Place) -> T {
+    T::of(read_bytes(base.wrapping_add(u64::from(place.offset())), u32::from(place.size())), place)
 }
 
-/// Loads a pointer member in the same way.
-///
-/// # Safety
-///
-/// As for [`load`].
+/// Reads 8 bytes.
 #[inline(always)]
-pub unsafe fn follow<O>(object: *const O, offset: u32) -> *const core::ffi::c_void {
-    // SAFETY: by the contract above.
-    unsafe { core::ptr::read_volatile(object.byte_add(offset as usize).cast()) }
+pub fn read_8(at: u64) -> u64 {
+    read_bytes(at, 8)
+}
+
+/// Reads 8, 4, 2 or 1 bytes; 0 for another size.
+///
+/// A function of its own with a global name: the verifier checks it once, and not again at each of its calls.
+// SAFETY: nobody else has a function of this name.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn read_bytes(at: u64, size: u32) -> u64 {
+    match size {
+        8 => word(at),
+        4 => read_4(at),
+        2 => read_2(at),
+        1 => read_1(at),
+        _ => 0,
+    }
+}
+
+#[inline(always)]
+fn word(at: u64) -> u64 {
+    if has(way::CAST) {
+        // SAFETY: the verifier knows what the cast makes of the number.
+        return unsafe { cast(at, number!(word8_type), number!(word8_at)).cast::<u64>().read_volatile() };
+    }
+    helped::<8>(at)
+}
+
+#[inline(always)]
+fn read_4(at: u64) -> u64 {
+    if has(way::CAST) {
+        // SAFETY: as above.
+        let word = unsafe { cast(at, number!(word4_type), number!(word4_at)).cast::<u32>().read_volatile() };
+        return u64::from(word);
+    }
+    helped::<4>(at)
+}
+
+#[inline(always)]
+fn read_2(at: u64) -> u64 {
+    if has(way::CAST) {
+        return read_1(at) | read_1(at.wrapping_add(1)) << 8;
+    }
+    helped::<2>(at)
+}
+
+#[inline(always)]
+fn read_1(at: u64) -> u64 {
+    if has(way::CAST) {
+        // SAFETY: as above.
+        let word = unsafe { cast(at, number!(word1_type), number!(word1_at)).read_volatile() };
+        return u64::from(word);
+    }
+    helped::<1>(at)
+}
+
+/// A pointer to the member at offset `within` of a struct of that type, if such a struct lay so that the member is at `at`.
+#[inline(always)]
+fn cast(at: u64, of_type: u32, within: u32) -> *const u8 {
+    // SAFETY: a call of a constant number is a helper call to the compiler; userspace puts the kernel's function there.
+    let cast: unsafe extern "C" fn(u64, u32) -> *const u8 =
+        unsafe { transmute::<usize, _>(CAST_CALL as usize) };
+    // SAFETY: the function gives its argument back.
+    unsafe { cast(at.wrapping_sub(u64::from(within)), of_type).byte_add(within as usize) }
+}
+
+/// `N` bytes with zeroes above them.
+#[inline(always)]
+fn helped<const N: u32>(at: u64) -> u64 {
+    let mut bytes = 0u64;
+    // SAFETY: the destination is a live local of at least this size; the helper checks the source, and leaves zeroes where that faults.
+    unsafe { bpf_probe_read_kernel((&raw mut bytes).cast(), N, at as *const _) };
+    bytes
+}
+
+/// The 16 bytes of a name.
+#[inline(always)]
+pub fn read_comm(base: u64, place: Place) -> (u64, u64) {
+    if !place.is_present() {
+        return (0, 0);
+    }
+    let at = base.wrapping_add(u64::from(place.offset()));
+    (read_8(at), read_8(at.wrapping_add(8)))
+}
+
+/// Stores a pointer that the verifier would not let us calculate with, and reads it back as a number. `through`: of a map value.
+#[inline(always)]
+pub fn as_number<T>(through: &mut u64, pointer: *const T) -> u64 {
+    let through = &raw mut *through;
+    // SAFETY: live memory of a pointer's size; volatile, so that the compiler keeps the way through it.
+    unsafe {
+        ptr::write_volatile(through.cast::<*const T>(), pointer);
+        let number = ptr::read_volatile(through);
+        ptr::write_volatile(through, 0);
+        number
+    }
 }

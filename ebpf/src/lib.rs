@@ -17,7 +17,7 @@ pub use record::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord}
 pub use submit_record::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};
 pub use trace_record::{
     CallKind, CallRecord, Counters, EventKind, EventRecord, GONE, HeadRecord, Origin, Pass, SlotKey,
-    SlotRecord, SpaceRecord, TraceControl, flag,
+    SlotRecord, SpaceKey, SpaceRecord, TraceControl, flag,
 };
 
 /// `AIO_RING_MAGIC`: the superblock magic of the file system that ring inodes live on (fs/aio.c:aio_init_fs_context), the same

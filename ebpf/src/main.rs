@@ -22,6 +22,7 @@ mod maps;
 mod percpu;
 mod reader;
 mod rings;
+mod table;
 
 /// The object is Dual MIT/GPL: probe_read_kernel and friends are GPL-only helpers.
 // SAFETY: the name of the section is the loader's, the name of the symbol nobody else's.

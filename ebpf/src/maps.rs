@@ -27,10 +27,3 @@ pub static CPU_OFFSETS: Array<u64> = Array::with_max_entries(1, 0);
 /// A per-CPU variable of our own, to learn those distances from.
 #[map]
 pub static CPU_RULER: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
-
-/// Where one `struct kioctx` is copied to in one go; its members are then picked without a helper.
-#[map]
-pub static SCRATCH: PerCpuArray<[u64; KIOCTX_ROOM / 8]> = PerCpuArray::with_max_entries(1, 0);
-
-/// Bytes of a kioctx that are copied at most; userspace refuses a kernel whose kioctx has what we read beyond it.
-pub const KIOCTX_ROOM: usize = aioinspect_ebpf::KIOCTX_ROOM;

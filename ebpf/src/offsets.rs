@@ -71,7 +71,7 @@ impl Place {
 wire! {
     /// Places of members, each named struct_member, and what else the programs take from the kernel that runs. The global `OFFSETS` of
     /// the eBPF objects holds one. A member that this kernel has not is 0 and reads as 0.
-    pub struct Offsets: 496 {
+    pub struct Offsets: 488 {
         /// `task_struct.mm`
         task_mm: u64,
         /// `task_struct.signal`
@@ -186,8 +186,6 @@ wire! {
         task_stack: u64,
         /// Kernel address of the array of distances of each CPU's memory (`__per_cpu_offset`), 0: not known.
         per_cpu_offset_at: u64,
-        /// Number of possible CPUs.
-        possible_cpus: u32,
         /// Size of `struct upid`.
         upid_size: u32,
         /// Bits of [`crate::way`]: what this kernel offers.
@@ -204,8 +202,6 @@ wire! {
         word1_type: u32,
         /// Where in it that number lies.
         word1_at: u32,
-        /// Named padding, 0.
-        _pad: u32,
     }
 }
 

@@ -1,87 +1,120 @@
-//! Summing per-CPU counters without kallsyms.
+//! Summing per-CPU counters.
 //!
 //! A per-CPU pointer plus a CPU's distance is the address of that CPU's copy. The distances are measured once, on a per-CPU map of
-//! our own: address of its value on that CPU minus the per-CPU pointer of its element (`bpf_array.pptrs[0]`).
+//! our own: address of its value on that CPU minus the per-CPU pointer of its element (`bpf_array.pptrs[0]`). A kernel before 5.19 shows a
+//! program the value of the CPU it runs on alone: userspace then runs it on one CPU after the other.
 
 use core::ffi::c_void;
-use core::ptr;
 
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_map_lookup_percpu_elem};
+use aioinspect_ebpf::{Control, way};
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_map_lookup_percpu_elem};
 
-use aioinspect_ebpf::Control;
-
-use crate::constants::offset;
-use crate::kernel::read;
+use crate::constants::{has, number, place};
+use crate::kernel::{as_number, read, read_8};
 use crate::maps::{CPU_OFFSETS, CPU_RULER};
 use crate::reader::control;
 
-/// Fills CPU_OFFSETS unless it is filled.
+/// CPUs that one run measures at most.
+const MEASURED_AT_ONCE: u32 = 8;
+/// CPUs that are summed in one go.
+const SUMMED_AT_ONCE: u32 = 16;
+
+/// Fills CPU_OFFSETS, some CPUs a run; false: it is to be run again.
 #[inline(always)]
-pub fn measure(control: &mut Control) {
-    if control.cpus_known != 0 {
-        return;
+pub fn measure(control: &mut Control) -> bool {
+    let cpus = control.possible_cpus;
+    if control.cpus_known >= cpus {
+        return true;
     }
-    let cpus = offset!(possible_cpus);
-    // SAFETY: the callback has the signature that bpf_loop calls.
-    unsafe { bpf_loop(cpus, measure_one as *mut c_void, ptr::null_mut(), 0) };
-    control.cpus_known = 1;
+    if number!(per_cpu_offset_at) == 0 && !has(way::EVERY_CPU) {
+        // Measured CPU by CPU before, as far as that goes.
+        return true;
+    }
+    for _ in 0..MEASURED_AT_ONCE {
+        let cpu = control.cpus_known;
+        if cpu >= cpus {
+            return true;
+        }
+        let distance = if number!(per_cpu_offset_at) != 0 {
+            read_8(number!(per_cpu_offset_at).wrapping_add(u64::from(cpu).wrapping_mul(8)))
+        } else {
+            distance_of(cpu, control)
+        };
+        store(cpu, distance);
+        control.cpus_known = cpu.wrapping_add(1);
+    }
+    control.cpus_known >= cpus
 }
 
-/// Stores a pointer that the verifier would not let us calculate with, and reads it back as a number.
+/// Measures the CPU that it runs on.
 #[inline(always)]
-fn as_number(control: &mut Control, pointer: *const c_void) -> u64 {
-    // SAFETY: a live map value of this size; volatile, so that the compiler keeps the way through memory.
-    unsafe {
-        ptr::write_volatile((&raw mut control.pointer).cast::<*const c_void>(), pointer);
-        ptr::read_volatile(&raw const control.pointer)
+pub fn measure_this(control: &mut Control) {
+    let Some(value) = CPU_RULER.get_ptr(0) else { return };
+    let here = as_number(&mut control.pointer, value);
+    let distance = here.wrapping_sub(base(control));
+    // SAFETY: always allowed.
+    let cpu = unsafe { bpf_get_smp_processor_id() } as u32;
+    store(cpu, distance);
+}
+
+#[inline(always)]
+fn store(cpu: u32, distance: u64) {
+    if let Some(place) = CPU_OFFSETS.get_ptr_mut(cpu) {
+        // SAFETY: a live map value.
+        unsafe { *place = distance };
     }
 }
 
-extern "C" fn measure_one(cpu: u64, _context: *mut c_void) -> i64 {
-    let Some(control) = control() else { return 1 };
+/// The per-CPU pointer of our own variable.
+#[inline(always)]
+fn base(control: &mut Control) -> u64 {
+    let map = as_number(&mut control.pointer, &raw const CPU_RULER);
+    read(map, place!(bpf_array_pptrs))
+}
+
+#[inline(always)]
+fn distance_of(cpu: u32, control: &mut Control) -> u64 {
     let ruler = (&raw const CPU_RULER).cast_mut().cast::<c_void>();
     let key = 0u32;
     // SAFETY: a per-CPU array and a key of its size; the kernel refuses CPUs that cannot be.
-    let value = unsafe { bpf_map_lookup_percpu_elem(ruler, (&raw const key).cast(), cpu as u32) };
+    let value = unsafe { bpf_map_lookup_percpu_elem(ruler, (&raw const key).cast(), cpu) };
     if value.is_null() {
-        return 1;
+        return 0;
     }
-    let here = as_number(control, value);
-    let map = as_number(control, ruler);
-    control.pointer = 0;
-    let base: u64 = read(map, offset!(bpf_array_pptrs));
-    if let Some(slot) = CPU_OFFSETS.get_ptr_mut(cpu as u32) {
-        // SAFETY: a live map value.
-        unsafe { *slot = here.wrapping_sub(base) };
-    }
-    0
+    let here = as_number(&mut control.pointer, value);
+    here.wrapping_sub(base(control))
 }
 
-/// Two sums over all possible CPUs, in one walk.
-pub struct Sums {
-    /// Per-CPU address of a `struct kioctx_cpu`.
-    pub available_at: u64,
-    /// Per-CPU address of a percpu_ref's counters, 0 if it has none.
-    pub refs_at: u64,
-    /// Sum of `kioctx_cpu.reqs_available`.
-    pub available: i64,
-    /// Sum of the counters.
-    pub refs: i64,
-}
-
-/// Walks the CPUs. Their number is a constant to the verifier, which follows the loop turn by turn: cheaper to run than a callback.
-#[inline(always)]
-pub fn sum(sums: &mut Sums) {
-    for cpu in 0..offset!(possible_cpus) {
-        let Some(distance) = CPU_OFFSETS.get_ptr(cpu) else { return };
+/// Adds some CPUs to the sums of a context, from the cursor on; 1: that was the last of them.
+///
+/// `available_at`: per-CPU address of a `struct kioctx_cpu`; `refs_at`: of a percpu_ref's counters, 0 if it has none.
+// SAFETY: nobody else has a function of this name. The verifier checks it once, whoever calls it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn sum_some_cpus(available_at: u64, refs_at: u64) -> u32 {
+    let Some(control) = control() else { return 1 };
+    let cpus = control.possible_cpus;
+    for _ in 0..SUMMED_AT_ONCE {
+        let cpu = control.walk_cpu;
+        if cpu >= cpus {
+            return 1;
+        }
+        control.walk_cpu = cpu.wrapping_add(1);
+        let Some(distance) = CPU_OFFSETS.get_ptr(cpu) else { return 1 };
         // SAFETY: a live map value.
         let distance = unsafe { *distance };
-        let available: u32 =
-            read(sums.available_at.wrapping_add(distance), offset!(kioctx_cpu_reqs_available));
-        sums.available = sums.available.wrapping_add(i64::from(available));
-        if sums.refs_at != 0 {
-            let refs: i64 = read(sums.refs_at.wrapping_add(distance), 0);
-            sums.refs = sums.refs.wrapping_add(refs);
+        let available: u64 = read(available_at.wrapping_add(distance), place!(kioctx_cpu_reqs_available));
+        control.walk_available = control.walk_available.wrapping_add(available as i64);
+        if refs_at != 0 {
+            let refs = read_8(refs_at.wrapping_add(distance)) as i64;
+            control.walk_refs = control.walk_refs.wrapping_add(refs);
         }
     }
+    u32::from(control.walk_cpu >= cpus)
+}
+
+/// The same, true for the last of them.
+#[inline(always)]
+pub fn sum(available_at: u64, refs_at: u64) -> bool {
+    sum_some_cpus(available_at, refs_at) != 0
 }

@@ -3,7 +3,7 @@
 use aioinspect_ebpf::Control;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 
-use crate::constants::offset;
+use crate::constants::{number, place};
 use crate::kernel::read;
 use crate::maps::{CONTROL, RING_CONTROL};
 
@@ -21,15 +21,34 @@ pub fn ring_control() -> Option<&'static mut Control> {
     RING_CONTROL.get_ptr_mut(0).map(|control| unsafe { &mut *control })
 }
 
-/// The id of a `struct pid` in the PID namespace of whoever runs the iterator.
+/// The process id of a task in the PID namespace of whoever runs the iterator.
 #[inline(always)]
-pub fn id_for_reader(pid: u64, control: &mut Control) -> u32 {
+pub fn tgid(task: u64, control: &mut Control) -> u32 {
+    if place!(signal_tgid).is_present() {
+        let signal: u64 = read(task, place!(task_signal));
+        return id_for_reader(read(signal, place!(signal_tgid)), control);
+    }
+    read(task, place!(task_tgid))
+}
+
+/// Its thread id, in the same way.
+#[inline(always)]
+pub fn tid(task: u64, control: &mut Control) -> u32 {
+    if place!(task_thread_pid).is_present() {
+        return id_for_reader(read(task, place!(task_thread_pid)), control);
+    }
+    read(task, place!(task_pid))
+}
+
+/// The number of a `struct pid` at the reader's level.
+#[inline(always)]
+fn id_for_reader(pid: u64, control: &mut Control) -> u32 {
     if control.level_plus_one == 0 {
         // SAFETY: always allowed in a tracing program.
         let reader = unsafe { bpf_get_current_task() };
-        let reader_pid: u64 = read(reader, offset!(task_thread_pid));
-        control.level_plus_one = read::<u32>(reader_pid, offset!(pid_level)).wrapping_add(1);
+        let reader_pid: u64 = read(reader, place!(task_thread_pid));
+        control.level_plus_one = read::<u32>(reader_pid, place!(pid_level)).wrapping_add(1);
     }
     let level = u64::from(control.level_plus_one.wrapping_sub(1));
-    read(pid.wrapping_add(level.wrapping_mul(u64::from(offset!(upid_size)))), offset!(pid_numbers_nr))
+    read(pid.wrapping_add(level.wrapping_mul(u64::from(number!(upid_size)))), place!(pid_numbers_nr))
 }

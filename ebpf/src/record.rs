@@ -62,8 +62,10 @@ wire! {
         walk_available: i64,
         /// Cursor: sum of the counters of the percpu_ref so far.
         walk_refs: i64,
+        /// Order: how many CPUs are possible. Not a constant to the verifier: it would follow loops over them.
+        possible_cpus: u32,
         /// Named padding, 0.
-        _pad: u64,
+        _pad: u32,
     }
 }
 

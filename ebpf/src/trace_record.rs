@@ -43,6 +43,9 @@ pub enum EventKind {
     Gone = 6,
     /// A census found a context whose io_setup was not seen.
     Found = 7,
+    /// An address space ended and had more slots than a program may walk, or a process ended where the end of an address space cannot be
+    /// seen: a pass of [`Pass::Sweep`] tells the rest. Never told to anybody.
+    Left = 8,
 }
 
 /// What the next run of the program `settle` is to do (`TraceControl::pass`).
@@ -57,6 +60,8 @@ pub enum Pass {
     Busy = 2,
     /// Put right what was marked, but for the busy ones.
     Resolve = 3,
+    /// Forget the contexts of the address space `TraceControl::mm`, which has ended, and tell of its end.
+    Sweep = 4,
 }
 
 /// Bits of `EventRecord::flags`.
@@ -113,8 +118,16 @@ wire! {
 pub const GONE: u64 = 1;
 
 wire! {
+    /// Key of the map SPACES.
+    pub struct SpaceKey: 8 {
+        /// Kernel address of the mm: an identity, never printed.
+        mm: u64,
+    }
+}
+
+wire! {
     /// Value of the map SPACES, keyed by mm: an address space that has, or had, contexts.
-    pub struct SpaceRecord: 56 {
+    pub struct SpaceRecord: 72 {
         /// Sixteen bytes, in memory's order: byte `c` is 1 if a slot below 4^c was ever used, and not below 4^(c-1). Each
         /// byte is only ever set, so that two CPUs can do it at once without a lock.
         used_low: u64,
@@ -132,8 +145,16 @@ wire! {
         start_boottime: u64,
         /// Where the next context is likely to come: after the last one that came, or where one went.
         likely_slot: u32,
-        /// Named padding, 0.
-        _pad: u32,
+        /// One of [`EventKind`] once it has ended and is not told of yet, else 0.
+        ended: u32,
+        /// Once it has ended: slots that are forgotten already.
+        swept: u32,
+        /// Once it has ended: contexts that were in them.
+        counted: u32,
+        /// Once it has ended: the thread that left it last, as far as known.
+        left_by: u32,
+        /// Round in which it was met last.
+        met_round: u32,
     }
 }
 
@@ -204,7 +225,7 @@ wire! {
 
 wire! {
     /// The one element of the map TRACE: userspace writes the order of a pass and reads its counts.
-    pub struct TraceControl: 56 {
+    pub struct TraceControl: 88 {
         /// Order: one of [`Pass`].
         pass: u32,
         /// Order: number of this round, from 1.
@@ -225,6 +246,16 @@ wire! {
         heads: u32,
         /// Scratch, 0 at the start of a run: the mm met last.
         last_mm: u64,
+        /// Order of [`Pass::Sweep`]: kernel address of an mm that has ended.
+        mm: u64,
+        /// Cursor, 0 at the start of a run: the task at whose slots the walk is, some at a time.
+        walk_task: u64,
+        /// Cursor: the slot at which it goes on.
+        walk_slot: u32,
+        /// Order of [`Pass::Sweep`]: one of [`EventKind`], for an address space whose end was not seen.
+        end: u32,
+        /// Scratch: a pointer of the kernel's, stored as one and read back as a number.
+        pointer: u64,
         /// Named padding, 0.
         _pad: u64,
     }

@@ -10,12 +10,16 @@ use crate::toolchain::{Toolchain, is_of_outer_cargo};
 use crate::{linker, paths};
 
 const TARGET: &str = "bpfel-unknown-none";
-/// The objects: what each is called as a binary, and beside the target directory.
-const BINS: [(&str, &str); 3] = [
-    ("aioinspect-bpf", "aioinspect.bpf.o"),
-    ("aioinspect-trace", "aioinspect-trace.bpf.o"),
-    ("aioinspect-submit", "aioinspect-submit.bpf.o"),
+/// The objects: what each is called as a binary, its features, and what it is called beside the target directory.
+const BINS: [(&str, &str, &str); 4] = [
+    ("aioinspect-bpf", PLAIN, "aioinspect.bpf.o"),
+    ("aioinspect-trace", PLAIN, "aioinspect-trace.bpf.o"),
+    ("aioinspect-submit", PLAIN, "aioinspect-submit.bpf.o"),
+    // The same source once more, for kernels that call back.
+    ("aioinspect-trace", CALLBACKS, "aioinspect-trace-callbacks.bpf.o"),
 ];
+const PLAIN: &str = "program";
+const CALLBACKS: &str = "program,callbacks";
 
 /// Builds the objects with a linker that works, installing one if none does; returns the directory they are in.
 pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
@@ -43,7 +47,7 @@ pub fn lint(toolchain: &Toolchain) -> Result<()> {
     let clippy = toolchain.bin.join("cargo-clippy");
     let cmd = Cmd::new(&clippy).arg("clippy");
     let cmd = configured(cmd, toolchain, Path::new("bpf-linker")).env("CARGO", toolchain.bin.join("cargo"));
-    cmd.arguments(["--", "-D", "warnings"]).run_cargo().map(drop)
+    cmd.arguments(["--bins", "--features", CALLBACKS, "--", "-D", "warnings"]).run_cargo().map(drop)
 }
 
 /// Whether the toolchain brings clippy.
@@ -52,18 +56,25 @@ pub fn has_clippy(toolchain: &Toolchain) -> bool {
 }
 
 fn build_with(toolchain: &Toolchain, linker: &Path) -> Result<PathBuf> {
-    cargo(toolchain, "build", linker).run_cargo()?;
-    linker::remember(linker)?;
     let objects = paths::target().join("objects");
     fs::create_dir_all(&objects)?;
-    for (bin, object) in BINS {
-        copy_if_changed(&dir().join(TARGET).join("release").join(bin), &objects.join(object))?;
+    for features in [PLAIN, CALLBACKS] {
+        let bins = || BINS.iter().filter(|(_, needs, _)| *needs == features);
+        let mut build = cargo(toolchain, "build", linker).arguments(["--features", features]);
+        for (bin, ..) in bins() {
+            build = build.arguments(["--bin", bin]);
+        }
+        build.run_cargo()?;
+        for (bin, _, object) in bins() {
+            copy_if_changed(&dir().join(TARGET).join("release").join(bin), &objects.join(object))?;
+        }
     }
+    linker::remember(linker)?;
     Ok(objects)
 }
 
 fn compiles(toolchain: &Toolchain, linker: &Path) -> bool {
-    cargo(toolchain, "check", linker).run_cargo().is_ok()
+    cargo(toolchain, "check", linker).arguments(["--bins", "--features", CALLBACKS]).run_cargo().is_ok()
 }
 
 fn cargo(toolchain: &Toolchain, verb: &str, linker: &Path) -> Cmd {
@@ -71,7 +82,7 @@ fn cargo(toolchain: &Toolchain, verb: &str, linker: &Path) -> Cmd {
 }
 
 fn configured(cmd: Cmd, toolchain: &Toolchain, linker: &Path) -> Cmd {
-    let package = ["--package", "aioinspect-ebpf", "--bins", "--features", "program"];
+    let package = ["--package", "aioinspect-ebpf"];
     let flags = [
         format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
         // The kernel wants function types (BTF func_info) of every callback handed to bpf_loop; BTF is made from debuginfo.

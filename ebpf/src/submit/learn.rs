@@ -6,7 +6,7 @@ use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_log_ebpf::debug;
 
-use crate::constants::offset;
+use crate::constants::{number, place};
 use crate::kernel::read;
 use crate::maps::control;
 
@@ -40,10 +40,10 @@ extern "C" fn learn(iter: *const IterTask) -> i32 {
     }
     // SAFETY: always allowed in a tracing program.
     let reader = unsafe { bpf_get_current_task() };
-    let pid: u64 = read(reader, offset!(task_thread_pid));
-    let level: u32 = read(pid, offset!(pid_level));
-    let numbers = pid.wrapping_add(u64::from(level).wrapping_mul(u64::from(offset!(upid_size))));
-    control.reader_ns = read(numbers, offset!(pid_numbers_ns));
+    let pid: u64 = read(reader, place!(task_thread_pid));
+    let level: u32 = read(pid, place!(pid_level));
+    let numbers = pid.wrapping_add(u64::from(level).wrapping_mul(u64::from(number!(upid_size))));
+    control.reader_ns = read(numbers, place!(pid_numbers_ns));
     control.level_plus_one = level.wrapping_add(1);
     0
 }

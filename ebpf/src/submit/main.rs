@@ -30,6 +30,8 @@ mod kernel;
 mod learn;
 mod maps;
 mod process;
+#[path = "../registers.rs"]
+mod registers;
 
 /// The object is Dual MIT/GPL: probe_read_kernel and friends are GPL-only helpers.
 // SAFETY: the name of the section is the loader's, the name of the symbol nobody else's.

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aioinspect_ebpf::{CallKind, CallRecord, EventKind, EventRecord, Origin, SlotKey, flag};
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_probe_read_user};
 
-use crate::constants::offset;
+use crate::constants::place;
 use crate::kernel::read;
 use crate::maps::{CALLS, TRACED, count, emit};
 use crate::slots::{self, Made};
@@ -34,7 +34,7 @@ fn now() -> u64 {
 pub fn setup_begins(nr_events: u64, pointer: u64, compat: bool) {
     let task = task();
     let call = CallRecord {
-        mm: read(task, offset!(task_mm)),
+        mm: read(task, place!(task_mm)),
         // The argument is an unsigned int.
         argument: nr_events & 0xffff_ffff,
         pointer,
@@ -54,7 +54,7 @@ pub fn setup_begins(nr_events: u64, pointer: u64, compat: bool) {
 #[inline(always)]
 pub fn destroy_begins(context: u64, compat: bool) {
     let task = task();
-    let mm = read(task, offset!(task_mm));
+    let mm = read(task, place!(task_mm));
     let context = if compat { context & 0xffff_ffff } else { context };
     let found = match table::by_ring(mm, context) {
         Some(found) => Some(found),

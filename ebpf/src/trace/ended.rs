@@ -1,14 +1,17 @@
 //! The end of an address space: what exec and the last exit destroy without a call.
 
 use core::ffi::c_void;
+use core::ptr;
 
 use aioinspect_ebpf::{EventKind, EventRecord, SlotKey, SpaceRecord};
-use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_loop};
+use aya_ebpf::bindings::pt_regs;
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns};
 
-use crate::constants::offset;
+use crate::constants::place;
 use crate::kernel::read;
 use crate::maps::{SPACES, TRACED, emit};
 use crate::slots;
+use crate::turns::{AT_MOST, repeat};
 use crate::who;
 
 /// `PF_EXITING`.
@@ -19,40 +22,176 @@ const PF_KTHREAD: u32 = 0x0020_0000;
 #[repr(C)]
 struct Sweep {
     mm: u64,
+    /// The first slot of this walk.
+    first: u32,
     contexts: u32,
-    _pad: u32,
 }
 
 /// The tracepoint exit_mmap: mm/mmap.c:exit_mmap, called when the last user of an address space is gone, after
-/// fs/aio.c:exit_aio has destroyed its contexts, whether by exit or by exec (kernel/fork.c:__mmput).
+/// fs/aio.c:exit_aio has destroyed its contexts, whether by exit or by exec (kernel/fork.c:__mmput). Since 6.1.
 // SAFETY: the section names the hook, the symbol is this program's own.
 #[unsafe(link_section = "tp_btf/exit_mmap")]
 #[unsafe(no_mangle)]
 extern "C" fn space_ended(arguments: *const u64) -> i32 {
     // SAFETY: the tracepoint has one argument, the mm.
-    let mm = unsafe { *arguments };
-    let Some(space) = SPACES.get_ptr(&mm) else { return 0 };
-    // SAFETY: a live map value; nobody calls io_setup in an address space without users.
-    let (slots, space) = unsafe { (slots::used(space), *space) };
-    // SAFETY: always allowed.
-    let time = unsafe { bpf_ktime_get_ns() };
-    // Counted from a number that the verifier does not know: from one it knows, it would follow the loop turn by turn.
-    let start = time as u32;
-    let mut sweep = Sweep { mm, contexts: start, _pad: 0 };
-    // SAFETY: the callback has the signature that bpf_loop calls, and `sweep` outlives the call.
-    unsafe { bpf_loop(slots, forget as *mut c_void, (&raw mut sweep).cast(), 0) };
-    let _ = SPACES.remove(&mm);
-    let contexts = sweep.contexts.wrapping_sub(start);
-    if contexts != 0 {
-        tell(mm, &space, contexts, time);
-    }
+    space_ends(unsafe { *arguments });
     0
 }
 
+/// The same at the beginning of the function of that name.
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "fentry/exit_mmap")]
+#[unsafe(no_mangle)]
+extern "C" fn fentry_exit_mmap(arguments: *const u64) -> i32 {
+    // SAFETY: the function has one argument, the mm.
+    space_ends(unsafe { *arguments });
+    0
+}
+
+/// The same by a kprobe there.
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "kprobe/exit_mmap")]
+#[unsafe(no_mangle)]
+extern "C" fn kprobe_exit_mmap(registers: *const pt_regs) -> i32 {
+    // SAFETY: the context of a kprobe.
+    space_ends(unsafe { (*registers).rdi });
+    0
+}
+
+/// Where none of these is to be had: a process ends or becomes another program. Whose contexts that takes is for a census to find.
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "tp_btf/sched_process_exit")]
+#[unsafe(no_mangle)]
+extern "C" fn process_exits(_arguments: *const u64) -> i32 {
+    wake();
+    0
+}
+
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "tp_btf/sched_process_exec")]
+#[unsafe(no_mangle)]
+extern "C" fn process_execs(_arguments: *const u64) -> i32 {
+    wake();
+    0
+}
+
+/// Has userspace look for address spaces that ended.
+#[inline(always)]
+fn wake() {
+    // SAFETY: always allowed.
+    let time = unsafe { bpf_ktime_get_ns() };
+    emit(&EventRecord { time, kind: EventKind::Left as u32, ..NOTHING });
+}
+
+const NOTHING: EventRecord = EventRecord {
+    time: 0,
+    context: 0,
+    entered_at: 0,
+    value: 0,
+    comm_low: 0,
+    comm_high: 0,
+    start_boottime: 0,
+    kind: 0,
+    tgid: 0,
+    tid: 0,
+    errno: 0,
+    max_reqs: 0,
+    count: 0,
+    flags: 0,
+    _pad: 0,
+};
+
+#[inline(always)]
+fn space_ends(mm: u64) {
+    let Some(space) = SPACES.get_ptr_mut(&mm) else { return };
+    // SAFETY: a live map value; nobody calls io_setup in an address space without users.
+    let slots = unsafe { slots::used(space) };
+    // SAFETY: always allowed in a tracing program.
+    let task = unsafe { bpf_get_current_task() };
+    let kind = kind(task, read(task, place!(task_flags)), mm);
+    let mut left_by = 0;
+    // Whoever left last is who it was, under the name it has now.
+    if !matches!(kind, EventKind::Gone)
+        && let Some(who) = who::current(task)
+    {
+        left_by = who.tid;
+        // SAFETY: a live map value.
+        unsafe {
+            (*space).tgid = who.tgid;
+            (*space).comm_low = who.comm_low;
+            (*space).comm_high = who.comm_high;
+            (*space).start_boottime = who.start_boottime;
+        }
+    }
+    let contexts = forget_some(mm, 0, slots);
+    if slots > AT_MOST {
+        // SAFETY: a live map value.
+        unsafe {
+            (*space).left_by = left_by;
+            (*space).counted = contexts;
+            (*space).swept = AT_MOST;
+            ptr::write_volatile(&raw mut (*space).ended, kind as u32);
+        }
+        wake();
+        return;
+    }
+    tell(space, kind as u32, contexts, left_by);
+    let _ = SPACES.remove(&mm);
+}
+
+/// Goes on with an address space that has ended: forgets some of its slots, and after the last of them tells of it. False: there are more.
+///
+/// `end`: how it ended, if that was not seen.
+#[inline(always)]
+pub fn sweep(mm: u64, end: u32) -> bool {
+    let Some(space) = SPACES.get_ptr_mut(&mm) else { return true };
+    // SAFETY: a live map value.
+    let (slots, swept, ended) = unsafe {
+        let ended = ptr::read_volatile(&raw const (*space).ended);
+        if ended == 0 {
+            (*space).swept = 0;
+            (*space).counted = 0;
+            (*space).left_by = 0;
+            ptr::write_volatile(&raw mut (*space).ended, end);
+        }
+        (
+            slots::used(space),
+            ptr::read_volatile(&raw const (*space).swept),
+            if ended == 0 { end } else { ended },
+        )
+    };
+    let left = if slots > swept { slots.wrapping_sub(swept) } else { 0 };
+    let contexts = forget_some(mm, swept, left);
+    // SAFETY: a live map value.
+    let (contexts, left_by) = unsafe {
+        (*space).counted = (*space).counted.wrapping_add(contexts);
+        (*space).swept = swept.wrapping_add(AT_MOST);
+        ((*space).counted, (*space).left_by)
+    };
+    if left > AT_MOST {
+        return false;
+    }
+    tell(space, ended, contexts, left_by);
+    let _ = SPACES.remove(&mm);
+    true
+}
+
+/// Takes slots out of the map, `left` of them or [`AT_MOST`]; how many held a context.
+#[inline(always)]
+fn forget_some(mm: u64, first: u32, left: u32) -> u32 {
+    // Counted from a number that the verifier does not know: from one it knows, it would follow the loop turn by turn.
+    // SAFETY: always allowed.
+    let start = unsafe { bpf_ktime_get_ns() } as u32;
+    let mut sweep = Sweep { mm, first, contexts: start };
+    repeat!(left, forget, sweep);
+    sweep.contexts.wrapping_sub(start)
+}
+
+#[inline(always)]
 extern "C" fn forget(slot: u64, sweep: *mut c_void) -> i64 {
-    // SAFETY: bpf_loop hands back the pointer that `space_ended` gave it.
+    // SAFETY: the pointer that `forget_some` gave.
     let sweep = unsafe { &mut *sweep.cast::<Sweep>() };
-    let key = SlotKey { mm: sweep.mm, slot: slot as u32, _pad: 0 };
+    let key = SlotKey { mm: sweep.mm, slot: sweep.first.wrapping_add(slot as u32), _pad: 0 };
     let Some(entry) = TRACED.get_ptr(&key) else { return 0 };
     // SAFETY: a live map value.
     if unsafe { (*entry).kioctx } != 0 {
@@ -63,38 +202,24 @@ extern "C" fn forget(slot: u64, sweep: *mut c_void) -> i64 {
 }
 
 #[inline(always)]
-fn tell(mm: u64, space: &SpaceRecord, contexts: u32, time: u64) {
-    // SAFETY: always allowed in a tracing program.
-    let task = unsafe { bpf_get_current_task() };
-    let flags: u32 = read(task, offset!(task_flags));
-    let kind = kind(task, flags, mm);
-    let mut event = EventRecord {
-        time,
-        context: 0,
-        entered_at: 0,
-        value: 0,
-        comm_low: space.comm_low,
-        comm_high: space.comm_high,
-        start_boottime: space.start_boottime,
-        kind: kind as u32,
-        tgid: space.tgid,
-        tid: 0,
-        errno: 0,
-        max_reqs: 0,
-        count: contexts,
-        flags: 0,
-        _pad: 0,
-    };
-    // Whoever left last is who it was, under the name it has now.
-    if !matches!(kind, EventKind::Gone)
-        && let Some(who) = who::current(task)
-    {
-        event.tgid = who.tgid;
-        event.tid = who.tid;
-        event.comm_low = who.comm_low;
-        event.comm_high = who.comm_high;
-        event.start_boottime = who.start_boottime;
+fn tell(space: *const SpaceRecord, kind: u32, contexts: u32, left_by: u32) {
+    if contexts == 0 {
+        return;
     }
+    // SAFETY: a live map value, and a helper that is always allowed.
+    let event = unsafe {
+        EventRecord {
+            time: bpf_ktime_get_ns(),
+            comm_low: (*space).comm_low,
+            comm_high: (*space).comm_high,
+            start_boottime: (*space).start_boottime,
+            kind,
+            tgid: (*space).tgid,
+            tid: left_by,
+            count: contexts,
+            ..NOTHING
+        }
+    };
     emit(&event);
 }
 
@@ -107,9 +232,9 @@ fn kind(task: u64, flags: u32, mm: u64) -> EventKind {
     if flags & PF_EXITING != 0 {
         return EventKind::Exit;
     }
-    let own: u64 = read(task, offset!(task_mm));
+    let own: u64 = read(task, place!(task_mm));
     // A new program's address space has no code yet (fs/exec.c:exec_mmap comes before fs/binfmt_elf.c sets it).
-    if own != 0 && own != mm && read::<u64>(own, offset!(mm_start_code)) == 0 {
+    if own != 0 && own != mm && read::<u64>(own, place!(mm_start_code)) == 0 {
         return EventKind::Exec;
     }
     EventKind::Gone

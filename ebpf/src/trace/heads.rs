@@ -10,13 +10,14 @@
 use core::ffi::c_void;
 
 use aya_ebpf::bindings::task_struct;
-use aya_ebpf::helpers::generated::{bpf_copy_from_user_task, bpf_loop};
+use aya_ebpf::helpers::generated::bpf_copy_from_user_task;
 
-use crate::constants::offset;
-use crate::kernel::{follow, load};
+use crate::constants::place;
+use crate::kernel::{as_number, read};
 use crate::maps::{HEADS, control};
-use crate::settle::IterTask;
+use crate::settle::{AGAIN, IterTask, NEXT};
 use crate::table::{AT_ONCE, Table, user_id};
+use crate::turns::{AT_MOST, repeat};
 
 /// `PF_KTHREAD`.
 const PF_KTHREAD: u32 = 0x0020_0000;
@@ -26,6 +27,9 @@ struct Walk {
     task: *const task_struct,
     mm: u64,
     table: Table,
+    /// The first slot of this walk.
+    first: u32,
+    _pad: u32,
 }
 
 // SAFETY: the section names the hook, the symbol is this program's own.
@@ -35,35 +39,38 @@ extern "C" fn heads(iter: *const IterTask) -> i32 {
     // SAFETY: the kernel hands a valid context to every run.
     let task = unsafe { (*iter).task };
     if task.is_null() {
-        return 0;
+        return NEXT;
     }
-    // SAFETY: `task` comes from the context.
-    let flags: u32 = unsafe { load(task, offset!(task_flags)) };
-    if flags & PF_KTHREAD != 0 {
-        return 0;
+    let Some(control) = control() else { return NEXT };
+    let at = as_number(&mut control.pointer, task);
+    if read::<u32>(at, place!(task_flags)) & PF_KTHREAD != 0 {
+        return NEXT;
     }
-    // SAFETY: `task` comes from the context.
-    let mm = unsafe { follow(task, offset!(task_mm)) } as u64;
-    let Some(control) = control() else { return 0 };
+    let mm: u64 = read(at, place!(task_mm));
     if mm == 0 || mm == control.last_mm {
-        return 0;
+        return NEXT;
+    }
+    let table = Table::of(mm);
+    let first = if control.walk_task == at { control.walk_slot } else { 0 };
+    if table.slots > first {
+        let mut walk = Walk { task, mm, table, first, _pad: 0 };
+        let turns = table.slots.wrapping_sub(first).wrapping_add(AT_ONCE - 1) / AT_ONCE;
+        repeat!(turns, read_some, walk);
+        if turns > AT_MOST {
+            control.walk_task = at;
+            control.walk_slot = first.wrapping_add(AT_MOST.wrapping_mul(AT_ONCE));
+            return AGAIN;
+        }
     }
     control.last_mm = mm;
-    let table = Table::of(mm);
-    if table.slots == 0 {
-        return 0;
-    }
-    let mut walk = Walk { task, mm, table };
-    let turns = table.slots.wrapping_add(AT_ONCE - 1) / AT_ONCE;
-    // SAFETY: the callback has the signature that bpf_loop calls, and `walk` outlives the call.
-    unsafe { bpf_loop(turns, read_some as *mut c_void, (&raw mut walk).cast(), 0) };
-    0
+    NEXT
 }
 
+#[inline(always)]
 extern "C" fn read_some(turn: u64, walk: *mut c_void) -> i64 {
-    // SAFETY: bpf_loop hands back the pointer that `heads` gave it.
+    // SAFETY: the pointer that `heads` gave.
     let walk = unsafe { &mut *walk.cast::<Walk>() };
-    let first = (turn as u32).wrapping_mul(AT_ONCE);
+    let first = walk.first.wrapping_add((turn as u32).wrapping_mul(AT_ONCE));
     for (step, kioctx) in walk.table.some(first).into_iter().enumerate() {
         if kioctx != 0 && first.wrapping_add(step as u32) < walk.table.slots && !read_one(walk, kioctx) {
             return 1;

@@ -10,11 +10,10 @@
 //! The functions are those of arch/x86: their one argument is the user's registers. A 32-bit caller has its arguments
 //! in others, and other call numbers.
 
-use aya_ebpf::bindings::{pt_regs, task_struct};
+use aya_ebpf::bindings::pt_regs;
 
 use crate::calls;
-use crate::constants::offset;
-use crate::kernel::load;
+use crate::registers::is_compat;
 
 /// Numbers of arch/x86/entry/syscalls/syscall_64.tbl.
 pub const IO_SETUP: u64 = 206;
@@ -22,9 +21,6 @@ pub const IO_DESTROY: u64 = 207;
 /// Numbers of arch/x86/entry/syscalls/syscall_32.tbl.
 pub const IO_SETUP_32: u64 = 245;
 pub const IO_DESTROY_32: u64 = 246;
-
-/// `TS_COMPAT` of arch/x86/include/asm/thread_info.h: the call under way is a 32-bit one.
-const TS_COMPAT: u32 = 2;
 
 /// A pair of programs at the beginning and the end of a function whose argument is the user's registers.
 macro_rules! at_function {
@@ -62,10 +58,9 @@ macro_rules! at_function {
 macro_rules! user {
     ($regs:ident.$register:ident) => {
         // SAFETY: comes from the program's context.
-        unsafe { crate::kernel::load::<u64, _>($regs, core::mem::offset_of!(pt_regs, $register) as u32) }
+        unsafe { crate::registers::register($regs, crate::registers::at!($register)) }
     };
 }
-pub(crate) use user;
 
 at_function!(
     fentry_setup,
@@ -131,7 +126,7 @@ macro_rules! at_probe {
 /// One register of the user's, at an address that is only a number.
 macro_rules! probed {
     ($regs:ident.$register:ident) => {
-        crate::kernel::read::<u64>($regs, core::mem::offset_of!(pt_regs, $register) as u32)
+        crate::kernel::read_8($regs.wrapping_add(crate::registers::at!($register) as u64))
     };
 }
 
@@ -208,20 +203,6 @@ extern "C" fn exit_destroy(call: *const Syscall) -> i32 {
     // SAFETY: the context of this tracepoint.
     calls::destroy_ends(unsafe { (*call).values[0] } as i64);
     0
-}
-
-/// Whether the call under way of the running thread is a 32-bit one.
-#[inline(always)]
-fn is_compat() -> bool {
-    let status = offset!(task_status);
-    if status == u32::MAX {
-        return false;
-    }
-    // SAFETY: always allowed in a tracing program.
-    let task = unsafe { aya_ebpf::helpers::generated::bpf_get_current_task_btf() };
-    // SAFETY: a pointer that the verifier knows.
-    let status: u32 = unsafe { load::<u32, task_struct>(task, status) };
-    status & TS_COMPAT != 0
 }
 
 // SAFETY: the section names the hook, the symbol is this program's own.

@@ -30,9 +30,12 @@ mod hooks;
 #[path = "../kernel.rs"]
 mod kernel;
 mod maps;
+#[path = "../registers.rs"]
+mod registers;
 mod settle;
 mod slots;
 mod table;
+mod turns;
 mod who;
 
 /// The object is Dual MIT/GPL: probe_read_kernel and friends are GPL-only helpers.

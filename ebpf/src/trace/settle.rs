@@ -9,20 +9,28 @@ use core::ffi::c_void;
 use core::ptr;
 
 use aioinspect_ebpf::{EventKind, EventRecord, GONE, Origin, Pass, SlotKey, SlotRecord, TraceControl};
-use aya_ebpf::bindings::{pt_regs, task_struct};
-use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_loop, bpf_task_pt_regs};
+use aya_ebpf::bindings::task_struct;
+use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns};
 use aya_log_ebpf::debug;
 
-use crate::constants::offset;
-use crate::hooks::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32, user};
-use crate::kernel::{follow, load, read};
+use crate::constants::place;
+use crate::ended;
+use crate::hooks::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32};
+use crate::kernel::{as_number, read};
 use crate::maps::{CALLS, SPACES, TRACED, control, emit};
+use crate::registers;
 use crate::slots::{self, Made};
 use crate::table::{self, Table};
+use crate::turns::{AT_MOST, repeat};
 use crate::who::{self, Who};
 
 /// `PF_KTHREAD`.
 const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// What a program on an iterator answers: go on to the next object.
+pub const NEXT: i32 = 0;
+/// Run it on the same object again (kernel/bpf/bpf_iter.c:bpf_iter_run_prog). The read(2) that runs it ends with EAGAIN, and the next one begins here.
+pub const AGAIN: i32 = 1;
 
 /// What the kernel hands to a program on `iter/task`; a null task ends the walk.
 #[repr(C)]
@@ -43,8 +51,10 @@ struct Walk {
     mm: u64,
     table: Table,
     who: Who,
-    /// Whether to put right, not to mark. A word, so that nothing of the stack is left unwritten.
-    resolve: u64,
+    /// Whether to put right, not to mark.
+    resolve: u32,
+    /// The first slot of this walk.
+    first: u32,
 }
 
 // SAFETY: the section names the hook, the symbol is this program's own.
@@ -57,32 +67,39 @@ extern "C" fn settle(iter: *const IterTask) -> i32 {
     if task.is_null() {
         let (pass, unsettled, found, gone) = (control.pass, control.unsettled, control.found, control.gone);
         debug!(&Logger, "settle: pass {}, {} unsettled, {} found, {} gone", pass, unsettled, found, gone);
-        return 0;
+        return NEXT;
     }
     if control.pass == Pass::Learn as u32 {
         learn(control);
-        return 0;
+        return NEXT;
     }
-    // SAFETY: `task` comes from the context.
-    let flags: u32 = unsafe { load(task, offset!(task_flags)) };
-    if flags & PF_KTHREAD != 0 {
-        return 0;
+    if control.pass == Pass::Sweep as u32 {
+        if control.mm != 0 && !ended::sweep(control.mm, control.end) {
+            return AGAIN;
+        }
+        control.mm = 0;
+        return NEXT;
     }
-    // SAFETY: `task` comes from the context.
-    let mm = unsafe { follow(task, offset!(task_mm)) } as u64;
+    let at = as_number(&mut control.pointer, task);
+    if read::<u32>(at, place!(task_flags)) & PF_KTHREAD != 0 {
+        return NEXT;
+    }
+    let mm: u64 = read(at, place!(task_mm));
     if mm == 0 {
-        return 0;
+        return NEXT;
     }
     if control.pass == Pass::Busy as u32 {
-        note_call(task, mm, control);
-        return 0;
+        note_call(task, at, mm, control);
+        return NEXT;
     }
     if mm == control.last_mm {
-        return 0;
+        return NEXT;
+    }
+    if !compare(at, mm, control) {
+        return AGAIN;
     }
     control.last_mm = mm;
-    compare(task as u64, mm, control);
-    0
+    NEXT
 }
 
 /// Who reads: the level and the address of its PID namespace.
@@ -93,8 +110,8 @@ fn learn(control: &mut TraceControl) {
     }
     // SAFETY: always allowed in a tracing program.
     let reader = unsafe { bpf_get_current_task() };
-    let pid: u64 = read(reader, offset!(task_thread_pid));
-    let level: u32 = read(pid, offset!(pid_level));
+    let pid: u64 = read(reader, place!(task_thread_pid));
+    let level: u32 = read(pid, place!(pid_level));
     control.reader_ns = who::namespace(pid, level);
     control.level_plus_one = level.wrapping_add(1);
     // The one entry that is no context: since when the map is kept.
@@ -105,8 +122,8 @@ fn learn(control: &mut TraceControl) {
 
 /// A thread in a call explains what was marked, or makes its address space busy.
 #[inline(always)]
-fn note_call(task: *const task_struct, mm: u64, control: &mut TraceControl) {
-    let Some(call) = CALLS.get_ptr(&(task as u64)) else {
+fn note_call(task: *const task_struct, at: u64, mm: u64, control: &mut TraceControl) {
+    let Some(call) = CALLS.get_ptr(&at) else {
         if is_in_unseen_call(task, mm) {
             make_busy(mm, control);
         }
@@ -147,54 +164,64 @@ fn make_busy(mm: u64, control: &TraceControl) {
 /// not be told. By the registers with which it entered the kernel last; where that is long over, it is one round lost.
 #[inline(always)]
 fn is_in_unseen_call(task: *const task_struct, mm: u64) -> bool {
-    // SAFETY: `task` comes from the context; what the helper returns is a pointer that the verifier knows.
-    let registers = unsafe { bpf_task_pt_regs(task.cast_mut().cast()) } as *const pt_regs;
-    match user!(registers.orig_rax) {
-        IO_SETUP | IO_SETUP_32 => true,
-        // Once the context is out of the table the call waits, for as long as its requests take.
-        IO_DESTROY => table::by_search(mm, user!(registers.rdi), false).is_some(),
-        IO_DESTROY_32 => table::by_search(mm, user!(registers.rbx) & 0xffff_ffff, false).is_some(),
-        _ => false,
-    }
+    let context = match registers::of_task(task, registers::NUMBER) {
+        IO_SETUP | IO_SETUP_32 => return true,
+        IO_DESTROY => registers::of_task(task, registers::at!(rdi)),
+        IO_DESTROY_32 => registers::of_task(task, registers::at!(rbx)) & 0xffff_ffff,
+        _ => return false,
+    };
+    // Once the context is out of the table the call waits, for as long as its requests take.
+    table::by_search(mm, context, false).is_some()
 }
 
-/// Walks the slots of one address space: those of its table, and those of the map.
+/// Walks the slots of one address space: those of its table, and those of the map. False: there are more of them.
 #[inline(always)]
-fn compare(task: u64, mm: u64, control: &mut TraceControl) {
+fn compare(task: u64, mm: u64, control: &mut TraceControl) -> bool {
     let table = Table::of(mm);
     let mut slots = table.slots;
     let mut resolve = 0;
-    if let Some(space) = SPACES.get_ptr(&mm) {
+    if let Some(space) = SPACES.get_ptr_mut(&mm) {
         // SAFETY: a live map value.
-        let (known, busy) = unsafe { (slots::used(space), (*space).busy_round) };
+        let (known, busy) = unsafe {
+            ptr::write_volatile(&raw mut (*space).met_round, control.round);
+            (slots::used(space), (*space).busy_round)
+        };
         if known > slots {
             slots = known;
         }
         if control.pass != Pass::Mark as u32 {
             if busy == control.round {
                 control.unsettled = control.unsettled.wrapping_add(1);
-                return;
+                return true;
             }
             resolve = 1;
         }
     } else if control.pass != Pass::Mark as u32 {
-        return;
+        return true;
     }
-    if slots == 0 {
-        return;
+    let first = if control.walk_task == task { control.walk_slot } else { 0 };
+    if slots <= first {
+        return true;
     }
-    let signal: u64 = read(task, offset!(task_signal));
-    let tgid = who::id(read(signal, offset!(signal_tgid)), control.level_plus_one.wrapping_sub(1));
-    let mut walk = Walk { mm, table, who: who::named(task, tgid, 0), resolve };
-    // SAFETY: the callback has the signature that bpf_loop calls, and `walk` outlives the call.
-    unsafe { bpf_loop(slots, slot as *mut c_void, (&raw mut walk).cast(), 0) };
+    let turns = slots.wrapping_sub(first);
+    let signal: u64 = read(task, place!(task_signal));
+    let tgid = who::id(read(signal, place!(signal_tgid)), control.level_plus_one.wrapping_sub(1));
+    let mut walk = Walk { mm, table, who: who::named(task, tgid, 0), resolve, first };
+    repeat!(turns, slot, walk);
+    if turns > AT_MOST {
+        control.walk_task = task;
+        control.walk_slot = first.wrapping_add(AT_MOST);
+        return false;
+    }
+    true
 }
 
-extern "C" fn slot(slot: u64, walk: *mut c_void) -> i64 {
-    // SAFETY: bpf_loop hands back the pointer that `compare` gave it.
+#[inline(always)]
+extern "C" fn slot(turn: u64, walk: *mut c_void) -> i64 {
+    // SAFETY: the pointer that `compare` gave.
     let walk = unsafe { &mut *walk.cast::<Walk>() };
     let Some(control) = control() else { return 1 };
-    let slot = slot as u32;
+    let slot = walk.first.wrapping_add(turn as u32);
     let kioctx = walk.table.at(slot);
     let entry = TRACED.get_ptr_mut(&SlotKey { mm: walk.mm, slot, _pad: 0 });
     // SAFETY: a live map value.

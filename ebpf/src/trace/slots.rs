@@ -152,7 +152,11 @@ fn widen(mm: u64, slot: u32, who: &Who) -> bool {
         comm_high: who.comm_high,
         start_boottime: who.start_boottime,
         likely_slot: 0,
-        _pad: 0,
+        ended: 0,
+        swept: 0,
+        counted: 0,
+        left_by: 0,
+        met_round: 0,
     };
     // Another CPU may be quicker.
     let _ = SPACES.insert(&mm, &record, NOEXIST);

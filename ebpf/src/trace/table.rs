@@ -2,13 +2,14 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
 
 use aioinspect_ebpf::SlotKey;
 
-use crate::constants::offset;
-use crate::kernel::read;
+use crate::constants::place;
+use crate::kernel::{read, read_8};
 use crate::maps::TRACED;
+use crate::turns::repeat;
 
 /// Slots that are read in one go: as many as the smallest table has (fs/aio.c:ioctx_add_table).
 pub const AT_ONCE: u32 = 4;
@@ -35,9 +36,15 @@ impl Table {
     /// That of an mm; without slots if it has none.
     #[inline(always)]
     pub fn of(mm: u64) -> Self {
-        let address: u64 = read(mm, offset!(mm_ioctx_table));
-        let slots = if address == 0 { 0 } else { read(address, offset!(table_nr)) };
+        let address: u64 = read(mm, place!(mm_ioctx_table));
+        let slots = if address == 0 { 0 } else { read(address, place!(table_nr)) };
         Self { address, slots, _pad: 0 }
+    }
+
+    /// Where the first of its slots is.
+    #[inline(always)]
+    fn first(&self) -> u64 {
+        self.address.wrapping_add(u64::from(place!(table_table).offset()))
     }
 
     /// The context in that slot, 0 for none.
@@ -46,27 +53,27 @@ impl Table {
         if slot >= self.slots {
             return 0;
         }
-        read(self.address.wrapping_add(u64::from(slot).wrapping_mul(8)), offset!(table_table))
+        read_8(self.first().wrapping_add(u64::from(slot).wrapping_mul(8)))
     }
 
     /// The contexts in that slot and the three behind it, 0 for none; what lies beyond the table means nothing.
     #[inline(always)]
     pub fn some(&self, first: u32) -> [u64; AT_ONCE as usize] {
-        let at = self.address.wrapping_add(u64::from(first).wrapping_mul(8));
-        read(at, offset!(table_table))
+        let at = self.first().wrapping_add(u64::from(first).wrapping_mul(8));
+        [read_8(at), read_8(at.wrapping_add(8)), read_8(at.wrapping_add(16)), read_8(at.wrapping_add(24))]
     }
 }
 
 /// `kioctx.user_id`.
 #[inline(always)]
 pub fn user_id(kioctx: u64) -> u64 {
-    read(kioctx, offset!(kioctx_user_id))
+    read(kioctx, place!(kioctx_user_id))
 }
 
 /// `kioctx.max_reqs`.
 #[inline(always)]
 pub fn max_reqs(kioctx: u64) -> u32 {
-    read(kioctx, offset!(kioctx_max_reqs))
+    read(kioctx, place!(kioctx_max_reqs))
 }
 
 /// The context whose id is `context`, found as the kernel does: its slot stands in the first word of its ring, and is
@@ -110,8 +117,7 @@ pub fn by_search(mm: u64, context: u64, or_new: bool) -> Option<Found> {
     let table = Table::of(mm);
     let found = Found { kioctx: 0, slot: 0, max_reqs: 0 };
     let mut search = Search { table, mm, context, found, or_new: u64::from(or_new) };
-    // SAFETY: the callback has the signature that bpf_loop calls, and `search` outlives the call.
-    unsafe { bpf_loop(table.slots, look as *mut c_void, (&raw mut search).cast(), 0) };
+    repeat!(table.slots, look, search);
     let mut found = search.found;
     if found.kioctx == 0 {
         return None;
@@ -120,8 +126,9 @@ pub fn by_search(mm: u64, context: u64, or_new: bool) -> Option<Found> {
     Some(found)
 }
 
+#[inline(always)]
 extern "C" fn look(slot: u64, search: *mut c_void) -> i64 {
-    // SAFETY: bpf_loop hands back the pointer that `by_search` gave it.
+    // SAFETY: the pointer that `by_search` gave.
     let search = unsafe { &mut *search.cast::<Search>() };
     let slot = slot as u32;
     let kioctx = search.table.at(slot);

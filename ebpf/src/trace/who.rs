@@ -2,8 +2,8 @@
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 
-use crate::constants::offset;
-use crate::kernel::read;
+use crate::constants::{number, place};
+use crate::kernel::{read, read_comm};
 use crate::maps::control;
 
 /// A process and one of its threads.
@@ -26,9 +26,9 @@ pub fn current(task: u64) -> Option<Who> {
         ((both >> 32) as u32, both as u32)
     } else {
         let level = control.level_plus_one.wrapping_sub(1);
-        let tid = number(read(task, offset!(task_thread_pid)), level, control.reader_ns)?;
-        let signal: u64 = read(task, offset!(task_signal));
-        (number(read(signal, offset!(signal_tgid)), level, control.reader_ns)?, tid)
+        let tid = number_of(read(task, place!(task_thread_pid)), level, control.reader_ns)?;
+        let signal: u64 = read(task, place!(task_signal));
+        (number_of(read(signal, place!(signal_tgid)), level, control.reader_ns)?, tid)
     };
     Some(named(task, tgid, tid))
 }
@@ -36,15 +36,15 @@ pub fn current(task: u64) -> Option<Who> {
 /// Adds the names of the process of `task`.
 #[inline(always)]
 pub fn named(task: u64, tgid: u32, tid: u32) -> Who {
-    let leader: u64 = read(task, offset!(task_group_leader));
-    let [comm_low, comm_high] = read::<[u64; 2]>(leader, offset!(task_comm));
-    Who { tgid, tid, comm_low, comm_high, start_boottime: read(leader, offset!(task_start_boottime)) }
+    let leader: u64 = read(task, place!(task_group_leader));
+    let (comm_low, comm_high) = read_comm(leader, place!(task_comm));
+    Who { tgid, tid, comm_low, comm_high, start_boottime: read(leader, place!(task_start_boottime)) }
 }
 
 /// The number of a `struct pid` at that level, if the namespace there is the reader's.
 #[inline(always)]
-fn number(pid: u64, level: u32, reader_ns: u64) -> Option<u32> {
-    if read::<u32>(pid, offset!(pid_level)) < level {
+fn number_of(pid: u64, level: u32, reader_ns: u64) -> Option<u32> {
+    if read::<u32>(pid, place!(pid_level)) < level {
         return None;
     }
     if namespace(pid, level) != reader_ns {
@@ -57,8 +57,8 @@ fn number(pid: u64, level: u32, reader_ns: u64) -> Option<u32> {
 #[inline(always)]
 pub fn id(pid: u64, level: u32) -> u32 {
     read(
-        pid.wrapping_add(u64::from(level).wrapping_mul(u64::from(offset!(upid_size)))),
-        offset!(pid_numbers_nr),
+        pid.wrapping_add(u64::from(level).wrapping_mul(u64::from(number!(upid_size)))),
+        place!(pid_numbers_nr),
     )
 }
 
@@ -66,7 +66,7 @@ pub fn id(pid: u64, level: u32) -> u32 {
 #[inline(always)]
 pub fn namespace(pid: u64, level: u32) -> u64 {
     read(
-        pid.wrapping_add(u64::from(level).wrapping_mul(u64::from(offset!(upid_size)))),
-        offset!(pid_numbers_ns),
+        pid.wrapping_add(u64::from(level).wrapping_mul(u64::from(number!(upid_size)))),
+        place!(pid_numbers_ns),
     )
 }

@@ -34,6 +34,8 @@ mod shared;
 #[cfg(test)]
 mod splice;
 #[cfg(test)]
+mod starting;
+#[cfg(test)]
 mod tool;
 #[cfg(test)]
 mod unsettled;

@@ -41,7 +41,8 @@ fn one(hook: Hook, first: &mut bool) -> Found {
     let name = format!("watch by {}", hook.name());
     let before = SyscallCost::measure();
     let cpus = system::possible_cpus().unwrap_or(1);
-    let started = Tracer::start(cpus, Sizes { contexts: 1, buffer: 4096 }, Some(hook), 0, &mut Vec::new());
+    let started =
+        Tracer::start(cpus, Sizes { contexts: 1, buffer: 4096 }, Some(hook), None, 0, &mut Vec::new());
     let found = match started {
         Ok(_attached) => {
             let after = SyscallCost::measure();

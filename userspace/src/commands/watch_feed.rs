@@ -82,6 +82,7 @@ impl Feed {
             hook: hook_of(args.hook),
             map_entries: args.map_entries,
             buffer: args.buffer,
+            ends: None,
             // A screen leaves no room for messages.
             log_level: if pictures { 0 } else { bpf_log_level(verbose) },
         };

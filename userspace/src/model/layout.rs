@@ -142,7 +142,6 @@ macro_rules! layout {
                 Offsets {
                     $($field: self.$field.0,)*
                     per_cpu_offset_at: 0,
-                    possible_cpus: 0,
                     upid_size: self.upid_size,
                     ways: 0,
                     word8_type: self.word8.type_id,
@@ -151,7 +150,6 @@ macro_rules! layout {
                     word4_at: self.word4.at,
                     word1_type: self.word1.type_id,
                     word1_at: self.word1.at,
-                    _pad: 0,
                 }
             }
 

@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use aya_obj::generated::bpf_insn;
 
+use super::memlock;
+
 const BPF_MAP_CREATE: libc::c_long = 0;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_PROG_LOAD: libc::c_long = 5;
@@ -35,7 +37,12 @@ pub(super) fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<libc::c_
 }
 
 pub(super) fn bpf_fd<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
-    let fd = RawFd::try_from(bpf(command, attr)?).map_err(io::Error::other)?;
+    let answer = match bpf(command, attr) {
+        // Kernels before 5.11 charge maps and programs to the locked memory, and this is what they say where it is used up.
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) && memlock::raise() => bpf(command, attr),
+        answer => answer,
+    };
+    let fd = RawFd::try_from(answer?).map_err(io::Error::other)?;
     // SAFETY: the command succeeded, so this is a new file descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -194,12 +201,24 @@ impl Kind {
     }
 }
 
+/// How much the verifier says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Verbosity {
+    /// `BPF_LOG_LEVEL1`: what it found on the way to its refusal.
+    Reasons = 1,
+    All = 2,
+    /// `BPF_LOG_STATS`: how many instructions it checked.
+    Counts = 4,
+}
+
 /// Loads a program. `log` receives what the verifier says, if not empty.
 pub fn prog_load(
     name: &str,
     code: &Code,
     btf: BorrowedFd<'_>,
     kind: Kind,
+    verbosity: Verbosity,
     log: &mut [u8],
 ) -> io::Result<OwnedFd> {
     #[repr(C)]
@@ -249,7 +268,7 @@ pub fn prog_load(
         ..Attr::default()
     };
     if !log.is_empty() {
-        attr.log_level = 1;
+        attr.log_level = verbosity as u32;
         attr.log_size = u32::try_from(log.len()).map_err(io::Error::other)?;
         attr.log_buf = log.as_mut_ptr() as u64;
     }

@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::bpf::{bpf_fd, raw};
 
@@ -28,8 +28,27 @@ pub fn attach_traced(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     bpf_fd(BPF_RAW_TRACEPOINT_OPEN, &mut Attr { name: 0, prog_fd: raw(program)?, pad: 0 })
 }
 
-/// Attaches a program to a perf event, until the answer is dropped.
-pub fn attach_to_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+/// Attaches a program to a perf event, until the answer and the event are dropped; `None`: the event alone holds it.
+pub fn attach_to_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    match link_to_event(program, event) {
+        Ok(link) => Ok(Some(link)),
+        // Kernels before 5.15 know no such link.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            set_program(program, event).map(|()| None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `PERF_EVENT_IOC_SET_BPF`.
+fn set_program(program: BorrowedFd<'_>, event: BorrowedFd<'_>) -> io::Result<()> {
+    const PERF_EVENT_IOC_SET_BPF: libc::Ioctl = 0x4004_2408;
+    // SAFETY: the request takes a number, the program's descriptor, and two descriptors are open.
+    let result = unsafe { libc::ioctl(event.as_raw_fd(), PERF_EVENT_IOC_SET_BPF, program.as_raw_fd()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn link_to_event(program: BorrowedFd<'_>, event: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Attr {
         prog_fd: u32,

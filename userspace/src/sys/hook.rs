@@ -85,7 +85,8 @@ impl Attached {
         let link = attach_to_event(program.as_fd(), event.as_fd())
             .map_err(|e| ProbeError::from_bpf("attach a program to an event", &e))?;
         // The link holds the program, and the event holds the probe.
-        self.links.extend([link, event]);
+        self.links.extend(link);
+        self.links.push(event);
         self.programs.push(program);
         Ok(())
     }

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use aioinspect_ebpf::Offsets;
-
 use super::layout_cache::LayoutCache;
 use super::probe_error::ProbeError;
 use super::vmlinux_btf::{VmlinuxBtf, pages_of};
@@ -53,9 +51,4 @@ fn walk(wanted: &[Wanted], cache: Option<&LayoutCache>) -> Result<(Layout, HookI
         cache.save(&index);
     }
     Ok((layout, hooks))
-}
-
-/// The layout as the eBPF objects want it; the ways of reading that this kernel has are found later, by trying.
-pub fn offsets(layout: &Layout, possible_cpus: u32) -> Offsets {
-    Offsets { possible_cpus, ..layout.offsets() }
 }

@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use aioinspect_ebpf::Wire;
+use aioinspect_ebpf::{CAST_CALL, Offsets, Wire};
 use aya_obj::btf::BtfFeatures;
+use aya_obj::generated::bpf_insn;
 use aya_obj::{EbpfSectionKind, Object};
 
 use super::bpf::{self, Code, MapShape};
 use super::mapped::MappedArray;
 use super::probe_error::ProbeError;
+use super::ways::Ways;
 
 /// An object as the build embedded it; empty in a build without the eBPF toolchain.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +21,11 @@ pub struct Embedded(&'static [u8]);
 /// The programs of the census.
 pub const CENSUS: Embedded =
     Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect.bpf.o")));
-/// The programs of the watch: apart, so that a census does not pay for them.
+/// The programs of the watch: apart, so that a census does not pay for them. They walk tables by callbacks.
 pub const TRACE: Embedded =
+    Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect-trace-callbacks.bpf.o")));
+/// The same for kernels that do not call back (before 5.17, or without their JIT): by bounded loops.
+pub const TRACE_BOUNDED: Embedded =
     Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect-trace.bpf.o")));
 
 /// The programs that count io_submit: apart, since only who asks for them pays for them.
@@ -74,10 +79,11 @@ impl Prepared {
 
 /// Makes the maps and relocates the programs.
 ///
-/// `globals` are the read-only globals to fill in; `sizes` overrides the number of elements of maps that are not mapped.
-pub fn prepare<T: Wire>(
+/// `offsets` and `ways` are what the programs take for constants; `sizes` overrides the number of elements of maps that are not mapped.
+pub fn prepare(
     embedded: Embedded,
-    offsets: &T,
+    offsets: Offsets,
+    ways: Ways,
     log_level: u8,
     mapped: &[Mapped],
     sizes: &[(&str, u32)],
@@ -86,8 +92,10 @@ pub fn prepare<T: Wire>(
         return Err(ProbeError::NotBuilt);
     }
     let mut object = Object::parse(embedded.0).map_err(|e| ProbeError::Object(e.to_string()))?;
-    let mut offset_bytes = vec![0; T::SIZE];
-    offsets.write(&mut offset_bytes).ok_or_else(|| ProbeError::Object("offsets do not fit".to_owned()))?;
+    let mut offset_bytes = vec![0; Offsets::SIZE];
+    ways.into_offsets(offsets)
+        .write(&mut offset_bytes)
+        .ok_or_else(|| ProbeError::Object("offsets do not fit".to_owned()))?;
     let globals = HashMap::from([
         ("OFFSETS", (offset_bytes.as_slice(), true)),
         (aya_log::LEVEL, (std::slice::from_ref(&log_level), false)),
@@ -117,8 +125,10 @@ pub fn prepare<T: Wire>(
         .iter()
         .filter_map(|(name, program)| {
             let function = object.functions.get(&program.function_key())?;
+            let mut instructions = function.instructions.clone();
+            fill_in_casts(&mut instructions, ways);
             let code = Code {
-                instructions: function.instructions.clone(),
+                instructions,
                 func_info: function.func_info.func_info_bytes(),
                 func_info_rec_size: u32::try_from(function.func_info_rec_size).unwrap_or(0),
             };
@@ -128,9 +138,31 @@ pub fn prepare<T: Wire>(
     Ok(Prepared { mapped: arrays, others, programs, btf })
 }
 
-/// Every kernel with bpf_loop (5.17) knows all of BTF but, perhaps, 64-bit enums.
+/// `BPF_JMP | BPF_CALL`.
+const CALL: u8 = 0x85;
+/// `BPF_PSEUDO_KFUNC_CALL`: what is called is a function of the kernel's, by BTF id.
+const PSEUDO_KFUNC_CALL: u8 = 2;
+/// `BPF_FUNC_ktime_get_ns`, which every program may call.
+const KTIME_GET_NS: i32 = 5;
+
+/// Puts the kernel's function where our programs call [`CAST_CALL`]; where it is not used such calls are never reached.
+fn fill_in_casts(instructions: &mut [bpf_insn], ways: Ways) {
+    for call in
+        instructions.iter_mut().filter(|one| one.code == CALL && one.src_reg() == 0 && one.imm == CAST_CALL)
+    {
+        match ways.cast().and_then(|id| i32::try_from(id).ok()) {
+            Some(id) => {
+                call.set_src_reg(PSEUDO_KFUNC_CALL);
+                call.imm = id;
+            }
+            None => call.imm = KTIME_GET_NS,
+        }
+    }
+}
+
+/// Gives the kernel our own types, in words that 5.10 knows: what was added since (float, tags, 64-bit enums) is put in other words.
 fn load_btf(object: &mut Object) -> Result<OwnedFd, ProbeError> {
-    let features = BtfFeatures::new(true, true, true, true, true, true, true, false);
+    let features = BtfFeatures::new(true, true, true, true, false, false, false, false);
     let btf = object
         .fixup_and_sanitize_btf(&features)
         .map_err(|e| ProbeError::Object(e.to_string()))?

@@ -8,12 +8,14 @@ use aioinspect_ebpf::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRe
 use super::bpf::{self, Code, Kind};
 use super::bpf_info;
 use super::clock;
-use super::kernel_layout::{offsets, read_layout};
+use super::cpu_distances;
+use super::kernel_layout::read_layout;
 use super::mapped::MappedArray;
 use super::object::{self, Mapped};
 use super::probe_error::ProbeError;
-use super::program::load_program;
-use crate::model::known::Known;
+use super::program::{load_program, verified_instructions};
+use super::ways::Ways;
+use crate::model::known::{Fact, Known};
 use crate::model::layout::Layout;
 use crate::model::units::{Instant, Pid, Tid};
 
@@ -123,6 +125,7 @@ pub struct Probe {
     load: u32,
     layout: Layout,
     known: Known,
+    ways: Ways,
     possible_cpus: u32,
     capacity: Capacity,
     log_level: u8,
@@ -133,6 +136,7 @@ pub struct Probe {
     ring_control: MappedArray,
     rings: MappedArray,
     census: OwnedFd,
+    census_code: Code,
     census_link: OwnedFd,
     rings_code: Code,
     btf: OwnedFd,
@@ -144,11 +148,45 @@ impl Probe {
     /// Loads and attaches the census. `log_level` is aya-log's (0 off .. 5 trace).
     pub fn load(possible_cpus: u32, capacity: Capacity, log_level: u8) -> Result<Self, ProbeError> {
         let layout = read_layout()?;
-        Self::load_with(layout, possible_cpus, capacity, log_level)
+        Ways::try_all(&layout, |ways| Self::load_by(layout.clone(), ways, possible_cpus, capacity, log_level))
+    }
+
+    /// Loads by known ways, and learns what takes one run on each CPU where these do not reach all of them.
+    fn load_by(
+        layout: Layout,
+        ways: Ways,
+        possible_cpus: u32,
+        capacity: Capacity,
+        log_level: u8,
+    ) -> Result<Self, ProbeError> {
+        let load = |ways| Self::load_with(layout.clone(), ways, possible_cpus, capacity, log_level);
+        let mut probe = load(ways)?;
+        if ways.reaches_every_cpu() {
+            return Ok(probe);
+        }
+        let io = |error| ProbeError::Io { action: "run the census on each CPU", error };
+        let visited = cpu_distances::on_each_cpu(possible_cpus, || probe.measure_this_cpu()).map_err(io)?;
+        if visited < possible_cpus {
+            if let Some(address) = cpu_distances::per_cpu_offset_at() {
+                return load(ways.with_per_cpu_offset(address));
+            }
+            for fact in [Fact::PercpuAvailable, Fact::PercpuRefs] {
+                probe.known.lose(fact, "this kernel shows a program no memory of CPUs that are offline");
+            }
+        }
+        Ok(probe)
+    }
+
+    fn measure_this_cpu(&mut self) -> std::io::Result<()> {
+        let walk = Walk { fd: bpf::iter_create(self.census_link.as_fd())?, _link: None };
+        // The map holds one record of this size: it cannot fail.
+        let _ = self.control.set_first(&Control { mode: Mode::ThisCpu as u32, ..self.order() });
+        walk.run()
     }
 
     fn load_with(
         layout: Layout,
+        ways: Ways,
         possible_cpus: u32,
         capacity: Capacity,
         log_level: u8,
@@ -163,7 +201,7 @@ impl Probe {
         ];
         let sizes = [("CPU_OFFSETS", possible_cpus)];
         let mut prepared =
-            object::prepare(object::CENSUS, &offsets(&layout, possible_cpus), log_level, &mapped, &sizes)?;
+            object::prepare(object::CENSUS, layout.offsets(), ways, log_level, &mapped, &sizes)?;
         let mut array =
             |name| prepared.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")));
         let (control, contexts, mms) = (array("CONTROL")?, array("CONTEXTS")?, array("MMS")?);
@@ -171,8 +209,8 @@ impl Probe {
         let mut code = |name| {
             prepared.programs.remove(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")))
         };
-        let census =
-            load_program("census", &code("census")?, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
+        let census_code = code("census")?;
+        let census = load_program("census", &census_code, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
         let census_link = bpf::iter_link_create(census.as_fd(), None)
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
         let rings_code = code("rings")?;
@@ -180,6 +218,7 @@ impl Probe {
             load: 0,
             known: layout.known(),
             layout,
+            ways,
             possible_cpus,
             capacity,
             log_level,
@@ -190,6 +229,7 @@ impl Probe {
             ring_control,
             rings,
             census,
+            census_code,
             census_link,
             rings_code,
             btf: prepared.btf,
@@ -201,6 +241,18 @@ impl Probe {
     /// What the census can tell on this kernel.
     pub fn known(&self) -> &Known {
         &self.known
+    }
+
+    /// How many instructions the verifier checks in each program of a census: what starting it costs.
+    pub fn verified_instructions(&self) -> std::io::Result<Vec<(&'static str, u64)>> {
+        let census = Kind::Iter(self.layout.iter_task_func);
+        let mut counts =
+            vec![("census", verified_instructions("census", &self.census_code, &self.btf, census)?)];
+        if let Some(hook) = self.layout.iter_task_vma_func {
+            let count = verified_instructions("rings", &self.rings_code, &self.btf, Kind::Iter(hook))?;
+            counts.push(("rings", count));
+        }
+        Ok(counts)
     }
 
     /// The program's id, by which its log is found.
@@ -244,10 +296,15 @@ impl Probe {
             .map_err(|e| ProbeError::from_bpf("open an iterator", &e))
     }
 
+    /// An order with nothing but what is kept from run to run.
+    fn order(&self) -> Control {
+        let kept = self.control.first::<Control>().unwrap_or_default();
+        Control { cpus_known: kept.cpus_known, possible_cpus: self.possible_cpus, ..Control::default() }
+    }
+
     /// Writes the order of the next run.
     pub fn give_order(&mut self, order: Order) {
-        let kept = self.control.first::<Control>().unwrap_or_default();
-        let mut control = Control { cpus_known: kept.cpus_known, ..Control::default() };
+        let mut control = self.order();
         match order {
             Order::All => control.mode = Mode::All as u32,
             Order::Mm(mm) => {
@@ -323,7 +380,8 @@ impl Probe {
             return Ok(true);
         }
         let capacity = self.capacity.grown(counts);
-        match Self::load_with(self.layout.clone(), self.possible_cpus, capacity, self.log_level) {
+        let (layout, ways) = (self.layout.clone(), self.ways);
+        match Self::load_by(layout, ways, self.possible_cpus, capacity, self.log_level) {
             Ok(larger) => {
                 *self = Self { load: self.load.wrapping_add(1), ..larger };
                 Ok(false)

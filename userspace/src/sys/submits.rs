@@ -9,10 +9,11 @@ use aioinspect_ebpf::{
 
 use super::bpf::{self, Kind};
 use super::hook::{Attached, Hook};
-use super::kernel_layout::{offsets, read_layout_and_hooks};
+use super::kernel_layout::read_layout_and_hooks;
 use super::object::{self, Mapped};
 use super::probe_error::ProbeError;
 use super::program::load_program;
+use super::ways::Ways;
 use super::{bpf_info, bpf_map, submit_hook};
 use crate::model::units::Pid;
 
@@ -69,10 +70,13 @@ impl Submits {
         let (layout, ids) = read_layout_and_hooks()?;
         let mapped = [Mapped { name: "SUBMIT", record_size: SubmitControl::SIZE, capacity: 1 }];
         let room = [("SUBMITS", sizes.processes), ("SUBMIT_ERRORS", sizes.errors)];
-        let mut prepared =
-            object::prepare(object::SUBMIT, &offsets(&layout, possible_cpus), log_level, &mapped, &room)?;
-        let learn =
-            load_program("learn", prepared.code("learn")?, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
+        let offsets = layout.offsets();
+        let (mut prepared, learn) = Ways::try_all(&layout, |ways| {
+            let prepared = object::prepare(object::SUBMIT, offsets, ways, log_level, &mapped, &room)?;
+            let kind = Kind::Iter(layout.iter_task_func);
+            let learn = load_program("learn", prepared.code("learn")?, &prepared.btf, kind)?;
+            Ok((prepared, learn))
+        })?;
         learn_reader(&learn)?;
         let (hook, attached) = submit_hook::attach(&prepared, &ids, hook, tried)?;
         Ok(Self {

@@ -2,17 +2,22 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use aioinspect_ebpf::{Counters, EventRecord, HeadRecord, Pass, SlotKey, SlotRecord, TraceControl, Wire};
+use aioinspect_ebpf::{
+    Counters, EventKind, EventRecord, HeadRecord, Pass, SlotKey, SlotRecord, TraceControl, Wire,
+};
 use aya::maps::{Map, MapData, RingBuf};
 
 use super::bpf::{self, Kind};
 use super::hook::{Attached, Hook};
-use super::kernel_layout::{offsets, read_layout_and_hooks};
+use super::kernel_layout::read_layout_and_hooks;
 use super::mapped::MappedArray;
 use super::object::{self, Mapped};
 use super::probe_error::ProbeError;
 use super::program::load_program;
-use super::{bpf_info, bpf_map};
+use super::space_end::SpaceEnd;
+use super::space_sweep::Sweeper;
+use super::ways::Ways;
+use super::{bpf_info, bpf_map, space_end};
 
 /// Calls under way that are kept at a time: threads that are inside io_setup or io_destroy.
 const CALLS: u32 = 8192;
@@ -71,6 +76,7 @@ pub struct Tracer {
     headers: MappedArray,
     possible_cpus: u32,
     round: u32,
+    sweeper: Sweeper,
 }
 
 impl Tracer {
@@ -81,6 +87,7 @@ impl Tracer {
         possible_cpus: u32,
         sizes: Sizes,
         wanted: Option<Hook>,
+        ends: Option<SpaceEnd>,
         log_level: u8,
         tried: &mut Vec<String>,
     ) -> Result<Self, ProbeError> {
@@ -96,14 +103,19 @@ impl Tracer {
             ("CALLS", CALLS),
             ("EVENTS", sizes.buffer.next_power_of_two()),
         ];
-        let mut prepared =
-            object::prepare(object::TRACE, &offsets(&layout, possible_cpus), log_level, &mapped, &counts)?;
-        let settle_program = load_program(
-            "settle",
-            prepared.code("settle")?,
-            &prepared.btf,
-            Kind::Iter(layout.iter_task_func),
-        )?;
+        let offsets = layout.offsets();
+        let (mut prepared, settle_program) = Ways::try_all(&layout, |ways| {
+            let load = |object| {
+                let prepared = object::prepare(object, offsets, ways, log_level, &mapped, &counts)?;
+                let kind = Kind::Iter(layout.iter_task_func);
+                let settle = load_program("settle", prepared.code("settle")?, &prepared.btf, kind)?;
+                Ok((prepared, settle))
+            };
+            match load(object::TRACE) {
+                Err(ProbeError::Refused { .. }) => load(object::TRACE_BOUNDED),
+                done => done,
+            }
+        })?;
         let settle = bpf::iter_link_create(settle_program.as_fd(), None)
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
         // Where it does not load, the headers stay unknown to a watch without privileges.
@@ -121,10 +133,6 @@ impl Tracer {
             ),
             None => None,
         };
-        let exit_mmap = ids.exit_mmap.ok_or_else(|| ProbeError::Lacks {
-            what: "the tracepoint exit_mmap, by which the end of an address space is seen (since 6.1)"
-                .to_owned(),
-        })?;
         let mut control = prepared.take_array("TRACE")?;
         let headers = prepared.take_array("HEADS")?;
         learn_reader(&mut control, &settle)?;
@@ -147,9 +155,10 @@ impl Tracer {
         let Some((hook, mut attached)) = found else {
             return Err(last.unwrap_or_else(|| ProbeError::Object("no hook".to_owned())));
         };
-        attached.add_traced(&prepared, "space_ended", Kind::RawTracepoint(exit_mmap))?;
+        let end = space_end::attach(&mut attached, &prepared, &ids, ends, tried)?;
         let events = ring_buffer(prepared.take_map("EVENTS")?)?;
         let (traced, counters) = (prepared.take_map("TRACED")?, prepared.take_map("COUNTERS")?);
+        let sweeper = Sweeper::new(prepared.take_map("SPACES")?, end);
         Ok(Self {
             hook,
             attached,
@@ -163,6 +172,7 @@ impl Tracer {
             headers,
             possible_cpus,
             round: 0,
+            sweeper,
         })
     }
 
@@ -179,10 +189,37 @@ impl Tracer {
     /// Takes the events that wait, oldest first.
     pub fn events(&mut self, mut each: impl FnMut(EventRecord)) {
         while let Some(item) = self.events.next() {
-            if let Some(record) = EventRecord::read(&item) {
+            let Some(record) = EventRecord::read(&item) else { continue };
+            if record.kind == EventKind::Left as u32 {
+                self.sweeper.is_due = true;
+            } else {
                 each(record);
             }
         }
+    }
+
+    /// Has the contexts forgotten of address spaces that ended and that the programs have left to us, and their ends told as events. Where ends
+    /// are not seen at all, this finds them. Cheap where there is nothing to do.
+    pub fn sweep(&mut self) -> Result<(), ProbeError> {
+        if !std::mem::take(&mut self.sweeper.is_due) {
+            return Ok(());
+        }
+        let io = |error| ProbeError::Io { action: "read the map of address spaces", error };
+        if self.sweeper.finds_ends() {
+            self.sweeper.begin().map_err(io)?;
+            self.round = self.round.checked_add(1).unwrap_or(1);
+            self.pass(&TraceControl { pass: Pass::Mark as u32, ..TraceControl::default() })?;
+        }
+        for (mm, end) in self.sweeper.ended(self.round).map_err(io)? {
+            let end = end as u32;
+            self.pass(&TraceControl { pass: Pass::Sweep as u32, mm, end, ..TraceControl::default() })?;
+        }
+        Ok(())
+    }
+
+    /// Has [`Self::sweep`] look, though no event asked for it.
+    pub fn sweep_is_due(&mut self) {
+        self.sweeper.is_due = true;
     }
 
     /// Compares the map with the kernel's tables and puts it right. `announce`: contexts that are found are told as events.
@@ -190,7 +227,8 @@ impl Tracer {
         self.round = self.round.checked_add(1).unwrap_or(1);
         let mut control = TraceControl::default();
         for pass in [Pass::Mark, Pass::Busy, Pass::Resolve] {
-            control = self.pass(pass, announce)?;
+            let announce = u32::from(announce);
+            control = self.pass(&TraceControl { pass: pass as u32, announce, ..TraceControl::default() })?;
             if pass == Pass::Mark && control.unsettled == 0 {
                 return Ok(Settled::default());
             }
@@ -198,15 +236,13 @@ impl Tracer {
         Ok(Settled { found: control.found, gone: control.gone, unsettled: control.unsettled })
     }
 
-    fn pass(&mut self, pass: Pass, announce: bool) -> Result<TraceControl, ProbeError> {
+    fn pass(&mut self, order: &TraceControl) -> Result<TraceControl, ProbeError> {
         let learnt = self.control.first::<TraceControl>().unwrap_or_default();
         let order = TraceControl {
-            pass: pass as u32,
             round: self.round,
-            announce: u32::from(announce),
             level_plus_one: learnt.level_plus_one,
             reader_ns: learnt.reader_ns,
-            ..TraceControl::default()
+            ..*order
         };
         run(&mut self.control, &self.settle, &order)?;
         Ok(self.control.first().unwrap_or_default())

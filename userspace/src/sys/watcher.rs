@@ -11,6 +11,7 @@ use super::hook::Hook;
 use super::probe::{Capacity, Order, Probe};
 use super::probe_error::ProbeError;
 use super::source::SourceError;
+use super::space_end::SpaceEnd;
 use super::told::{Teller, Wall};
 use super::tracer::{Losses, Settled, Sizes, Tracer};
 use super::{glance, system, without_privileges};
@@ -37,6 +38,8 @@ pub struct WatchOrder {
     pub map_entries: Option<u32>,
     /// Bytes of the buffer for events; `None`: the usual.
     pub buffer: Option<u32>,
+    /// Where the ends of address spaces are seen; `None`: the first place that this kernel offers.
+    pub ends: Option<SpaceEnd>,
     /// aya-log's level, 0 off.
     pub log_level: u8,
 }
@@ -80,7 +83,10 @@ impl Watcher {
             contexts: order.map_entries.unwrap_or(usual.contexts),
             buffer: order.buffer.unwrap_or(usual.buffer),
         };
-        let tracer = Tracer::start(facts.possible_cpus, sizes, order.hook, order.log_level, tried)?;
+        let tracer = {
+            let (hook, ends) = (order.hook, order.ends);
+            Tracer::start(facts.possible_cpus, sizes, hook, ends, order.log_level, tried)?
+        };
         let log = open_log(&tracer, order.log_level, tried);
         let mut watcher = Self {
             tracer,
@@ -128,6 +134,8 @@ impl Watcher {
     pub fn happened(&mut self) -> Result<Vec<Timed>, SourceError> {
         let mut events = Vec::new();
         self.take(&mut events);
+        self.tracer.sweep()?;
+        self.take(&mut events);
         if let Some(log) = &mut self.log {
             log.drain();
         }
@@ -142,6 +150,7 @@ impl Watcher {
         let mut tell = |event| events.push(Timed { at: now, unix_ns: wall.of(now), event });
         if lost > 0 {
             tell(Event::Lost { count: lost });
+            self.tracer.sweep_is_due();
         }
         let since = now.0.saturating_sub(self.settled_at.0);
         if lost > 0 || since >= SETTLE_EVERY_NS || (self.left > 0 && since >= SETTLE_AGAIN_NS) {

@@ -1,0 +1,24 @@
+//! What starting costs: how many instructions the verifier checks.
+
+use aioinspect::sys::probe::{Capacity, Probe};
+
+/// What a census may cost, whatever the kernel and however many CPUs it could have.
+const CENSUS_AT_MOST: u64 = 10_000;
+
+/// Check that the verifier's work does not grow with the possible CPUs, and is within bounds. The counts are printed.
+#[test]
+fn one_cost_of_starting() {
+    let counts = |possible_cpus| {
+        let probe = Probe::load(possible_cpus, Capacity::for_slots(0), 0).unwrap();
+        probe.verified_instructions().unwrap()
+    };
+    let of_one = counts(1);
+    for possible_cpus in [1, 2, 512, 8192] {
+        let counted = counts(possible_cpus);
+        println!("possible_cpus {possible_cpus}: verified instructions {counted:?}");
+        assert_eq!(counted, of_one);
+    }
+    for (program, count) in of_one {
+        assert!(count <= CENSUS_AT_MOST, "{program}: {count}");
+    }
+}
