@@ -7,6 +7,7 @@ mod btf_kind;
 mod btf_member;
 mod btf_number;
 #[cfg(test)]
+#[path = "btf_types_tests.rs"]
 mod btf_types;
 pub mod errno;
 pub mod event;
