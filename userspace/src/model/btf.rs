@@ -5,6 +5,8 @@
 //! this program asks for about twenty, so nothing is unpacked: one walk checks the records, notes where each
 //! 64th lies, and finds all names that are wanted.
 
+use std::cell::{Cell, RefCell};
+
 use super::btf_kind::{BadRecord, HEAD_LEN, Kind, Record, record, word_at};
 pub use super::btf_member::Member;
 
@@ -111,26 +113,53 @@ pub enum Named {
     Typedef,
 }
 
+impl Named {
+    /// What a kind is looked up as.
+    #[inline]
+    pub(super) fn of(kind: Kind) -> Option<Self> {
+        if kind.has_members() {
+            Some(Self::Struct)
+        } else if kind == Kind::Func {
+            Some(Self::Func)
+        } else if kind == Kind::Typedef {
+            Some(Self::Typedef)
+        } else {
+            None
+        }
+    }
+}
+
 /// A checked BTF blob, borrowed.
 #[derive(Clone, Debug)]
 pub struct Btf<'a> {
-    types: &'a [u8],
-    names: &'a [u8],
-    /// Where the type section starts in the blob, for errors.
-    base: usize,
-    /// Position in `types` of the types 1, 1 + STRIDE, 1 + 2 * STRIDE, ..
-    marks: Vec<u32>,
-    count: u32,
+    pub(super) types: &'a [u8],
+    pub(super) names: &'a [u8],
+    /// Where the type section starts in the blob.
+    pub(super) base: usize,
+    /// Where the section of names starts.
+    pub(super) names_base: usize,
+    pub(super) places: Places,
     /// What was looked for by name, sorted, and the first type that has it.
-    found: Vec<(Wanted, Option<TypeId>)>,
+    pub(super) found: Vec<(Wanted, Option<TypeId>)>,
+    /// Each type that was asked for, and its position in `types`, as it came.
+    pub(super) asked: RefCell<Vec<(TypeId, u32)>>,
+}
+
+/// Where types lie in the type section.
+#[derive(Clone, Debug)]
+pub(super) enum Places {
+    /// All of them are known: positions of the types 1, 1 + STRIDE, 1 + 2 * STRIDE, .., and how many types there are.
+    Marks { marks: Vec<u32>, count: u32 },
+    /// Some are, sorted by id; whether another was asked for.
+    Some { known: Vec<(TypeId, u32)>, went_beyond: Cell<bool> },
 }
 
 /// A type that is looked for.
 pub type Wanted = (Named, &'static str);
 
 impl<'a> Btf<'a> {
-    /// Checks the header and walks all types once, on the lookout for what is `wanted`: nothing else can be found by name later.
-    pub fn parse(blob: &'a [u8], wanted: &[Wanted]) -> Result<Self, BtfError> {
+    /// Checks the header; nothing is known yet.
+    pub(super) fn open(blob: &'a [u8], wanted: &[Wanted], places: Places) -> Result<Self, BtfError> {
         let damaged = |offset, what| BtfError::Header { offset, what };
         let head: &[u8; HEADER_LEN] = blob.first_chunk().ok_or(damaged(blob.len(), "too short"))?;
         let [m0, m1, version, ..] = *head;
@@ -153,57 +182,65 @@ impl<'a> Btf<'a> {
             Ok((start, blob.get(start..end).ok_or(damaged(at, "section ends past the end"))?))
         };
         let (base, types) = section(8)?;
-        let (_, names) = section(16)?;
+        let (names_base, names) = section(16)?;
         if names.first() != Some(&0) || names.last() != Some(&0) {
             return Err(damaged(16, "string section does not begin and end with NUL"));
         }
         let mut found: Vec<_> = wanted.iter().map(|wanted| (*wanted, None)).collect();
         found.sort_unstable();
         found.dedup();
+        Ok(Self { types, names, base, names_base, places, found, asked: RefCell::default() })
+    }
+
+    /// Checks the header and walks all types once, on the lookout for what is `wanted`: nothing else can be found by name later.
+    pub fn parse(blob: &'a [u8], wanted: &[Wanted]) -> Result<Self, BtfError> {
+        let mut btf = Self::open(blob, wanted, Places::Marks { marks: Vec::new(), count: 0 })?;
+        let (types, base) = (btf.types, btf.base);
+        let mut marks = Vec::with_capacity(types.len() / 1024);
         let sieves = [Named::Struct, Named::Func, Named::Typedef].map(|kind| Sieve::of(wanted, kind));
-        let mut btf =
-            Self { types, names, base, marks: Vec::with_capacity(types.len() / 1024), count: 0, found };
         let mut walk = Walk { types, base, at: 0, id: 1 };
         loop {
             let (id, at) = (walk.id, walk.at);
             let Some(step) = walk.next() else { break };
             let record = step?;
             if (id - 1).is_multiple_of(STRIDE) {
-                btf.marks.push(u32::try_from(at).map_err(|_| damaged(12, "section of more than 4 GiB"))?);
+                let what = "section of more than 4 GiB";
+                marks.push(u32::try_from(at).map_err(|_| BtfError::Header { offset: 12, what })?);
             }
             let [structs, funcs, typedefs] = &sieves;
-            let (sieve, kind) = if record.kind.has_members() {
-                (structs, Named::Struct)
-            } else if record.kind == Kind::Func {
-                (funcs, Named::Func)
-            } else if record.kind == Kind::Typedef {
-                (typedefs, Named::Typedef)
-            } else {
-                continue;
+            let sieve = match Named::of(record.kind) {
+                Some(Named::Struct) => structs,
+                Some(Named::Func) => funcs,
+                Some(Named::Typedef) => typedefs,
+                None => continue,
             };
-            btf.note(sieve, kind, record.name, TypeId(id));
+            btf.note(sieve, &record, TypeId(id));
         }
-        btf.count = walk.id - 1;
+        btf.places = Places::Marks { marks, count: walk.id - 1 };
         Ok(btf)
     }
 
     /// Notes a type if it is the first of a name that is wanted.
     #[inline]
-    fn note(&mut self, sieve: &Sieve, kind: Named, name: u32, id: TypeId) {
-        let Some(name) = self.names_from(name) else { return };
+    fn note(&mut self, sieve: &Sieve, record: &Record, id: TypeId) {
+        let Some(name) = self.names_from(record.name) else { return };
         if !sieve.may_hold(name) {
             return;
         }
         for ((of, text), slot) in &mut self.found {
-            if *of == kind && slot.is_none() && is_name(name, text) {
+            if slot.is_none() && Named::of(record.kind) == Some(*of) && is_name(name, text) {
                 *slot = Some(id);
             }
         }
     }
 
     /// How many types there are, void not counted.
-    pub fn count(&self) -> u32 {
-        self.count
+    #[cfg(test)]
+    pub(super) fn count(&self) -> u32 {
+        match &self.places {
+            Places::Marks { count, .. } => *count,
+            Places::Some { known, .. } => u32::try_from(known.len()).unwrap_or(0),
+        }
     }
 
     /// The first type of this kind and name, which must have been among the wanted.
@@ -215,10 +252,24 @@ impl<'a> Btf<'a> {
 
     /// The record of a type.
     pub(super) fn record(&self, id: TypeId) -> Result<Found, BtfError> {
+        let found = match &self.places {
+            Places::Marks { marks, count } => self.walk_to(id, marks, *count)?,
+            Places::Some { known, went_beyond } => {
+                let at = known.binary_search_by_key(&id, |(id, _)| *id).ok().and_then(|n| known.get(n));
+                let found = at.and_then(|(_, at)| self.record_at(id, *at));
+                went_beyond.set(went_beyond.get() || found.is_none());
+                found.ok_or(BtfError::NoType { id: id.0 })?
+            }
+        };
+        self.asked.borrow_mut().extend(u32::try_from(found.at).ok().map(|at| (id, at)));
+        Ok(found)
+    }
+
+    /// From the nearest mark before it.
+    fn walk_to(&self, id: TypeId, marks: &[u32], count: u32) -> Result<Found, BtfError> {
         let no_type = BtfError::NoType { id: id.0 };
-        let index = id.0.checked_sub(1).filter(|n| *n < self.count).ok_or(no_type.clone())?;
-        let mark =
-            usize::try_from(index / STRIDE).ok().and_then(|n| self.marks.get(n)).ok_or(no_type.clone())?;
+        let index = id.0.checked_sub(1).filter(|n| *n < count).ok_or(no_type.clone())?;
+        let mark = usize::try_from(index / STRIDE).ok().and_then(|n| marks.get(n)).ok_or(no_type.clone())?;
         let at = usize::try_from(*mark).map_err(|_| no_type.clone())?;
         let mut walk = Walk { types: self.types, base: self.base, at, id: id.0 - index % STRIDE };
         loop {
@@ -229,6 +280,12 @@ impl<'a> Btf<'a> {
                 return Ok(Found { id, record, at });
             }
         }
+    }
+
+    /// What lies at a position of the type section, if it is a record.
+    pub(super) fn record_at(&self, id: TypeId, at: u32) -> Option<Found> {
+        let at = usize::try_from(at).ok()?;
+        Some(Found { id, record: record(self.types, at).ok()?, at })
     }
 
     /// The bytes behind the head of a record.
@@ -255,7 +312,7 @@ impl<'a> Btf<'a> {
 
     /// The string section from `offset` on.
     #[inline]
-    fn names_from(&self, offset: u32) -> Option<&'a [u8]> {
+    pub(super) fn names_from(&self, offset: u32) -> Option<&'a [u8]> {
         self.names.get(usize::try_from(offset).ok()?..)
     }
 }
@@ -266,7 +323,7 @@ pub(super) struct Found {
     pub id: TypeId,
     pub record: Record,
     /// Position in the type section.
-    at: usize,
+    pub at: usize,
 }
 
 /// A walk over the type section.

@@ -347,5 +347,5 @@ fn word(btf: &Btf<'_>, size: u8, structs: &[(&str, &str)]) -> Word {
 mod tests;
 
 #[cfg(test)]
-#[path = "layout_mutations.rs"]
+#[path = "layout_mutations_tests.rs"]
 mod mutations;

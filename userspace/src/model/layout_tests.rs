@@ -224,6 +224,17 @@ fn another_kind() {
     assert_eq!(pointer.word4.at, 8 + 5 * 64);
 }
 
+/// Check that docs/kernel.md says of every member what its absence costs.
+#[test]
+fn the_document_has_every_member() {
+    let document = include_str!("../../../docs/kernel.md");
+    let table = document.split("## Members").nth(1).unwrap();
+    for row in resolve(|_, _| ()).unwrap().rows() {
+        let member = format!("`{}.{}`", row.of, row.paths[0].split('.').next().unwrap());
+        assert!(table.contains(&member), "{member}");
+    }
+}
+
 /// Check that this machine's kernel resolves whole, where it can be read, and any other whose BTF is in the folder BTF_FOLDER.
 #[test]
 fn real_kernels() {

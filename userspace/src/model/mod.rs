@@ -2,10 +2,12 @@
 
 pub mod auxv;
 pub mod btf;
+pub mod btf_index;
 mod btf_kind;
 mod btf_member;
 mod btf_number;
 #[cfg(test)]
+#[path = "btf_types_tests.rs"]
 mod btf_types;
 pub mod errno;
 pub mod event;

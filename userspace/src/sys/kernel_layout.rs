@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use super::layout_cache::LayoutCache;
 use super::probe_error::ProbeError;
-use super::vmlinux_btf::VmlinuxBtf;
-use crate::model::btf::Btf;
+use super::vmlinux_btf::{VmlinuxBtf, pages_of};
+use crate::model::btf::{Btf, Wanted};
+use crate::model::btf_index::Index;
 use crate::model::hook_ids::{self, HookIds};
 use crate::model::layout::{self, Layout};
 
@@ -13,17 +15,28 @@ pub const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Reads the running kernel's layout. The 5 MB of BTF are let go before this returns.
 pub fn read_layout() -> Result<Layout, ProbeError> {
-    read(|_| ()).map(|(layout, ())| layout)
+    read_layout_and_hooks().map(|(layout, _)| layout)
 }
 
 /// The same, and where calls can be seen.
 pub fn read_layout_and_hooks() -> Result<(Layout, HookIds), ProbeError> {
-    read(HookIds::resolve)
+    // All that any command asks, so that one walk serves the next one too.
+    let wanted = [layout::WANTED, hook_ids::WANTED].concat();
+    let cache = LayoutCache::of_this_kernel(&wanted);
+    let known = cache.as_ref().and_then(LayoutCache::load).and_then(|index| look_up(&wanted, &index));
+    known.map_or_else(|| walk(&wanted, cache.as_ref()), Ok)
 }
 
-fn read<T>(more: impl FnOnce(&Btf<'_>) -> T) -> Result<(Layout, T), ProbeError> {
-    let path = Path::new(VMLINUX_BTF);
-    let blob = VmlinuxBtf::open(path).map_err(|error| {
+/// The answers at the places where an earlier walk found them; `None`: they are not there.
+fn look_up(wanted: &[Wanted], index: &Index) -> Option<(Layout, HookIds)> {
+    let blob = pages_of(Path::new(VMLINUX_BTF), index).ok()?;
+    let btf = Btf::indexed(&blob, wanted, index)?;
+    let found = (Layout::resolve(&btf).ok()?, HookIds::resolve(&btf));
+    (!btf.went_beyond()).then_some(found)
+}
+
+fn walk(wanted: &[Wanted], cache: Option<&LayoutCache>) -> Result<(Layout, HookIds), ProbeError> {
+    let blob = VmlinuxBtf::open(Path::new(VMLINUX_BTF)).map_err(|error| {
         if error.kind() == std::io::ErrorKind::NotFound {
             let what = format!("BTF of its own types ({VMLINUX_BTF}, CONFIG_DEBUG_INFO_BTF)");
             return ProbeError::Lacks { what };
@@ -31,8 +44,11 @@ fn read<T>(more: impl FnOnce(&Btf<'_>) -> T) -> Result<(Layout, T), ProbeError> 
         ProbeError::Io { action: "read /sys/kernel/btf/vmlinux", error }
     })?;
     let lacks = |what: String| ProbeError::Lacks { what };
-    let btf = Btf::parse(&blob, &[layout::WANTED, hook_ids::WANTED].concat())
-        .map_err(|e| lacks(format!("readable BTF ({VMLINUX_BTF}: {e})")))?;
+    let btf = Btf::parse(&blob, wanted).map_err(|e| lacks(format!("readable BTF ({VMLINUX_BTF}: {e})")))?;
     let layout = Layout::resolve(&btf).map_err(|e| lacks(format!("a layout this program knows: {e}")))?;
-    Ok((layout, more(&btf)))
+    let hooks = HookIds::resolve(&btf);
+    if let Some((cache, index)) = cache.zip(Index::of(&btf, blob.len())) {
+        cache.save(&index);
+    }
+    Ok((layout, hooks))
 }

@@ -30,6 +30,7 @@ pub mod hook;
 pub mod jit;
 pub mod kernel_layout;
 mod kprobe_pmu;
+mod layout_cache;
 pub mod live;
 pub mod lockdown;
 pub mod logger;

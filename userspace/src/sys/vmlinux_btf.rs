@@ -1,16 +1,19 @@
 //! The bytes of the kernel's own BTF, some 5 MB: mapped where the kernel allows it, else copied.
 //!
 //! Kernels since 6.16 let it be mapped ("btf: allow mmap of vmlinux btf"). Others hand it out in pieces of a page: 1,300 calls,
-//! and as many page faults for the copy.
+//! and as many page faults for the copy; whoever knows which pages it needs copies those.
 
 #![expect(unsafe_code, reason = "the mapping is the kernel's memory, reached through a pointer")]
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Deref;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::model::btf_index::{Index, PAGE};
 
 /// The bytes, for as long as they are needed.
 pub struct VmlinuxBtf(Bytes);
@@ -36,6 +39,20 @@ impl VmlinuxBtf {
         file.read_to_end(&mut bytes)?;
         Ok(Self(Bytes::Copied(bytes)))
     }
+}
+
+/// The same bytes, but zeroes where `index` has no page: its few pages cost less than to map all, and any kernel hands them out.
+pub fn pages_of(path: &Path, index: &Index) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    for page in index.pages() {
+        let at = page.checked_mul(PAGE).ok_or(io::ErrorKind::InvalidData)?;
+        let end = at.saturating_add(PAGE).min(len);
+        let to = bytes.get_mut(at..end).ok_or(io::ErrorKind::InvalidData)?;
+        file.read_exact_at(to, u64::try_from(at).map_err(io::Error::other)?)?;
+    }
+    Ok(bytes)
 }
 
 impl Deref for VmlinuxBtf {
@@ -64,6 +81,8 @@ impl Drop for VmlinuxBtf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::btf::Btf;
+    use crate::model::layout::{Layout, WANTED};
 
     /// Check that the bytes are those that a plain read gives, mapped or not, where this kernel has them and lets us.
     #[test]
@@ -71,6 +90,23 @@ mod tests {
         let path = Path::new(crate::sys::kernel_layout::VMLINUX_BTF);
         let Ok(plain) = std::fs::read(path) else { return };
         assert!(*VmlinuxBtf::open(path).unwrap() == *plain);
+    }
+
+    /// Check that the pages of an index are enough to answer what it was made for, and that no others are read.
+    #[test]
+    fn pages_alone() {
+        let path = Path::new(crate::sys::kernel_layout::VMLINUX_BTF);
+        let Ok(plain) = std::fs::read(path) else { return };
+        let btf = Btf::parse(&plain, WANTED).unwrap();
+        let layout = Layout::resolve(&btf).unwrap();
+        let index = Index::of(&btf, plain.len()).unwrap();
+        let sparse = pages_of(path, &index).unwrap();
+        let btf = Btf::indexed(&sparse, WANTED, &index).unwrap();
+        assert_eq!(Layout::resolve(&btf), Ok(layout));
+        assert!(!btf.went_beyond());
+        let read = sparse.chunks(PAGE).filter(|page| page.iter().any(|byte| *byte != 0)).count();
+        assert!(read <= index.pages().count() && read < 200, "{read}");
+        assert!(pages_of(Path::new("/dev/null"), &index).is_err());
     }
 
     /// Check that what is absent is an error of that kind.

@@ -129,10 +129,10 @@ fn spot(types: &Types, of: &str, path: &str) -> Option<Spot> {
     for step in path.split('.') {
         if let Ok(index) = step.parse::<u32>() {
             let Type::Array { of, .. } = types.get(here) else { return None };
-            base += u64::from(index * 8 * bytes_of(types, *of));
+            base += u64::from(index * 8 * types.bytes_of(*of));
             here = *of;
         } else {
-            let (body, field, before) = declared(types, here, step)?;
+            let (body, field, before) = types.declared(here, step)?;
             let Type::Body { fields, .. } = types.get(body) else { return None };
             last = Some((body, field, base + before));
             base += before + u64::from(fields[field].bit);
@@ -144,38 +144,6 @@ fn spot(types: &Types, of: &str, path: &str) -> Option<Spot> {
     Some(Spot { body, field, before, after: base - before - u64::from(fields[field].bit), end: here })
 }
 
-/// Where C finds the member: the struct that has it and the bits before that struct.
-fn declared(types: &Types, of: u32, name: &str) -> Option<(u32, usize, u64)> {
-    let Type::Body { fields, .. } = types.get(of) else { return None };
-    if let Some(field) = fields.iter().position(|field| field.name == name) {
-        return Some((of, field, 0));
-    }
-    fields.iter().filter(|field| field.name.is_empty() && field.id != 0).find_map(|field| {
-        let (body, at, before) = declared(types, field.id, name)?;
-        Some((body, at, before + u64::from(field.bit)))
-    })
-}
-
-fn bytes_of(types: &Types, id: u32) -> u32 {
-    match types.get(id) {
-        Type::Int { bytes, .. } | Type::Body { bytes, .. } | Type::Opaque { bytes } => *bytes,
-        Type::Pointer => 8,
-        Type::Array { of, count } => bytes_of(types, *of) * count,
-        Type::Func { .. } => 0,
-    }
-}
-
-/// Bytes of a type and whether it is signed, if it is a number; `atomic_t` is one.
-fn number_of(types: &Types, id: u32) -> Option<(u32, bool)> {
-    match types.get(id) {
-        Type::Int { bytes, encoding } => Some((*bytes, encoding >> 24 & 1 != 0)),
-        Type::Opaque { bytes } | Type::Body { bytes, .. } if *bytes == 0 => None,
-        Type::Opaque { bytes } => Some((*bytes, false)),
-        Type::Body { fields, union: false, .. } if fields.len() == 1 => number_of(types, fields[0].id),
-        Type::Body { .. } | Type::Pointer | Type::Array { .. } | Type::Func { .. } => None,
-    }
-}
-
 /// What a row must yield of unchanged types.
 fn expected(types: &Types, row: &Row, spot: &Spot) -> Option<Number> {
     let Type::Body { fields, .. } = types.get(spot.body) else { return None };
@@ -183,7 +151,7 @@ fn expected(types: &Types, row: &Row, spot: &Spot) -> Option<Number> {
     match row.shape {
         Shape::Pointer | Shape::Name => Some(Number { bit, bits: 64, signed: false }),
         Shape::Number | Shape::Signed => {
-            let (bytes, signed) = number_of(types, spot.end)?;
+            let (bytes, signed) = types.number_of(spot.end)?;
             Some(Number { bit, bits: bytes * 8, signed })
         }
         Shape::Plain(_) => None,
@@ -241,7 +209,7 @@ fn apply(types: &mut Types, row: &Row, spot: &Spot, change: &Change) -> Option<N
             (Some(Field { name, id, bit, width: 0 }), yields)
         }
         Change::Wrapped => {
-            let bytes = if old.id == 0 { 0 } else { bytes_of(types, old.id) };
+            let bytes = if old.id == 0 { 0 } else { types.bytes_of(old.id) };
             let fields = vec![Field { name: "only".to_owned(), bit: 0, ..old.clone() }];
             let id = types.add(Type::Body { name: "wrapper".to_owned(), union: false, bytes, fields });
             // A path that goes on inside the member does not find what it seeks.

@@ -87,6 +87,39 @@ impl Types {
         found.map(|at| u32::try_from(at).unwrap() + 1)
     }
 
+    /// Where C finds the member: the struct that has it and the bits before that struct.
+    pub fn declared(&self, of: u32, name: &str) -> Option<(u32, usize, u64)> {
+        let Type::Body { fields, .. } = self.get(of) else { return None };
+        if let Some(field) = fields.iter().position(|field| field.name == name) {
+            return Some((of, field, 0));
+        }
+        fields.iter().filter(|field| field.name.is_empty() && field.id != 0).find_map(|field| {
+            let (body, at, before) = self.declared(field.id, name)?;
+            Some((body, at, before + u64::from(field.bit)))
+        })
+    }
+
+    /// What sizeof is.
+    pub fn bytes_of(&self, id: u32) -> u32 {
+        match self.get(id) {
+            Type::Int { bytes, .. } | Type::Body { bytes, .. } | Type::Opaque { bytes } => *bytes,
+            Type::Pointer => 8,
+            Type::Array { of, count } => self.bytes_of(*of) * count,
+            Type::Func { .. } => 0,
+        }
+    }
+
+    /// Bytes of a type and whether it is signed, if it is a number; `atomic_t` is one.
+    pub fn number_of(&self, id: u32) -> Option<(u32, bool)> {
+        match self.get(id) {
+            Type::Int { bytes, encoding } => Some((*bytes, encoding >> 24 & 1 != 0)),
+            Type::Opaque { bytes } | Type::Body { bytes, .. } if *bytes == 0 => None,
+            Type::Opaque { bytes } => Some((*bytes, false)),
+            Type::Body { fields, union: false, .. } if fields.len() == 1 => self.number_of(fields[0].id),
+            Type::Body { .. } | Type::Pointer | Type::Array { .. } | Type::Func { .. } => None,
+        }
+    }
+
     fn take(
         &mut self,
         btf: &Btf<'_>,
