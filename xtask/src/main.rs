@@ -11,6 +11,7 @@ mod initramfs;
 mod kernel;
 mod layers;
 mod linker;
+mod mirror;
 mod packages;
 mod paths;
 mod setup;
@@ -91,8 +92,8 @@ enum Part {
     Local,
     /// The live suites in virtual machines
     Vm {
-        /// Names from .ci/kernels.txt (default: all of them)
-        kernels: Vec<String>,
+        /// Names of kernels and passes from .ci/kernels.txt (default: all of them)
+        names: Vec<String>,
     },
     /// The Debian package: in a clean root, and as a service in a virtual machine that systemd boots
     Package,
@@ -124,7 +125,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
             let what = match part {
                 None => suites::What::All,
                 Some(Part::Local) => suites::What::Local,
-                Some(Part::Vm { kernels }) => suites::What::Vm(kernels),
+                Some(Part::Vm { names }) => suites::What::Vm(names),
                 Some(Part::Package) => suites::What::Package,
             };
             suites::test(&what, release_long)
