@@ -23,6 +23,7 @@ mod toolchain;
 mod unpacked;
 mod vm;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -55,6 +56,17 @@ enum Verb {
     },
     /// Run all tests: without privileges, live on this kernel, and in virtual machines
     Test(TestArgs),
+    /// Boot a virtual machine with aioinspect and run a command in it
+    Vm {
+        /// Name from .ci/kernels.txt
+        name: String,
+        /// Another file for the machine's /bin (repeatable)
+        #[arg(long, value_name = "FILE")]
+        with: Vec<PathBuf>,
+        /// The command; `sh -c '..'` where package busybox-static is installed
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
     /// Set up, build, and run the benchmarks
     Bench {
         /// Arguments of the benchmark program
@@ -117,6 +129,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
             let object = setup::for_run()?;
             command::Cmd::new(build::program(&object)?).arguments(&args).exec()
         }
+        Verb::Vm { name, with, command } => vm::command::run(&name, &with, &command),
         Verb::Bench { args } => {
             let object = setup::for_bench()?;
             build::benchmark(&object)?.arguments(&args).exec()

@@ -1,5 +1,6 @@
 //! Live suites in a virtual machine: an initramfs with the suites and nothing else, a kernel of the list, qemu.
 
+pub mod command;
 mod guest;
 mod machine;
 mod modules;

@@ -10,6 +10,7 @@
 //! | `proc OPTION,..` | mounts /proc with these options |
 //! | `cgroup v1` | has the hierarchies of cgroup v1 in place of cgroup2 |
 //! | `suite NAME ARGS..` | runs /suites/NAME |
+//! | `command` | runs the words of /command, which a NUL separates |
 //!
 //! All that is printed goes to the second serial line; the kernel's messages have the first. In a machine with a first process of
 //! its own, `vm-init plan` runs the plan alone.
@@ -80,6 +81,16 @@ fn run(mut out: &File) -> Result<()> {
                 writeln!(out, "VM-SUITE {name}")?;
                 let code = child(out, &env, Command::new(format!("/suites/{name}")).args(words))?;
                 writeln!(out, "VM-RESULT {name} {code}")?;
+            }
+            None if line == "command" => {
+                let words = fs::read_to_string("/command").context("cannot read /command")?;
+                let mut words = words.split('\0');
+                let name = words.next().context("a command without a name")?;
+                writeln!(out, "VM-COMMAND")?;
+                // The program is looked for in the PATH of this process, not in that of the child.
+                let path = if name.contains('/') { name.to_owned() } else { format!("/bin/{name}") };
+                let code = child(out, &env, Command::new(path).args(words))?;
+                writeln!(out, "VM-RESULT {code}")?;
             }
             _ => bail!("cannot read `{line}` of /plan"),
         }
