@@ -34,6 +34,15 @@ pub fn program(object: &Path) -> Result<PathBuf> {
     bin_of(&bins, "aioinspect")
 }
 
+/// Builds what a machine without suites has: the program, the fixture and vm-init; the directory where they are.
+pub fn bins(object: &Path) -> Result<PathBuf> {
+    let packages = ["--package", "aioinspect", "--package", "aioinspect-tests"];
+    let bins = ["aioinspect", "aio-fixture", "vm-init"].iter().flat_map(|&bin| ["--bin", bin]);
+    let program =
+        bin_of(&build(object, &packages.into_iter().chain(bins).collect::<Vec<_>>())?, "aioinspect")?;
+    Ok(program.parent().context("aioinspect has no directory")?.to_path_buf())
+}
+
 /// Builds the benchmark program and what it measures; the command that runs it.
 pub fn benchmark(object: &Path) -> Result<Cmd> {
     let all = ["--package", "aioinspect", "--package", "aioinspect-tests", "--bins"];

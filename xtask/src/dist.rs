@@ -3,7 +3,6 @@
 mod booted;
 mod contents;
 mod deb;
-mod mirror;
 mod root;
 mod trial;
 

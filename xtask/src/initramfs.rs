@@ -59,7 +59,7 @@ impl Initramfs {
                 self.tree(&path, &inside, leave_out)?;
             } else if meta.is_symlink() {
                 let target = fs::read_link(&path)?;
-                self.member(&inside, LINK | 0o777, (0, 0), target.as_os_str().as_bytes())?;
+                self.link(&inside, &target)?;
             } else if meta.is_file() {
                 let data = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
                 self.member(&inside, FILE | mode, (0, 0), &data)?;
@@ -82,6 +82,11 @@ impl Initramfs {
     pub fn copy(&mut self, path: &str, from: &Path) -> Result<()> {
         let data = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
         self.file(path, &data)
+    }
+
+    /// Adds a symbolic link.
+    pub fn link(&mut self, path: &str, target: impl AsRef<Path>) -> Result<()> {
+        self.member(path, LINK | 0o777, (0, 0), target.as_ref().as_os_str().as_bytes())
     }
 
     /// The whole archive.

@@ -11,6 +11,7 @@ mod initramfs;
 mod kernel;
 mod layers;
 mod linker;
+mod mirror;
 mod packages;
 mod paths;
 mod setup;
@@ -22,6 +23,7 @@ mod toolchain;
 mod unpacked;
 mod vm;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -54,6 +56,17 @@ enum Verb {
     },
     /// Run all tests: without privileges, live on this kernel, and in virtual machines
     Test(TestArgs),
+    /// Boot a virtual machine with aioinspect and run a command in it
+    Vm {
+        /// Name from .ci/kernels.txt
+        name: String,
+        /// Another file for the machine's /bin (repeatable)
+        #[arg(long, value_name = "FILE")]
+        with: Vec<PathBuf>,
+        /// The command; `sh -c '..'` where package busybox-static is installed
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
     /// Set up, build, and run the benchmarks
     Bench {
         /// Arguments of the benchmark program
@@ -91,8 +104,8 @@ enum Part {
     Local,
     /// The live suites in virtual machines
     Vm {
-        /// Names from .ci/kernels.txt (default: all of them)
-        kernels: Vec<String>,
+        /// Names of kernels and passes from .ci/kernels.txt (default: all of them)
+        names: Vec<String>,
     },
     /// The Debian package: in a clean root, and as a service in a virtual machine that systemd boots
     Package,
@@ -116,6 +129,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
             let object = setup::for_run()?;
             command::Cmd::new(build::program(&object)?).arguments(&args).exec()
         }
+        Verb::Vm { name, with, command } => vm::command::run(&name, &with, &command),
         Verb::Bench { args } => {
             let object = setup::for_bench()?;
             build::benchmark(&object)?.arguments(&args).exec()
@@ -124,7 +138,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
             let what = match part {
                 None => suites::What::All,
                 Some(Part::Local) => suites::What::Local,
-                Some(Part::Vm { kernels }) => suites::What::Vm(kernels),
+                Some(Part::Vm { names }) => suites::What::Vm(names),
                 Some(Part::Package) => suites::What::Package,
             };
             suites::test(&what, release_long)

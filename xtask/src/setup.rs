@@ -13,14 +13,14 @@ const BUILD_TOOLS: [Tool; 1] = [Tool { program: "cc", package: "gcc" }];
 
 /// What the tests call. MariaDB as its `-core` packages: the server's program without a service, user or start-up script.
 const TEST_TOOLS: [Tool; 14] = [
-    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" },
+    QEMU,
     Tool { program: "crit", package: "criu" },
     Tool { program: "fio", package: "fio" },
     Tool { program: "mariadbd", package: "mariadb-server-core" },
     Tool { program: "mariadb-install-db", package: "mariadb-server-core" },
     Tool { program: "mariadb", package: "mariadb-client-core" },
     Tool { program: "tmux", package: "tmux" },
-    Tool { program: "xz", package: "xz-utils" },
+    XZ,
     Tool { program: "chromium", package: "chromium" },
     Tool { program: "chromedriver", package: "chromium-driver" },
     Tool { program: "openssl", package: "openssl" },
@@ -28,6 +28,11 @@ const TEST_TOOLS: [Tool; 14] = [
     DPKG_DEB,
     DEBOOTSTRAP,
 ];
+
+/// What a virtual machine takes: qemu, and what unpacks a kernel and its modules.
+pub const VM_TOOLS: [Tool; 3] = [QEMU, XZ, DPKG_DEB];
+const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
 
 /// What `dist` calls, and with `--try`.
 const DPKG_DEB: Tool = Tool { program: "dpkg-deb", package: "dpkg" };

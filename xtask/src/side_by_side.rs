@@ -1,7 +1,7 @@
 //! Jobs at the same time whose output is told one after the other, as if they had not been.
 
 use std::num::NonZero;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 
 use crate::command::say;
@@ -27,33 +27,41 @@ fn tell<T: Sync, R: Send>(
     job: impl Fn(&T, &mut dyn FnMut(&str)) -> R + Sync,
     mut say: impl FnMut(&str),
 ) -> Vec<R> {
-    let job = &job;
-    let mut results = Vec::new();
-    for some in of.chunks(at_once.max(1)) {
-        thread::scope(|scope| {
-            let start = |one| {
-                let (send, lines) = mpsc::channel::<String>();
-                let running = scope.spawn(move || job(one, &mut |line| drop(send.send(line.to_owned()))));
-                (lines, running)
-            };
-            let started: Vec<_> = some.iter().map(start).collect();
-            for (lines, running) in started {
-                for line in lines {
-                    say(&line);
-                }
-                match running.join() {
-                    Ok(result) => results.push(result),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
+    let (senders, receivers): (Vec<_>, Vec<_>) = of.iter().map(|_| mpsc::channel::<Said<R>>()).unzip();
+    // One that has ended makes room for the next, whichever is told at that time.
+    let waiting = Mutex::new(of.iter().zip(senders));
+    let next = || waiting.lock().ok()?.next();
+    let work = || {
+        while let Some((one, send)) = next() {
+            let result = job(one, &mut |line| drop(send.send(Said::Line(line.to_owned()))));
+            drop(send.send(Said::Result(result)));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..at_once.clamp(1, of.len().max(1)) {
+            scope.spawn(work);
+        }
+        let mut results = Vec::new();
+        for said in receivers.into_iter().flatten() {
+            match said {
+                Said::Line(line) => say(&line),
+                Said::Result(result) => results.push(result),
             }
-        });
-    }
-    results
+        }
+        results
+    })
+}
+
+/// What comes from a job.
+enum Said<R> {
+    Line(String),
+    Result(R),
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -73,5 +81,22 @@ mod tests {
         assert_eq!(results, ['a', 'b', 'c', 'd']);
         let expected = ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2", "d0", "d1", "d2"];
         assert_eq!(said, expected);
+    }
+
+    /// Check that a long job holds none of those behind it back.
+    #[test]
+    fn leaves_no_place_empty() {
+        let others = AtomicUsize::new(0);
+        let job = |name: &char, _: &mut dyn FnMut(&str)| {
+            if *name == 'a' {
+                while others.load(Ordering::Relaxed) < 3 {
+                    thread::yield_now();
+                }
+            } else {
+                others.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        assert_eq!(tell(&['a', 'b', 'c', 'd'], 2, job, |_| ()).len(), 4);
+        assert!(tell(&[], 2, job, |_| ()).is_empty());
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::build::{self, Built};
 use crate::command::{Cmd, Ended, Limits, note, say};
 use crate::count::{self, Suite};
-use crate::kernel::{self, Listed};
+use crate::kernel::list::{self, Listed};
 use crate::{dist, paths, setup, side_by_side, unpacked, vm};
 
 /// A suite that runs longer than this hangs.
@@ -47,6 +47,8 @@ pub struct Catalogue {
     pub vm_modules: Vec<String>,
     /// Those that run under systemd in a virtual machine where the package is installed, and nowhere else: `systemd-suites` there.
     pub systemd_suites: Vec<String>,
+    /// The name of the kernel there: `systemd-kernel`.
+    pub systemd_kernel: String,
 }
 
 /// The verb: runs, counts, and ends with the line of sums. Whatever goes wrong is in the table, so that the sums are last.
@@ -68,7 +70,7 @@ pub fn test(what: &What, long: bool) -> Result<ExitCode> {
 }
 
 fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
-    let chosen = choose(what, kernel::listed()?)?;
+    let chosen = choose(what, list::read()?)?;
     let catalogue = catalogue()?;
     let object = setup::for_tests()?;
     if matches!(what, What::All | What::Local) {
@@ -79,7 +81,7 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
     }
     let built = build::everything(&object, &catalogue)?;
     suites.extend(in_machines(&chosen, &catalogue, &built, long));
-    for kernel in chosen.iter().filter(|kernel| kernel.package.is_none()) {
+    for kernel in chosen.iter().filter(|kernel| kernel.source.is_none()) {
         if !paths::is_root() {
             suites.push(Suite::broken(&kernel.name, "it needs root"));
             continue;
@@ -97,11 +99,11 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
 
 /// The live suites in virtual machines, as many at a time as there are CPUs: an emulated machine has one thread.
 fn in_machines(kernels: &[Listed], catalogue: &Catalogue, built: &Built, long: bool) -> Vec<Suite> {
-    let packaged = kernels.iter().filter_map(|kernel| Some((&kernel.name, kernel.package.as_ref()?)));
+    let packaged = kernels.iter().filter_map(|listed| Some((listed, listed.source.as_ref()?)));
     let runs: Vec<vm::Run<'_>> = packaged
-        .map(|(name, package)| vm::Run {
-            name,
-            package,
+        .map(|(listed, source)| vm::Run {
+            listed,
+            source,
             catalogue,
             built,
             sequences: if long { VM_LONG_SEQUENCES } else { VM_SEQUENCES },
@@ -109,7 +111,7 @@ fn in_machines(kernels: &[Listed], catalogue: &Catalogue, built: &Built, long: b
         })
         .collect();
     let boot = |run: &vm::Run<'_>, out: &mut dyn FnMut(&str)| {
-        run.suites(out).unwrap_or_else(|error| vec![Suite::broken(run.name, format!("{error:#}"))])
+        run.suites(out).unwrap_or_else(|error| vec![Suite::broken(&run.listed.name, format!("{error:#}"))])
     };
     side_by_side::run(&runs, side_by_side::at_once(), boot).into_iter().flatten().collect()
 }
@@ -119,17 +121,11 @@ fn choose(what: &What, listed: Vec<Listed>) -> Result<Vec<Listed>> {
     match what {
         What::All => Ok(listed),
         What::Package => Ok(Vec::new()),
-        What::Local => Ok(vec![Listed { name: "native".to_owned(), package: None }]),
+        What::Local => Ok(listed.into_iter().filter(|kernel| kernel.source.is_none()).collect()),
         What::Vm(names) if names.is_empty() => {
-            Ok(listed.into_iter().filter(|kernel| kernel.package.is_some()).collect())
+            Ok(listed.into_iter().filter(|kernel| kernel.source.is_some()).collect())
         }
-        What::Vm(names) => {
-            let find = |name: &String| {
-                let found = listed.iter().find(|kernel| kernel.name == *name).cloned();
-                found.with_context(|| format!("no kernel {name} in .ci/kernels.txt"))
-            };
-            names.iter().map(find).collect()
-        }
+        What::Vm(names) => names.iter().map(|name| list::find(&listed, name)).collect(),
     }
 }
 
@@ -190,7 +186,8 @@ fn stream(cmd: Cmd, name: &str, limit: Duration) -> Result<Suite> {
     Ok(suite)
 }
 
-fn catalogue() -> Result<Catalogue> {
+/// The suites of this checkout.
+pub fn catalogue() -> Result<Catalogue> {
     let metadata = build::cargo().arguments(["metadata", "--no-deps", "--format-version", "1"]).ask();
     let metadata = metadata.context("`cargo metadata` failed")?;
     read_catalogue(&serde_json::from_str(&metadata).context("cargo metadata is not JSON")?)
@@ -215,7 +212,14 @@ fn read_catalogue(metadata: &Value) -> Result<Catalogue> {
         list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let (vm_suites, vm_modules) = (words("vm-suites"), words("vm-modules"));
-    let catalogue = Catalogue { suites, vm_suites, vm_modules, systemd_suites: words("systemd-suites") };
+    let systemd_kernel = own.and_then(|own| own.get("systemd-kernel")).and_then(Value::as_str);
+    let catalogue = Catalogue {
+        suites,
+        vm_suites,
+        vm_modules,
+        systemd_suites: words("systemd-suites"),
+        systemd_kernel: systemd_kernel.unwrap_or_default().to_owned(),
+    };
     for suite in catalogue.vm_suites.iter().chain(&catalogue.systemd_suites) {
         if !catalogue.suites.contains(suite) {
             bail!("tests/Cargo.toml names the suite {suite}, which is no test target with `test = false`");
@@ -253,18 +257,15 @@ mod tests {
     /// Check which kernels each form of the verb runs on, and that an unknown one is named.
     #[test]
     fn chooses_kernels() {
-        let listed = || {
-            let vm = Listed { name: "6.1".into(), package: Some("p".into()) };
-            vec![vm, Listed { name: "native".into(), package: None }]
-        };
+        let listed = || list::parse("6.1 bookworm p\nnative\nlocked on 6.1\n").unwrap();
         let names = |what: &What| {
             choose(what, listed()).map(|all| all.into_iter().map(|k| k.name).collect::<Vec<_>>())
         };
-        assert_eq!(names(&What::All).unwrap(), ["6.1", "native"]);
+        assert_eq!(names(&What::All).unwrap(), ["6.1", "native", "locked"]);
         assert_eq!(names(&What::Local).unwrap(), ["native"]);
         assert!(names(&What::Package).unwrap().is_empty());
-        assert_eq!(names(&What::Vm(vec![])).unwrap(), ["6.1"]);
-        assert_eq!(names(&What::Vm(vec!["6.1".into()])).unwrap(), ["6.1"]);
+        assert_eq!(names(&What::Vm(vec![])).unwrap(), ["6.1", "locked"]);
+        assert_eq!(names(&What::Vm(vec!["locked".into()])).unwrap(), ["locked"]);
         assert!(names(&What::Vm(vec!["5.4".into()])).unwrap_err().to_string().contains("5.4"));
     }
 

@@ -36,7 +36,8 @@ pub fn need() -> Result<()> {
         if paths::program("apt-get").is_none() {
             bail!("there is no apt-get here; install what brings {}", programs.join(" and "));
         }
-        fetch(package, &paths::tools(), &paths::tools().join(package))?;
+        let unpacked = paths::tools().join(package);
+        unpack(&[(*package).to_owned()], &unpacked, |dir| download(package, dir))?;
         if !has_all(programs, |program| dir.join(program).is_file()) {
             bail!("package {package} has no {}", programs.join(" and "));
         }
@@ -50,9 +51,31 @@ pub fn path() -> Result<OsString> {
     with_first(dirs, &env::var_os("PATH").unwrap_or_default())
 }
 
-/// Downloads a package and unpacks it as the directory `unpacked`, with `dir`, which lies on the same file system, for what comes between.
-pub fn fetch(package: &str, dir: &Path, unpacked: &Path) -> Result<()> {
-    fs::create_dir_all(dir)?;
+/// Downloads packages with `download`, which is given the directory, and unpacks them over each other as the directory `unpacked`.
+pub fn unpack(
+    packages: &[String],
+    unpacked: &Path,
+    download: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    // Unpacked beside and renamed: a directory of that name is whole.
+    let partial = unpacked.with_file_name("partial");
+    let (debs, root) = (partial.join("debs"), partial.join("root"));
+    drop(fs::remove_dir_all(&partial));
+    fs::create_dir_all(&debs)?;
+    download(&debs)?;
+    for package in packages {
+        let files = fs::read_dir(&debs).with_context(|| format!("cannot read {}", debs.display()))?;
+        let deb = files.flatten().map(|entry| entry.path()).find(|file| is_deb_of(package, file));
+        let deb = deb.with_context(|| format!("apt-get left no {package} in {}", debs.display()))?;
+        Cmd::new("dpkg-deb").arg("-x").arg(&deb).arg(&root).run()?;
+    }
+    drop(fs::remove_dir_all(unpacked));
+    fs::rename(&root, unpacked)?;
+    Ok(fs::remove_dir_all(&partial)?)
+}
+
+/// Downloads a package that this machine's own lists name.
+fn download(package: &str, dir: &Path) -> Result<()> {
     // As root, apt drops to a user who could not write here.
     let get = || {
         Cmd::new("apt-get")
@@ -65,16 +88,6 @@ pub fn fetch(package: &str, dir: &Path, unpacked: &Path) -> Result<()> {
         packages::update();
         get().run()?;
     }
-    let files = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    let deb = files.flatten().map(|entry| entry.path()).find(|file| is_deb_of(package, file));
-    let deb = deb.with_context(|| format!("apt-get left no {package} in {}", dir.display()))?;
-    // Unpacked beside and renamed: a directory of that name is whole.
-    let partial = dir.join("partial");
-    drop(fs::remove_dir_all(&partial));
-    Cmd::new("dpkg-deb").arg("-x").arg(&deb).arg(&partial).run()?;
-    drop(fs::remove_dir_all(unpacked));
-    fs::rename(&partial, unpacked)?;
-    fs::remove_file(&deb)?;
     Ok(())
 }
 

@@ -7,16 +7,17 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::root::{self, Root};
 use crate::build::Built;
 use crate::command::say;
 use crate::count::Suite;
 use crate::initramfs::Initramfs;
-use crate::kernel::{self, Kernel};
+use crate::kernel;
+use crate::kernel::list::{self, Terms};
 use crate::suites::{self, Catalogue};
-use crate::vm::Machine;
+use crate::vm::{self, Machine};
 
 /// What it is called in results.
 const NAME: &str = "systemd";
@@ -40,7 +41,7 @@ const UNIT: &str = "[Unit]\n\
     Type=oneshot\n\
     ExecStart=/usr/bin/vm-init plan\n";
 
-/// Boots the newest kernel of the list.
+/// Boots the machine and runs them.
 pub fn suites(deb: &Path, built: &Built, catalogue: &Catalogue) -> Vec<Suite> {
     match run(deb, built, catalogue) {
         Ok(suites) => suites,
@@ -52,7 +53,9 @@ pub fn suites(deb: &Path, built: &Built, catalogue: &Catalogue) -> Vec<Suite> {
 }
 
 fn run(deb: &Path, built: &Built, catalogue: &Catalogue) -> Result<Vec<Suite>> {
-    let kernel = newest()?;
+    let listed = list::find(&list::read()?, &catalogue.systemd_kernel)?;
+    let kernel =
+        kernel::fetch(&listed.source.context("systemd-kernel of tests/Cargo.toml has no package to boot")?)?;
     let dir = super::dir().join("booted");
     let root = root::fresh(&dir.join("root"))?;
     fs::copy(deb, root.path("tmp/aioinspect.deb")).context("cannot copy the package into the root")?;
@@ -61,15 +64,9 @@ fn run(deb: &Path, built: &Built, catalogue: &Catalogue) -> Result<Vec<Suite>> {
     add_suites(&root, built, catalogue)?;
     let leave_out = |path: &str| LEFT_OUT.contains(&path);
     let archive = Initramfs::of_root(&root.path(""), leave_out)?.finish()?;
-    let machine = Machine { name: NAME, image: &kernel.image, dir: &dir, limit: LIMIT };
-    machine.boot(&archive, &catalogue.systemd_suites, &mut say)
-}
-
-fn newest() -> Result<Kernel> {
-    let listed = kernel::listed()?;
-    let last = listed.iter().rev().find_map(|kernel| Some((&kernel.name, kernel.package.as_ref()?)));
-    let Some((name, package)) = last else { bail!(".ci/kernels.txt names no kernel for a virtual machine") };
-    kernel::fetch(name, package)
+    let machine =
+        Machine { name: NAME, image: &kernel.image, terms: &Terms::default(), dir: &dir, limit: LIMIT };
+    vm::suites_of(&machine, &archive, &catalogue.systemd_suites, &mut say)
 }
 
 /// Puts the suites into the root, and the unit that runs them.

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::mirror;
 use crate::command::Cmd;
-use crate::paths;
+use crate::{mirror, paths};
 
 const SUITE: &str = "bookworm";
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 /// Where a host that names no mirror of Debian is sent.
 const DEFAULT: &str = "http://deb.debian.org/debian";
+/// The same for the suites of security updates, which are an archive of their own.
+const DEFAULT_SECURITY: &str = "http://deb.debian.org/debian-security";
 
 /// The mirror of this Debian suite.
 pub fn of(suite: &str) -> String {
@@ -21,7 +23,8 @@ pub fn of(suite: &str) -> String {
             _ => {}
         }
     }
-    choose(&sources, suite).unwrap_or(DEFAULT).to_owned()
+    let default = if is_security(suite) { DEFAULT_SECURITY } else { DEFAULT };
+    choose(&sources, suite).unwrap_or(default).to_owned()
 }
 
 /// A place that packages come from, and one of its suites.
@@ -37,7 +40,7 @@ impl Source {
     }
 }
 
-/// A source of the very suite, or else Debian's main archive of another: it holds all suites.
+/// A source of the very suite, or else the archive that has it: of security updates or Debian's main one, of another suite.
 fn choose<'a>(sources: &'a [Source], suite: &str) -> Option<&'a str> {
     let usable = || {
         sources.iter().filter(|source| {
@@ -45,9 +48,20 @@ fn choose<'a>(sources: &'a [Source], suite: &str) -> Option<&'a str> {
         })
     };
     let exact = usable().find(|source| source.suite == suite);
-    let main =
-        || usable().find(|source| source.uri.ends_with("/debian") && !source.suite.contains(['-', '/']));
-    exact.or_else(main).map(|source| source.uri.as_str())
+    let archive = || {
+        usable().find(|source| {
+            if is_security(suite) {
+                source.uri.ends_with("/debian-security")
+            } else {
+                source.uri.ends_with("/debian") && !source.suite.contains(['-', '/'])
+            }
+        })
+    };
+    exact.or_else(archive).map(|source| source.uri.as_str())
+}
+
+fn is_security(suite: &str) -> bool {
+    suite.ends_with("-security")
 }
 
 /// `deb [option=value ..] uri suite component..` a line.
@@ -123,7 +137,7 @@ mod tests {
         assert_eq!(deb822(text), expected);
     }
 
-    /// Check that the suite itself is preferred, that another suite's archive serves, and that security's does not.
+    /// Check that the suite itself is preferred, that another suite's archive serves, and that security's serves security alone.
     #[test]
     fn chooses_a_mirror() {
         let sources = [
@@ -135,5 +149,7 @@ mod tests {
         assert_eq!(choose(&sources, "bookworm"), Some("http://m/debian"));
         assert_eq!(choose(&sources, "sid"), Some("http://t/debian"));
         assert_eq!(choose(&sources[..2], "bookworm"), None);
+        assert_eq!(choose(&sources, "bullseye-security"), Some("http://m/debian-security"));
+        assert_eq!(choose(&sources[2..], "bullseye-security"), None);
     }
 }

@@ -1,13 +1,26 @@
 //! The first process of a test machine: mounts what a host has, runs the suites that `/plan` names, and powers off.
 //!
-//! `/plan` has one thing a line: `env KEY=VALUE`, `module PATH`, `suite NAME ARGS..`. All that is printed goes to the second
-//! serial line; the kernel's messages have the first. In a machine with a first process of its own, `vm-init plan` runs the plan alone.
+//! `/plan` has one thing a line, done in this order:
+//!
+//! | line | what it does |
+//! |---|---|
+//! | `env KEY=VALUE` | sets a variable of what is run |
+//! | `module PATH` | loads a kernel module |
+//! | `sysctl KEY=VALUE` | writes to /proc/sys |
+//! | `proc OPTION,..` | mounts /proc with these options |
+//! | `cgroup v1` | has the hierarchies of cgroup v1 in place of cgroup2 |
+//! | `suite NAME ARGS..` | runs /suites/NAME |
+//! | `command` | runs the words of /command, which a NUL separates |
+//!
+//! All that is printed goes to the second serial line; the kernel's messages have the first. In a machine with a first process of
+//! its own, `vm-init plan` runs the plan alone.
 #![expect(
     unsafe_code,
     reason = "mount(2) and two interface ioctls have no safe wrapper in this package's dependencies"
 )]
 
-use std::ffi::CString;
+mod mounts;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::mem::zeroed;
@@ -17,17 +30,6 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 use rustix::system::{RebootCommand, finit_module, reboot};
-
-/// Type and place of each file system, in an order in which a place exists when it is used.
-const MOUNTS: [(&str, &str); 7] = [
-    ("proc", "/proc"),
-    ("sysfs", "/sys"),
-    ("devtmpfs", "/dev"),
-    ("tmpfs", "/dev/shm"),
-    ("tmpfs", "/tmp"),
-    ("tmpfs", "/run"),
-    ("cgroup2", "/sys/fs/cgroup"),
-];
 
 /// The second serial line.
 const LINE: &str = "/dev/ttyS1";
@@ -41,7 +43,7 @@ fn main() {
         drop(writeln!(io::stderr(), "vm-init: only for the first process of a test machine"));
         std::process::exit(2);
     }
-    let line = mount_all().and_then(|()| Ok(File::options().write(true).open(LINE)?));
+    let line = mounts::all().and_then(|()| Ok(File::options().write(true).open(LINE)?));
     told(line, |out| loopback_up().context("cannot set lo up").and_then(|()| run(out)));
     rustix::fs::sync();
     let _ = reboot(RebootCommand::PowerOff);
@@ -70,15 +72,25 @@ fn run(mut out: &File) -> Result<()> {
                 env.push(pair.split_once('=').with_context(|| format!("no value in `{line}`"))?);
             }
             Some(("module", path)) => load(path).with_context(|| format!("cannot load {path}"))?,
+            Some(("sysctl", pair)) => sysctl(pair).with_context(|| format!("cannot set {pair}"))?,
+            Some(("proc", options)) => mounts::proc(options)?,
+            Some(("cgroup", version)) => mounts::cgroup(version)?,
             Some(("suite", words)) => {
                 let mut words = words.split_whitespace();
                 let name = words.next().context("a suite without a name")?;
                 writeln!(out, "VM-SUITE {name}")?;
-                let mut command = Command::new(format!("/suites/{name}"));
-                command.args(words).current_dir("/tmp").env_clear().envs(env.iter().copied());
-                command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out.try_clone()?);
-                let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-                writeln!(out, "VM-RESULT {name} {}", wait_for(&child)?)?;
+                let code = child(out, &env, Command::new(format!("/suites/{name}")).args(words))?;
+                writeln!(out, "VM-RESULT {name} {code}")?;
+            }
+            None if line == "command" => {
+                let words = fs::read_to_string("/command").context("cannot read /command")?;
+                let mut words = words.split('\0');
+                let name = words.next().context("a command without a name")?;
+                writeln!(out, "VM-COMMAND")?;
+                // The program is looked for in the PATH of this process, not in that of the child.
+                let path = if name.contains('/') { name.to_owned() } else { format!("/bin/{name}") };
+                let code = child(out, &env, Command::new(path).args(words))?;
+                writeln!(out, "VM-RESULT {code}")?;
             }
             _ => bail!("cannot read `{line}` of /plan"),
         }
@@ -86,12 +98,21 @@ fn run(mut out: &File) -> Result<()> {
     Ok(())
 }
 
-/// Waits for the suite and reaps every orphan on the way: the first process is everyone's last parent.
+/// Runs a command with the second serial line as its output; its exit code.
+fn child(out: &File, env: &[(&str, &str)], command: &mut Command) -> Result<i32> {
+    command.current_dir("/tmp").env_clear().envs(env.iter().copied());
+    command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out.try_clone()?);
+    let child =
+        command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    wait_for(&child)
+}
+
+/// Waits for the child and reaps every orphan on the way: the first process is everyone's last parent.
 fn wait_for(child: &Child) -> Result<i32> {
-    let suite = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a suite without a pid")?;
+    let own = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a child without a pid")?;
     loop {
         if let Some((pid, status)) = rustix::process::wait(WaitOptions::empty())?
-            && pid == suite
+            && pid == own
             && let Some(code) = code_of(status)
         {
             return Ok(code);
@@ -103,24 +124,13 @@ fn code_of(status: WaitStatus) -> Option<i32> {
     status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal))
 }
 
-fn load(path: &str) -> Result<()> {
-    Ok(finit_module(&File::open(path)?, c"", 0)?)
+fn sysctl(pair: &str) -> Result<()> {
+    let (key, value) = pair.split_once('=').context("no value")?;
+    Ok(fs::write(format!("/proc/sys/{}", key.replace('.', "/")), value)?)
 }
 
-fn mount_all() -> Result<()> {
-    for (kind, place) in MOUNTS {
-        fs::create_dir_all(place).with_context(|| format!("cannot make {place}"))?;
-        let (kind_c, place_c) = (CString::new(kind)?, CString::new(place)?);
-        // SAFETY: three strings ended by NUL that outlive the call, and no data.
-        let result =
-            unsafe { libc::mount(kind_c.as_ptr(), place_c.as_ptr(), kind_c.as_ptr(), 0, std::ptr::null()) };
-        let error = io::Error::last_os_error();
-        // A kernel may have mounted devtmpfs itself.
-        if result != 0 && error.raw_os_error() != Some(libc::EBUSY) {
-            return Err(error).with_context(|| format!("cannot mount {kind} on {place}"));
-        }
-    }
-    Ok(())
+fn load(path: &str) -> Result<()> {
+    Ok(finit_module(&File::open(path)?, c"", 0)?)
 }
 
 fn loopback_up() -> Result<()> {
