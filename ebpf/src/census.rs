@@ -125,10 +125,6 @@ extern "C" fn close_walk(torn: u32) -> u32 {
     let position = control.mms;
     control.mms = position.wrapping_add(1);
     control.walk_mm = 0;
-    if torn != 0 {
-        let found = control.walk_found;
-        debug!(&Logger, "census: an address space was left after {} of its contexts were read", found);
-    }
     let Some(record) = MMS.get_ptr_mut(position) else { return 0 };
     // SAFETY: a live map value that nobody else writes during this run.
     let record = unsafe { &mut *record };

@@ -14,54 +14,64 @@ use crate::constants::{has, number};
 
 /// A plain number of the kernel's.
 pub trait Word: Copy {
-    /// From the bytes that hold it and their place.
-    fn of(bytes: u64, place: Place) -> Self;
+    /// Reads it at its place.
+    fn read(base: u64, place: Place) -> Self;
 }
 impl Word for u64 {
     #[inline(always)]
-    fn of(bytes: u64, place: Place) -> Self {
-        place.number(bytes)
+    fn read(base: u64, place: Place) -> Self {
+        read_number(base, place.0)
     }
 }
 impl Word for i64 {
     #[inline(always)]
-    fn of(bytes: u64, place: Place) -> Self {
-        place.signed(place.number(bytes))
+    fn read(base: u64, place: Place) -> Self {
+        read_signed(base, place.0)
     }
 }
 impl Word for u32 {
     #[inline(always)]
-    fn of(bytes: u64, place: Place) -> Self {
-        place.number(bytes) as u32
+    fn read(base: u64, place: Place) -> Self {
+        read_number(base, place.0) as u32
     }
 }
 
 /// Reads a member at its place in the struct at `base`; 0 where this kernel has no such member.
 #[inline(always)]
 pub fn read<T: Word>(base: u64, place: Place) -> T {
-    T::of(read_bytes(base.wrapping_add(u64::from(place.offset())), u32::from(place.size())), place)
+    T::read(base, place)
 }
 
 /// Reads 8 bytes.
 #[inline(always)]
 pub fn read_8(at: u64) -> u64 {
-    read_bytes(at, 8)
+    read_number(at, Place::whole(0, 8).0)
 }
 
-/// Reads 8, 4, 2 or 1 bytes; 0 for another size.
-///
-/// A function of its own with a global name: the verifier checks it once, and not again at each of its calls.
-// SAFETY: nobody else has a function of this name.
+// Functions of their own with global names: the verifier checks each once, and not again at each of its calls.
+// SAFETY: nobody else has functions of these names.
+
+/// The number at that place.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn read_bytes(at: u64, size: u32) -> u64 {
-    match size {
+extern "C" fn read_number(base: u64, place: u64) -> u64 {
+    let place = Place(place);
+    let at = base.wrapping_add(u64::from(place.offset()));
+    let bytes = match place.size() {
         8 => word(at),
         4 => read_4(at),
         2 => read_2(at),
         1 => read_1(at),
         _ => 0,
-    }
+    };
+    place.number(bytes)
+}
+
+/// The same, with its sign.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn read_signed(base: u64, place: u64) -> i64 {
+    Place(place).signed(read_number(base, place))
 }
 
 #[inline(always)]

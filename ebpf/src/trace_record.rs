@@ -127,7 +127,9 @@ wire! {
 
 wire! {
     /// Value of the map SPACES, keyed by mm: an address space that has, or had, contexts.
-    pub struct SpaceRecord: 72 {
+    pub struct SpaceRecord: 80 {
+        /// The key once more: read from here it is a number, where the program that looked it up has a pointer.
+        mm: u64,
         /// Sixteen bytes, in memory's order: byte `c` is 1 if a slot below 4^c was ever used, and not below 4^(c-1). Each
         /// byte is only ever set, so that two CPUs can do it at once without a lock.
         used_low: u64,

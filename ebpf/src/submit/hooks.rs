@@ -2,8 +2,8 @@
 //!
 //! | hook | where | `nr` from |
 //! |---|---|---|
-//! | fexit | `__x64_sys_io_submit` and its kin | the function's argument: the user's registers |
-//! | kretprobe | the same | the user's registers, at the bottom of the thread's stack |
+//! | fexit | `__x64_sys_io_submit` and its kin | the user's registers, at the bottom of the thread's stack |
+//! | kretprobe | the same | the same |
 //! | tracepoint | `syscalls:sys_exit_io_submit` | the same |
 //! | raw tracepoint | `sys_exit` | the tracepoint's argument: the same |
 //!
@@ -37,10 +37,9 @@ macro_rules! at_end {
         #[unsafe(link_section = concat!("fexit/", $function))]
         #[unsafe(no_mangle)]
         extern "C" fn $fexit(arguments: *const u64) -> i32 {
-            // SAFETY: the context of this program.
-            let (regs, answer) = unsafe { (*arguments.cast::<*const pt_regs>(), *arguments.add(1)) };
-            // SAFETY: a pointer that the verifier knows.
-            submitted(nr($nr, unsafe { register(regs, $nr) }), answer as i64);
+            // SAFETY: after the function's one argument comes what it returned.
+            let answer = unsafe { *arguments.add(1) };
+            submitted(nr($nr, of_current($nr)), answer as i64);
             0
         }
 

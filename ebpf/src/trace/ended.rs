@@ -116,7 +116,8 @@ fn space_ends(mm: u64) {
             (*space).start_boottime = who.start_boottime;
         }
     }
-    let contexts = forget_32k(mm, 0, slots);
+    // SAFETY: a live map value.
+    let contexts = forget_32k(unsafe { (*space).mm }, 0, slots);
     if slots > AT_MOST {
         // SAFETY: a live map value.
         unsafe {

@@ -22,18 +22,17 @@ pub const IO_DESTROY: u64 = 207;
 pub const IO_SETUP_32: u64 = 245;
 pub const IO_DESTROY_32: u64 = 246;
 
-/// A pair of programs at the beginning and the end of a function whose argument is the user's registers.
+/// A pair of programs at the beginning and the end of a function whose argument is the user's registers. They are taken from where they are kept:
+/// of the argument some kernels say no type (5.10).
 macro_rules! at_function {
-    ($begin:ident, $end:ident, $function:literal, |$regs:ident| $begins:expr, $ends:path) => {
+    ($begin:ident, $end:ident, $function:literal, $begins:expr, $ends:path) => {
         mod $begin {
             use super::*;
 
             // SAFETY: the section names the hook, the symbol is this program's own.
             #[unsafe(link_section = concat!("fentry/", $function))]
             #[unsafe(no_mangle)]
-            extern "C" fn $begin(arguments: *const *const pt_regs) -> i32 {
-                // SAFETY: the function's one argument is a pointer that the verifier knows.
-                let $regs = unsafe { *arguments };
+            extern "C" fn $begin(_arguments: *const u64) -> i32 {
                 $begins;
                 0
             }
@@ -54,6 +53,13 @@ macro_rules! at_function {
     };
 }
 
+/// One register of the user's, of the thread that runs.
+macro_rules! own {
+    ($register:ident) => {
+        crate::registers::of_current(crate::registers::at!($register))
+    };
+}
+
 /// One register of the user's, through a pointer whose type the verifier knows.
 macro_rules! user {
     ($regs:ident.$register:ident) => {
@@ -66,28 +72,28 @@ at_function!(
     fentry_setup,
     fexit_setup,
     "__x64_sys_io_setup",
-    |regs| calls::setup_begins(user!(regs.rdi), user!(regs.rsi), false),
+    calls::setup_begins(own!(rdi), own!(rsi), false),
     calls::setup_ends
 );
 at_function!(
     fentry_destroy,
     fexit_destroy,
     "__x64_sys_io_destroy",
-    |regs| calls::destroy_begins(user!(regs.rdi), false),
+    calls::destroy_begins(own!(rdi), false),
     calls::destroy_ends
 );
 at_function!(
     fentry_setup_32,
     fexit_setup_32,
     "__ia32_compat_sys_io_setup",
-    |regs| calls::setup_begins(user!(regs.rbx), user!(regs.rcx), true),
+    calls::setup_begins(own!(rbx), own!(rcx), true),
     calls::setup_ends
 );
 at_function!(
     fentry_destroy_32,
     fexit_destroy_32,
     "__ia32_sys_io_destroy",
-    |regs| calls::destroy_begins(user!(regs.rbx), true),
+    calls::destroy_begins(own!(rbx), true),
     calls::destroy_ends
 );
 

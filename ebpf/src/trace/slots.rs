@@ -144,6 +144,7 @@ fn widen(mm: u64, slot: u32, who: &Who) -> bool {
         return true;
     }
     let record = SpaceRecord {
+        mm,
         used_low: 0,
         used_high: 0,
         tgid: who.tgid,

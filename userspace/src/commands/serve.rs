@@ -41,7 +41,11 @@ pub fn run(args: &ServeArgs, verbose: u8, err: &mut dyn Write) -> anyhow::Result
     let addresses = bound.addresses()?;
     let confined = bound.serve(&mut feed)?;
     feed.hide();
-    writeln!(err, "aioinspect: all capabilities dropped; {confined}")?;
+    let kept = match feed.watcher() {
+        Some(watcher) if watcher.keeps_bpf() => " but CAP_BPF, which this kernel asks for at each look,",
+        _ => "",
+    };
+    writeln!(err, "aioinspect: all capabilities{kept} dropped; {confined}")?;
     for address in &addresses {
         writeln!(err, "aioinspect: serving on {address}")?;
     }

@@ -174,8 +174,9 @@ impl Attached {
 pub(super) fn not_here(error: ProbeError) -> ProbeError {
     match error {
         ProbeError::NotPermitted { .. } => lacks("fentry and fexit (it refuses to patch its own text)"),
-        ProbeError::Refused { program, error, .. } => {
-            ProbeError::Lacks { what: format!("fentry and fexit ({program}: {error})") }
+        ProbeError::Refused { program, error, why, log } => {
+            let why = if why.is_empty() { error.to_string() } else { why };
+            ProbeError::Lacks { what: format!("fentry and fexit ({program}: {why}){log}") }
         }
         error @ (ProbeError::NotBuilt
         | ProbeError::Lacks { .. }

@@ -175,6 +175,16 @@ impl Tracer {
         self.hook
     }
 
+    /// What a watch asks of the kernel once it is under way, for [`super::without_privileges::give_up`] to try.
+    pub fn trial(&self) -> impl Fn() -> std::io::Result<()> + Sync {
+        let (settle, counters) = (self.settle.as_fd(), self.counters.as_fd());
+        let bytes = Counters::SIZE.saturating_mul(usize::try_from(self.possible_cpus).unwrap_or(1));
+        move || {
+            bpf::iter_create(settle)?;
+            bpf_map::lookup(counters, &0_u32.to_ne_bytes(), &mut vec![0; bytes]).map(drop)
+        }
+    }
+
     /// The descriptor that becomes readable when many events wait; a few are to be fetched by looking now and then.
     pub fn wakeup(&self) -> BorrowedFd<'_> {
         self.events.as_fd()

@@ -57,6 +57,7 @@ pub struct Watcher {
     losses: Losses,
     losses_at: Instant,
     healed: u64,
+    keeps_bpf: bool,
 }
 
 /// How the map in the kernel compares with a census of the same moment.
@@ -99,6 +100,7 @@ impl Watcher {
             losses: Losses::default(),
             losses_at: Instant(0),
             healed: 0,
+            keeps_bpf: false,
         };
         for _ in 0..FIRST_TRIES {
             if watcher.settle()?.unsettled == 0 {
@@ -106,8 +108,13 @@ impl Watcher {
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        without_privileges::drop_all()?;
+        watcher.keeps_bpf = without_privileges::give_up(watcher.tracer.trial())?;
         Ok(watcher)
+    }
+
+    /// Whether CAP_BPF was kept, because this kernel asks for it whenever a map is read.
+    pub fn keeps_bpf(&self) -> bool {
+        self.keeps_bpf
     }
 
     /// The hook in use.
