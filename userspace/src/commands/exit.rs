@@ -1,5 +1,6 @@
 //! Exit codes: the contract, and which error gets which.
 
+use crate::sys::denial::Denial;
 use crate::sys::freeze_error::FreezeError;
 use crate::sys::memory::MemoryError;
 use crate::sys::probe_error::ProbeError;
@@ -46,7 +47,7 @@ pub fn exit_of(error: &anyhow::Error) -> Exit {
 /// Whether the message has lines of its own: a caret below an expression, the verifier's words. Anywhere else a line end
 /// comes from a name.
 pub fn has_lines(error: &anyhow::Error) -> bool {
-    let refused = |error: &ProbeError| matches!(error, ProbeError::Refused { .. });
+    let refused = |error: &ProbeError| matches!(error, ProbeError::Refused { log, .. } if !log.is_empty());
     error.chain().any(|cause| {
         let by_source = match cause.downcast_ref::<SourceError>() {
             Some(SourceError::Probe(error)) => refused(error),
@@ -92,8 +93,11 @@ fn of_proc(error: &ProcError) -> Exit {
 
 fn of_probe(error: &ProbeError) -> Exit {
     match error {
+        // No capability helps against lockdown.
+        ProbeError::NotPermitted { why: Denial::Lockdown | Denial::MaybeLockdown, .. }
+        | ProbeError::Lacks { .. }
+        | ProbeError::NoJit { .. } => Exit::Lacks,
         ProbeError::NotPermitted { .. } => Exit::NotPermitted,
-        ProbeError::Lacks { .. } => Exit::Lacks,
         ProbeError::NotBuilt | ProbeError::Object(_) | ProbeError::Refused { .. } | ProbeError::Io { .. } => {
             Exit::Error
         }

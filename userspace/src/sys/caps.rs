@@ -1,6 +1,12 @@
 //! The capabilities this process has, by the names an operator knows.
 
-use rustix::thread::{CapabilitySet, capabilities};
+use std::fs;
+
+use rustix::thread::{CapabilitySet, capabilities, capability_is_in_bounding_set};
+
+/// What mends it that capabilities do not count.
+pub const OUT_OF_USER_NAMESPACE: &str =
+    "start it outside of the user namespace (a container: without --userns, by the host's own root)";
 
 /// A capability this program can make use of.
 ///
@@ -62,6 +68,47 @@ impl Capability {
     }
 }
 
+/// The names, as in a sentence.
+pub fn names(capabilities: &[Capability]) -> String {
+    match capabilities {
+        [] => String::new(),
+        [one] => one.name().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(|one| one.name()).collect();
+            format!("{} and {}", first.join(", "), last.name())
+        }
+    }
+}
+
+/// Whether we are in a user namespace other than the first: what is held there counts only for what belongs to it.
+pub fn in_user_namespace() -> bool {
+    /// `PROC_USER_INIT_INO` (include/linux/proc_ns.h).
+    const FIRST: &[u8] = b"user:[4026531837]";
+    fs::read_link("/proc/thread-self/ns/user").is_ok_and(|name| name.as_os_str().as_encoded_bytes() != FIRST)
+}
+
+/// The line that gives us capabilities that are missing.
+///
+/// Root has what its bounding set leaves it, and nothing inside brings back what that lacks: whoever started us must.
+pub fn way_to(missing: &[Capability]) -> String {
+    let can_be_had = missing.iter().all(|one| capability_is_in_bounding_set(one.bit()).unwrap_or(false));
+    way(missing, rustix::process::geteuid().is_root() || !can_be_had)
+}
+
+fn way(missing: &[Capability], from_outside: bool) -> String {
+    if !from_outside {
+        return "run it as root (sudo aioinspect)".to_owned();
+    }
+    let names: Vec<&str> = missing.iter().map(|one| one.name()).collect();
+    let short = names.iter().map(|name| name.trim_start_matches("CAP_"));
+    let add: Vec<String> = short.map(|name| format!("--cap-add {name}")).collect();
+    let names = names.join(" ");
+    format!(
+        "start the container with {}, the systemd unit with AmbientCapabilities={names} and CapabilityBoundingSet={names}",
+        add.join(" ")
+    )
+}
+
 /// The effective capabilities of the calling thread that are among [`Capability::ALL`].
 pub fn effective() -> std::io::Result<Vec<Capability>> {
     let held = capabilities(None)?.effective;
@@ -94,13 +141,28 @@ mod tests {
     /// Check against the kernel's own text of the same set.
     #[test]
     fn agrees_with_proc() {
-        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
         let bits = u64::from_str_radix(line.trim(), 16).unwrap();
         let numbers = [19, 39, 38, 21, 40, 2, 1];
         for (one, number) in Capability::ALL.into_iter().zip(numbers) {
             assert_eq!(effective().unwrap().contains(&one), bits >> number & 1 == 1, "{}", one.name());
         }
+    }
+
+    /// Check how capabilities are named, and the line that brings them.
+    #[test]
+    fn names_and_ways() {
+        use Capability::{Bpf, Perfmon, SysPtrace};
+        assert_eq!(names(&[]), "");
+        assert_eq!(names(&[Bpf]), "CAP_BPF");
+        assert_eq!(names(&[Bpf, Perfmon, SysPtrace]), "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
+        assert_eq!(way(&[Bpf], false), "run it as root (sudo aioinspect)");
+        assert_eq!(
+            way(&[Bpf, Perfmon], true),
+            "start the container with --cap-add BPF --cap-add PERFMON, the systemd unit with \
+             AmbientCapabilities=CAP_BPF CAP_PERFMON and CapabilityBoundingSet=CAP_BPF CAP_PERFMON"
+        );
     }
 
     /// Check that CAP_SYS_ADMIN covers what the kernel lets it cover, and nothing else.

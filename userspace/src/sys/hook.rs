@@ -178,6 +178,7 @@ pub(super) fn not_here(error: ProbeError) -> ProbeError {
         }
         error @ (ProbeError::NotBuilt
         | ProbeError::Lacks { .. }
+        | ProbeError::NoJit { .. }
         | ProbeError::Object(_)
         | ProbeError::Io { .. }) => error,
     }
