@@ -14,6 +14,7 @@ pub mod hook_ids;
 pub mod image;
 pub mod kioctx;
 pub mod layout;
+pub mod mountinfo;
 pub mod names;
 pub mod nr_req;
 pub mod owner;

@@ -7,11 +7,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+use rustix::process::geteuid;
 
+use super::caps::{self, Capability};
+use super::denial::Denial;
+use super::lockdown::Lockdown;
 use super::probe_error::ProbeError;
+use crate::model::mountinfo;
 
-/// Where systems mount it.
-const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+/// Where debugfs mounts it for whoever looks, if it does.
+const AUTOMOUNT: &str = "/sys/kernel/debug/tracing";
 
 /// A tracefs.
 #[derive(Debug)]
@@ -22,23 +27,41 @@ pub struct Tracefs {
 
 impl Tracefs {
     /// Opens the one that is mounted. If none is, or it is closed to us, a detached one is made: it is in no mount
-    /// table, and gone when this is dropped or we are killed. That takes CAP_SYS_ADMIN, the other at most CAP_DAC_READ_SEARCH.
+    /// table, and gone when this is dropped or we are killed. That takes CAP_SYS_ADMIN; who is not root needs CAP_DAC_READ_SEARCH for either.
+    ///
+    /// No instance is made where its release may kill the kernel ([`Lockdown`]). To pass through the mount point of an old kernel in
+    /// debugfs makes one too (kernel/trace/trace.c:trace_automount), so that is not tried either before the mount table shows it.
     pub fn open() -> Result<Self, ProbeError> {
-        let mut refused = None;
-        for place in PLACES.map(Path::new) {
-            match at(place) {
-                Ok(Some(root)) => return Ok(Self { root, mounted_at: Some(place.to_owned()) }),
+        let mut is_closed_to_us = false;
+        for place in mounted() {
+            match at(&place) {
+                Ok(Some(root)) => return Ok(Self { root, mounted_at: Some(place) }),
                 Ok(None) => {}
-                Err(error) => refused = Some(error),
+                Err(_) => is_closed_to_us = true,
             }
+        }
+        let lockdown = Lockdown::of_this_kernel();
+        if !lockdown.allows_tracefs_instance() {
+            let action = "make an instance of tracefs, whose release would kill the kernel";
+            let known = lockdown == Lockdown::Confidentiality;
+            let why = if known { Denial::Lockdown } else { Denial::MaybeLockdown };
+            return Err(ProbeError::NotPermitted { action, why });
+        }
+        if let Ok(Some(root)) = at(Path::new(AUTOMOUNT)) {
+            return Ok(Self { root, mounted_at: Some(AUTOMOUNT.into()) });
         }
         match detached() {
             Ok(root) => Ok(Self { root, mounted_at: None }),
             Err(Errno::NODEV) => Err(ProbeError::Lacks { what: "tracefs (CONFIG_TRACING)".to_owned() }),
-            Err(Errno::PERM | Errno::ACCESS) => Err(ProbeError::Io {
-                action: "read tracefs: CAP_DAC_READ_SEARCH is needed where it is mounted, CAP_SYS_ADMIN where it is not",
-                error: refused.unwrap_or(Errno::PERM).into(),
-            }),
+            Err(Errno::PERM | Errno::ACCESS) if is_closed_to_us => {
+                Err(not_permitted("read tracefs", &[Capability::DacReadSearch]))
+            }
+            Err(Errno::PERM | Errno::ACCESS) => {
+                // Its files are root's.
+                let needed = [Capability::SysAdmin, Capability::DacReadSearch];
+                let needed = if geteuid().is_root() { &needed[..1] } else { &needed };
+                Err(not_permitted("make an instance of tracefs", needed))
+            }
             Err(error) => Err(ProbeError::Io { action: "open tracefs", error: error.into() }),
         }
     }
@@ -52,16 +75,36 @@ impl Tracefs {
     pub fn id(&self, group: &str, name: &str) -> Result<u64, ProbeError> {
         let path = format!("events/{group}/{name}/id");
         let file = openat(&self.root, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        let file = file.map_err(|error| match error {
-            Errno::NOENT => {
+        let sorted = |error: io::Error| match error.raw_os_error() {
+            Some(libc::ENOENT) => {
                 ProbeError::Lacks { what: format!("the tracepoint {group}:{name} (CONFIG_FTRACE_SYSCALLS)") }
             }
-            other => ProbeError::Io { action: "read the id of a tracepoint", error: other.into() },
-        })?;
-        let text = io::read_to_string(std::fs::File::from(file))
-            .map_err(|error| ProbeError::Io { action: "read the id of a tracepoint", error })?;
+            Some(libc::EPERM | libc::EACCES) => {
+                not_permitted("read the id of a tracepoint", &[Capability::DacReadSearch])
+            }
+            Some(_) | None => ProbeError::Io { action: "read the id of a tracepoint", error },
+        };
+        let text = file
+            .map_err(io::Error::from)
+            .and_then(|file| io::read_to_string(std::fs::File::from(file)))
+            .map_err(sorted)?;
         text.trim().parse().map_err(|_| ProbeError::Lacks { what: format!("a number in tracefs's {path}") })
     }
+}
+
+/// Where it is mounted already.
+fn mounted() -> Vec<PathBuf> {
+    let text = std::fs::read("/proc/thread-self/mountinfo").unwrap_or_default();
+    mountinfo::places_of(&text, b"tracefs")
+}
+
+/// The capabilities that are wanting, or who forbids it although it is there: lockdown keeps the files of a mounted one closed.
+fn not_permitted(action: &'static str, needed: &[Capability]) -> ProbeError {
+    let why = match caps::missing(needed) {
+        Ok(missing) if !missing.is_empty() => Denial::Missing(missing),
+        Ok(_) | Err(_) => Denial::of_ours(),
+    };
+    ProbeError::NotPermitted { action, why }
 }
 
 /// Opens a directory if it is the root of a tracefs; an empty mount point is none.
