@@ -1,26 +1,31 @@
 //! What `doctor` tries of what `watch` needs: tracefs, and each hook, with what it costs on this host.
 
-use super::doctor_checks::{Found, check, fixed_by};
+use super::doctor_checks::{Found, check};
 use super::exit::Exit;
-use crate::output::doctor::Status;
+use crate::output::doctor::{Check, Status};
 use crate::sys::hook::Hook;
 use crate::sys::syscall_cost::SyscallCost;
 use crate::sys::system;
 use crate::sys::tracefs::Tracefs;
 use crate::sys::tracer::{Sizes, Tracer};
 
-/// All of them. `dump` needs none.
-pub fn all() -> Vec<Found> {
+/// All of them. `dump` needs none. `works`: whether the probe loaded; what hinders that is said there.
+pub fn all(works: bool) -> Vec<Found> {
     let mut found = vec![tracefs()];
     let mut first = true;
     for hook in Hook::ALL {
-        found.push(one(hook, &mut first));
+        found.push(one(hook, works, &mut first));
     }
     found
 }
 
 fn tracefs() -> Found {
-    let found = match Tracefs::open() {
+    // That it opens does not mean that it may be read.
+    let opened = Tracefs::open().and_then(|tracefs| {
+        tracefs.id("syscalls", "sys_enter_io_setup")?;
+        Ok(tracefs)
+    });
+    let found = match opened {
         Ok(tracefs) => {
             let detail = tracefs.mounted_at().map_or_else(
                 || "not mounted: an instance of our own is used, and mounted nowhere".to_owned(),
@@ -28,16 +33,16 @@ fn tracefs() -> Found {
             );
             check("tracefs", Status::Present, detail)
         }
-        Err(error) => fixed_by(
-            check("tracefs", Status::Limited, format!("{error}; watch does without it")),
-            "add CAP_DAC_READ_SEARCH where it is mounted, CAP_SYS_ADMIN where it is not",
-        ),
+        Err(error) => Check {
+            fix: error.fix(),
+            ..check("tracefs", Status::Limited, format!("{}; watch does without it", error.cause()))
+        },
     };
     (found, Exit::Lacks)
 }
 
 /// Attaches the hook for a moment, and measures what it makes of a system call that does nothing.
-fn one(hook: Hook, first: &mut bool) -> Found {
+fn one(hook: Hook, works: bool, first: &mut bool) -> Found {
     let name = format!("watch by {}", hook.name());
     let before = SyscallCost::measure();
     let cpus = system::possible_cpus().unwrap_or(1);
@@ -54,7 +59,9 @@ fn one(hook: Hook, first: &mut bool) -> Found {
             );
             check(&name, Status::Present, detail)
         }
-        Err(error) => check(&name, Status::Limited, error.to_string()),
+        Err(error) => {
+            Check { fix: error.fix().filter(|_| works), ..check(&name, Status::Limited, error.cause()) }
+        }
     };
     (found, Exit::Lacks)
 }

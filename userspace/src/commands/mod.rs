@@ -4,6 +4,7 @@ pub mod check;
 pub mod doctor;
 pub mod doctor_checks;
 mod doctor_hooks;
+mod doctor_host;
 pub mod dump;
 mod exit;
 mod generated;

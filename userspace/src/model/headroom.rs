@@ -29,6 +29,15 @@ pub enum Answer {
     Never,
 }
 
+/// A limit to advise where no slot is free: the kernel's default at least, twice of what is reserved, and never less than there is;
+/// in steps of the default.
+pub fn advised_limit(aio_nr: u64, aio_max_nr: u64) -> u64 {
+    /// fs/aio.c:aio_max_nr
+    const DEFAULT: u64 = 65_536;
+    let wanted = aio_nr.saturating_mul(2).max(aio_max_nr).max(DEFAULT);
+    wanted.checked_next_multiple_of(DEFAULT).unwrap_or(u64::MAX)
+}
+
 /// A holder, and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
@@ -109,6 +118,24 @@ mod tests {
         assert_eq!((free(0, u64::MAX), free(u64::MAX, 0)), (i64::MAX, i64::MIN));
     }
 
+    /// Check the advice at its borders: never less than what is reserved or than the limit there is.
+    #[test]
+    fn advice() {
+        let table = [
+            (0, 0, 65_536),
+            (20_000, 0, 65_536),
+            (40_000, 39_000, 131_072),
+            (65_536, 65_536, 131_072),
+            (65_537, 65_536, 196_608),
+            (10, 1_048_576, 1_048_576),
+            (u64::MAX, 0, u64::MAX),
+            (u64::MAX / 2, u64::MAX - 7, u64::MAX),
+        ];
+        for (used, limit, expected) in table {
+            assert_eq!(advised_limit(used, limit), expected, "{used} of {limit}");
+        }
+    }
+
     /// Three processes: 100 with two contexts of 128 slots, 101 with one of them, 102 with three.
     fn three() -> Evidence {
         let mut it = Evidence { spaces: Vec::new(), ..evidence(Vec::new()) };
@@ -148,6 +175,13 @@ mod tests {
             let enough = free(used, limit) >= i64::try_from(need).unwrap();
             prop_assert_eq!(answer(need, used, limit) == Answer::Enough, enough);
             prop_assert_eq!(answer(need, 0, limit) == Answer::Never, answer(need, used, limit) == Answer::Never);
+        }
+
+        /// Check that under the advised limit something is free, whatever the host has now.
+        #[test]
+        fn advice_frees(used in 0..u64::MAX / 2, limit: u64) {
+            let advised = advised_limit(used, limit);
+            prop_assert!(advised >= limit && advised >= used.saturating_mul(2) && advised >= 65_536);
         }
     }
 }
