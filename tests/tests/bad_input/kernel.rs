@@ -1,8 +1,9 @@
 //! A kernel, or a view of it, that lacks something.
 
 use aioinspect_tests::fixture::Fixture;
-use aioinspect_tests::programs::run_aioinspect;
+use aioinspect_tests::programs::{run, run_aioinspect};
 
+use crate::doctor::{doctor, row};
 use crate::refused::{accepts, can, refused, refuses};
 use crate::sandbox::{names_in, with_mounts};
 
@@ -51,7 +52,33 @@ fn with_garbage_for_btf() {
             refused(&output, output.code, &["this kernel"]);
             assert!(output.stderr.to_lowercase().contains("btf"), "{output:?}");
             accepts(&["list"]);
+            let of = row(&run(&mut doctor()), "BTF of the kernel");
+            assert!(of.status == "missing" && of.fix.starts_with("report "), "{of:?}");
         }
+    });
+}
+
+/// Check that a member which is not where this version looks for it is named, and that nobody is told to build a kernel with the BTF it has.
+#[test]
+fn with_a_member_renamed() {
+    if !can("with_a_member_renamed") {
+        return;
+    }
+    let fixture = Fixture::spawn();
+    let pid = fixture.pid().to_string();
+    let mut btf = std::fs::read("/sys/kernel/btf/vmlinux").unwrap();
+    let (name, other) = (b"\0ioctx_table\0", b"\0ioctx_tables");
+    let at = btf.windows(name.len()).position(|window| window == name).unwrap();
+    // One letter more, at the cost of the name that follows.
+    btf[at..at + other.len()].copy_from_slice(other);
+    with_mounts(&[(c"tmpfs", c"/sys/kernel/btf", c"")], || {
+        std::fs::write("/sys/kernel/btf/vmlinux", &btf).unwrap();
+        refuses(&["check", &pid], 7, &["ioctx_table"]);
+        let output = run(&mut doctor());
+        assert_eq!(output.code, 7, "{output:?}");
+        let of = row(&output, "BTF of the kernel");
+        assert!(of.status == "missing" && of.detail.contains("ioctx_table"), "{of:?}");
+        assert!(of.fix.starts_with("report ") && !of.fix.contains("CONFIG_"), "{of:?}");
     });
 }
 

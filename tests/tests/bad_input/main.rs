@@ -5,10 +5,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod arguments;
+mod denied;
+mod doctor;
 mod evidence;
 mod garbage;
 mod help;
 mod kernel;
+mod lockdown;
 mod names;
 mod places;
 mod privileges;

@@ -5,8 +5,12 @@ use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
+
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
 pub use aioinspect_tests::yard::{NOBODY, Yard};
 
@@ -40,6 +44,42 @@ fn mount(kind: &CStr, place: &CStr, options: &CStr, flags: libc::c_ulong) {
         libc::mount(c"none".as_ptr(), place.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast())
     };
     assert_eq!(done, 0, "mount {kind:?} on {place:?}: {}", io::Error::last_os_error());
+}
+
+/// Has a program run without these capabilities, which even root's cannot get back.
+pub fn without(command: &mut Command, lost: CapabilitySet) -> &mut Command {
+    let lose = move || {
+        for one in lost.iter() {
+            remove_capability_from_bounding_set(one)?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only.
+    unsafe { command.pre_exec(lose) }
+}
+
+/// Has a program run under a seccomp filter that answers EPERM to these system calls, and lets all others pass.
+pub fn forbid<'c>(command: &'c mut Command, calls: &[libc::c_long]) -> &'c mut Command {
+    let word = |code: u32, k: u32| libc::sock_filter { code: u16::try_from(code).unwrap(), jt: 0, jf: 0, k };
+    // The number of the call is the first word of struct seccomp_data.
+    let mut program = vec![word(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0)];
+    for call in calls {
+        let number = u32::try_from(*call).unwrap();
+        program
+            .push(libc::sock_filter { jf: 1, ..word(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, number) });
+        program.push(word(libc::BPF_RET, libc::SECCOMP_RET_ERRNO | u32::try_from(libc::EPERM).unwrap()));
+    }
+    program.push(word(libc::BPF_RET, libc::SECCOMP_RET_ALLOW));
+    let filter = move || {
+        let len = u16::try_from(program.len()).map_err(io::Error::other)?;
+        let filter = libc::sock_fprog { len, filter: program.as_ptr().cast_mut() };
+        // SAFETY: a program of that length; the kernel copies it.
+        let done =
+            unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter, 0, 0) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: the closure makes one system call.
+    unsafe { command.pre_exec(filter) }
 }
 
 /// A terminal of that many columns: our end, and the end for a program.
