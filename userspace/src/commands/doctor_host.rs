@@ -74,10 +74,15 @@ pub fn jit() -> Found {
 /// RLIMIT_MEMLOCK, where the kernel charges maps to it. `refused`: why the probe did not load, if it did not.
 pub fn memlock(refused: Option<&ProbeError>) -> Option<Found> {
     const NAME: &str = "RLIMIT_MEMLOCK";
+    // Only who may make maps can try: one who was refused a program has made them.
     let may_be_asked = match refused {
-        None => true,
-        Some(error) => matches!(error, ProbeError::NotPermitted { why: Denial::Memlock(_), .. }),
+        None | Some(ProbeError::Refused { .. } | ProbeError::NoJit { .. }) => true,
+        Some(ProbeError::NotPermitted { why, .. }) => matches!(why, Denial::Memlock(_)),
+        Some(
+            ProbeError::NotBuilt | ProbeError::Lacks { .. } | ProbeError::Object(_) | ProbeError::Io { .. },
+        ) => false,
     };
+    let is_cause = matches!(refused, Some(ProbeError::NotPermitted { .. }));
     if !may_be_asked || !memlock::is_charged() {
         return None;
     }
@@ -86,7 +91,7 @@ pub fn memlock(refused: Option<&ProbeError>) -> Option<Found> {
         Some(bytes) => fixed_by(
             check(
                 NAME,
-                if refused.is_some() { Status::Missing } else { Status::Limited },
+                if is_cause { Status::Missing } else { Status::Limited },
                 format!("{bytes} bytes, and this kernel charges BPF maps to it"),
             ),
             memlock::FIX,

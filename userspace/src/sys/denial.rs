@@ -62,13 +62,12 @@ impl Denial {
         if witness.bpf_is_forbidden() {
             return if witness.has_seccomp_filter() { Self::Seccomp } else { Self::SecurityModule };
         }
-        if witness.lockdown() == Lockdown::Confidentiality {
-            return Self::Lockdown;
-        }
+        // Maps come before all that lockdown refuses with EPERM.
         match witness.memlock_limit() {
-            Some(limit) if witness.memlock_is_charged() => Self::Memlock(limit),
-            Some(_) | None => Self::Other,
+            Some(limit) if witness.memlock_is_charged() => return Self::Memlock(limit),
+            Some(_) | None => {}
         }
+        if witness.lockdown() == Lockdown::Confidentiality { Self::Lockdown } else { Self::Other }
     }
 
     /// The line that mends it; `None`: none is known.

@@ -62,11 +62,11 @@ fn causes() {
     told.memlock = Some(65_536);
     told.has_seccomp_filter = true;
     assert_eq!(Denial::by(&told), Denial::Other);
-    told.memlock_is_charged = true;
-    assert_eq!(Denial::by(&told), Denial::Memlock(65_536));
-    assert_eq!(Denial::by(&Told { memlock: None, ..told.clone() }), Denial::Other);
     told.lockdown = Lockdown::Confidentiality;
     assert_eq!(Denial::by(&told), Denial::Lockdown);
+    told.memlock_is_charged = true;
+    assert_eq!(Denial::by(&told), Denial::Memlock(65_536));
+    assert_eq!(Denial::by(&Told { memlock: None, ..told.clone() }), Denial::Lockdown);
     told.bpf_is_forbidden = true;
     assert_eq!(Denial::by(&told), Denial::Seccomp);
     assert_eq!(Denial::by(&Told { has_seccomp_filter: false, ..told.clone() }), Denial::SecurityModule);
