@@ -8,6 +8,8 @@ mod blessed;
 #[cfg(test)]
 mod captures;
 #[cfg(test)]
+mod compatibility;
+#[cfg(test)]
 mod criu;
 #[cfg(test)]
 mod deploy;

@@ -49,7 +49,7 @@ impl Archive {
 
     fn update_now(&self) {
         // Without the option apt-get ends well even if it could not fetch anything.
-        let update = self.apt("apt-get").arguments(["update", "-q", "--error-on=any"]);
+        let update = self.apt("apt-get").arguments(["update", "-q", "-o", "APT::Update::Error-Mode=any"]);
         if let Err(error) = update.run().and_then(|()| Ok(fs::write(&self.fetched, "")?)) {
             note(&format!("{error:#}; going on with the lists there are"));
         }
