@@ -7,9 +7,10 @@ use aya_ebpf::bindings::task_struct;
 use aya_log_ebpf::debug;
 
 use crate::constants::place;
-use crate::kernel::{as_number, read, read_comm};
+use crate::kernel::{read, read_comm};
 use crate::maps::{MMS, TASKS};
 use crate::percpu;
+use crate::pointer::as_number;
 use crate::reader::{control, tgid, tid};
 use crate::table;
 

@@ -4,8 +4,8 @@
 //! address that can be loaded from: a few instructions, no call, and under lockdown=confidentiality too. Elsewhere it is the helper
 //! `bpf_probe_read_kernel`. In either case what cannot be read is 0.
 
+use core::ffi::c_void;
 use core::mem::transmute;
-use core::ptr;
 
 use aioinspect_ebpf::{CAST_CALL, Place, way};
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
@@ -105,7 +105,7 @@ fn read_2(at: u64) -> u64 {
 fn read_1(at: u64) -> u64 {
     if has(way::CAST) {
         // SAFETY: as above.
-        let word = unsafe { cast(at, number!(word1_type), number!(word1_at)).read_volatile() };
+        let word = unsafe { cast(at, number!(word1_type), number!(word1_at)).cast::<u8>().read_volatile() };
         return u64::from(word);
     }
     helped::<1>(at)
@@ -113,9 +113,9 @@ fn read_1(at: u64) -> u64 {
 
 /// A pointer to the member at offset `within` of a struct of that type, if such a struct lay so that the member is at `at`.
 #[inline(always)]
-fn cast(at: u64, of_type: u32, within: u32) -> *const u8 {
+fn cast(at: u64, of_type: u32, within: u32) -> *const c_void {
     // SAFETY: a call of a constant number is a helper call to the compiler; userspace puts the kernel's function there.
-    let cast: unsafe extern "C" fn(u64, u32) -> *const u8 =
+    let cast: unsafe extern "C" fn(u64, u32) -> *const c_void =
         unsafe { transmute::<usize, _>(CAST_CALL as usize) };
     // SAFETY: the function gives its argument back.
     unsafe { cast(at.wrapping_sub(u64::from(within)), of_type).byte_add(within as usize) }
@@ -138,17 +138,4 @@ pub fn read_comm(base: u64, place: Place) -> (u64, u64) {
     }
     let at = base.wrapping_add(u64::from(place.offset()));
     (read_8(at), read_8(at.wrapping_add(8)))
-}
-
-/// Stores a pointer that the verifier would not let us calculate with, and reads it back as a number. `through`: of a map value.
-#[inline(always)]
-pub fn as_number<T>(through: &mut u64, pointer: *const T) -> u64 {
-    let through = &raw mut *through;
-    // SAFETY: live memory of a pointer's size; volatile, so that the compiler keeps the way through it.
-    unsafe {
-        ptr::write_volatile(through.cast::<*const T>(), pointer);
-        let number = ptr::read_volatile(through);
-        ptr::write_volatile(through, 0);
-        number
-    }
 }

@@ -20,6 +20,7 @@ mod context;
 mod kernel;
 mod maps;
 mod percpu;
+mod pointer;
 mod reader;
 mod rings;
 mod table;

@@ -6,18 +6,23 @@ use crate::bytes::wire;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(pub u64);
 
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::inline_always,
+    reason = "each part is cut out of its word, and the programs do so at every reading"
+)]
 impl Place {
     /// The kernel that runs has no such member.
     pub const ABSENT: Self = Self(0);
 
     /// A whole number of `size` bytes (1, 2, 4 or 8).
     pub const fn whole(offset: u32, size: u8) -> Self {
-        Self(offset as u64 | (size as u64) << 32)
+        Self(offset as u64 | ((size as u64) << 32))
     }
 
     /// `bits` bits from the bit `shift` on of the `size` bytes at `offset`.
     pub const fn bit_field(offset: u32, size: u8, shift: u8, bits: u8) -> Self {
-        Self(offset as u64 | (size as u64) << 32 | (shift as u64) << 40 | (bits as u64) << 48)
+        Self(offset as u64 | ((size as u64) << 32) | ((shift as u64) << 40) | ((bits as u64) << 48))
     }
 
     /// Bytes from the start of the struct.
@@ -56,15 +61,15 @@ impl Place {
         if self.bits() == 0 {
             return bytes;
         }
-        bytes << (64 - (self.shift() as u32 + self.bits() as u32) & 63) >> (64 - self.bits() as u32 & 63)
+        bytes << ((64 - (self.shift() as u32 + self.bits() as u32)) & 63) >> ((64 - self.bits() as u32) & 63)
     }
 
     /// The number with its sign.
     #[inline(always)]
     pub const fn signed(self, number: u64) -> i64 {
         let bits = if self.bits() == 0 { self.size() as u32 * 8 } else { self.bits() as u32 };
-        let above = 64 - bits & 63;
-        (number << above) as i64 >> above
+        let above = (64 - bits) & 63;
+        (number << above).cast_signed() >> above
     }
 }
 

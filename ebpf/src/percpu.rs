@@ -10,8 +10,9 @@ use aioinspect_ebpf::{Control, way};
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_map_lookup_percpu_elem};
 
 use crate::constants::{has, number, place};
-use crate::kernel::{as_number, read, read_8};
+use crate::kernel::{read, read_8};
 use crate::maps::{CPU_OFFSETS, CPU_RULER};
+use crate::pointer::as_number;
 use crate::reader::control;
 
 /// CPUs that one run measures at most.
@@ -104,9 +105,9 @@ extern "C" fn sum_some_cpus(available_at: u64, refs_at: u64) -> u32 {
         // SAFETY: a live map value.
         let distance = unsafe { *distance };
         let available: u64 = read(available_at.wrapping_add(distance), place!(kioctx_cpu_reqs_available));
-        control.walk_available = control.walk_available.wrapping_add(available as i64);
+        control.walk_available = control.walk_available.wrapping_add(available.cast_signed());
         if refs_at != 0 {
-            let refs = read_8(refs_at.wrapping_add(distance)) as i64;
+            let refs = read_8(refs_at.wrapping_add(distance)).cast_signed();
             control.walk_refs = control.walk_refs.wrapping_add(refs);
         }
     }

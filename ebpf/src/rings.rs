@@ -6,8 +6,9 @@ use aioinspect_ebpf::AIO_RING_FS_MAGIC;
 use aya_ebpf::bindings::task_struct;
 
 use crate::constants::place;
-use crate::kernel::{as_number, read};
+use crate::kernel::read;
 use crate::maps::RINGS;
+use crate::pointer::as_number;
 use crate::reader::{ring_control, tgid};
 
 /// `VM_SHARED` of include/linux/mm.h: a ring is mapped shared (fs/aio.c:aio_setup_ring), and no call takes that from a mapping.

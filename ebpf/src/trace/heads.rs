@@ -13,8 +13,9 @@ use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::generated::bpf_copy_from_user_task;
 
 use crate::constants::place;
-use crate::kernel::{as_number, read};
+use crate::kernel::read;
 use crate::maps::{HEADS, control};
+use crate::pointer::as_number;
 use crate::settle::{AGAIN, IterTask, NEXT};
 use crate::table::{Table, user_id};
 

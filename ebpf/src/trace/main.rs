@@ -30,6 +30,8 @@ mod hooks;
 #[path = "../kernel.rs"]
 mod kernel;
 mod maps;
+#[path = "../pointer.rs"]
+mod pointer;
 #[path = "../registers.rs"]
 mod registers;
 mod settle;

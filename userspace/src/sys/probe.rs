@@ -148,12 +148,12 @@ impl Probe {
     /// Loads and attaches the census. `log_level` is aya-log's (0 off .. 5 trace).
     pub fn load(possible_cpus: u32, capacity: Capacity, log_level: u8) -> Result<Self, ProbeError> {
         let layout = read_layout()?;
-        Ways::try_all(&layout, |ways| Self::load_by(layout.clone(), ways, possible_cpus, capacity, log_level))
+        Ways::try_all(&layout, |ways| Self::load_by(&layout, ways, possible_cpus, capacity, log_level))
     }
 
     /// Loads by known ways, and learns what takes one run on each CPU where these do not reach all of them.
     fn load_by(
-        layout: Layout,
+        layout: &Layout,
         ways: Ways,
         possible_cpus: u32,
         capacity: Capacity,
@@ -387,8 +387,7 @@ impl Probe {
             return Ok(true);
         }
         let capacity = self.capacity.grown(counts);
-        let (layout, ways) = (self.layout.clone(), self.ways);
-        match Self::load_by(layout, ways, self.possible_cpus, capacity, self.log_level) {
+        match Self::load_by(&self.layout, self.ways, self.possible_cpus, capacity, self.log_level) {
             Ok(larger) => {
                 *self = Self { load: self.load.wrapping_add(1), ..larger };
                 Ok(false)

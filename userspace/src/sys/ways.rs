@@ -46,6 +46,7 @@ impl Ways {
     }
 
     /// The same with the distances of all CPUs read from the kernel's own array.
+    #[must_use]
     pub fn with_per_cpu_offset(self, address: u64) -> Self {
         Self { per_cpu_offset_at: address, ..self }
     }
