@@ -90,6 +90,13 @@ impl Submits {
         })
     }
 
+    /// What is asked of the kernel once this is under way, for [`super::without_privileges::give_up`] to try.
+    pub fn trial(&self) -> impl Fn() -> std::io::Result<()> + Sync {
+        let losses = self.losses.as_fd();
+        let bytes = SubmitLosses::SIZE.saturating_mul(usize::try_from(self.possible_cpus).unwrap_or(1));
+        move || bpf_map::lookup(losses, &0_u32.to_ne_bytes(), &mut vec![0; bytes]).map(drop)
+    }
+
     /// The hook in use.
     pub fn hook(&self) -> Hook {
         self.hook
