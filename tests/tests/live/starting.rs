@@ -12,13 +12,15 @@ fn one_cost_of_starting() {
         let probe = Probe::load(possible_cpus, Capacity::for_slots(0), 0).unwrap();
         probe.verified_instructions().unwrap()
     };
-    let of_one = counts(1);
+    let mut counted = Vec::new();
     for possible_cpus in [1, 2, 512, 8192] {
-        let counted = counts(possible_cpus);
-        println!("possible_cpus {possible_cpus}: verified instructions {counted:?}");
-        assert_eq!(counted, of_one);
+        let programs = counts(possible_cpus);
+        println!("possible_cpus {possible_cpus}: verified instructions {programs:?}");
+        for (program, count) in &programs {
+            assert!(*count <= CENSUS_AT_MOST, "{program}: {count}");
+        }
+        counted.push(programs);
     }
-    for (program, count) in of_one {
-        assert!(count <= CENSUS_AT_MOST, "{program}: {count}");
-    }
+    // A kernel that does not show the memory of CPUs that are offline is read in another way where there are some.
+    assert_eq!((&counted[0], &counted[2]), (&counted[1], &counted[3]));
 }

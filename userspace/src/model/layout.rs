@@ -111,13 +111,16 @@ macro_rules! layout {
             pub iter_task_vma_func: Option<u32>,
             /// BTF id of the function `bpf_rdonly_cast`, since v6.2.
             pub rdonly_cast_func: Option<u32>,
+            /// BTF id of `vhost_task_create`, since v6.4: kernels that have it say by a flag which threads are of the kernel's own.
+            pub vhost_task_func: Option<u32>,
             /// What is absent, in the order of the table.
             missing: Vec<Missing>,
         }
 
         /// Structs and functions that are looked up.
         pub const WANTED: &[Wanted] = &[$((Named::Struct, $of),)*
-            (Named::Func, ITER_TASK), (Named::Func, ITER_TASK_VMA), (Named::Func, RDONLY_CAST)];
+            (Named::Func, ITER_TASK), (Named::Func, ITER_TASK_VMA), (Named::Func, RDONLY_CAST),
+            (Named::Func, VHOST_TASK)];
 
         impl Layout {
             fn of(btf: &Btf<'_>, iter_task_func: u32) -> Self {
@@ -133,6 +136,7 @@ macro_rules! layout {
                     iter_task_func,
                     iter_task_vma_func: id(ITER_TASK_VMA),
                     rdonly_cast_func: id(RDONLY_CAST),
+                    vhost_task_func: id(VHOST_TASK),
                     missing,
                 }
             }
@@ -167,6 +171,7 @@ macro_rules! layout {
 const ITER_TASK: &str = "bpf_iter_task";
 const ITER_TASK_VMA: &str = "bpf_iter_task_vma";
 const RDONLY_CAST: &str = "bpf_rdonly_cast";
+const VHOST_TASK: &str = "vhost_task_create";
 
 // Other names of a member: before v5.14 `state`, since v6.14 a seqcount, since v6.18 a bitmap. `*`: should it move into a struct of its own.
 layout! {

@@ -16,7 +16,9 @@ const TICK_NS: u64 = 10_000_000;
 
 /// `PF_IO_WORKER` and `PF_USER_WORKER`: threads of the kernel's that live in the process (io_uring, vhost). They never run its code, so they
 /// cannot touch its rings, and they cannot be traced.
-const PF_WORKERS: u32 = 0x10 | 0x4000;
+const PF_WORKERS: u32 = 0x10 | PF_USER_WORKER;
+/// Before 6.4 the bit meant something else, which every process may have (`PF_USED_ASYNC`).
+pub const PF_USER_WORKER: u32 = 0x4000;
 
 /// What a census said of one address space.
 #[derive(Clone, Debug, Default)]

@@ -17,6 +17,9 @@ const BPF_F_MMAPABLE: u32 = 1 << 10;
 /// in use. What lies beyond is mapped when it is read.
 const WINDOW: usize = 256 * 1024;
 
+/// Bytes of the largest record.
+const ROOM: usize = 256;
+
 /// An array of records of one kind.
 #[derive(Debug)]
 pub struct MappedArray {
@@ -104,7 +107,8 @@ impl MappedArray {
 
     /// Reads the first record.
     pub fn first<T: Wire>(&self) -> Option<T> {
-        let mut one = [0; 128];
+        let mut one = [0; ROOM];
+        const { assert!(T::SIZE <= ROOM, "a record larger than any") };
         let one = one.get_mut(..T::SIZE)?;
         self.window.copy(0, one);
         T::read(one)
@@ -112,7 +116,8 @@ impl MappedArray {
 
     /// Writes the first record.
     pub fn set_first<T: Wire>(&mut self, record: &T) -> Option<()> {
-        let mut one = [0; 128];
+        let mut one = [0; ROOM];
+        const { assert!(T::SIZE <= ROOM, "a record larger than any") };
         record.write(&mut one)?;
         let one = one.get(..T::SIZE).filter(|one| one.len() <= self.window.bytes)?;
         // SAFETY: source and destination are live, distinct, and at least as long as `one`; the kernel's program does not run now.
@@ -137,7 +142,8 @@ impl MappedArray {
 
 fn read_all<T: Wire>(from: &Mapping, count: usize) -> Vec<T> {
     let mut records = Vec::with_capacity(count);
-    let mut one = [0; 128];
+    let mut one = [0; ROOM];
+    const { assert!(T::SIZE <= ROOM, "a record larger than any") };
     let Some(one) = one.get_mut(..T::SIZE) else { return records };
     for index in 0..count {
         from.copy(index.saturating_mul(T::SIZE), one);

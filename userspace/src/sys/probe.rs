@@ -7,6 +7,7 @@ use aioinspect_ebpf::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRe
 
 use super::bpf::{self, Code, Kind};
 use super::bpf_info;
+use super::census::PF_USER_WORKER;
 use super::clock;
 use super::cpu_distances;
 use super::kernel_layout::read_layout;
@@ -330,12 +331,16 @@ impl Probe {
     /// The records of the last run.
     pub fn collect(&self, begun_at: Instant, ended_at: Instant) -> Records {
         let control = self.control.first::<Control>().unwrap_or_default();
+        let mut tasks = self.tasks.records::<TaskRecord>(control.tasks);
+        if self.layout.vhost_task_func.is_none() {
+            tasks.iter_mut().for_each(|task| task.flags &= !PF_USER_WORKER);
+        }
         Records {
             begun_at,
             ended_at,
             contexts: self.contexts.records(control.contexts),
             mms: self.mms.records(control.mms),
-            tasks: self.tasks.records(control.tasks),
+            tasks,
         }
     }
 

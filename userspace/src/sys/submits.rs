@@ -75,6 +75,8 @@ impl Submits {
             let prepared = object::prepare(object::SUBMIT, offsets, ways, log_level, &mapped, &room)?;
             let kind = Kind::Iter(layout.iter_task_func);
             let learn = load_program("learn", prepared.code("learn")?, &prepared.btf, kind)?;
+            // One that finds the arguments, by whatever this kernel offers for that.
+            load_program("exit_submit", prepared.code("exit_submit")?, &prepared.btf, Kind::Tracepoint)?;
             Ok((prepared, learn))
         })?;
         learn_reader(&learn)?;
