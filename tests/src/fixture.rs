@@ -47,6 +47,20 @@ pub struct CommandError {
     pub errno: i32,
 }
 
+/// Whether a fork gives the child its parent's rings, found by trying. Kernels since 7.1 do not: there are no ghosts by fork, and no shared rings.
+///
+/// # Panics
+/// If the fixture cannot fork.
+pub fn forks_copy_rings() -> bool {
+    static COPIED: OnceLock<bool> = OnceLock::new();
+    *COPIED.get_or_init(|| {
+        let mut fixture = Fixture::spawn();
+        fixture.setup(1);
+        let child = fixture.pid_of("fork-ghost");
+        fs::read_to_string(format!("/proc/{child}/maps")).expect("its mappings").contains("/[aio]")
+    })
+}
+
 impl Fixture {
     /// Starts a fixture without contexts. While it lives, no test measures the host's sums.
     ///

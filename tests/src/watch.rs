@@ -6,6 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use aioinspect::sys::probe::{Capacity, Probe};
+use aioinspect::sys::system;
+use aioinspect::sys::tracer::{Sizes, Tracer};
 use serde_json::Value;
 
 use crate::programs::bin;
@@ -194,6 +197,39 @@ pub fn is_of(event: &Value, pid: u32) -> bool {
     event["pid"] == pid
 }
 
+/// Whether calls may be missed by that hook on this kernel; each that is is counted.
+///
+/// A kprobe has room for a few threads inside a call. And where programs are preempted, what comes on the same CPU meanwhile is passed over
+/// (kernel/bpf/trampoline.c:__bpf_prog_enter_recur, kernel/trace/bpf_trace.c:__bpf_trace_run).
+pub fn may_miss(hook: &str) -> bool {
+    let modes = ["/sys/kernel/debug", "/run/debug"]
+        .map(|debugfs| std::fs::read_to_string(format!("{debugfs}/sched/preempt")).unwrap_or_default());
+    let preempted = modes.iter().any(|modes| modes.contains("(full)") || modes.contains("(lazy)"));
+    hook == "kprobe" || (preempted && hook != "tracepoint")
+}
+
+/// Whether this kernel takes the program that reads ring headers for a watch without privileges (since 5.18).
+///
+/// # Panics
+/// If it takes none of the others.
+pub fn reads_heads() -> bool {
+    let sizes = Sizes { contexts: 1, buffer: 4096 };
+    Tracer::start(cpus(), sizes, None, None, 0, &mut Vec::new()).expect("a tracer").reads_heads()
+}
+
+/// Whether it has an iterator over mappings (since 5.12).
+///
+/// # Panics
+/// If it has none over tasks.
+pub fn walks_mappings() -> bool {
+    let mut probe = Probe::load(cpus(), Capacity::for_slots(0), 0).expect("a census");
+    probe.rings().expect("a walk").is_some()
+}
+
+fn cpus() -> u32 {
+    system::possible_cpus().expect("possible CPUs")
+}
+
 fn parsed(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
 }
@@ -215,6 +251,8 @@ pub fn hooks() -> Vec<&'static str> {
     };
     let hooks: Vec<&str> =
         ["fentry", "kprobe", "tracepoint", "raw-tracepoint"].into_iter().filter(takes).collect();
-    assert!(hooks.contains(&"raw-tracepoint") && hooks.contains(&"tracepoint"), "{hooks:?}");
+    let locked = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    assert!(hooks.contains(&"raw-tracepoint"), "{hooks:?}");
+    assert!(hooks.contains(&"tracepoint") || locked.contains("[confidentiality]"), "{hooks:?}");
     hooks
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use aioinspect_tests::fixture::{Fixture, is_alive};
+use aioinspect_tests::fixture::{Fixture, forks_copy_rings, is_alive};
 use aioinspect_tests::programs::{is_root, skip};
 use aioinspect_tests::random::{Plan, apply};
 use rustix::process::Signal;
@@ -159,6 +159,9 @@ fn forging() {
 /// parent is stopped, and keeps the ring after the parent's io_destroy.
 #[test]
 fn ghosts() {
+    if !forks_copy_rings() {
+        return skip("ghosts", "this kernel's fork does not copy AIO rings");
+    }
     let mut fixture = Fixture::spawn();
     let id = fixture.setup(16);
     let child = fixture.pid_of("fork-ghost");

@@ -6,8 +6,8 @@ use aioinspect::model::reconcile::reconcile;
 use aioinspect::model::units::Pid;
 use aioinspect::sys::live::Live;
 use aioinspect::sys::source::{Ask, Hold, Source};
-use aioinspect_tests::fixture::Fixture;
-use aioinspect_tests::programs::run_aioinspect;
+use aioinspect_tests::fixture::{Fixture, forks_copy_rings};
+use aioinspect_tests::programs::{run_aioinspect, skip};
 use serde_json::{Value, json};
 
 use crate::tool::{Looks, PATIENCE, aios, assert_looks, can_run, check, dump, findings, list, names, run_on};
@@ -21,6 +21,9 @@ fn ghosts(of: &Value) -> Vec<Value> {
 fn a_ghost_outlives_its_context() {
     if !can_run("a_ghost_outlives_its_context") {
         return;
+    }
+    if !forks_copy_rings() {
+        return skip("a_ghost_outlives_its_context", "this kernel's fork does not copy AIO rings");
     }
     let mut fixture = Fixture::spawn();
     let id = fixture.setup(128);
@@ -59,6 +62,9 @@ fn a_ghost_outlives_its_context() {
 fn a_ghost_beside_a_context() {
     if !can_run("a_ghost_beside_a_context") {
         return;
+    }
+    if !forks_copy_rings() {
+        return skip("a_ghost_beside_a_context", "this kernel's fork does not copy AIO rings");
     }
     let mut fixture = Fixture::spawn();
     fixture.setup(128);

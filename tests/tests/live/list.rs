@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use aioinspect_tests::fixture::Fixture;
-use aioinspect_tests::programs::run_aioinspect;
+use aioinspect_tests::fixture::{Fixture, forks_copy_rings};
+use aioinspect_tests::programs::{run_aioinspect, skip};
 use serde_json::Value;
 
 use crate::tool::{at_rest, can_run, context, json, list};
@@ -17,6 +17,9 @@ fn keys(of: &Value) -> BTreeSet<&str> {
 fn keys_are_a_promise() {
     if !can_run("keys_are_a_promise") {
         return;
+    }
+    if !forks_copy_rings() {
+        return skip("keys_are_a_promise", "this kernel's fork does not copy AIO rings");
     }
     let mut fixture = Fixture::spawn();
     let id = fixture.setup(128);
@@ -125,6 +128,9 @@ fn sums() {
 fn without_bpf() {
     if !can_run("without_bpf") {
         return;
+    }
+    if !forks_copy_rings() {
+        return skip("without_bpf", "this kernel's fork does not copy AIO rings");
     }
     let mut fixture = Fixture::spawn();
     let pid = fixture.pid().to_string();

@@ -9,7 +9,8 @@ use aioinspect::model::units::Pid;
 use aioinspect::model::verdict::{DumpVerdict, Policy, judge_dump};
 use aioinspect::sys::live::Live;
 use aioinspect::sys::source::Hold;
-use aioinspect_tests::fixture::Fixture;
+use aioinspect_tests::fixture::{Fixture, forks_copy_rings};
+use aioinspect_tests::programs::skip;
 use rustix::process::{Signal, kill_process};
 
 use crate::tool::{at_rest, can_run, check, dump, eventually, findings, look, names, proof, run_on, states};
@@ -24,6 +25,9 @@ fn signal(pid: u32, signal: Signal) {
 fn written_while_stopped() {
     if !can_run("written_while_stopped") {
         return;
+    }
+    if !forks_copy_rings() {
+        return skip("written_while_stopped", "this kernel's fork does not copy AIO rings");
     }
     let mut fixture = Fixture::spawn();
     let pid = fixture.pid();
@@ -57,6 +61,9 @@ fn written_while_stopped() {
 fn written_all_the_time() {
     if !can_run("written_all_the_time") {
         return;
+    }
+    if !forks_copy_rings() {
+        return skip("written_all_the_time", "this kernel's fork does not copy AIO rings");
     }
     let mut fixture = Fixture::spawn();
     let pid = fixture.pid();
@@ -94,6 +101,9 @@ fn written_all_the_time() {
 fn written_inside_the_freeze() {
     if !can_run("written_inside_the_freeze") {
         return;
+    }
+    if !forks_copy_rings() {
+        return skip("written_inside_the_freeze", "this kernel's fork does not copy AIO rings");
     }
     let mut fixture = Fixture::spawn();
     let pid = fixture.pid();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use aioinspect::model::finding::Finding;
+use aioinspect_tests::fixture::forks_copy_rings;
 use aioinspect_tests::truth::{ContextTruth, Truth};
 
 /// One context as every output must have it.
@@ -51,6 +52,9 @@ pub fn contexts(truth: &Truth) -> Vec<Context> {
 
 /// The ghosts of a fixture's children.
 pub fn ghosts(truth: &Truth) -> Vec<Ghost> {
+    if !forks_copy_rings() {
+        return Vec::new();
+    }
     let mut ghosts: Vec<Ghost> = truth
         .children
         .iter()
@@ -85,8 +89,8 @@ fn context(truth: &Truth, of: &ContextTruth, pid: u32) -> Context {
 fn findings(truth: &Truth, of: &ContextTruth, readable: bool) -> BTreeSet<Finding> {
     let begins = !of.pages.starts_with('x');
     let whole = of.pages.chars().all(|page| of.pages.starts_with(page));
-    let inherited =
-        truth.children.iter().flat_map(|child| &child.ghosts).any(|ghost| ghost.handle == of.handle);
+    let inherited = forks_copy_rings()
+        && truth.children.iter().flat_map(|child| &child.ghosts).any(|ghost| ghost.handle == of.handle);
     [
         (of.in_flight > 0, Finding::InFlight),
         (readable && of.unreaped > 0, Finding::Unreaped),

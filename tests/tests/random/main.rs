@@ -17,6 +17,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use aioinspect::sys::live::Live;
+use aioinspect_tests::fixture::forks_copy_rings;
 use aioinspect_tests::programs::{is_root, skip};
 
 use round::{Round, Tally};
@@ -47,6 +48,10 @@ fn random_states() {
     let slow_reads = Path::new("/dev/fuse").exists();
     if !slow_reads {
         skip("random_states with slow reads", "needs /dev/fuse (modprobe fuse)");
+    }
+    // Asked before the host is taken for one test alone.
+    if !forks_copy_rings() {
+        println!("random_states: no ghosts, since this kernel's fork does not copy AIO rings");
     }
     let seed = number("AIOINSPECT_RANDOM_SEED").unwrap_or_else(seed_of_now);
     let sequences = number("AIOINSPECT_RANDOM_SEQUENCES").unwrap_or(SEQUENCES);

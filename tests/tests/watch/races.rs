@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{is_root, skip};
-use aioinspect_tests::watch::{Ended, Watch, hooks, is_of};
+use aioinspect_tests::watch::{Ended, Watch, hooks, is_of, may_miss};
 
 use crate::hooks::each;
 
@@ -25,7 +25,8 @@ fn one_destroys() {
         let ended = watch.end();
         assert_eq!((ended.of(pid, "setup").len(), ended.of(pid, "destroy").len()), (3, 3), "{hook}");
         assert!(ended.of(pid, "exit").is_empty(), "{hook}: nothing was left");
-        assert_eq!((ended.counted("lost"), ended.counted("healed")), (0, 0), "{hook}");
+        let missed = ended.counted("lost") + ended.counted("healed");
+        assert!(missed == 0 || may_miss(hook), "{hook}: {missed} missed");
     });
 }
 
@@ -82,8 +83,7 @@ fn while_it_begins() {
         let alive: i64 = balance.values().sum();
         let live = answer["live"].as_i64().unwrap() + 5;
         let missed = ended.counted("lost") + ended.counted("healed");
-        if hook == "kprobe" {
-            // Ends of calls of more threads at once than it has room for are not seen, and counted.
+        if may_miss(hook) {
             assert!(alive.abs_diff(live) <= missed, "{alive} of {live}, {missed} missed: {}", ended.stderr);
             continue;
         }
@@ -107,6 +107,9 @@ fn against_smaps() {
         let rings = fixture.proc("smaps").lines().filter(|line| line.contains("/[aio]")).count();
         let ended = watch.end();
         let alive: i64 = balance(&ended, pid).values().sum();
-        assert_eq!(usize::try_from(alive).unwrap(), rings, "{hook}");
+        let rings = i64::try_from(rings).unwrap();
+        let missed = ended.counted("lost") + ended.counted("healed");
+        assert!(missed == 0 || may_miss(hook), "{hook}: {missed} missed");
+        assert!(alive.abs_diff(rings) <= missed, "{hook}: {alive} of {rings}, {missed} missed");
     });
 }

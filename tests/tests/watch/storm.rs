@@ -6,7 +6,7 @@ use std::time::Duration;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::host::{HostLock, aio_nr};
 use aioinspect_tests::programs::{is_root, run_aioinspect, skip};
-use aioinspect_tests::watch::{Ended, Watch, hooks};
+use aioinspect_tests::watch::{Ended, Watch, hooks, may_miss};
 use serde_json::Value;
 
 /// For how long, in milliseconds: on the hook that is used without a choice, and on each of the others.
@@ -83,8 +83,7 @@ fn the_storm() {
     let (long, short) = lengths();
     for (nth, hook) in hooks().into_iter().enumerate() {
         let ended = exact(&["--hook", hook], if nth == 0 { long } else { short });
-        // A kprobe's end is not seen when too many threads are inside the call at once: such losses are counted.
-        if hook != "kprobe" {
+        if !may_miss(hook) {
             assert_eq!((ended.counted("lost"), ended.counted("healed")), (0, 0), "{hook}");
         }
     }
@@ -100,7 +99,10 @@ fn a_small_buffer() {
     let (long, short) = lengths();
     let ended = exact(&["--buffer", "4096"], short.max(long / 3));
     assert!(ended.counted("lost") > 0, "nothing was lost");
-    assert_eq!(ended.counted("healed"), 0);
+    // What a hook has missed the map has missed too.
+    if !hooks().first().is_some_and(|hook| may_miss(hook)) {
+        assert_eq!(ended.counted("healed"), 0);
+    }
 }
 
 /// Check that a map that is full breaks nothing: events go on, and the comparison shows what the map has not.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::exit::{Exit, exit_of};
 use super::{doctor_hooks, doctor_host};
+use crate::model::known;
 use crate::model::units::Tid;
 use crate::output::doctor::{Check, Status};
 use crate::sys::caps::{self, Capability};
@@ -64,7 +65,13 @@ fn btf() -> Found {
             } else {
                 "without mm_lock_seq: mappings are read again inside the freeze"
             };
-            check(NAME, Status::Present, format!("{VMLINUX_BTF}, {seq}"))
+            let mut lost = known::notes(layout.known().lacks());
+            lost.extend(layout.losses());
+            if lost.is_empty() {
+                check(NAME, Status::Present, format!("{VMLINUX_BTF}, {seq}"))
+            } else {
+                check(NAME, Status::Limited, format!("{VMLINUX_BTF}; {}", lost.join("; ")))
+            }
         }
         Err(error) => {
             let fix = if Path::new(VMLINUX_BTF).exists() {

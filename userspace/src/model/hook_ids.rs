@@ -37,8 +37,6 @@ hooks! {
     exit_mmap: Typedef, "btf_trace_exit_mmap";
     /// The function that the tracepoint is in.
     exit_mmap_func: Func, "exit_mmap";
-    /// The end of all contexts of an address space (fs/aio.c).
-    exit_aio: Func, "exit_aio";
     /// The tracepoint of a thread that exits.
     process_exit: Typedef, "btf_trace_sched_process_exit";
     /// The tracepoint of a process that becomes another program.
