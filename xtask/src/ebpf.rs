@@ -74,7 +74,7 @@ fn configured(cmd: Cmd, toolchain: &Toolchain, linker: &Path) -> Cmd {
     let package = ["--package", "aioinspect-ebpf", "--bins", "--features", "program"];
     let flags = [
         format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
-        // The kernel wants function types (BTF func_info) of every callback handed to bpf_loop; BTF is made from debuginfo.
+        // The kernel wants a type (BTF func_info) of each global function, which it verifies by itself; BTF is made from debuginfo.
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
     ];

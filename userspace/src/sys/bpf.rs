@@ -156,10 +156,10 @@ pub fn btf_load(btf: &[u8]) -> io::Result<OwnedFd> {
     bpf_fd(BPF_BTF_LOAD, &mut attr)
 }
 
-/// A relocated program, and where its functions are in our BTF (a callback of bpf_loop must have a type).
+/// A relocated program, and where its functions are in our BTF (a global function must have a type).
 #[derive(Clone, Debug)]
 pub struct Code {
-    /// The instructions, callbacks included.
+    /// The instructions, those of the functions it calls included.
     pub instructions: Vec<bpf_insn>,
     /// `struct bpf_func_info` records.
     pub func_info: Vec<u8>,

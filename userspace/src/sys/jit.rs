@@ -1,4 +1,4 @@
-//! Whether this kernel translates BPF programs, or interprets them: callbacks and fentry need the first.
+//! Whether this kernel translates BPF programs, or interprets them: fentry and `bpf_rdonly_cast` need the first.
 
 /// What decides it.
 pub const SYSCTL: &str = "net.core.bpf_jit_enable is 0";

@@ -12,8 +12,12 @@ pub enum Refusal {
 }
 
 /// Helpers that some kernels of ours lack, by number (include/uapi/linux/bpf.h): a kernel cannot name what it does not know.
-const HELPERS: [(&str, &str); 3] =
-    [("181", "bpf_loop"), ("191", "bpf_copy_from_user_task"), ("195", "bpf_map_lookup_percpu_elem")];
+const HELPERS: [(&str, &str); 4] = [
+    ("158", "bpf_get_current_task_btf"),
+    ("175", "bpf_task_pt_regs"),
+    ("191", "bpf_copy_from_user_task"),
+    ("195", "bpf_map_lookup_percpu_elem"),
+];
 
 impl Refusal {
     /// Reads the log of a refused program. Its last lines say what was wrong, and then how much was looked at.
@@ -33,7 +37,7 @@ impl Refusal {
     }
 }
 
-/// `bpf_loop#181`, also where the kernel says `unknown#181`.
+/// `bpf_task_pt_regs#175`, also where the kernel says `unknown#175`.
 fn by_name(named: &str) -> String {
     let number = named.rsplit('#').next().unwrap_or_default();
     match HELPERS.iter().find(|(known, _)| *known == number) {
@@ -64,7 +68,7 @@ mod tests {
     #[test]
     fn helpers() {
         let helper = |name: &str| Refusal::Helper(name.to_owned());
-        assert_eq!(of("invalid func unknown#181"), helper("bpf_loop#181"));
+        assert_eq!(of("invalid func unknown#175"), helper("bpf_task_pt_regs#175"));
         assert_eq!(of("invalid func unknown#9999"), helper("unknown#9999"));
         assert_eq!(of("unknown func bpf_probe_read_kernel#113"), helper("bpf_probe_read_kernel#113"));
         assert_eq!(
