@@ -38,8 +38,12 @@ const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
 const DPKG_DEB: Tool = Tool { program: "dpkg-deb", package: "dpkg" };
 const DEBOOTSTRAP: Tool = Tool { program: "debootstrap", package: "debootstrap" };
 
-/// What the benchmark calls beside them: the rival of `watch`.
-const BENCH_TOOLS: [Tool; 1] = [Tool { program: "bpftrace", package: "bpftrace" }];
+/// What the benchmark calls beside them: the rivals of `watch` and of `list`.
+const BENCH_TOOLS: [Tool; 3] = [
+    Tool { program: "bpftrace", package: "bpftrace" },
+    Tool { program: "lsfd", package: "util-linux" },
+    Tool { program: "lsof", package: "lsof" },
+];
 
 /// The verb: sets up, and says what will be used.
 pub fn setup(tests: bool) -> Result<()> {

@@ -46,5 +46,17 @@ pub fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
     }
     line(out, &Line { what: "grep -l of all maps, wall", unit: "ms", figures: &rival.wall, rival: None })?;
     line(out, &Line { what: "grep -l of all maps, CPU", unit: "ms", figures: &rival.cpu, rival: None })?;
+    cost_of_starting(out)
+}
+
+/// What the verifier checks: it does not depend on the machine, but on the kernel.
+fn cost_of_starting(out: &mut dyn Write) -> Result<()> {
+    writeln!(out, "\ninstructions that the verifier checks, by possible CPUs")?;
+    for possible_cpus in [1, 2, 512, 8192] {
+        let probe = Probe::load(possible_cpus, Capacity::for_slots(0), 0)?;
+        let counted =
+            probe.verified_instructions()?.into_iter().map(|(name, count)| format!("{name} {count}"));
+        writeln!(out, "  {possible_cpus:>5}: {}", counted.collect::<Vec<_>>().join(", "))?;
+    }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `aioinspect list` from exec to exit, its output read from a pipe.
+//! `aioinspect list` from exec to exit, its output read from a pipe, beside what people use instead.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -11,6 +11,7 @@ use crate::farm::{EACH, PROCESSES, farm};
 use crate::figures::Figures;
 use crate::grep::grep;
 use crate::naive_loader;
+use crate::others::{lsfd, lsof};
 use crate::report::{Line, heading, line};
 use crate::spawned::{Spawned, spawn_and_measure};
 
@@ -39,24 +40,32 @@ fn one(out: &mut dyn Write, title: &str, runs: u32, contexts: u32) -> Result<()>
     let list: [OsString; 2] = [bin("aioinspect").into(), "list".into()];
     let naive_command = naive_loader::command()?;
     let (mut ours, mut greps, mut naive) = (Costs::default(), Costs::default(), Costs::default());
+    let (mut lsfds, mut lsofs) = (Costs::default(), Costs::default());
     for _ in 0..runs {
         let listed = spawn_and_measure(&list, &[0])?;
         // A line of each context has at least its id.
         ensure!(listed.output >= u64::from(contexts) * 14, "list printed {} bytes only", listed.output);
         ours.push(listed);
         greps.push(grep()?);
+        lsfds.push(lsfd()?);
+        lsofs.push(lsof()?);
         if let Some(command) = &naive_command {
             naive.push(naive_loader::measure(command)?);
         }
     }
     heading(out, title, runs)?;
-    let mut print = |what, unit, figures, rival| line(out, &Line { what, unit, figures, rival });
+    let others = [("grep -l of all maps", &greps), ("lsfd", &lsfds), ("lsof -nP", &lsofs)];
+    let mut print = |what: &str, unit, figures, rival| line(out, &Line { what, unit, figures, rival });
+    for (name, costs) in others {
+        print(&format!("list, wall (rival: {name})"), "ms", &ours.times.wall, Some(&costs.times.wall))?;
+        print(&format!("list, CPU (rival: {name})"), "ms", &ours.times.cpu, Some(&costs.times.cpu))?;
+    }
     let rival = naive_command.is_some().then_some(&naive);
-    print("list, wall (rival: grep)", "ms", &ours.times.wall, Some(&greps.times.wall))?;
-    print("list, CPU (rival: grep)", "ms", &ours.times.cpu, Some(&greps.times.cpu))?;
     print("list, peak memory (rival: naive loader)", "MiB", &ours.peak, rival.map(|naive| &naive.peak))?;
-    print("grep -l of all maps, wall", "ms", &greps.times.wall, None)?;
-    print("grep -l of all maps, CPU", "ms", &greps.times.cpu, None)?;
+    for (name, costs) in others {
+        print(&format!("{name}, wall"), "ms", &costs.times.wall, None)?;
+        print(&format!("{name}, CPU"), "ms", &costs.times.cpu, None)?;
+    }
     let Some(naive) = rival else {
         writeln!(
             out,

@@ -11,6 +11,7 @@ mod grep;
 mod list;
 mod naive_loader;
 mod observer;
+mod others;
 mod pause;
 mod plain_reader;
 mod report;
