@@ -1,6 +1,7 @@
 //! One `struct kioctx` into one record.
 
 use crate::constants::place;
+use crate::here::read_here;
 use crate::kernel::read;
 use crate::maps::CONTEXTS;
 use crate::percpu;
@@ -13,9 +14,9 @@ use crate::reader::control;
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn report_context(kioctx: u64) -> u32 {
-    let refs: u64 = read(kioctx, place!(kioctx_reqs_ptr));
+    let refs = read_here(kioctx, place!(kioctx_reqs_ptr));
     let per_cpu_refs = if refs & 3 == 0 { refs } else { 0 };
-    if !percpu::sum(read(kioctx, place!(kioctx_cpu)), per_cpu_refs) {
+    if !percpu::sum(read_here(kioctx, place!(kioctx_cpu)), per_cpu_refs) {
         return 0;
     }
     let Some(control) = control() else { return 1 };
@@ -26,10 +27,10 @@ pub extern "C" fn report_context(kioctx: u64) -> u32 {
         // SAFETY: a live map value that nobody else writes during this run.
         let record = unsafe { &mut *record };
         record.mm = control.walk_mm;
-        record.user_id = read(kioctx, place!(kioctx_user_id));
-        record.mmap_base = read(kioctx, place!(kioctx_mmap_base));
-        record.mmap_size = read(kioctx, place!(kioctx_mmap_size));
-        record.nr_pages = read(kioctx, place!(kioctx_nr_pages));
+        record.user_id = read_here(kioctx, place!(kioctx_user_id));
+        record.mmap_base = read_here(kioctx, place!(kioctx_mmap_base));
+        record.mmap_size = read_here(kioctx, place!(kioctx_mmap_size));
+        record.nr_pages = read_here(kioctx, place!(kioctx_nr_pages));
         record.percpu_available = control.walk_available;
         record.percpu_refs = control.walk_refs;
         // The atomic part says something only when the reference is no longer counted per CPU.
@@ -40,12 +41,13 @@ pub extern "C" fn report_context(kioctx: u64) -> u32 {
         };
         record.ref_flags = (refs & 3) as u32;
         record.table_index = control.walk_index;
-        record.max_reqs = read(kioctx, place!(kioctx_max_reqs));
-        record.nr_events = read(kioctx, place!(kioctx_nr_events));
-        record.tail = read(kioctx, place!(kioctx_tail));
-        record.completed_events = read(kioctx, place!(kioctx_completed_events));
-        record.reqs_available = read(kioctx, place!(kioctx_reqs_available));
-        record.dead = read(kioctx, place!(kioctx_dead));
+        record.max_reqs = read_here(kioctx, place!(kioctx_max_reqs));
+        record.nr_events = read_here(kioctx, place!(kioctx_nr_events));
+        record.tail = read_here(kioctx, place!(kioctx_tail));
+        record.completed_events = read_here(kioctx, place!(kioctx_completed_events));
+        let available = place!(kioctx_reqs_available);
+        record.reqs_available = available.signed(read_here(kioctx, available));
+        record.dead = read_here(kioctx, place!(kioctx_dead));
         record.kioctx = kioctx;
     }
     control.walk_available = 0;

@@ -54,7 +54,7 @@ pub fn read_8(at: u64) -> u64 {
 /// The number at that place.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn read_number(base: u64, place: u64) -> u64 {
+pub extern "C" fn read_number(base: u64, place: u64) -> u64 {
     let place = Place(place);
     let at = base.wrapping_add(u64::from(place.offset()));
     let bytes = match place.size() {
@@ -74,8 +74,9 @@ extern "C" fn read_signed(base: u64, place: u64) -> i64 {
     Place(place).signed(read_number(base, place))
 }
 
+/// 8 bytes.
 #[inline(always)]
-fn word(at: u64) -> u64 {
+pub fn word(at: u64) -> u64 {
     if has(way::CAST) {
         // SAFETY: the verifier knows what the cast makes of the number.
         return unsafe { cast(at, number!(word8_type), number!(word8_at)).cast::<u64>().read_volatile() };
@@ -83,8 +84,9 @@ fn word(at: u64) -> u64 {
     helped::<8>(at)
 }
 
+/// 4 bytes.
 #[inline(always)]
-fn read_4(at: u64) -> u64 {
+pub fn read_4(at: u64) -> u64 {
     if has(way::CAST) {
         // SAFETY: as above.
         let word = unsafe { cast(at, number!(word4_type), number!(word4_at)).cast::<u32>().read_volatile() };

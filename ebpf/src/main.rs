@@ -17,6 +17,7 @@
 mod census;
 mod constants;
 mod context;
+mod here;
 mod kernel;
 mod maps;
 mod percpu;

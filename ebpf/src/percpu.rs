@@ -6,10 +6,11 @@
 
 use core::ffi::c_void;
 
-use aioinspect_ebpf::{Control, way};
+use aioinspect_ebpf::{Control, Place, way};
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_map_lookup_percpu_elem};
 
 use crate::constants::{has, number, place};
+use crate::here::read_here;
 use crate::kernel::{read, read_8};
 use crate::maps::{CPU_OFFSETS, CPU_RULER};
 use crate::pointer::as_number;
@@ -23,28 +24,38 @@ const SUMMED_AT_ONCE: u32 = 16;
 /// Fills CPU_OFFSETS, some CPUs a run; false: it is to be run again.
 #[inline(always)]
 pub fn measure(control: &mut Control) -> bool {
-    let cpus = control.possible_cpus;
-    if control.cpus_known >= cpus {
-        return true;
-    }
-    if number!(per_cpu_offset_at) == 0 && !has(way::EVERY_CPU) {
-        // Measured CPU by CPU before, as far as that goes.
+    if control.cpus_known >= control.possible_cpus {
         return true;
     }
     for _ in 0..MEASURED_AT_ONCE {
-        let cpu = control.cpus_known;
-        if cpu >= cpus {
+        if measure_next() != 0 {
             return true;
         }
-        let distance = if number!(per_cpu_offset_at) != 0 {
-            read_8(number!(per_cpu_offset_at).wrapping_add(u64::from(cpu).wrapping_mul(8)))
-        } else {
-            distance_of(cpu, control)
-        };
-        store(cpu, distance);
-        control.cpus_known = cpu.wrapping_add(1);
     }
-    control.cpus_known >= cpus
+    false
+}
+
+/// Measures one CPU more; 1: there are no others.
+// SAFETY: nobody else has a function of this name. The verifier checks it once, not at each turn of a loop over it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn measure_next() -> u32 {
+    let Some(control) = control() else { return 1 };
+    let cpu = control.cpus_known;
+    if cpu >= control.possible_cpus {
+        return 1;
+    }
+    let distance = if number!(per_cpu_offset_at) != 0 {
+        read_8(number!(per_cpu_offset_at).wrapping_add(u64::from(cpu).wrapping_mul(8)))
+    } else if has(way::EVERY_CPU) {
+        distance_of(cpu, control)
+    } else {
+        // Measured CPU by CPU before, as far as that goes.
+        return 1;
+    };
+    store(cpu, distance);
+    control.cpus_known = cpu.wrapping_add(1);
+    u32::from(control.cpus_known >= control.possible_cpus)
 }
 
 /// Measures the CPU that it runs on.
@@ -93,25 +104,35 @@ fn distance_of(cpu: u32, control: &mut Control) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn sum_some_cpus(available_at: u64, refs_at: u64) -> u32 {
-    let Some(control) = control() else { return 1 };
-    let cpus = control.possible_cpus;
     for _ in 0..SUMMED_AT_ONCE {
-        let cpu = control.walk_cpu;
-        if cpu >= cpus {
+        if sum_next_cpu(available_at, refs_at) != 0 {
             return 1;
         }
-        control.walk_cpu = cpu.wrapping_add(1);
-        let Some(distance) = CPU_OFFSETS.get_ptr(cpu) else { return 1 };
-        // SAFETY: a live map value.
-        let distance = unsafe { *distance };
-        let available: u64 = read(available_at.wrapping_add(distance), place!(kioctx_cpu_reqs_available));
-        control.walk_available = control.walk_available.wrapping_add(available.cast_signed());
-        if refs_at != 0 {
-            let refs = read_8(refs_at.wrapping_add(distance)).cast_signed();
-            control.walk_refs = control.walk_refs.wrapping_add(refs);
-        }
     }
-    u32::from(control.walk_cpu >= cpus)
+    0
+}
+
+/// Adds one CPU; 1: that was the last.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn sum_next_cpu(available_at: u64, refs_at: u64) -> u32 {
+    let Some(control) = control() else { return 1 };
+    let cpu = control.walk_cpu;
+    if cpu >= control.possible_cpus {
+        return 1;
+    }
+    control.walk_cpu = cpu.wrapping_add(1);
+    let Some(distance) = CPU_OFFSETS.get_ptr(cpu) else { return 1 };
+    // SAFETY: a live map value.
+    let distance = unsafe { *distance };
+    let available = read_here(available_at.wrapping_add(distance), place!(kioctx_cpu_reqs_available));
+    control.walk_available = control.walk_available.wrapping_add(available.cast_signed());
+    if refs_at != 0 {
+        let refs = read_here(refs_at.wrapping_add(distance), Place::whole(0, 8)).cast_signed();
+        control.walk_refs = control.walk_refs.wrapping_add(refs);
+    }
+    u32::from(control.walk_cpu >= control.possible_cpus)
 }
 
 /// The same, true for the last of them.

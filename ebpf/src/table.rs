@@ -3,11 +3,12 @@
 //! No kernel takes a loop without a bound, few take callbacks, and none without its JIT. So a run of the program takes some steps, leaves a cursor in
 //! the map and asks to be run on the same task again, which every kernel with iterators does (kernel/bpf/bpf_iter.c:bpf_iter_run_prog).
 
-use aioinspect_ebpf::Control;
+use aioinspect_ebpf::{Control, Place};
 
 use crate::constants::place;
 use crate::context::report_context;
-use crate::kernel::{read, read_8};
+use crate::here::read_here;
+use crate::kernel::read;
 use crate::reader::control;
 
 /// Places of the table, or parts of a context on a host with many CPUs, in one run.
@@ -41,7 +42,8 @@ extern "C" fn step_through_table() -> u32 {
     if index >= control.walk_places {
         return 1;
     }
-    let kioctx = read_8(control.walk_first.wrapping_add(u64::from(index).wrapping_mul(8)));
+    let place = control.walk_first.wrapping_add(u64::from(index).wrapping_mul(8));
+    let kioctx = read_here(place, Place::whole(0, 8));
     if kioctx == 0 || report_context(kioctx) != 0 {
         control.walk_cpu = 0;
         control.walk_index = index.wrapping_add(1);
