@@ -114,7 +114,6 @@ impl Attached {
     }
 
     fn fentry(&mut self, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
-        whole_trampolines()?;
         let (setup, destroy) =
             ids.setup.zip(ids.destroy).ok_or_else(|| lacks("the function __x64_sys_io_setup in its btf"))?;
         if let Some((setup, destroy)) = ids.setup_32.zip(ids.destroy_32) {
@@ -169,13 +168,6 @@ impl Attached {
         }
         Ok(())
     }
-}
-
-/// Where a program can be preempted, a trampoline passes over what comes on the same CPU meanwhile (kernel/bpf/trampoline.c:
-/// __bpf_prog_enter_recur): calls would be missed all the time, where the other hooks miss none.
-pub(super) fn whole_trampolines() -> Result<(), ProbeError> {
-    let is_realtime = std::fs::read_to_string("/sys/kernel/realtime").is_ok_and(|text| text.trim() == "1");
-    if is_realtime { Err(lacks("fentry and fexit that miss nothing (PREEMPT_RT)")) } else { Ok(()) }
 }
 
 /// A kernel that loads our other programs but not these ones: EPERM is how some say that text cannot be patched.

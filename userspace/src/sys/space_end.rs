@@ -2,7 +2,7 @@
 
 use super::bpf::Kind;
 use super::bpf_attach::kprobe_event;
-use super::hook::{Attached, lacks, not_here, whole_trampolines};
+use super::hook::{Attached, lacks, not_here};
 use super::kprobe_pmu;
 use super::object::Prepared;
 use super::probe_error::ProbeError;
@@ -70,7 +70,6 @@ fn attach_one(
             attached.add_traced(prepared, "space_ended", Kind::RawTracepoint(id))
         }
         SpaceEnd::Fentry => {
-            whole_trampolines()?;
             let id = ids.exit_mmap_func.ok_or_else(|| lacks("the function exit_mmap in its btf"))?;
             attached.add_traced(prepared, "fentry_exit_mmap", Kind::Fentry(id)).map_err(not_here)
         }

@@ -2,7 +2,7 @@
 
 use super::bpf::Kind;
 use super::bpf_attach::{kprobe_event, tracepoint_event};
-use super::hook::{Attached, Hook, lacks, not_here, whole_trampolines};
+use super::hook::{Attached, Hook, lacks, not_here};
 use super::kprobe_pmu;
 use super::object::Prepared;
 use super::probe_error::ProbeError;
@@ -49,7 +49,6 @@ fn try_hook(prepared: &Prepared, ids: &HookIds, hook: Hook) -> Result<Attached, 
 }
 
 fn fexit(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
-    whole_trampolines()?;
     let submit = ids.submit.ok_or_else(|| lacks("the function __x64_sys_io_submit in its btf"))?;
     if let Some(submit_32) = ids.submit_32 {
         attached.add_traced(prepared, "fexit_submit_32", Kind::Fexit(submit_32))?;
