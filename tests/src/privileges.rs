@@ -16,12 +16,13 @@ pub fn left() -> &'static str {
         const BPF_MAP_TYPE_ARRAY: u32 = 2;
         let shape =
             MapShape { kind: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 8, max_entries: 1, flags: 0 };
-        let map = map_create("left", shape).expect("a map");
+        let map = map_create("left", shape)?;
         without_privileges::give_up(|| bpf_map::lookup(map.as_fd(), &[0; 4], &mut [0; 8]).map(drop))
     });
-    if trial.join().expect("no panic").expect("capabilities given up") {
-        "0000008000000000"
-    } else {
-        "0000000000000000"
+    match trial.join() {
+        Ok(Ok(true)) => "0000008000000000",
+        Ok(Ok(false)) => "0000000000000000",
+        Ok(Err(error)) => panic!("{error}"),
+        Err(panic) => std::panic::resume_unwind(panic),
     }
 }

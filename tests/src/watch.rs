@@ -205,7 +205,7 @@ pub fn may_miss(hook: &str) -> bool {
     let modes = ["/sys/kernel/debug", "/run/debug"]
         .map(|debugfs| std::fs::read_to_string(format!("{debugfs}/sched/preempt")).unwrap_or_default());
     let preempted = modes.iter().any(|modes| modes.contains("(full)") || modes.contains("(lazy)"));
-    hook == "kprobe" || (preempted && hook != "tracepoint")
+    hook == "kprobe" || preempted
 }
 
 /// Whether this kernel takes the program that reads ring headers for a watch without privileges (since 5.18).
@@ -214,7 +214,8 @@ pub fn may_miss(hook: &str) -> bool {
 /// If it takes none of the others.
 pub fn reads_heads() -> bool {
     let sizes = Sizes { contexts: 1, buffer: 4096 };
-    Tracer::start(cpus(), sizes, None, None, 0, &mut Vec::new()).expect("a tracer").reads_heads()
+    let tracer = Tracer::start(cpus(), sizes, None, None, 0, &mut Vec::new());
+    tracer.unwrap_or_else(|error| panic!("{error}")).reads_heads()
 }
 
 /// Whether it has an iterator over mappings (since 5.12).
@@ -222,12 +223,13 @@ pub fn reads_heads() -> bool {
 /// # Panics
 /// If it has none over tasks.
 pub fn walks_mappings() -> bool {
-    let mut probe = Probe::load(cpus(), Capacity::for_slots(0), 0).expect("a census");
-    probe.rings().expect("a walk").is_some()
+    let probe = Probe::load(cpus(), Capacity::for_slots(0), 0);
+    let rings = probe.and_then(|mut probe| probe.rings());
+    rings.unwrap_or_else(|error| panic!("{error}")).is_some()
 }
 
 fn cpus() -> u32 {
-    system::possible_cpus().expect("possible CPUs")
+    system::possible_cpus().unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn parsed(line: &str) -> Value {

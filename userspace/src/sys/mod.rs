@@ -5,6 +5,7 @@ pub mod bpf_attach;
 pub mod bpf_info;
 pub mod bpf_log;
 pub mod bpf_map;
+mod capacity;
 pub mod caps;
 pub mod census;
 pub mod cgroups;
