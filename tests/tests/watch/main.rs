@@ -11,6 +11,8 @@ mod hooks;
 #[cfg(test)]
 mod judged;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod races;
 #[cfg(test)]
 mod storm;

@@ -1,7 +1,7 @@
 //! A real kernel's types, one member of them changed: the number that is read is the right one, or none with the reason.
 //!
 //! The two blobs beside this file are the structs that the table names, of Debian's 5.10.0-46 and 7.3.4+deb13 (cloud, amd64), with the members
-//! it names and no others. `BTF_FOLDER=folder cargo test -p aioinspect write_fixtures -- --ignored` makes them of folder/5.10.btf and
+//! it names and no others. `AIOINSPECT_BLESS=1 BTF_FOLDER=folder cargo test -p aioinspect mutations::fixtures` makes them of folder/5.10.btf and
 //! folder/7.3.btf, which are those kernels' section .BTF (`objcopy --dump-section .BTF=5.10.btf vmlinux`).
 
 use std::sync::LazyLock;
@@ -348,15 +348,15 @@ proptest! {
     }
 }
 
-/// Makes the fixtures: the header of this file says how.
+/// Check that the fixtures hold what the table names and nothing else: made once more, of the kernels themselves in the folder BTF_FOLDER or else of
+/// the fixtures, they are the same. With AIOINSPECT_BLESS set they are written.
 #[test]
-#[ignore = "writes files of the source tree"]
-fn write_fixtures() {
-    let folder = std::path::PathBuf::from(std::env::var_os("BTF_FOLDER").unwrap());
-    let to = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/btf");
-    std::fs::create_dir_all(&to).unwrap();
+fn fixtures() {
+    let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/model/btf");
+    let folder = std::env::var_os("BTF_FOLDER").map_or_else(|| place.clone(), std::path::PathBuf::from);
     for kernel in ["5.10.btf", "7.3.btf"] {
-        let blob = std::fs::read(folder.join(kernel)).unwrap();
+        let from = folder.join(kernel);
+        let blob = std::fs::read(if from.is_file() { from } else { place.join(kernel) }).unwrap();
         let btf = Btf::parse(&blob, WANTED).unwrap();
         let rows = Layout::resolve(&btf).unwrap().rows();
         let words = [&WORDS8[..], &WORDS4, &WORDS1].concat();
@@ -364,6 +364,10 @@ fn write_fixtures() {
             rows.iter().flat_map(|row| row.paths).flat_map(|path| path.split('.')).collect();
         keep.extend(words.iter().map(|(_, member)| *member));
         keep.extend(["counter", "refs"]);
-        std::fs::write(to.join(kernel), Types::of(&btf, WANTED, Some(&keep)).blob()).unwrap();
+        let made = Types::of(&btf, WANTED, Some(&keep)).blob();
+        if std::env::var_os("AIOINSPECT_BLESS").is_some() {
+            std::fs::write(place.join(kernel), &made).unwrap();
+        }
+        assert!(made == std::fs::read(place.join(kernel)).unwrap(), "{kernel}: AIOINSPECT_BLESS=1 writes it anew");
     }
 }
