@@ -63,7 +63,7 @@ pub fn jit() -> Found {
     let found = match jit::is_on() {
         Some(true) => check(NAME, Status::Present, "on"),
         Some(false) => fixed_by(
-            check(NAME, Status::Limited, format!("off, {}: not every program loads", jit::SYSCTL)),
+            check(NAME, Status::Limited, format!("off, {}: the programs run, and slower", jit::SYSCTL)),
             jit::FIX,
         ),
         None => check(NAME, Status::Present, "not shown here; if it is off, what follows says so"),
