@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{is_root, skip};
-use aioinspect_tests::watch::{Ended, Watch, hooks, is_of, may_miss};
+use aioinspect_tests::watch::{Ended, Watch, calm_hooks, is_of, may_miss};
 
 use crate::hooks::each;
 
@@ -71,7 +71,7 @@ fn while_it_begins() {
     if !is_root() {
         return skip("while_it_begins", "needs root (CAP_BPF, CAP_PERFMON)");
     }
-    for hook in hooks() {
+    for hook in calm_hooks("while_it_begins") {
         let mut fixture = Fixture::spawn();
         let pid = fixture.pid();
         fixture.run("setup-many 5 10");

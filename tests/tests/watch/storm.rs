@@ -6,7 +6,7 @@ use std::time::Duration;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::host::{HostLock, aio_nr};
 use aioinspect_tests::programs::{is_root, run_aioinspect, skip};
-use aioinspect_tests::watch::{Ended, Watch, hooks, may_miss};
+use aioinspect_tests::watch::{Ended, Watch, calm_hooks, hooks, may_miss};
 use serde_json::Value;
 
 /// For how long, in milliseconds: on the hook that is used without a choice, and on each of the others.
@@ -81,7 +81,7 @@ fn the_storm() {
         return skip("the_storm", "needs root (CAP_BPF, CAP_PERFMON)");
     }
     let (long, short) = lengths();
-    for (nth, hook) in hooks().into_iter().enumerate() {
+    for (nth, hook) in calm_hooks("the_storm").into_iter().enumerate() {
         let ended = exact(&["--hook", hook], if nth == 0 { long } else { short });
         if !may_miss(hook) {
             assert_eq!((ended.counted("lost"), ended.counted("healed")), (0, 0), "{hook}");

@@ -368,6 +368,9 @@ fn fixtures() {
         if std::env::var_os("AIOINSPECT_BLESS").is_some() {
             std::fs::write(place.join(kernel), &made).unwrap();
         }
-        assert!(made == std::fs::read(place.join(kernel)).unwrap(), "{kernel}: AIOINSPECT_BLESS=1 writes it anew");
+        assert!(
+            made == std::fs::read(place.join(kernel)).unwrap(),
+            "{kernel}: AIOINSPECT_BLESS=1 writes it anew"
+        );
     }
 }
