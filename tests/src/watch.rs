@@ -205,6 +205,13 @@ pub fn may_miss(hook: &str) -> bool {
     hook == "kprobe" || is_preempted()
 }
 
+/// Whether even a few threads inside a call may be too many for that hook: a kernel that does not preempt itself gives a kretprobe room for one
+/// thread a CPU (kernel/kprobes.c:register_kretprobe), others for ten at least. How it was built stands in its version.
+pub fn may_miss_few(hook: &str) -> bool {
+    let preempts = rustix::system::uname().version().to_string_lossy().contains("PREEMPT");
+    is_preempted() || (hook == "kprobe" && !preempts)
+}
+
 /// Whether this kernel takes the program that reads ring headers for a watch without privileges (since 5.18).
 ///
 /// # Panics
