@@ -8,7 +8,7 @@ use aya_log_ebpf::debug;
 
 use crate::constants::place;
 use crate::kernel::{read, read_comm};
-use crate::maps::{MMS, TASKS};
+use crate::maps::{CONTEXTS, MMS, TASKS};
 use crate::percpu;
 use crate::pointer::as_number;
 use crate::reader::{control, tgid, tid};
@@ -71,6 +71,10 @@ extern "C" fn census(iter: *const IterTask) -> i32 {
     if mm == 0 || !is_wanted(control, task, mm) {
         return NEXT;
     }
+    if control.in_pieces != 0 && !has_room(control) {
+        control.is_full = 1;
+        return AGAIN;
+    }
     if mm != control.last_mm {
         if !percpu::measure(control) {
             return AGAIN;
@@ -90,6 +94,15 @@ extern "C" fn census(iter: *const IterTask) -> i32 {
     }
     report_task(task, mm, flags);
     NEXT
+}
+
+/// Whether what one run may write fits: a step's contexts, one task, and of address spaces one at its end, one at the beginning of the next run, and one
+/// at the end of the walk.
+#[inline(always)]
+fn has_room(control: &Control) -> bool {
+    CONTEXTS.get_ptr(control.contexts.wrapping_add(table::STEPS - 1)).is_some()
+        && MMS.get_ptr(control.mms.wrapping_add(2)).is_some()
+        && TASKS.get_ptr(control.tasks).is_some()
 }
 
 /// Whether the order asks for this task and its mm.

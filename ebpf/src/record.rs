@@ -18,7 +18,7 @@ pub enum Mode {
 
 wire! {
     /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the order before a run and reads the counts after it.
-    pub struct Control: 136 {
+    pub struct Control: 144 {
         /// Order: one of [`Mode`].
         mode: u32,
         /// Order: process id in the reader's PID namespace, for [`Mode::OneProcess`].
@@ -68,6 +68,11 @@ wire! {
         walk_places: u32,
         /// Order: how many CPUs are possible. Not a constant to the verifier: it would follow loops over them.
         possible_cpus: u32,
+        /// Order: 1 if the walk is to stop where there is no room for more: userspace takes the records, sets the counts to 0, and lets it go on.
+        /// 0: it goes on by itself, and only counts what does not fit.
+        in_pieces: u32,
+        /// Answer: 1 if that is why it stopped; userspace sets it to 0.
+        is_full: u32,
     }
 }
 

@@ -14,6 +14,9 @@ use crate::reader::{ring_control, tgid};
 /// `VM_SHARED` of include/linux/mm.h: a ring is mapped shared (fs/aio.c:aio_setup_ring), and no call takes that from a mapping.
 const VM_SHARED: u64 = 8;
 
+/// What a program on an iterator answers: run it on the same object again (kernel/bpf/task_iter.c:task_vma_seq_stop keeps the place).
+const AGAIN: i32 = 1;
+
 /// What the kernel hands to a program on `iter/task_vma`; null pointers end the walk.
 #[repr(C)]
 pub struct IterTaskVma {
@@ -48,8 +51,13 @@ extern "C" fn rings(iter: *const IterTaskVma) -> i32 {
         return 0;
     }
     let position = control.rings;
+    let record = RINGS.get_ptr_mut(position);
+    if record.is_none() && control.in_pieces != 0 {
+        control.is_full = 1;
+        return AGAIN;
+    }
     control.rings = position.wrapping_add(1);
-    let Some(record) = RINGS.get_ptr_mut(position) else { return 0 };
+    let Some(record) = record else { return 0 };
     // SAFETY: a live map value that nobody else writes during this run.
     let record = unsafe { &mut *record };
     record.start = read(vma, place!(vma_start));

@@ -12,7 +12,7 @@ use crate::kernel::read;
 use crate::reader::control;
 
 /// Places of the table, or parts of a context on a host with many CPUs, in one run.
-const STEPS: u32 = 64;
+pub const STEPS: u32 = 64;
 
 /// Takes some steps of the walk that the cursor is at; true: the table is at its end.
 #[inline(always)]

@@ -244,7 +244,7 @@ wire! {
         found: u32,
         /// Count: contexts that are no longer in it.
         gone: u32,
-        /// Count: elements of HEADS wanted.
+        /// Count: elements of HEADS that are filled.
         heads: u32,
         /// Scratch, 0 at the start of a run: the mm met last.
         last_mm: u64,
@@ -258,8 +258,10 @@ wire! {
         end: u32,
         /// Scratch: a pointer of the kernel's, stored as one and read back as a number.
         pointer: u64,
-        /// Named padding, 0.
-        _pad: u64,
+        /// Count: contexts for which the map has no room.
+        unstored: u32,
+        /// Answer: 1 if the walk stopped because HEADS, or the buffer for events, has no room for more: userspace takes out what is there.
+        is_full: u32,
     }
 }
 

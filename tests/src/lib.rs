@@ -3,6 +3,7 @@
 
 pub mod fixture;
 pub mod host;
+pub mod many;
 pub mod privileges;
 pub mod programs;
 pub mod random;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use aioinspect::sys::probe::{Capacity, Probe};
+use aioinspect::sys::probe::Probe;
 use aioinspect::sys::system;
 use aioinspect::sys::tracer::{Sizes, Tracer};
 use serde_json::Value;
@@ -217,7 +217,7 @@ pub fn may_miss_few(hook: &str) -> bool {
 /// # Panics
 /// If it takes none of the others.
 pub fn reads_heads() -> bool {
-    let sizes = Sizes { contexts: 1, buffer: 4096 };
+    let sizes = Sizes { buffer: 4096, ..Sizes::of(1) };
     let tracer = Tracer::start(cpus(), sizes, None, None, 0, &mut Vec::new());
     tracer.unwrap_or_else(|error| panic!("{error}")).reads_heads()
 }
@@ -227,7 +227,7 @@ pub fn reads_heads() -> bool {
 /// # Panics
 /// If it has none over tasks.
 pub fn walks_mappings() -> bool {
-    let probe = Probe::load(cpus(), Capacity::for_slots(0), 0);
+    let probe = Probe::load(cpus(), 0);
     let rings = probe.and_then(|mut probe| probe.rings());
     rings.unwrap_or_else(|error| panic!("{error}")).is_some()
 }

@@ -46,14 +46,18 @@ extern "C" fn heads(iter: *const IterTask) -> i32 {
     let table = Table::of(mm);
     let first = if control.walk_task == at { control.walk_slot } else { 0 };
     if table.slots > first {
+        if HEADS.get_ptr(control.heads.wrapping_add(STEPS - 1)).is_none() {
+            control.is_full = 1;
+            return AGAIN;
+        }
         for step in 0..STEPS {
             let slot = first.wrapping_add(step);
             if slot >= table.slots {
                 break;
             }
             let kioctx = table.at(slot);
-            if kioctx != 0 && !read_one(task, mm, kioctx) {
-                break;
+            if kioctx != 0 {
+                read_one(task, mm, kioctx);
             }
         }
         if table.slots > first.wrapping_add(STEPS) {
@@ -66,13 +70,12 @@ extern "C" fn heads(iter: *const IterTask) -> i32 {
     NEXT
 }
 
-/// False if there is no room left.
 #[inline(always)]
-fn read_one(task: *const task_struct, mm: u64, kioctx: u64) -> bool {
-    let Some(control) = control() else { return false };
+fn read_one(task: *const task_struct, mm: u64, kioctx: u64) {
+    let Some(control) = control() else { return };
     let position = control.heads;
+    let Some(record) = HEADS.get_ptr_mut(position) else { return };
     control.heads = position.wrapping_add(1);
-    let Some(record) = HEADS.get_ptr_mut(position) else { return false };
     // A context that is being destroyed may be gone while this reads it: then its address is none of those that a census finds.
     let address = user_id(kioctx);
     // SAFETY: a live map value with room for 32 bytes; the helper checks the source, and the verifier the task.
@@ -83,5 +86,4 @@ fn read_one(task: *const task_struct, mm: u64, kioctx: u64) -> bool {
         let answer = bpf_copy_from_user_task(header, 32, address as *const c_void, task.cast_mut().cast(), 0);
         (*record).answer = answer as i32;
     }
-    true
 }

@@ -46,6 +46,7 @@ const WAKE_BELOW: u64 = 4 * 1024;
 /// Bytes that one event takes, its header included.
 const STEP: u64 = size_of::<EventRecord>() as u64 + 8;
 const AVAIL_DATA: u64 = 0;
+const RING_SIZE: u64 = 1;
 const NO_WAKEUP: u64 = 1;
 const FORCE_WAKEUP: u64 = 2;
 
@@ -63,6 +64,13 @@ pub fn emit(event: &EventRecord) {
     let urgent = event.kind == EventKind::SetupFailed as u32 && waiting < WAKE_BELOW;
     let flags = if many || urgent { FORCE_WAKEUP } else { NO_WAKEUP };
     entry.submit(flags);
+}
+
+/// Whether the buffer is half empty, and takes so many events more.
+#[inline(always)]
+pub fn has_room_for(events: u64) -> bool {
+    let (waiting, size) = (EVENTS.query(AVAIL_DATA), EVENTS.query(RING_SIZE));
+    waiting <= size / 2 && waiting.wrapping_add(events * STEP) <= size
 }
 
 /// Counts something as missed.

@@ -17,7 +17,7 @@ use crate::constants::place;
 use crate::ended;
 use crate::hooks::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32};
 use crate::kernel::read;
-use crate::maps::{CALLS, SPACES, TRACED, WALK, control, emit};
+use crate::maps::{self, CALLS, SPACES, TRACED, WALK, control, emit};
 use crate::pointer::as_number;
 use crate::registers;
 use crate::slots::{self, Made};
@@ -209,16 +209,29 @@ fn compare(task: u64, mm: u64, control: &mut TraceControl) -> bool {
     let Some(walk) = WALK.get_ptr_mut(0) else { return true };
     // SAFETY: a live map value; userspace runs this program once at a time.
     unsafe { *walk = Walk { mm, table, who: who::named(task, tgid, 0), resolve, _pad: 0 } };
+    control.walk_task = task;
     for step in 0..32 {
         let from = first.wrapping_add(step * 32);
+        control.walk_slot = from;
         if from >= slots {
             return true;
         }
+        if must_wait(control) {
+            return false;
+        }
         settle_32(from, slots);
     }
-    control.walk_task = task;
     control.walk_slot = first.wrapping_add(1024);
     control.walk_slot >= slots
+}
+
+/// Whether userspace is to take events out of the buffer before 32 slots more are compared, or told of: nobody else does while it runs this. Not twice in a
+/// row: in a flood there would be no end to it, and what does not fit is counted.
+#[inline(always)]
+fn must_wait(control: &mut TraceControl) -> bool {
+    let waits = control.is_full == 0 && !maps::has_room_for(32);
+    control.is_full = u32::from(waits);
+    waits
 }
 
 /// Compares 32 slots, as far as there are so many.
@@ -253,8 +266,11 @@ extern "C" fn settle_slot(slot: u32) -> u32 {
         if kioctx == 0 { known == 0 } else { entry.is_some_and(|entry| holds(control, entry, kioctx)) };
     if walk.resolve == 0 {
         if !agrees {
-            control.unsettled = control.unsettled.wrapping_add(1);
-            slots::mark(walk.mm, slot, if kioctx == 0 { known | GONE } else { kioctx }, &walk.who);
+            if slots::mark(walk.mm, slot, if kioctx == 0 { known | GONE } else { kioctx }, &walk.who) {
+                control.unsettled = control.unsettled.wrapping_add(1);
+            } else {
+                control.unstored = control.unstored.wrapping_add(1);
+            }
         } else if let Some(entry) = entry {
             // What an earlier census marked, and had to leave.
             // SAFETY: a live map value.

@@ -120,21 +120,21 @@ unsafe fn write(entry: *mut SlotRecord, made: &Made, who: &Who) {
     }
 }
 
-/// Notes where a slot differs from the table, and nothing else of it. Without room the slot stays unknown.
+/// Notes where a slot differs from the table, and nothing else of it. False if there is no room: then the slot stays unknown.
 #[inline(always)]
-pub fn mark(mm: u64, slot: u32, marked: u64, who: &Who) {
+pub fn mark(mm: u64, slot: u32, marked: u64, who: &Who) -> bool {
     let key = SlotKey { mm, slot, _pad: 0 };
     if TRACED.get_ptr(&key).is_none() {
         if !widen(mm, slot, who) {
-            return;
+            return false;
         }
         // An io_setup that ends at the same time may be quicker.
         let _ = TRACED.insert(&key, &EMPTY, NOEXIST);
     }
-    if let Some(entry) = TRACED.get_ptr_mut(&key) {
-        // SAFETY: a live map value.
-        unsafe { ptr::write_volatile(&raw mut (*entry).marked, marked) };
-    }
+    let Some(entry) = TRACED.get_ptr_mut(&key) else { return false };
+    // SAFETY: a live map value.
+    unsafe { ptr::write_volatile(&raw mut (*entry).marked, marked) };
+    true
 }
 
 /// Notes that a slot of this address space is used; false if there is no room for another address space.

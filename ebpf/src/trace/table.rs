@@ -94,9 +94,9 @@ pub fn in_slot(mm: u64, context: u64, slot: u32) -> Option<Found> {
 pub fn by_search(mm: u64, context: u64, or_new: bool) -> Option<Found> {
     let table = Table::of(mm);
     let (first, slots) = (table.first(), u64::from(table.slots));
-    let mut found = search_32k(mm, first, context, 0, slots);
+    let mut found = search_1m(mm, first, context, slots);
     if found == 0 && or_new {
-        found = search_32k(mm, first, ANY_NEW, 0, slots);
+        found = search_1m(mm, first, ANY_NEW, slots);
     }
     if found == 0 {
         return None;
@@ -114,7 +114,25 @@ const ANY_NEW: u64 = 0;
 // verifier checks each of them once.
 // SAFETY: nobody else has functions of these names.
 
-/// Searches 32,768 slots from `slot` on, of which there are `slots`; the slot plus one, 0: not found.
+/// Searches 1,048,576 slots, of which there are `slots`; the slot plus one, 0: not found. No table has more: the kernel makes it four times as large as
+/// the one before, by kzalloc (fs/aio.c:ioctx_add_table), which gives 4 MiB at most, so 262,144 slots.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn search_1m(mm: u64, first: u64, context: u64, slots: u64) -> u64 {
+    for step in 0..32 {
+        let from = step * 32 * 1024;
+        if from >= slots {
+            break;
+        }
+        let found = search_32k(mm, first, context, from, slots);
+        if found != 0 {
+            return found;
+        }
+    }
+    0
+}
+
+/// The same, 32,768 slots from `slot` on.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn search_32k(mm: u64, first: u64, context: u64, slot: u64, slots: u64) -> u64 {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use aioinspect_tests::fixture::{Fixture, forks_copy_rings};
+use aioinspect_tests::host::{HostLock, aio_nr};
+use aioinspect_tests::many::Crowd;
 use aioinspect_tests::programs::{run_aioinspect, skip};
 use serde_json::Value;
 
@@ -156,4 +158,33 @@ fn without_bpf() {
     let row: Vec<&str> = table.stdout.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(row[3..7], ["-", "383", "-", "2"], "{table:?}");
     assert!(table.stdout.contains("source proc"), "{table:?}");
+}
+
+/// Check that 100,000 contexts are all listed, once each, and that the sums meet.
+#[test]
+fn a_hundred_thousand_contexts() {
+    const TEST: &str = "a_hundred_thousand_contexts";
+    if !can_run(TEST) {
+        return;
+    }
+    let host = HostLock::take();
+    let mut crowd = match Crowd::begin(&host) {
+        Ok(crowd) => crowd,
+        Err(error) => return skip(TEST, &format!("fs.aio-max-nr: {error}")),
+    };
+    let pids: BTreeSet<u64> = crowd.grow().into_iter().collect();
+    let output = run_aioinspect(&["list", "-J"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let all = json(&output);
+    assert_eq!(all["system"]["unattributed"], 0);
+    assert_eq!(all["system"]["attributed"], aio_nr());
+    let key = |context: &Value| {
+        let pid = context["pid"].as_u64().unwrap();
+        pids.contains(&pid).then(|| (pid, context["context"].to_string()))
+    };
+    let contexts = all["contexts"].as_array().unwrap();
+    let different: BTreeSet<(u64, String)> = contexts.iter().filter_map(key).collect();
+    assert_eq!(different.len() as u64, crowd.contexts());
+    assert_eq!(contexts.iter().filter(|context| key(context).is_some()).count(), different.len());
+    assert!(contexts.iter().all(|context| context["mapped"] == true && context["unreaped"].is_u64()));
 }

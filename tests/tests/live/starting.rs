@@ -1,6 +1,6 @@
 //! What starting costs: how many instructions the verifier checks.
 
-use aioinspect::sys::probe::{Capacity, Probe};
+use aioinspect::sys::probe::Probe;
 
 /// What a census may cost, whatever the kernel and however many CPUs it could have.
 const CENSUS_AT_MOST: u64 = 10_000;
@@ -9,7 +9,7 @@ const CENSUS_AT_MOST: u64 = 10_000;
 #[test]
 fn one_cost_of_starting() {
     let counts = |possible_cpus| {
-        let probe = Probe::load(possible_cpus, Capacity::for_slots(0), 0).unwrap();
+        let probe = Probe::load(possible_cpus, 0).unwrap();
         probe.verified_instructions().unwrap()
     };
     let mut counted = Vec::new();

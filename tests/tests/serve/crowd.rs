@@ -1,4 +1,4 @@
-//! Many clients at once: a thousand connections, readers that do not read, and a storm of scrapes while contexts come and go.
+//! Many contexts, and many clients at once: a thousand connections, readers that do not read, and a storm of scrapes while contexts come and go.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -7,6 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aioinspect_tests::fixture::Fixture;
+use aioinspect_tests::host::{HostLock, aio_nr};
+use aioinspect_tests::many::Crowd;
+use aioinspect_tests::programs::skip;
 use aioinspect_tests::serving::{PATIENCE, Serving};
 
 use crate::client::{cpu, figure, holds, samples, scrape_ms, sum, until};
@@ -125,4 +128,50 @@ fn beyond_the_limit() {
     drop(crowd);
     until("room again", PATIENCE, || holds(&serving).descriptors <= before + 2);
     assert_eq!(serving.get("/healthz").status, 200);
+}
+
+/// Check that 100,000 contexts which came after all privileges were given up are all there, in every document, and that they are gone again with
+/// the memory they took.
+#[test]
+fn a_hundred_thousand_contexts() {
+    let host = HostLock::take();
+    let mut crowd = match Crowd::begin(&host) {
+        Ok(crowd) => crowd,
+        Err(error) => return skip("a_hundred_thousand_contexts", &format!("fs.aio-max-nr: {error}")),
+    };
+    let serving = Serving::start(&[]).unwrap();
+    serving.metrics();
+    let before = holds(&serving);
+    crowd.grow();
+    let said = serving.metrics();
+    let all = samples(&said).unwrap_or_else(|wrong| panic!("{wrong}"));
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let (wanted, reserved) = (crowd.contexts() as f64, aio_nr() as f64);
+    let is = |name: &str, wanted: f64| {
+        let is = sum(&all, name);
+        assert!((is - wanted).abs() < 0.5, "{name}: {is}, not {wanted}");
+    };
+    is("aio_system_unattributed_events", 0.0);
+    is("aio_reserved_events", reserved);
+    is("aio_system_reserved_events", reserved);
+    let contexts = sum(&all, "aio_contexts");
+    assert!(contexts >= wanted, "{contexts}");
+    let lost = sum(&all, "aioinspect_lost_events_total");
+    let made = sum(&all, "aio_setup_calls_total");
+    assert!(made + lost >= wanted, "{made} made, {lost} lost");
+    let (median, slowest) = scrape_ms(&serving, 5);
+    let loaded = holds(&serving);
+    figure(&format!(
+        "{wanted} contexts: a scrape takes {median:.0} ms, at most {slowest:.0} ms; {:.1} MiB, {:.1} without; {lost} events lost",
+        loaded.mib, before.mib
+    ));
+    let document = serving.contexts();
+    assert!(document["contexts"].as_array().unwrap().len() >= usize::try_from(crowd.contexts()).unwrap());
+    assert_eq!(document["system"]["unattributed"], 0);
+    figure(&format!("{wanted} contexts: {:.1} MiB after all of them in JSON", holds(&serving).mib));
+    crowd.fixture.run("farm-end");
+    until("the contexts are gone", PATIENCE, || {
+        sum(&samples(&serving.metrics()).unwrap(), "aio_contexts") < wanted
+    });
+    assert_eq!(serving.end().code, Some(0));
 }

@@ -1,10 +1,12 @@
 //! A storm of everything: afterwards the map in the kernel equals a census equals the host's own sum, and the events are as many as the
 //! calls, or what was lost is counted.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::host::{HostLock, aio_nr};
+use aioinspect_tests::many::{Crowd, RaisedLimit, of_one_process};
 use aioinspect_tests::programs::{is_root, run_aioinspect, skip};
 use aioinspect_tests::watch::{Ended, Watch, calm_hooks, hooks, may_miss};
 use serde_json::Value;
@@ -121,4 +123,113 @@ fn a_small_map() {
     let [entries, contexts, differences] = ended.comparison();
     assert!(entries <= 4 && differences > 0 && contexts >= 19, "{}", ended.stderr);
     assert!(ended.stderr.contains("the map in the kernel is full"), "{}", ended.stderr);
+}
+
+/// How many events of a kind are of those processes.
+fn of_all(ended: &Ended, pids: &[u64], kind: &str) -> Vec<Value> {
+    let pids: HashSet<u64> = pids.iter().copied().collect();
+    let is = |event: &&Value| {
+        event["event"] == kind && event["pid"].as_u64().is_some_and(|pid| pids.contains(&pid))
+    };
+    ended.events.iter().filter(is).cloned().collect()
+}
+
+/// Check that 100,000 contexts are told of one by one, by a watch that was there before them and by one that came after, that the map holds them all,
+/// and that their ends count them all. What the first lost in that flood is counted.
+#[test]
+fn a_hundred_thousand_contexts() {
+    if !is_root() {
+        return skip("a_hundred_thousand_contexts", "needs root (CAP_BPF, CAP_PERFMON)");
+    }
+    let host = HostLock::take();
+    let mut crowd = match Crowd::begin(&host) {
+        Ok(crowd) => crowd,
+        Err(error) => return skip("a_hundred_thousand_contexts", &format!("fs.aio-max-nr: {error}")),
+    };
+    let begin = || Watch::start(&[]).unwrap_or_else(|ended| panic!("{}", ended.stderr));
+    let before = begin();
+    let pids = crowd.grow();
+    let after = begin();
+    let all = usize::try_from(crowd.contexts()).unwrap();
+
+    let after = after.end();
+    let [entries, contexts, differences] = after.comparison();
+    println!("after: {entries} entries, {contexts} contexts; {} lost", after.counted("lost"));
+    assert_eq!((entries, differences), (contexts, 0), "{}", after.stderr);
+    assert!(usize::try_from(contexts).unwrap() >= all, "{contexts}");
+    assert_eq!(of_all(&after, &pids, "existing").len(), all);
+    assert_eq!((after.counted("lost"), after.counted("healed")), (0, 0), "{}", after.stderr);
+
+    crowd.fixture.run("farm-end");
+    std::thread::sleep(Duration::from_millis(500));
+    let before = before.end();
+    let [entries, contexts, differences] = before.comparison();
+    assert_eq!((entries, differences), (contexts, 0), "{}", before.stderr);
+    let (lost, healed) = (before.counted("lost"), before.counted("healed"));
+    let setups = of_all(&before, &pids, "setup").len();
+    let comparisons = before.stderr.matches("settle: pass 1,").count();
+    println!(
+        "before: {setups} setups of {all}, {lost} lost, {healed} healed, {comparisons} comparisons"
+    );
+    assert!(setups <= all && all - setups <= usize::try_from(lost + healed).unwrap(), "{setups}");
+    let exits = of_all(&before, &pids, "exit");
+    let ended: u64 = exits.iter().filter_map(|event| event["contexts"].as_u64()).sum();
+    assert!(ended == crowd.contexts() || lost > 0, "{ended} ended, {lost} lost");
+}
+
+/// Check that the context after 40,000 others of one process is seen to come and to go, whether the watch saw those others come or not: nothing is left
+/// to the next census.
+#[test]
+fn a_large_table() {
+    if !is_root() {
+        return skip("a_large_table", "needs root (CAP_BPF, CAP_PERFMON)");
+    }
+    let host = HostLock::take();
+    let others = of_one_process();
+    let _limit = match RaisedLimit::for_slots(&host, u64::from(others)) {
+        Ok(limit) => limit,
+        Err(error) => return skip("a_large_table", &format!("fs.aio-max-nr: {error}")),
+    };
+    // What a hook has missed the map has missed too.
+    let exact = !hooks().first().is_some_and(|hook| may_miss(hook));
+    let begin = || Watch::start(&[]).unwrap_or_else(|ended| panic!("{}", ended.stderr));
+    let before = begin();
+    let mut fixture = Fixture::spawn_alone(&host);
+    let pid = fixture.pid();
+    fixture.run(&format!("setup-many {others} 1"));
+    let after = begin();
+    let last = fixture.setup(1);
+    fixture.run(&format!("destroy {last:#x}"));
+    // Now into the place of one in the middle, and behind all others again.
+    let middle = fixture.run(&format!("destroy #{}", others / 2));
+    assert!(middle.is_object());
+    let ids = [fixture.setup(2), fixture.setup(3)];
+    let ended = [before.end(), after.end()];
+    for (ended, seen) in ended.iter().zip([others, 0]) {
+        let [entries, contexts, differences] = ended.comparison();
+        assert_eq!((entries, differences), (contexts, 0), "{}", ended.stderr);
+        assert!(contexts > u64::from(others), "{contexts}");
+        assert!(!exact || ended.counted("healed") == 0, "{}", ended.stderr);
+        // In the flood of the first ones the buffer may have had no room for all.
+        let lost = usize::try_from(ended.counted("lost")).unwrap();
+        assert!(!exact || seen > 0 || lost == 0, "{lost}");
+        let setups = ended.of(pid, "setup");
+        let wanted = usize::try_from(seen).unwrap() + 3;
+        println!("{} setups of {wanted}, {lost} lost", setups.len());
+        assert!(setups.len() <= wanted && wanted - setups.len() <= lost);
+        let hex = |id: u64| Value::from(format!("{id:#x}"));
+        let told: Vec<&Value> = setups.iter().rev().take(2).map(|event| &event["context"]).collect();
+        assert_eq!(told, [&hex(ids[1]), &hex(ids[0])]);
+        assert_eq!(ended.of(pid, "destroy").len(), 2);
+        assert_eq!(ended.of(pid, "existing").len(), usize::try_from(others - seen).unwrap());
+    }
+    // It ends with all of them.
+    let watch = begin();
+    fixture.finish();
+    std::thread::sleep(Duration::from_millis(500));
+    let ended = watch.end();
+    let exit = ended.of(pid, "exit");
+    assert_eq!(exit.len(), 1, "{exit:?}");
+    assert_eq!(exit[0]["contexts"], others + 1);
+    assert_eq!(ended.comparison()[2], 0, "{}", ended.stderr);
 }

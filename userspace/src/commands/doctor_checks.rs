@@ -12,7 +12,7 @@ use crate::sys::clock;
 use crate::sys::denial::Denial;
 use crate::sys::kernel_layout::{VMLINUX_BTF, read_layout};
 use crate::sys::object;
-use crate::sys::probe::{Capacity, Order, Probe};
+use crate::sys::probe::{Order, Probe};
 use crate::sys::probe_error::ProbeError;
 use crate::sys::system;
 
@@ -115,7 +115,7 @@ fn capabilities() -> Vec<Found> {
 const CENSUS: &str = "BPF iterator over tasks";
 
 fn load() -> Result<Probe, ProbeError> {
-    Probe::load(system::possible_cpus().unwrap_or(1), Capacity::for_slots(0), 0)
+    Probe::load(system::possible_cpus().unwrap_or(1), 0)
 }
 
 fn refused(error: ProbeError) -> Found {

@@ -47,7 +47,7 @@ fn one(hook: Hook, works: bool, first: &mut bool) -> Found {
     let before = SyscallCost::measure();
     let cpus = system::possible_cpus().unwrap_or(1);
     let started =
-        Tracer::start(cpus, Sizes { contexts: 1, buffer: 4096 }, Some(hook), None, 0, &mut Vec::new());
+        Tracer::start(cpus, Sizes { buffer: 4096, ..Sizes::of(1) }, Some(hook), None, 0, &mut Vec::new());
     let found = match started {
         Ok(_attached) => {
             let after = SyscallCost::measure();

@@ -316,13 +316,19 @@ pub fn iter_create(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     bpf_fd(BPF_ITER_CREATE, &mut [raw(link)?, 0])
 }
 
-/// Runs a walk to its end. The programs print nothing, so one read does it, unless the kernel pauses after a million objects (EAGAIN).
+/// Runs a walk to its end, without a pause of ours.
 pub fn iter_run(walk: BorrowedFd<'_>) -> io::Result<()> {
+    iter_run_in_pieces(walk, || {})
+}
+
+/// Runs a walk to its end. The programs print nothing, so one read does it, unless it pauses (EAGAIN): the kernel does after a million objects, a program
+/// that asks to be run on the same object again when it likes. `between` is called at each pause.
+pub fn iter_run_in_pieces(walk: BorrowedFd<'_>, mut between: impl FnMut()) -> io::Result<()> {
     let mut nothing = [0u8; 64];
     loop {
         match rustix::io::read(walk.as_fd(), &mut nothing) {
             Ok(0) => return Ok(()),
-            Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => between(),
             Err(errno) => return Err(errno.into()),
         }
     }

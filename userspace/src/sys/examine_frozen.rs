@@ -67,6 +67,7 @@ fn look(
 ) -> Result<(AddressSpace, bool), SourceError> {
     let dir = ProcDir::open(ask.pid)?;
     let (mm, planned) = word_of(probe, &dir)?;
+    probe.make_room(planned.word.contexts.len(), planned.word.tasks.len())?;
     // After the census, so that its lock_seq vouches for the mappings.
     let subject = Subject::read(dir)?;
     let facts = subject.facts_for(ask)?;
@@ -140,7 +141,7 @@ fn collect(probe: &Probe, mm: MmKey, inside: &Inside) -> SpaceWord {
     let records = probe.collect(inside.begun_at, inside.ended_at);
     let mut found = by_space(&records, probe.known()).remove(&mm).unwrap_or_default();
     if found.processes.is_empty() || !probe.had_room() {
-        // It was left, or has grown beyond the room that the census before it made.
+        // It was left, or has grown beyond the room that was made for it.
         found.word =
             KernelWord { begun_at: inside.begun_at, ended_at: inside.ended_at, torn: true, ..found.word };
     }

@@ -35,19 +35,13 @@ pub fn host(
     let mut maps = if walk.is_none() { Some(RingMaps::of_host()?) } else { None };
     let (told, walked) = at_once(
         || kernel_word(probe, &mut facts, owners, reader),
-        || walk.as_ref().map_or(Ok(()), RingWalk::run),
+        || walk.as_ref().map(RingWalk::run).transpose(),
     );
     let Told { words, mut headers, mut cgroups } = told?;
-    walked?;
+    let walked = walked?;
     let unread = unread(maps.as_mut(), &words, notes);
-    let rings = match (&walk, maps) {
-        (Some(walk), _) => {
-            let records = match probe.rings_of(walk)? {
-                Some(records) => Some(records),
-                None => probe.rings()?,
-            };
-            records.iter().flatten().map(|ring| by_iterator(ring, facts.page_size)).collect()
-        }
+    let rings = match (walked, maps) {
+        (Some(records), _) => records.iter().map(|ring| by_iterator(ring, facts.page_size)).collect(),
         (None, Some(maps)) => maps.grouped(&mm_of(&words)),
         (None, None) => Vec::new(),
     };
@@ -131,10 +125,7 @@ fn kernel_word(
     let words = by_space(&records, probe.known());
     let headers = match reader {
         HeaderReader::Us => headers_of(&words),
-        HeaderReader::Kernel(tracer) => {
-            tracer.walk_heads()?;
-            by_kernel(&tracer.heads())
-        }
+        HeaderReader::Kernel(tracer) => by_kernel(&tracer.read_heads()?),
     };
     let cgroups = owners.then(|| CssSets::of(&records.tasks).texts());
     Ok(Told { words, headers, cgroups })

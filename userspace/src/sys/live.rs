@@ -1,6 +1,6 @@
 //! The live host: holds the loaded probe, and sends each question to where it is answered.
 
-use super::probe::{Capacity, Probe};
+use super::probe::Probe;
 use super::probe_error::ProbeError;
 use super::source::{Ask, Hold, Source, SourceError};
 use super::{bpf_log, examine, glance, glance_proc, system};
@@ -32,8 +32,7 @@ impl Live {
         let probe = if let Some(probe) = self.probe.take() {
             probe
         } else {
-            let capacity = Capacity::for_slots(facts.aio_nr);
-            let probe = Probe::load(facts.possible_cpus, capacity, self.log_level)?;
+            let probe = Probe::load(facts.possible_cpus, self.log_level)?;
             if self.ring_iterator { probe } else { probe.without_ring_iterator() }
         };
         Ok(self.probe.insert(probe))

@@ -127,27 +127,33 @@ impl MappedArray {
 
     /// Reads the first `count` records (those beyond the capacity were left out by the program).
     pub fn records<T: Wire>(&self, count: u32) -> Vec<T> {
+        let mut records = Vec::new();
+        self.read_into(count, &mut records);
+        records
+    }
+
+    /// The same, behind what is there.
+    pub fn read_into<T: Wire>(&self, count: u32, records: &mut Vec<T>) {
         let count = usize::try_from(count.min(self.capacity)).unwrap_or(0);
         let bytes = count.saturating_mul(T::SIZE);
         if bytes <= self.window.bytes {
-            return read_all(&self.window, count);
+            return read_all(&self.window, count, records);
         }
         // Without memory for a larger mapping: what can be seen.
         match Mapping::new(&self.map, bytes) {
-            Ok(whole) => read_all(&whole, count),
-            Err(_) => read_all(&self.window, self.window.bytes.checked_div(T::SIZE).unwrap_or(0)),
+            Ok(whole) => read_all(&whole, count, records),
+            Err(_) => read_all(&self.window, self.window.bytes.checked_div(T::SIZE).unwrap_or(0), records),
         }
     }
 }
 
-fn read_all<T: Wire>(from: &Mapping, count: usize) -> Vec<T> {
-    let mut records = Vec::with_capacity(count);
+fn read_all<T: Wire>(from: &Mapping, count: usize, records: &mut Vec<T>) {
+    records.reserve(count);
     let mut one = [0; ROOM];
     const { assert!(T::SIZE <= ROOM, "a record larger than any") };
-    let Some(one) = one.get_mut(..T::SIZE) else { return records };
+    let Some(one) = one.get_mut(..T::SIZE) else { return };
     for index in 0..count {
         from.copy(index.saturating_mul(T::SIZE), one);
         records.extend(T::read(one));
     }
-    records
 }

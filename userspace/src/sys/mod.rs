@@ -50,6 +50,7 @@ pub mod readiness;
 pub mod recheck;
 mod refusal;
 pub mod ring_maps;
+mod ring_walk;
 pub mod signals;
 pub mod sockets;
 pub mod sockets_activation;

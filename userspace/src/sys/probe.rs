@@ -7,7 +7,7 @@ use aioinspect_ebpf::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRe
 
 use super::bpf::{self, Code, Kind};
 use super::bpf_info;
-pub use super::capacity::Capacity;
+use super::capacity::{Capacity, RINGS};
 use super::census::PF_USER_WORKER;
 use super::clock;
 use super::cpu_distances;
@@ -16,6 +16,8 @@ use super::mapped::MappedArray;
 use super::object::{self, Mapped};
 use super::probe_error::ProbeError;
 use super::program::{load_program, verified_instructions};
+use super::ring_walk::RingArrays;
+pub use super::ring_walk::RingWalk;
 use super::ways::Ways;
 use crate::model::known::{Fact, Known};
 use crate::model::layout::Layout;
@@ -65,24 +67,8 @@ impl Walk {
     }
 }
 
-/// A walk over every mapping of the host, opened ahead; it writes to maps of its own, so that it can run while a census does.
-#[derive(Debug)]
-pub struct RingWalk {
-    walk: Walk,
-    load: u32,
-}
-
-impl RingWalk {
-    /// Runs it: one read(2).
-    pub fn run(&self) -> Result<(), ProbeError> {
-        self.walk.run().map_err(|error| ProbeError::Io { action: "walk the mappings", error })
-    }
-}
-
 /// The loaded programs.
 pub struct Probe {
-    /// How often they were loaded before, for want of room.
-    load: u32,
     layout: Layout,
     known: Known,
     ways: Ways,
@@ -93,8 +79,7 @@ pub struct Probe {
     contexts: MappedArray,
     mms: MappedArray,
     tasks: MappedArray,
-    ring_control: MappedArray,
-    rings: MappedArray,
+    ring_arrays: RingArrays,
     census: OwnedFd,
     census_code: Code,
     census_link: OwnedFd,
@@ -106,9 +91,9 @@ pub struct Probe {
 
 impl Probe {
     /// Loads and attaches the census. `log_level` is aya-log's (0 off .. 5 trace).
-    pub fn load(possible_cpus: u32, capacity: Capacity, log_level: u8) -> Result<Self, ProbeError> {
+    pub fn load(possible_cpus: u32, log_level: u8) -> Result<Self, ProbeError> {
         let layout = read_layout()?;
-        Ways::try_all(&layout, |ways| Self::load_by(&layout, ways, possible_cpus, capacity, log_level))
+        Ways::try_all(&layout, |ways| Self::load_by(&layout, ways, possible_cpus, Capacity::PIECE, log_level))
     }
 
     /// Loads by known ways, and learns what takes one run on each CPU where these do not reach all of them.
@@ -157,7 +142,7 @@ impl Probe {
             Mapped { name: "MMS", record_size: MmRecord::SIZE, capacity: capacity.mms },
             Mapped { name: "TASKS", record_size: TaskRecord::SIZE, capacity: capacity.tasks },
             Mapped { name: "RING_CONTROL", record_size: Control::SIZE, capacity: 1 },
-            Mapped { name: "RINGS", record_size: RingRecord::SIZE, capacity: capacity.rings },
+            Mapped { name: "RINGS", record_size: RingRecord::SIZE, capacity: RINGS },
         ];
         let sizes = [("CPU_OFFSETS", possible_cpus)];
         let mut prepared =
@@ -165,7 +150,8 @@ impl Probe {
         let mut array =
             |name| prepared.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")));
         let (control, contexts, mms) = (array("CONTROL")?, array("CONTEXTS")?, array("MMS")?);
-        let (tasks, ring_control, rings) = (array("TASKS")?, array("RING_CONTROL")?, array("RINGS")?);
+        let (tasks, ring_arrays) =
+            (array("TASKS")?, RingArrays::new(array("RING_CONTROL")?, array("RINGS")?));
         let mut code = |name| {
             prepared.programs.remove(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")))
         };
@@ -175,7 +161,6 @@ impl Probe {
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
         let rings_code = code("rings")?;
         Ok(Self {
-            load: 0,
             known: layout.known(),
             layout,
             ways,
@@ -186,8 +171,7 @@ impl Probe {
             contexts,
             mms,
             tasks,
-            ring_control,
-            rings,
+            ring_arrays,
             census,
             census_code,
             census_link,
@@ -228,21 +212,27 @@ impl Probe {
             .map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
     }
 
-    /// Runs the census; reloads with more room if the host has more than fits.
+    /// Runs the census, and takes the records in pieces where the host has more than fits.
     pub fn census(&mut self, order: Order) -> Result<Records, ProbeError> {
-        loop {
-            let walk = bpf::iter_create(self.census_link.as_fd())
-                .map(|fd| Walk { fd, _link: None })
-                .map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
-            self.give_order(order);
-            let begun_at = clock::now();
-            walk.run().map_err(|error| ProbeError::Io { action: "run the census", error })?;
-            let ended_at = clock::now();
-            let counts = self.control.first::<Control>().unwrap_or_default();
-            if self.make_room(&counts)? {
-                return Ok(self.collect(begun_at, ended_at));
-            }
-        }
+        let walk = bpf::iter_create(self.census_link.as_fd())
+            .map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+        self.write_order(order, 1);
+        let mut records = Records { begun_at: clock::now(), ..Records::default() };
+        bpf::iter_run_in_pieces(walk.as_fd(), || self.take_if_full(&mut records))
+            .map_err(|error| ProbeError::Io { action: "run the census", error })?;
+        records.ended_at = clock::now();
+        self.copy(&mut records);
+        Ok(self.explained(records))
+    }
+
+    /// Makes room for the rest of a walk that stopped for want of it.
+    fn take_if_full(&mut self, records: &mut Records) {
+        let Some(control) = self.control.first::<Control>().filter(|control| control.is_full != 0) else {
+            return;
+        };
+        self.copy(records);
+        // The map holds one record of this size: it cannot fail.
+        let _ = self.control.set_first(&Control { contexts: 0, mms: 0, tasks: 0, is_full: 0, ..control });
     }
 
     /// Opens a walk of one thread, for [`Walk::run`] inside a freeze; `None` where the kernel cannot restrict iterators.
@@ -269,9 +259,13 @@ impl Probe {
         Control { cpus_known: kept.cpus_known, possible_cpus: self.possible_cpus, ..Control::default() }
     }
 
-    /// Writes the order of the next run.
+    /// Writes the order of the next [`Walk::run`], which takes nothing in between: see [`Self::make_room`].
     pub fn give_order(&mut self, order: Order) {
-        let mut control = self.order();
+        self.write_order(order, 0);
+    }
+
+    fn write_order(&mut self, order: Order, in_pieces: u32) {
+        let mut control = Control { in_pieces, ..self.order() };
         match order {
             Order::All => control.mode = Mode::All as u32,
             Order::Mm(mm) => {
@@ -287,41 +281,55 @@ impl Probe {
         let _ = self.control.set_first(&control);
     }
 
-    /// The records of the last run.
+    /// The records of the last [`Walk::run`].
     pub fn collect(&self, begun_at: Instant, ended_at: Instant) -> Records {
+        let mut records = Records { begun_at, ended_at, ..Records::default() };
+        self.copy(&mut records);
+        self.explained(records)
+    }
+
+    /// Copies out what is in the arrays.
+    fn copy(&self, records: &mut Records) {
         let control = self.control.first::<Control>().unwrap_or_default();
-        let mut tasks = self.tasks.records::<TaskRecord>(control.tasks);
+        self.contexts.read_into(control.contexts, &mut records.contexts);
+        self.mms.read_into(control.mms, &mut records.mms);
+        self.tasks.read_into(control.tasks, &mut records.tasks);
+    }
+
+    /// Takes out what this kernel means otherwise.
+    fn explained(&self, mut records: Records) -> Records {
         if self.layout.vhost_task_func.is_none() {
-            for task in &mut tasks {
+            for task in &mut records.tasks {
                 task.flags &= !PF_USER_WORKER;
             }
         }
-        Records {
-            begun_at,
-            ended_at,
-            contexts: self.contexts.records(control.contexts),
-            mms: self.mms.records(control.mms),
-            tasks,
-        }
+        records
     }
 
-    /// Whether the last run found room for everything.
+    /// Whether the last [`Walk::run`] found room for everything.
     pub fn had_room(&self) -> bool {
-        self.control.first::<Control>().is_some_and(|control| self.capacity.holds(&control))
+        self.control
+            .first::<Control>()
+            .is_some_and(|control| self.capacity.holds(control.contexts, control.mms, control.tasks))
+    }
+
+    /// Makes room for that many contexts and threads, and half as many again, for a [`Walk::run`]. Takes the privileges of [`Self::load`] where
+    /// there are many.
+    pub fn make_room(&mut self, contexts: usize, tasks: usize) -> Result<(), ProbeError> {
+        let [contexts, tasks] = [contexts, tasks].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        if !self.capacity.holds(contexts, 0, tasks) {
+            let capacity = self.capacity.grown(contexts, tasks);
+            *self = Self::load_by(&self.layout, self.ways, self.possible_cpus, capacity, self.log_level)?;
+        }
+        Ok(())
     }
 
     /// Every mapping of a ring on the host, ghosts included; `None` where the kernel has no iterator over mappings.
     pub fn rings(&mut self) -> Result<Option<Vec<RingRecord>>, ProbeError> {
-        loop {
-            let Some(walk) = self.open_rings()? else { return Ok(None) };
-            walk.run()?;
-            if let Some(records) = self.rings_of(&walk)? {
-                return Ok(Some(records));
-            }
-        }
+        self.open_rings()?.map(|walk| walk.run()).transpose()
     }
 
-    /// Opens a walk of every mapping, to be run once; `None` where the kernel has no iterator over them.
+    /// Opens a walk of every mapping; `None` where the kernel has no iterator over them.
     pub fn open_rings(&mut self) -> Result<Option<RingWalk>, ProbeError> {
         let Some(hook) = self.layout.iter_task_vma_func else { return Ok(None) };
         if self.rings_link.is_none() {
@@ -330,36 +338,6 @@ impl Probe {
                 .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
             self.rings_link = Some(link);
         }
-        let Some(link) = &self.rings_link else { return Ok(None) };
-        let fd = bpf::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
-        // The map holds one record of this size: it cannot fail.
-        let _ = self.ring_control.set_first(&Control::default());
-        Ok(Some(RingWalk { walk: Walk { fd, _link: None }, load: self.load }))
-    }
-
-    /// What a walk found; `None` if it must be run again: there was not enough room, or a census found so and loaded everything anew.
-    pub fn rings_of(&mut self, walk: &RingWalk) -> Result<Option<Vec<RingRecord>>, ProbeError> {
-        let counts = self.ring_control.first::<Control>().unwrap_or_default();
-        if walk.load != self.load || !self.make_room(&counts)? {
-            return Ok(None);
-        }
-        Ok(Some(self.rings.records(counts.rings)))
-    }
-
-    /// True if everything fitted, or there is no privilege left to load anything: then the rest stays unseen, and the
-    /// sums show it. Otherwise reloads with more room.
-    fn make_room(&mut self, counts: &Control) -> Result<bool, ProbeError> {
-        if self.capacity.holds(counts) {
-            return Ok(true);
-        }
-        let capacity = self.capacity.grown(counts);
-        match Self::load_by(&self.layout, self.ways, self.possible_cpus, capacity, self.log_level) {
-            Ok(larger) => {
-                *self = Self { load: self.load.wrapping_add(1), ..larger };
-                Ok(false)
-            }
-            Err(ProbeError::NotPermitted { .. }) => Ok(true),
-            Err(error) => Err(error),
-        }
+        self.rings_link.as_ref().map(|link| self.ring_arrays.open(link)).transpose()
     }
 }

@@ -23,6 +23,13 @@ pub fn slots() -> io::Result<(u64, u64)> {
     Ok((number("/proc/sys/fs/aio-nr")?, number("/proc/sys/fs/aio-max-nr")?))
 }
 
+/// Bytes of memory that the host has.
+pub fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    // Words of the kernel's, 64 bits wide or less.
+    u64::from(info.totalram).saturating_mul(info.mem_unit.into())
+}
+
 /// Number of CPUs this kernel can ever have (`num_possible_cpus`), which sizes every ring.
 pub fn possible_cpus() -> io::Result<u32> {
     const PATH: &str = "/sys/devices/system/cpu/possible";
@@ -83,6 +90,9 @@ mod tests {
         assert!(facts.page_size.is_power_of_two());
         assert!(facts.aio_max_nr > 0);
         assert!(!facts.kernel_release.is_empty());
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap();
+        let total = meminfo.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+        assert_eq!(total.map(|kib| kib * 1024), Some(memory()));
     }
 
     proptest! {

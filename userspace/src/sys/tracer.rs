@@ -1,5 +1,6 @@
 //! The tracing programs at work: attached, settled against the kernel's own tables, asked for what happened.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aioinspect_ebpf::{
@@ -8,6 +9,8 @@ use aioinspect_ebpf::{
 use aya::maps::{Map, MapData, RingBuf};
 
 use super::bpf::{self, Kind};
+use super::capacity::HEADS;
+pub use super::capacity::Sizes;
 use super::hook::{Attached, Hook};
 use super::kernel_layout::read_layout_and_hooks;
 use super::mapped::MappedArray;
@@ -21,25 +24,6 @@ use super::{bpf_info, bpf_map, space_end};
 
 /// Calls under way that are kept at a time: threads that are inside io_setup or io_destroy.
 const CALLS: u32 = 8192;
-/// Headers that are read at most.
-const HEADS: u32 = 32_768;
-
-/// How large the maps are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Contexts; memory is taken as they come.
-    pub contexts: u32,
-    /// Bytes of the buffer for events, a power of two of at least a page.
-    pub buffer: u32,
-}
-
-impl Sizes {
-    /// Room for every context that the host's limit allows, within reason.
-    pub fn for_limit(aio_max_nr: u64) -> Self {
-        let contexts = u32::try_from(aio_max_nr).unwrap_or(u32::MAX).clamp(65_536, 1_048_576);
-        Self { contexts, buffer: 512 * 1024 }
-    }
-}
 
 /// What was missed since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +43,8 @@ pub struct Settled {
     pub gone: u32,
     /// Differences that calls under way may explain, and that were left.
     pub unsettled: u32,
+    /// Contexts for which the map has no room.
+    pub unstored: u32,
 }
 
 /// Programs that see every call, and the map of contexts they keep.
@@ -70,6 +56,8 @@ pub struct Tracer {
     traced: OwnedFd,
     counters: OwnedFd,
     events: RingBuf<MapData>,
+    /// Events that were taken out of the buffer to make room in it.
+    waiting: VecDeque<EventRecord>,
     settle: OwnedFd,
     settle_program: OwnedFd,
     heads: Option<OwnedFd>,
@@ -94,12 +82,12 @@ impl Tracer {
         let (layout, ids) = read_layout_and_hooks()?;
         let mapped = [
             Mapped { name: "TRACE", record_size: TraceControl::SIZE, capacity: 1 },
-            Mapped { name: "HEADS", record_size: HeadRecord::SIZE, capacity: sizes.contexts.min(HEADS) },
+            Mapped { name: "HEADS", record_size: HeadRecord::SIZE, capacity: HEADS },
         ];
         let counts = [
             // One entry more says since when it is kept.
             ("TRACED", sizes.contexts.saturating_add(1)),
-            ("SPACES", sizes.contexts),
+            ("SPACES", sizes.spaces),
             ("CALLS", CALLS),
             ("EVENTS", sizes.buffer.next_power_of_two()),
         ];
@@ -160,6 +148,7 @@ impl Tracer {
             traced,
             counters,
             events,
+            waiting: VecDeque::new(),
             settle,
             settle_program,
             heads,
@@ -192,8 +181,7 @@ impl Tracer {
 
     /// Takes the events that wait, oldest first.
     pub fn events(&mut self, mut each: impl FnMut(EventRecord)) {
-        while let Some(item) = self.events.next() {
-            let Some(record) = EventRecord::read(&item) else { continue };
+        while let Some(record) = self.waiting.pop_front().or_else(|| next_event(&mut self.events)) {
             if record.kind == EventKind::Left as u32 {
                 self.sweeper.is_due = true;
             } else {
@@ -230,14 +218,18 @@ impl Tracer {
     pub fn settle(&mut self, announce: bool) -> Result<Settled, ProbeError> {
         self.round = self.round.checked_add(1).unwrap_or(1);
         let mut control = TraceControl::default();
+        let mut unstored = 0;
         for pass in [Pass::Mark, Pass::Busy, Pass::Resolve] {
             let announce = u32::from(announce);
             control = self.pass(&TraceControl { pass: pass as u32, announce, ..TraceControl::default() })?;
-            if pass == Pass::Mark && control.unsettled == 0 {
-                return Ok(Settled::default());
+            if pass == Pass::Mark {
+                unstored = control.unstored;
+                if control.unsettled == 0 {
+                    return Ok(Settled { unstored, ..Settled::default() });
+                }
             }
         }
-        Ok(Settled { found: control.found, gone: control.gone, unsettled: control.unsettled })
+        Ok(Settled { found: control.found, gone: control.gone, unsettled: control.unsettled, unstored })
     }
 
     fn pass(&mut self, order: &TraceControl) -> Result<TraceControl, ProbeError> {
@@ -248,7 +240,12 @@ impl Tracer {
             reader_ns: learnt.reader_ns,
             ..*order
         };
-        run(&mut self.control, &self.settle, &order)?;
+        let (events, waiting) = (&mut self.events, &mut self.waiting);
+        run(&mut self.control, &self.settle, &order, |control| {
+            if control.first::<TraceControl>().is_some_and(|control| control.is_full != 0) {
+                waiting.extend(std::iter::from_fn(|| next_event(events)));
+            }
+        })?;
         Ok(self.control.first().unwrap_or_default())
     }
 
@@ -285,21 +282,24 @@ impl Tracer {
     }
 
     /// Has the header of every ring of the host read, without any privilege; nothing where the kernel does not take the program for that.
-    pub fn walk_heads(&mut self) -> Result<(), ProbeError> {
-        let Some(heads) = &self.heads else { return Ok(()) };
+    pub fn read_heads(&mut self) -> Result<Vec<HeadRecord>, ProbeError> {
+        let mut records = Vec::new();
+        let Some(heads) = &self.heads else { return Ok(records) };
         let learnt = self.control.first::<TraceControl>().unwrap_or_default();
         let order = TraceControl {
             level_plus_one: learnt.level_plus_one,
             reader_ns: learnt.reader_ns,
             ..TraceControl::default()
         };
-        run(&mut self.control, heads, &order)
-    }
-
-    /// What the last walk read.
-    pub fn heads(&self) -> Vec<HeadRecord> {
-        let wanted = self.control.first::<TraceControl>().unwrap_or_default().heads;
-        self.headers.records(wanted)
+        run(&mut self.control, heads, &order, |control| {
+            let Some(now) = control.first::<TraceControl>().filter(|now| now.is_full != 0) else { return };
+            self.headers.read_into(now.heads, &mut records);
+            // The map holds one record of this size: it cannot fail.
+            let _ = control.set_first(&TraceControl { heads: 0, is_full: 0, ..now });
+        })?;
+        let now = self.control.first::<TraceControl>().unwrap_or_default();
+        self.headers.read_into(now.heads, &mut records);
+        Ok(records)
     }
 
     /// The id of the program that settles, by which its log is found.
@@ -311,15 +311,27 @@ impl Tracer {
 
 /// Tells the programs whose PID namespace the numbers are to be of: before anything is attached.
 fn learn_reader(control: &mut MappedArray, settle: &OwnedFd) -> Result<(), ProbeError> {
-    run(control, settle, &TraceControl { pass: Pass::Learn as u32, ..TraceControl::default() })
+    let order = TraceControl { pass: Pass::Learn as u32, ..TraceControl::default() };
+    run(control, settle, &order, |_| {})
 }
 
-fn run(control: &mut MappedArray, settle: &OwnedFd, order: &TraceControl) -> Result<(), ProbeError> {
-    let walk = bpf::iter_create(settle.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+/// Runs a walk; `between` takes what it has filled, each time it pauses.
+fn run(
+    control: &mut MappedArray,
+    link: &OwnedFd,
+    order: &TraceControl,
+    mut between: impl FnMut(&mut MappedArray),
+) -> Result<(), ProbeError> {
+    let walk = bpf::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
     // The map holds one record of this size: it cannot fail.
     let _ = control.set_first(order);
-    bpf::iter_run(walk.as_fd())
+    bpf::iter_run_in_pieces(walk.as_fd(), || between(control))
         .map_err(|error| ProbeError::Io { action: "settle the map of contexts", error })
+}
+
+fn next_event(events: &mut RingBuf<MapData>) -> Option<EventRecord> {
+    // All records are of one kind.
+    events.next().and_then(|item| EventRecord::read(&item))
 }
 
 fn ring_buffer(map: OwnedFd) -> Result<RingBuf<MapData>, ProbeError> {

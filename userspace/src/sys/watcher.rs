@@ -8,7 +8,7 @@ use super::bpf_log::OpenLog;
 use super::clock;
 use super::glance::HeaderReader;
 use super::hook::Hook;
-use super::probe::{Capacity, Order, Probe};
+use super::probe::{Order, Probe};
 use super::probe_error::ProbeError;
 use super::source::SourceError;
 use super::space_end::SpaceEnd;
@@ -57,6 +57,8 @@ pub struct Watcher {
     losses: Losses,
     losses_at: Instant,
     healed: u64,
+    /// Contexts for which the last settling found no room in the map.
+    unstored: u64,
     keeps_bpf: bool,
 }
 
@@ -75,15 +77,12 @@ impl Watcher {
     /// Loads and attaches everything, and gives up all privileges. `tried` gets a line for each hook that this kernel does not take.
     pub fn start(order: WatchOrder, tried: &mut Vec<String>) -> Result<Self, SourceError> {
         let facts = system::facts()?;
-        let mut probe =
-            Probe::load(facts.possible_cpus, Capacity::for_watch(facts.aio_max_nr), order.log_level)?;
+        let mut probe = Probe::load(facts.possible_cpus, order.log_level)?;
         // Loaded now: later there is no privilege left to load anything.
         probe.rings()?;
-        let usual = Sizes::for_limit(facts.aio_max_nr);
-        let sizes = Sizes {
-            contexts: order.map_entries.unwrap_or(usual.contexts),
-            buffer: order.buffer.unwrap_or(usual.buffer),
-        };
+        let usual = Sizes::for_host(system::memory(), facts.aio_max_nr);
+        let sizes = order.map_entries.map_or(usual, Sizes::of);
+        let sizes = Sizes { buffer: order.buffer.unwrap_or(sizes.buffer), ..sizes };
         let tracer = {
             let (hook, ends) = (order.hook, order.ends);
             Tracer::start(facts.possible_cpus, sizes, hook, ends, order.log_level, tried)?
@@ -100,10 +99,14 @@ impl Watcher {
             losses: Losses::default(),
             losses_at: Instant(0),
             healed: 0,
+            unstored: 0,
             keeps_bpf: false,
         };
-        for _ in 0..FIRST_TRIES {
-            if watcher.settle()?.unsettled == 0 {
+        for left in (0..FIRST_TRIES).rev() {
+            let settled = watcher.settle()?;
+            // The kernel may have had no memory at hand for an entry; a map that is full stays so.
+            if settled.unsettled == 0 && (settled.unstored == 0 || left == 0) {
+                watcher.announced_at = Some(watcher.settled_at);
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
@@ -122,9 +125,9 @@ impl Watcher {
         self.tracer.hook()
     }
 
-    /// Events lost so far.
+    /// Events lost so far, and contexts for which the map had no room.
     pub fn lost(&self) -> Losses {
-        self.losses
+        Losses { contexts: self.losses.contexts.max(self.unstored), ..self.losses }
     }
 
     /// Differences healed so far.
@@ -163,6 +166,10 @@ impl Watcher {
         if lost > 0 || since >= SETTLE_EVERY_NS || (self.left > 0 && since >= SETTLE_AGAIN_NS) {
             let first = self.announced_at.is_none();
             let settled = self.settle()?;
+            // The events of what was found are behind this: they are told as what existed.
+            if settled.unsettled == 0 {
+                self.announced_at.get_or_insert(self.settled_at);
+            }
             let count = u64::from(settled.found).saturating_add(u64::from(settled.gone));
             if count > 0 && !first {
                 self.healed = self.healed.saturating_add(count);
@@ -199,10 +206,7 @@ impl Watcher {
         let settled = self.tracer.settle(self.announced_at.is_none())?;
         self.settled_at = clock::now();
         self.left = settled.unsettled;
-        // The events of what was found are behind this: they are told as what existed.
-        if settled.unsettled == 0 {
-            self.announced_at.get_or_insert(self.settled_at);
-        }
+        self.unstored = settled.unstored.into();
         Ok(settled)
     }
 

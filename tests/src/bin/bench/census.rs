@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use aioinspect::sys::census::by_space;
-use aioinspect::sys::probe::{Capacity, Order, Probe};
+use aioinspect::sys::probe::{Order, Probe};
 use aioinspect::sys::system;
 use anyhow::{Context, Result, ensure};
 
@@ -16,15 +16,19 @@ use crate::report::{Line, heading, line};
 pub fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
     let _farm = farm();
     let facts = system::facts()?;
-    let mut probe = Probe::load(facts.possible_cpus, Capacity::for_slots(facts.aio_nr), 0)?;
+    let mut probe = Probe::load(facts.possible_cpus, 0)?;
+    // The walk alone pauses nowhere.
+    let mut roomy = Probe::load(facts.possible_cpus, 0)?;
+    roomy.make_room((2 * PROCESSES * EACH) as usize, 2 * PROCESSES as usize)?;
+    roomy.census(Order::All)?;
     let (mut scan, mut whole, mut mappings, mut rival) =
         (Times::default(), Times::default(), Times::default(), Times::default());
     // The first run measures the CPUs' distances, the second one is like all others.
     probe.census(Order::All)?;
     let known = probe.known().clone();
     for _ in 0..runs {
-        let walk = probe.walk_of_all()?;
-        probe.give_order(Order::All);
+        let walk = roomy.walk_of_all()?;
+        roomy.give_order(Order::All);
         scan.of(|| walk.run())?;
         let spaces = whole.of(|| probe.census(Order::All).map(|records| by_space(&records, &known)))?;
         let contexts: usize = spaces.values().map(|space| space.word.contexts.len()).sum();
@@ -53,7 +57,7 @@ pub fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
 fn cost_of_starting(out: &mut dyn Write) -> Result<()> {
     writeln!(out, "\ninstructions that the verifier checks, by possible CPUs")?;
     for possible_cpus in [1, 2, 512, 8192] {
-        let probe = Probe::load(possible_cpus, Capacity::for_slots(0), 0)?;
+        let probe = Probe::load(possible_cpus, 0)?;
         let counted =
             probe.verified_instructions()?.into_iter().map(|(name, count)| format!("{name} {count}"));
         writeln!(out, "  {possible_cpus:>5}: {}", counted.collect::<Vec<_>>().join(", "))?;

@@ -1,0 +1,82 @@
+//! A host with very many contexts, and the limit raised for it.
+
+use std::fs;
+use std::io;
+
+use crate::fixture::Fixture;
+use crate::host::{HostLock, aio_max_nr, aio_nr};
+
+const LIMIT: &str = "/proc/sys/fs/aio-max-nr";
+
+/// Whether this is a virtual machine of ours, which has little memory.
+fn is_small() -> bool {
+    std::env::var_os("AIOINSPECT_VM").is_some()
+}
+
+/// Contexts of one process that are more than 32,768, which is as far as a table was walked once.
+pub fn of_one_process() -> u32 {
+    if is_small() { 33_000 } else { 40_000 }
+}
+
+/// `fs.aio-max-nr`, raised; dropping this sets it back, after a panic too.
+#[derive(Debug)]
+pub struct RaisedLimit {
+    before: u64,
+}
+
+impl RaisedLimit {
+    /// Raises it so that this many slots are free, with some to spare; an error where it may not be written. Nobody else measures it meanwhile.
+    pub fn for_slots(_proof: &HostLock, slots: u64) -> io::Result<RaisedLimit> {
+        let raised = RaisedLimit { before: aio_max_nr() };
+        let wanted = aio_nr() + slots + 4096;
+        if wanted > raised.before {
+            fs::write(LIMIT, wanted.to_string())?;
+        }
+        Ok(raised)
+    }
+}
+
+impl Drop for RaisedLimit {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(LIMIT, self.before.to_string()) {
+            eprintln!("{LIMIT} is not {} again: {error}", self.before);
+        }
+    }
+}
+
+/// Many processes with many contexts each.
+#[derive(Debug)]
+pub struct Crowd {
+    /// Whoever made them.
+    pub fixture: Fixture,
+    /// The processes.
+    pub processes: u32,
+    /// Contexts of each, for one request.
+    pub each: u32,
+    // After the fixture: its contexts are within the limit.
+    _limit: RaisedLimit,
+}
+
+impl Crowd {
+    /// Room for a crowd of 100,000 contexts, a few thousand in a small machine; nobody is there yet.
+    pub fn begin(host: &HostLock) -> io::Result<Crowd> {
+        let (processes, each) = if is_small() { (60, 150) } else { (100, 1000) };
+        let limit = RaisedLimit::for_slots(host, u64::from(processes * each))?;
+        Ok(Crowd { fixture: Fixture::spawn_alone(host), processes, each, _limit: limit })
+    }
+
+    /// All contexts of the crowd.
+    pub fn contexts(&self) -> u64 {
+        u64::from(self.processes * self.each)
+    }
+
+    /// Has them made; the PIDs.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn grow(&mut self) -> Vec<u64> {
+        let answer = self.fixture.run(&format!("farm {} {} 1", self.processes, self.each));
+        let pids = answer["pids"].as_array().map(Vec::as_slice).unwrap_or_default();
+        pids.iter().filter_map(serde_json::Value::as_u64).collect()
+    }
+}
