@@ -18,6 +18,8 @@ pub(super) struct Sweeper {
     end: SpaceEnd,
     /// Whether there may be something to find.
     pub is_due: bool,
+    /// Whether an end may have been missed though ends are seen.
+    pub is_in_doubt: bool,
     /// Those that were in the map before the pass that looks who is alive.
     known_before: HashSet<u64>,
     /// Those that the last such pass did not meet: a task may slip through one walk, hardly through two.
@@ -26,12 +28,19 @@ pub(super) struct Sweeper {
 
 impl Sweeper {
     pub fn new(spaces: OwnedFd, end: SpaceEnd) -> Self {
-        Self { spaces, end, is_due: false, known_before: HashSet::new(), missed: HashSet::new() }
+        Self {
+            spaces,
+            end,
+            is_due: false,
+            is_in_doubt: false,
+            known_before: HashSet::new(),
+            missed: HashSet::new(),
+        }
     }
 
     /// Whether it has to find the ends itself, by who is not met any more.
     pub fn finds_ends(&self) -> bool {
-        self.end == SpaceEnd::Processes
+        self.end == SpaceEnd::Processes || self.is_in_doubt
     }
 
     /// To be called before a pass that notes whom it meets.
@@ -48,14 +57,20 @@ impl Sweeper {
             if space.ended != 0 {
                 ended.push((key.mm, EventKind::Gone));
             } else if self.finds_ends() && self.known_before.contains(&key.mm) && space.met_round != round {
+                let how = how(&space);
+                // Where ends are seen, that of a process which is still there may be to come: it waits for its requests.
+                if self.end != SpaceEnd::Processes && how == EventKind::Exec {
+                    continue;
+                }
                 if self.missed.contains(&key.mm) {
-                    ended.push((key.mm, how(&space)));
+                    ended.push((key.mm, how));
                 } else {
                     missed.insert(key.mm);
                     self.is_due = true;
                 }
             }
         }
+        self.is_in_doubt = !missed.is_empty();
         self.missed = missed;
         Ok(ended)
     }

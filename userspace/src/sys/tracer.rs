@@ -30,6 +30,8 @@ const CALLS: u32 = 8192;
 pub struct Losses {
     /// Events that nobody will see.
     pub events: u64,
+    /// Of them: runs of programs that the kernel skipped. What they would have done to the map is not done.
+    pub skipped: u64,
     /// Contexts for which the map had no room.
     pub contexts: u64,
 }
@@ -209,9 +211,10 @@ impl Tracer {
         Ok(())
     }
 
-    /// Has [`Self::sweep`] look, though no event asked for it.
-    pub fn sweep_is_due(&mut self) {
+    /// Has [`Self::sweep`] look, though no event asked for it. `skipped`: the end of an address space may have been missed.
+    pub fn sweep_is_due(&mut self, skipped: bool) {
         self.sweeper.is_due = true;
+        self.sweeper.is_in_doubt |= skipped;
     }
 
     /// Compares the map with the kernel's tables and puts it right. `announce`: contexts that are found are told as events.
@@ -264,6 +267,7 @@ impl Tracer {
         for program in &self.attached.programs {
             let misses = bpf_info::recursion_misses(program.as_fd()).map_err(io)?;
             losses.events = losses.events.saturating_add(misses);
+            losses.skipped = losses.skipped.saturating_add(misses);
         }
         Ok(losses)
     }

@@ -150,17 +150,17 @@ impl Watcher {
             log.drain();
         }
         let now = clock::now();
-        let before = self.losses.events;
+        let before = self.losses;
         if !events.is_empty() || now.0.saturating_sub(self.losses_at.0) >= LOSSES_EVERY_NS {
             self.losses = self.tracer.losses()?;
             self.losses_at = now;
         }
-        let lost = self.losses.events.saturating_sub(before);
+        let lost = self.losses.events.saturating_sub(before.events);
         let wall = Wall::now();
         let mut tell = |event| events.push(Timed { at: now, unix_ns: wall.of(now), event });
         if lost > 0 {
             tell(Event::Lost { count: lost });
-            self.tracer.sweep_is_due();
+            self.tracer.sweep_is_due(self.losses.skipped > before.skipped);
         }
         let since = now.0.saturating_sub(self.settled_at.0);
         if lost > 0 || since >= SETTLE_EVERY_NS || (self.left > 0 && since >= SETTLE_AGAIN_NS) {
