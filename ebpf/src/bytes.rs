@@ -49,19 +49,20 @@ pub(crate) use wire;
 mod tests {
     use super::Wire;
     use crate::{
-        CallRecord, ContextRecord, Control, Counters, EventRecord, HeadRecord, MmRecord, Offsets, RingRecord,
-        SlotKey, SlotRecord, SpaceKey, SpaceRecord, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey,
-        SubmitLosses, SubmitRecord, TaskRecord, TraceControl,
+        CallRecord, CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord, ContextRecord, Control,
+        Counters, EventRecord, HeadRecord, MmRecord, Offsets, RingRecord, SlotKey, SlotRecord, SpaceKey,
+        SpaceRecord, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord,
+        TaskRecord, TraceControl,
     };
 
     /// Check that fields are read where repr(C) puts them: no gap the compiler filled in on its own.
     fn round_trips<T: Wire + PartialEq + core::fmt::Debug>() {
-        let mut bytes = [0u8; 512];
+        let mut bytes = [0u8; 1024];
         for (i, b) in bytes.iter_mut().enumerate() {
             *b = u8::try_from(i % 251).unwrap();
         }
         let record = T::read(&bytes).unwrap();
-        let mut again = [0u8; 512];
+        let mut again = [0u8; 1024];
         record.write(&mut again).unwrap();
         assert_eq!(again[..T::SIZE], bytes[..T::SIZE]);
         assert!(again[T::SIZE..].iter().all(|b| *b == 0));
@@ -76,6 +77,10 @@ mod tests {
         round_trips::<TaskRecord>();
         round_trips::<RingRecord>();
         round_trips::<Offsets>();
+        round_trips::<CgroupKey>();
+        round_trips::<CgroupRecord>();
+        round_trips::<CgroupNameKey>();
+        round_trips::<CgroupNameRecord>();
         round_trips::<SlotKey>();
         round_trips::<SlotRecord>();
         round_trips::<SpaceKey>();

@@ -6,12 +6,14 @@
 #![expect(clippy::pub_underscore_fields, reason = "padding has a name, so that it is written too")]
 
 mod bytes;
+mod cgroup_record;
 mod offsets;
 mod record;
 mod submit_record;
 mod trace_record;
 
 pub use bytes::Wire;
+pub use cgroup_record::{CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord};
 pub use offsets::{Offsets, Place};
 pub use record::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord};
 pub use submit_record::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};

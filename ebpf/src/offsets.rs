@@ -76,7 +76,7 @@ impl Place {
 wire! {
     /// Places of members, each named struct_member, and what else the programs take from the kernel that runs. The global `OFFSETS` of
     /// the eBPF objects holds one. A member that this kernel has not is 0 and reads as 0.
-    pub struct Offsets: 488 {
+    pub struct Offsets: 584 {
         /// `task_struct.mm`
         task_mm: u64,
         /// `task_struct.signal`
@@ -189,6 +189,30 @@ wire! {
         task_tgid: u64,
         /// `task_struct.stack`
         task_stack: u64,
+        /// `task_struct.nsproxy`
+        task_nsproxy: u64,
+        /// `nsproxy.cgroup_ns`
+        nsproxy_cgroup_ns: u64,
+        /// `cgroup_namespace.root_cset`
+        cgroup_ns_root: u64,
+        /// `css_set.cgrp_links.next`
+        css_set_links: u64,
+        /// `cgrp_cset_link.cgrp`
+        link_cgroup: u64,
+        /// `cgrp_cset_link.cgrp_link.next`
+        link_next: u64,
+        /// `cgroup.root`
+        cgroup_root: u64,
+        /// `cgroup.kn`
+        cgroup_kn: u64,
+        /// `cgroup_root.hierarchy_id`
+        root_hierarchy: u64,
+        /// `kernfs_node.id`
+        kernfs_id: u64,
+        /// `kernfs_node.name`
+        kernfs_name: u64,
+        /// `kernfs_node.parent`
+        kernfs_parent: u64,
         /// Kernel address of the array of distances of each CPU's memory (`__per_cpu_offset`), 0: not known.
         per_cpu_offset_at: u64,
         /// Size of `struct upid`.

@@ -16,7 +16,7 @@ wire! {
 
 wire! {
     /// Value of the map SUBMITS: each number only grows, and several CPUs add to it at once.
-    pub struct SubmitRecord: 48 {
+    pub struct SubmitRecord: 64 {
         /// Calls that returned.
         calls: u64,
         /// Calls that took fewer requests than were asked for, without an error.
@@ -29,6 +29,10 @@ wire! {
         comm_low: u64,
         /// Its second half.
         comm_high: u64,
+        /// Kernel address of the css_set of the process at its last call: an identity, never printed.
+        css_set: u64,
+        /// Key of the map CGROUPS: the control groups that this was, 0 if they are not known.
+        cgroups: u64,
     }
 }
 
@@ -54,13 +58,15 @@ wire! {
 
 wire! {
     /// The one element of the map SUBMIT: who reads.
-    pub struct SubmitControl: 16 {
+    pub struct SubmitControl: 24 {
         /// Learnt: the reader's PID namespace level plus one.
         level_plus_one: u32,
         /// Named padding, 0.
         _pad: u32,
         /// Learnt: kernel address of the reader's PID namespace: an identity, never printed.
         reader_ns: u64,
+        /// Learnt: key of the map CGROUPS, the root of the reader's cgroup namespace; 0 if it is not known.
+        reader_cgroups: u64,
     }
 }
 

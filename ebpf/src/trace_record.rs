@@ -190,7 +190,7 @@ wire! {
 
 wire! {
     /// One event.
-    pub struct EventRecord: 88 {
+    pub struct EventRecord: 96 {
         /// CLOCK_MONOTONIC nanoseconds.
         time: u64,
         /// The context, by the caller's word where the kernel's could not be read.
@@ -206,6 +206,8 @@ wire! {
         comm_high: u64,
         /// `start_boottime` of the process.
         start_boottime: u64,
+        /// Key of the map CGROUPS: the control groups of the process at this moment; 0 if they are not known.
+        cgroups: u64,
         /// One of [`EventKind`].
         kind: u32,
         /// Process id in the reader's PID namespace.
@@ -227,7 +229,7 @@ wire! {
 
 wire! {
     /// The one element of the map TRACE: userspace writes the order of a pass and reads its counts.
-    pub struct TraceControl: 88 {
+    pub struct TraceControl: 96 {
         /// Order: one of [`Pass`].
         pass: u32,
         /// Order: number of this round, from 1.
@@ -262,6 +264,8 @@ wire! {
         unstored: u32,
         /// Answer: 1 if the walk stopped because HEADS, or the buffer for events, has no room for more: userspace takes out what is there.
         is_full: u32,
+        /// Learnt: key of the map CGROUPS, the root of the reader's cgroup namespace; 0 if it is not known.
+        reader_cgroups: u64,
     }
 }
 

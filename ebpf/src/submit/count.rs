@@ -5,6 +5,7 @@ use core::ptr;
 
 use aioinspect_ebpf::{SubmitErrorKey, SubmitErrors, SubmitRecord};
 
+use crate::cgroups;
 use crate::maps::{SUBMIT_ERRORS, SUBMITS, lose};
 use crate::process::{self, Process};
 
@@ -24,6 +25,11 @@ pub fn submitted(nr: i64, answer: i64) {
         // A process may take another name, and by exec becomes another program.
         ptr::write_volatile(&raw mut (*record).comm_low, process.comm_low);
         ptr::write_volatile(&raw mut (*record).comm_high, process.comm_high);
+        // It is in the same control groups as at its last call, as long as this is the same.
+        if ptr::read_volatile(&raw const (*record).css_set) != process.css_set {
+            ptr::write_volatile(&raw mut (*record).cgroups, cgroups::told(process.css_set));
+            ptr::write_volatile(&raw mut (*record).css_set, process.css_set);
+        }
     }
     if answer < 0 {
         // SAFETY: a live map value.
@@ -46,7 +52,16 @@ fn record_of(process: &Process) -> Option<*mut SubmitRecord> {
     if let Some(record) = SUBMITS.get_ptr_mut(&process.key) {
         return Some(record);
     }
-    let empty = SubmitRecord { calls: 0, short: 0, errors: 0, requests: 0, comm_low: 0, comm_high: 0 };
+    let empty = SubmitRecord {
+        calls: 0,
+        short: 0,
+        errors: 0,
+        requests: 0,
+        comm_low: 0,
+        comm_high: 0,
+        css_set: 0,
+        cgroups: 0,
+    };
     // Another CPU may be quicker.
     let _ = SUBMITS.insert(&process.key, &empty, NOEXIST);
     SUBMITS.get_ptr_mut(&process.key)

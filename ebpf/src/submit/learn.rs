@@ -6,6 +6,7 @@ use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_log_ebpf::debug;
 
+use crate::cgroups;
 use crate::constants::{number, place};
 use crate::kernel::read;
 use crate::maps::control;
@@ -44,6 +45,7 @@ extern "C" fn learn(iter: *const IterTask) -> i32 {
     let level: u32 = read(pid, place!(pid_level));
     let numbers = pid.wrapping_add(u64::from(level).wrapping_mul(u64::from(number!(upid_size))));
     control.reader_ns = read(numbers, place!(pid_numbers_ns));
+    control.reader_cgroups = cgroups::root_of_reader();
     control.level_plus_one = level.wrapping_add(1);
     0
 }

@@ -21,6 +21,8 @@
     reason = "helpers take the address of a key: no copy is made for it"
 )]
 
+#[path = "../cgroups.rs"]
+mod cgroups;
 #[path = "../constants.rs"]
 mod constants;
 mod count;

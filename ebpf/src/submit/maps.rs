@@ -1,6 +1,9 @@
 //! The maps. Sizes are set by userspace before loading.
 
-use aioinspect_ebpf::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};
+use aioinspect_ebpf::{
+    CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord, SubmitControl, SubmitErrorKey, SubmitErrors,
+    SubmitKey, SubmitLosses, SubmitRecord,
+};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 
@@ -18,6 +21,12 @@ pub static SUBMITS: HashMap<SubmitKey, SubmitRecord> = HashMap::with_max_entries
 /// What its calls failed of.
 #[map]
 pub static SUBMIT_ERRORS: HashMap<SubmitErrorKey, SubmitErrors> = HashMap::with_max_entries(1, NO_PREALLOC);
+/// The control groups that were told of.
+#[map]
+pub static CGROUPS: HashMap<CgroupKey, CgroupRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
+/// Their names.
+#[map]
+pub static CGROUP_NAMES: HashMap<CgroupNameKey, CgroupNameRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
 /// What was missed.
 #[map]
 static LOSSES: PerCpuArray<SubmitLosses> = PerCpuArray::with_max_entries(1, 0);

@@ -12,6 +12,8 @@ pub struct Process {
     pub key: SubmitKey,
     pub comm_low: u64,
     pub comm_high: u64,
+    /// Its css_set.
+    pub css_set: u64,
 }
 
 /// The one whose thread runs; `None` if the reader's PID namespace does not hold it.
@@ -23,7 +25,8 @@ pub fn current() -> Option<Process> {
     let tgid = number_of(task)?;
     let (comm_low, comm_high) = read_comm(leader, place!(task_comm));
     let start_boottime = read(leader, place!(task_start_boottime));
-    Some(Process { key: SubmitKey { start_boottime, tgid, _pad: 0 }, comm_low, comm_high })
+    let css_set = read(leader, place!(task_cgroups));
+    Some(Process { key: SubmitKey { start_boottime, tgid, _pad: 0 }, comm_low, comm_high, css_set })
 }
 
 /// The process's id at the reader's level, if the namespace there is the reader's.

@@ -118,7 +118,7 @@ fn end(kind: CallKind, act: impl FnOnce(u64, &CallRecord)) {
 }
 
 #[inline(always)]
-fn event(kind: EventKind, call: &CallRecord, who: &Who) -> EventRecord {
+fn event(kind: EventKind, task: u64, call: &CallRecord, who: &Who) -> EventRecord {
     EventRecord {
         time: now(),
         context: call.argument,
@@ -127,6 +127,7 @@ fn event(kind: EventKind, call: &CallRecord, who: &Who) -> EventRecord {
         comm_low: who.comm_low,
         comm_high: who.comm_high,
         start_boottime: who.start_boottime,
+        cgroups: who::cgroups(task),
         kind: kind as u32,
         tgid: who.tgid,
         tid: who.tid,
@@ -148,7 +149,7 @@ pub fn setup_ends(answer: i64) {
 fn after_setup(task: u64, call: &CallRecord, answer: i64) {
     let Some(who) = who::current(task) else { return };
     if answer != 0 {
-        setup_failed(call, answer, &who);
+        setup_failed(task, call, answer, &who);
         return;
     }
     let claimed = variable(call).unwrap_or(0);
@@ -158,7 +159,7 @@ fn after_setup(task: u64, call: &CallRecord, answer: i64) {
         Some(found) => Some(found),
         None => table::by_search(call.mm, claimed, true),
     };
-    let mut event = event(EventKind::Setup, call, &who);
+    let mut event = event(EventKind::Setup, task, call, &who);
     event.max_reqs = call.argument as u32;
     event.context = claimed;
     if let Some(found) = found {
@@ -180,8 +181,8 @@ fn after_setup(task: u64, call: &CallRecord, answer: i64) {
 }
 
 #[inline(always)]
-fn setup_failed(call: &CallRecord, answer: i64, who: &Who) {
-    let mut event = event(EventKind::SetupFailed, call, who);
+fn setup_failed(task: u64, call: &CallRecord, answer: i64, who: &Who) {
+    let mut event = event(EventKind::SetupFailed, task, call, who);
     let errno = answer.wrapping_neg();
     event.errno = errno as u32;
     event.context = 0;
@@ -224,7 +225,7 @@ pub fn destroy_ends(answer: i64) {
 #[inline(always)]
 fn after_destroy(task: u64, call: &CallRecord) {
     let Some(who) = who::current(task) else { return };
-    let mut event = event(EventKind::Destroy, call, &who);
+    let mut event = event(EventKind::Destroy, task, call, &who);
     event.value = call.kioctx;
     if call.kioctx != 0 {
         let key = SlotKey { mm: call.mm, slot: call.slot, _pad: 0 };

@@ -84,6 +84,7 @@ const NOTHING: EventRecord = EventRecord {
     comm_low: 0,
     comm_high: 0,
     start_boottime: 0,
+    cgroups: 0,
     kind: 0,
     tgid: 0,
     tid: 0,
@@ -129,7 +130,8 @@ fn space_ends(mm: u64) {
         wake();
         return;
     }
-    tell(space, kind as u32, contexts, left_by);
+    let cgroups = if left_by == 0 { 0 } else { who::cgroups(task) };
+    tell(space, kind as u32, contexts, left_by, cgroups);
     let _ = SPACES.remove(&mm);
 }
 
@@ -164,7 +166,7 @@ pub fn sweep(mm: u64, end: u32) -> bool {
     if slots > swept.wrapping_add(AT_MOST) {
         return false;
     }
-    tell(space, ended, contexts, left_by);
+    tell(space, ended, contexts, left_by, 0);
     let _ = SPACES.remove(&mm);
     true
 }
@@ -230,7 +232,7 @@ extern "C" fn forget_slot(mm: u64, slot: u32) -> u32 {
 }
 
 #[inline(always)]
-fn tell(space: *const SpaceRecord, kind: u32, contexts: u32, left_by: u32) {
+fn tell(space: *const SpaceRecord, kind: u32, contexts: u32, left_by: u32, cgroups: u64) {
     if contexts == 0 {
         return;
     }
@@ -241,6 +243,7 @@ fn tell(space: *const SpaceRecord, kind: u32, contexts: u32, left_by: u32) {
             comm_low: (*space).comm_low,
             comm_high: (*space).comm_high,
             start_boottime: (*space).start_boottime,
+            cgroups,
             kind,
             tgid: (*space).tgid,
             tid: left_by,

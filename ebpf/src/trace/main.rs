@@ -22,6 +22,8 @@
 #![expect(clippy::similar_names, reason = "tgid and tid are the kernel's names")]
 
 mod calls;
+#[path = "../cgroups.rs"]
+mod cgroups;
 #[path = "../constants.rs"]
 mod constants;
 mod ended;

@@ -1,7 +1,8 @@
 //! The maps. Sizes are set by userspace before loading.
 
 use aioinspect_ebpf::{
-    CallRecord, Counters, EventKind, EventRecord, HeadRecord, SlotKey, SlotRecord, SpaceRecord, TraceControl,
+    CallRecord, CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord, Counters, EventKind, EventRecord,
+    HeadRecord, SlotKey, SlotRecord, SpaceRecord, TraceControl,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
@@ -25,6 +26,12 @@ pub static SPACES: HashMap<u64, SpaceRecord> = HashMap::with_max_entries(1, NO_P
 /// Every call under way.
 #[map]
 pub static CALLS: HashMap<u64, CallRecord> = HashMap::with_max_entries(1, 0);
+/// The control groups that were told of.
+#[map]
+pub static CGROUPS: HashMap<CgroupKey, CgroupRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
+/// Their names.
+#[map]
+pub static CGROUP_NAMES: HashMap<CgroupNameKey, CgroupNameRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
 /// Where the program that settles is.
 #[map]
 pub static WALK: Array<Walk> = Array::with_max_entries(1, 0);

@@ -13,6 +13,7 @@ use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns};
 use aya_log_ebpf::debug;
 
+use crate::cgroups;
 use crate::constants::place;
 use crate::ended;
 use crate::hooks::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32};
@@ -114,6 +115,7 @@ fn learn(control: &mut TraceControl) {
     let pid: u64 = read(reader, place!(task_thread_pid));
     let level: u32 = read(pid, place!(pid_level));
     control.reader_ns = who::namespace(pid, level);
+    control.reader_cgroups = cgroups::root_of_reader();
     control.level_plus_one = level.wrapping_add(1);
     // The one entry that is no context: since when the map is kept.
     // SAFETY: always allowed.
@@ -336,6 +338,8 @@ fn announce(walk: &Walk, kioctx: u64) {
         comm_low: walk.who.comm_low,
         comm_high: walk.who.comm_high,
         start_boottime: walk.who.start_boottime,
+        // Its process lives: it can be asked.
+        cgroups: 0,
         kind: EventKind::Found as u32,
         tgid: walk.who.tgid,
         tid: 0,

@@ -2,6 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_get_current_pid_tgid;
 
+use crate::cgroups;
 use crate::constants::{number, place};
 use crate::kernel::{read, read_comm};
 use crate::maps::control;
@@ -40,6 +41,13 @@ pub fn named(task: u64, tgid: u32, tid: u32) -> Who {
     let leader: u64 = read(task, place!(task_group_leader));
     let (comm_low, comm_high) = read_comm(leader, place!(task_comm));
     Who { tgid, tid, comm_low, comm_high, start_boottime: read(leader, place!(task_start_boottime)) }
+}
+
+/// The control groups of the process of `task`: those of its leader, as /proc/PID/cgroup has them. A key of CGROUPS, 0 if they are not known.
+#[inline(always)]
+pub fn cgroups(task: u64) -> u64 {
+    let leader: u64 = read(task, place!(task_group_leader));
+    cgroups::told(read(leader, place!(task_cgroups)))
 }
 
 /// The number of a `struct pid` at that level, if the namespace there is the reader's.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant as Moment, sleep_until};
 
 use crate::http::{Ask, Reading, Site};
-use crate::model::event::{Actor, Event, Timed, WatchStatus};
+use crate::model::event::{Event, Timed, WatchStatus};
 use crate::model::names::Names;
 use crate::model::owner::owner;
 use crate::model::picture::{Owner, Picture};
@@ -28,8 +28,6 @@ use prometheus_client::metrics::histogram::Histogram;
 
 /// Questions that one reading answers at most.
 const TOGETHER: usize = 4096;
-/// Owners of processes that are remembered for their next event.
-const OWNERS: usize = 4096;
 
 /// What is published, and how.
 #[derive(Clone, Debug)]
@@ -53,8 +51,6 @@ pub struct Publisher {
     tally: Tally,
     destroys: Histogram,
     containers: Containers,
-    /// Owners of processes by their events: one that failed and ended at once is asked about again by nobody.
-    owners: HashMap<Pid, Owner>,
     submits: Option<(Submits, SubmitSums, Counted)>,
     started: f64,
     /// Readings are not taken sooner than this: half of the time is for others, however many ask.
@@ -70,6 +66,7 @@ impl Publisher {
         submits: Option<Submits>,
     ) -> Self {
         let seconds = Duration::from_nanos(clock::unix_now()).as_secs_f64();
+        let sums = SubmitSums::new(order.max_owners);
         Self {
             tally: Tally::new(order.max_owners, order.per_process),
             containers: Containers::below(order.host_root.clone()),
@@ -77,8 +74,7 @@ impl Publisher {
             site,
             questions,
             destroys: destroy_durations(),
-            owners: HashMap::new(),
-            submits: submits.map(|submits| (submits, SubmitSums::default(), HashMap::new())),
+            submits: submits.map(|submits| (submits, sums, HashMap::new())),
             started: seconds,
             not_before: Moment::now(),
         }
@@ -88,21 +84,10 @@ impl Publisher {
     pub fn happened(&mut self, events: &[Timed]) {
         self.site.stir();
         for timed in events {
-            let owner = match &timed.event {
-                Event::SetupFailed { by, .. } => self.owner_of(by),
-                Event::Exit { by, .. } | Event::Exec { by, .. } => {
-                    self.owners.remove(&by.pid);
-                    Owner::default()
-                }
-                Event::Destroy { took_ns, .. } => {
-                    self.destroys.observe(Duration::from_nanos(*took_ns).as_secs_f64());
-                    Owner::default()
-                }
-                Event::Existing { .. } | Event::Setup { .. } | Event::Lost { .. } | Event::Healed { .. } => {
-                    Owner::default()
-                }
-            };
-            self.tally.count(timed, owner);
+            if let Event::Destroy { took_ns, .. } = &timed.event {
+                self.destroys.observe(Duration::from_nanos(*took_ns).as_secs_f64());
+            }
+            self.tally.count(timed);
         }
         self.site.log.add(events);
     }
@@ -164,25 +149,25 @@ impl Publisher {
     }
 
     /// Adds what was submitted since the last reading to the owners of those who did. The kernel's counts are of processes; one that has
-    /// ended is taken out of them.
+    /// ended is taken out of them. Whose it is the kernel told at its last call; where it did not, it is asked for while it lives.
     fn submits(&mut self, picture: &Picture) -> Option<SubmitSums> {
         let (submits, sums, before) = self.submits.as_mut()?;
         // What cannot be read now is read the next time: the counts only grow.
         if let Ok(counts) = submits.read() {
-            let mut owners: HashMap<Pid, &Owner> =
+            let owners: HashMap<Pid, &Owner> =
                 picture.contexts.iter().map(|context| (context.pid, &*context.owner)).collect();
-            owners.extend(self.owners.iter().map(|(pid, owner)| (*pid, owner)));
             let mut ended = Vec::new();
             for count in counts {
                 let who = count.submitter();
                 let (last, known) = before.get(&who).map(|(last, known)| (last, known)).unzip();
                 if last != Some(&count) {
-                    let found = owners.get(&count.pid).map(|owner| (*owner).clone());
+                    let told = count.owner.as_deref().or_else(|| owners.get(&count.pid).copied());
+                    let found = told.cloned();
                     let found = found.or_else(|| read_owner(count.pid)).or_else(|| known.cloned());
                     let owner = found.unwrap_or_default();
                     let pid = self.order.per_process.then_some(count.pid);
                     let key = ShareKey { owner: owner.clone(), comm: count.comm.clone(), pid };
-                    sums.add(key, &count, last, self.order.max_owners);
+                    sums.add(key, &count, last);
                     before.insert(who, (count, owner));
                 } else if ProcDir::open(who.pid).is_err() {
                     ended.push(who);
@@ -196,20 +181,6 @@ impl Publisher {
             }
         }
         Some(sums.clone())
-    }
-
-    /// Who runs a process, from its cgroup while it lives. It may be gone: then only its name is known.
-    fn owner_of(&mut self, by: &Actor) -> Owner {
-        match read_owner(by.pid) {
-            Some(found) => {
-                if self.owners.len() >= OWNERS {
-                    self.owners.clear();
-                }
-                self.owners.insert(by.pid, found.clone());
-                found
-            }
-            None => self.owners.get(&by.pid).cloned().unwrap_or_default(),
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where `watch` gets its events and pictures from: the running kernel, or a file.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
@@ -324,7 +325,12 @@ fn recorded(evidence: &Evidence) -> Update {
             at: Instant(0),
             unix_ns,
             event: Event::Existing {
-                by: Actor { pid: context.pid, tid: Tid(0), comm: context.comm.to_vec() },
+                by: Actor {
+                    pid: context.pid,
+                    tid: Tid(0),
+                    comm: context.comm.to_vec(),
+                    owner: Some(Arc::clone(&context.owner)),
+                },
                 context: context.context,
                 max_reqs: context.max_reqs.unwrap_or(0),
             },

@@ -1,5 +1,7 @@
 //! What `watch` tells: contexts that come and go, calls that fail, and what was missed.
 
+use std::sync::Arc;
+
 use super::picture::Owner;
 use super::units::{ContextId, Instant, Pid, Tid};
 
@@ -23,6 +25,8 @@ pub struct Actor {
     pub tid: Tid,
     /// `comm` of the process; any bytes, to be escaped by whoever prints it.
     pub comm: Vec<u8>,
+    /// Who ran the process at that moment; `None` if nobody knows.
+    pub owner: Option<Arc<Owner>>,
 }
 
 /// What happened.

@@ -91,6 +91,9 @@ const EXEC: Cost = Cost::Lost("an exec is not told from other ends of an address
 const EXITED: Cost = Cost::Lost("whether the leader of a process has exited is not known");
 const BITS: Cost = Cost::Lost("callers of 32 bits are not told from others by the hooks on all system calls");
 
+const OWNERS: Cost =
+    Cost::Lost("the owner of a process that ends as soon as its call failed may not be known");
+
 macro_rules! layout {
     ($($field:ident: $shape:ident, $of:literal, [$($path:literal),+], $cost:expr;)*) => {
         /// Places within the struct that each is named after, as in [`Offsets`], and BTF ids.
@@ -173,7 +176,7 @@ const ITER_TASK_VMA: &str = "bpf_iter_task_vma";
 const RDONLY_CAST: &str = "bpf_rdonly_cast";
 const VHOST_TASK: &str = "vhost_task_create";
 
-// Other names of a member: before v5.14 `state`, since v6.14 a seqcount, since v6.18 a bitmap. `*`: should it move into a struct of its own.
+// Other names of a member: before v5.14 `state`, since v6.14 a seqcount, since v6.15 `__parent`, since v6.18 a bitmap. `*`: should it move into a struct of its own.
 layout! {
     task_mm: Pointer, "task_struct", ["mm"], ALL;
     task_signal: Pointer, "task_struct", ["signal"], Cost::OwnIds;
@@ -195,8 +198,21 @@ layout! {
     task_exit_state: Number, "task_struct", ["exit_state"], EXITED;
     task_flags: Number, "task_struct", ["flags"], THREADS;
     task_status: Number, "task_struct", ["thread_info.status"], BITS;
-    task_cgroups: Pointer, "task_struct", ["cgroups"], Cost::Nothing;
+    task_cgroups: Pointer, "task_struct", ["cgroups"], OWNERS;
     task_stack: Pointer, "task_struct", ["stack"], Cost::Nothing;
+    task_nsproxy: Pointer, "task_struct", ["nsproxy"], OWNERS;
+    nsproxy_cgroup_ns: Pointer, "nsproxy", ["cgroup_ns"], OWNERS;
+    cgroup_ns_root: Pointer, "cgroup_namespace", ["root_cset"], OWNERS;
+
+    css_set_links: Pointer, "css_set", ["cgrp_links.next"], OWNERS;
+    link_cgroup: Pointer, "cgrp_cset_link", ["cgrp"], OWNERS;
+    link_next: Pointer, "cgrp_cset_link", ["cgrp_link.next"], OWNERS;
+    cgroup_root: Pointer, "cgroup", ["root"], OWNERS;
+    cgroup_kn: Pointer, "cgroup", ["kn"], OWNERS;
+    root_hierarchy: Number, "cgroup_root", ["hierarchy_id"], OWNERS;
+    kernfs_id: Number, "kernfs_node", ["id"], OWNERS;
+    kernfs_name: Pointer, "kernfs_node", ["name"], OWNERS;
+    kernfs_parent: Pointer, "kernfs_node", ["parent", "__parent"], OWNERS;
 
     mm_ioctx_table: Pointer, "mm_struct", ["ioctx_table"], ALL;
     mm_brk: Number, "mm_struct", ["brk"], Cost::Facts(&[Fact::Brk]);

@@ -16,6 +16,7 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
     let upids = b.body("upid", 16, &[("nr", int, 0), ("ns", pointer, 64)]);
     let upids = b.array(upids, 0);
     let pids = b.array(pointer, 4);
+    let links = b.body("list_head", 16, &[("next", pointer, 0), ("prev", pointer, 64)]);
     let reqs = b.body("percpu_ref", 16, &[("percpu_count_ptr", long, 0), ("data", pointer, 64)]);
     let hot = b.body("", 64, &[("reqs_available", atomic, 0)]);
     let done = b.body("", 64, &[("tail", int, 0), ("completed_events", int, 32)]);
@@ -38,8 +39,17 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
                 ("on_cpu", int),
                 ("exit_state", int),
                 ("flags", int),
+                ("cgroups", pointer),
+                ("nsproxy", pointer),
             ],
         ),
+        ("nsproxy", &[("cgroup_ns", pointer)]),
+        ("cgroup_namespace", &[("root_cset", pointer)]),
+        ("css_set", &[("cgrp_links", links)]),
+        ("cgrp_cset_link", &[("cgrp", pointer), ("cgrp_link", links)]),
+        ("cgroup", &[("root", pointer), ("kn", pointer)]),
+        ("cgroup_root", &[("hierarchy_id", int)]),
+        ("kernfs_node", &[("id", long), ("name", pointer), ("__parent", pointer)]),
         ("signal_struct", &[("pids", pids)]),
         ("pid", &[("level", int), ("numbers", upids)]),
         (
@@ -136,6 +146,8 @@ fn every_field_is_resolved() {
     assert_eq!(layout.kioctx_reqs_available, Place::whole(8 + 9 * 64, 4));
     assert_eq!(layout.kioctx_completed_events, Place::whole(8 + 10 * 64 + 4, 4));
     assert_eq!(layout.mm_lock_seq, Place::whole(8 + 4 * 64, 4));
+    assert_eq!(layout.link_next, Place::whole(8 + 64, 8));
+    assert_eq!(layout.kernfs_parent, Place::whole(8 + 2 * 64, 8));
     assert_eq!(layout.upid_size, 16);
     assert_eq!((layout.word8.at, layout.word4.at, layout.word1.at), (8 + 2 * 64, 8 + 4 * 64, 8 + 5 * 64));
     assert!(layout.iter_task_func > 0 && !layout.has_first_ids_only());

@@ -1,5 +1,6 @@
 //! Pure: no I/O, no clock, no unsafe. Parsers of what was read, and the judge.
 
+pub mod admission;
 pub mod auxv;
 pub mod btf;
 pub mod btf_index;
@@ -9,6 +10,7 @@ mod btf_number;
 #[cfg(test)]
 #[path = "btf_types_tests.rs"]
 mod btf_types;
+pub mod cgroup_paths;
 pub mod errno;
 pub mod event;
 pub mod finding;

@@ -1,7 +1,10 @@
 //! Calls of io_submit, by process as the kernel counts them and by owner as metrics show them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::admission::Admission;
+use super::picture::Owner;
 use super::shares::ShareKey;
 use super::units::Pid;
 
@@ -43,6 +46,8 @@ pub struct SubmitCount {
     pub requests: u64,
     /// Calls that failed, by errno, in its order.
     pub errors: Vec<(i32, u64)>,
+    /// Who ran it at its last call; `None` if that was not told.
+    pub owner: Option<Arc<Owner>>,
 }
 
 impl SubmitCount {
@@ -62,35 +67,39 @@ pub struct OwnerSubmits {
 }
 
 /// The calls of all owners since the counting began. What was counted for a process that has ended stays with its owner.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubmitSums {
     /// By owner.
     pub owners: BTreeMap<ShareKey, OwnerSubmits>,
     /// Calls that failed, by owner and errno.
     pub errors: BTreeMap<(ShareKey, i32), u64>,
-    /// Owners that are counted as others, as many as are remembered.
-    folded: BTreeSet<ShareKey>,
+    admission: Admission,
 }
 
-/// Owners beyond the limit that are remembered, to be counted once each.
-const FOLDED: usize = 4096;
+/// What tells apart the series of an owner.
+#[derive(Hash)]
+enum Series {
+    Calls,
+    Short,
+    Errors(i32),
+}
 
 impl SubmitSums {
-    /// How many owners are counted as others.
-    pub fn folded(&self) -> usize {
-        self.folded.len()
+    /// Nothing yet. At most `limit` owners are told apart, the first that come.
+    pub fn new(limit: usize) -> Self {
+        Self { owners: BTreeMap::new(), errors: BTreeMap::new(), admission: Admission::of(limit) }
     }
 
-    /// Adds what a process did since the last time. At most `limit` owners are told apart, the first that come.
-    pub fn add(&mut self, key: ShareKey, more: &SubmitCount, before: Option<&SubmitCount>, limit: usize) {
-        let key = if self.owners.contains_key(&key) || self.owners.len() < limit {
-            key
-        } else {
-            if self.folded.len() < FOLDED {
-                self.folded.insert(key);
-            }
-            ShareKey::other()
-        };
+    /// How many series are missing because their owners are counted as others.
+    pub fn missing(&self) -> usize {
+        self.admission.missing()
+    }
+
+    /// Adds what a process did since the last time.
+    pub fn add(&mut self, key: ShareKey, more: &SubmitCount, before: Option<&SubmitCount>) {
+        let errors = more.errors.iter().map(|(errno, _)| Series::Errors(*errno));
+        let series: Vec<Series> = [Series::Calls, Series::Short].into_iter().chain(errors).collect();
+        let key = self.admission.admit(key, &series);
         let since = |now: u64, read: fn(&SubmitCount) -> u64| now.saturating_sub(before.map_or(0, read));
         let owner = self.owners.entry(key.clone()).or_default();
         owner.calls = owner.calls.saturating_add(since(more.calls, |of| of.calls));
@@ -115,16 +124,17 @@ mod tests {
         let first = SubmitCount { calls: 5, short: 1, errors: vec![(22, 2)], ..SubmitCount::default() };
         let then =
             SubmitCount { calls: 8, short: 1, errors: vec![(22, 3), (9, 1)], ..SubmitCount::default() };
-        let mut sums = SubmitSums::default();
-        sums.add(key("a"), &first, None, 1);
-        sums.add(key("a"), &then, Some(&first), 1);
+        let mut sums = SubmitSums::new(1);
+        sums.add(key("a"), &first, None);
+        sums.add(key("a"), &then, Some(&first));
         assert_eq!(sums.owners[&key("a")], OwnerSubmits { calls: 8, short: 1 });
         assert_eq!(sums.errors[&(key("a"), 22)], 3);
         assert_eq!(sums.errors[&(key("a"), 9)], 1);
         for _ in 0..2 {
             // Two processes of one owner.
-            sums.add(key("b"), &first, None, 1);
+            sums.add(key("b"), &first, None);
         }
-        assert_eq!((sums.owners[&ShareKey::other()].calls, sums.folded()), (10, 1));
+        // Its calls, its short ones, and its errors of one kind.
+        assert_eq!((sums.owners[&ShareKey::other()].calls, sums.missing()), (10, 3));
     }
 }

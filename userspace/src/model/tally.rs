@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::admission::Admission;
 use super::errno;
 use super::event::{Event, Timed};
-use super::picture::Owner;
 use super::shares::ShareKey;
 use super::units::Pid;
 
@@ -36,9 +36,7 @@ pub struct Tally {
     pub rejected_events: u64,
     /// Events that were not seen.
     pub lost: u64,
-    /// Owners beyond the limit whose failures were counted as those of `other`: calls, not owners.
-    pub folded_failures: u64,
-    limit: usize,
+    admission: Admission,
     by_process: bool,
 }
 
@@ -50,14 +48,13 @@ impl Tally {
             failures: BTreeMap::new(),
             rejected_events: 0,
             lost: 0,
-            folded_failures: 0,
-            limit,
+            admission: Admission::of(limit),
             by_process,
         }
     }
 
-    /// Counts one event. `owner`: who runs the process that did it, where that could still be found out.
-    pub fn count(&mut self, timed: &Timed, owner: Owner) {
+    /// Counts one event.
+    pub fn count(&mut self, timed: &Timed) {
         match &timed.event {
             Event::Setup { .. } => self.call("ok"),
             Event::SetupFailed { by, failure } => {
@@ -66,7 +63,9 @@ impl Tally {
                     self.rejected_events = self.rejected_events.saturating_add(failure.requested.into());
                 }
                 let pid = self.by_process.then_some(by.pid);
-                let key = self.key(ShareKey { owner, comm: by.comm.clone(), pid }, failure.errno);
+                let owner = by.owner.as_deref().cloned().unwrap_or_default();
+                let key = ShareKey { owner, comm: by.comm.clone(), pid };
+                let key = self.admission.admit(key, &[failure.errno]);
                 let last = Failures { count: 0, pid: by.pid, unix_ns: timed.unix_ns };
                 let failures = self.failures.entry((key, failure.errno)).or_insert(last);
                 *failures = Failures { count: failures.count.saturating_add(1), ..last };
@@ -85,22 +84,17 @@ impl Tally {
         RESULTS.into_iter().zip(self.calls)
     }
 
+    /// How many series of failures are missing because their owners are counted as others.
+    pub fn missing(&self) -> usize {
+        self.admission.missing()
+    }
+
     fn call(&mut self, result: &str) {
         let known = RESULTS.iter().position(|name| *name == result);
         let place = known.or_else(|| RESULTS.iter().position(|name| *name == OTHER));
         if let Some(count) = place.and_then(|place| self.calls.get_mut(place)) {
             *count = count.saturating_add(1);
         }
-    }
-
-    /// The owner itself while there is room, else the one for all others: what was counted once must not be counted elsewhere later,
-    /// so the first ones stay.
-    fn key(&mut self, key: ShareKey, errno: i32) -> ShareKey {
-        if self.failures.contains_key(&(key.clone(), errno)) || self.failures.len() < self.limit {
-            return key;
-        }
-        self.folded_failures = self.folded_failures.saturating_add(1);
-        ShareKey::other()
     }
 }
 
@@ -111,7 +105,7 @@ mod tests {
     use crate::model::units::{ContextId, Instant, Tid};
 
     fn by(pid: u32, comm: &str) -> Actor {
-        Actor { pid: Pid(pid), tid: Tid(pid), comm: comm.as_bytes().to_vec() }
+        Actor { pid: Pid(pid), tid: Tid(pid), comm: comm.as_bytes().to_vec(), owner: None }
     }
 
     fn failed(pid: u32, comm: &str, errno: i32) -> Timed {
@@ -132,12 +126,12 @@ mod tests {
     fn results() {
         let mut tally = Tally::new(9, false);
         let setup = Event::Setup { by: by(1, "a"), context: ContextId(1), max_reqs: 1 };
-        tally.count(&timed(setup), Owner::default());
+        tally.count(&timed(setup));
         for errno in [11, 11, 22, 12, 14, 38, -1] {
-            tally.count(&failed(1, "a", errno), Owner::default());
+            tally.count(&failed(1, "a", errno));
         }
-        tally.count(&timed(Event::Lost { count: 7 }), Owner::default());
-        tally.count(&timed(Event::Healed { count: 7 }), Owner::default());
+        tally.count(&timed(Event::Lost { count: 7 }));
+        tally.count(&timed(Event::Healed { count: 7 }));
         assert_eq!(calls(&tally), [1, 2, 1, 1, 1, 2]);
         assert_eq!((tally.rejected_events, tally.lost), (20, 7));
     }
@@ -148,7 +142,7 @@ mod tests {
     fn the_limit() {
         let mut tally = Tally::new(2, false);
         for (pid, comm) in [(1, "a"), (2, "b"), (3, "c"), (4, "a"), (5, "d")] {
-            tally.count(&failed(pid, comm, 11), Owner::default());
+            tally.count(&failed(pid, comm, 11));
         }
         let counts: Vec<(String, u64, u32)> = tally
             .failures
@@ -156,7 +150,25 @@ mod tests {
             .map(|((key, _), of)| (String::from_utf8_lossy(&key.comm).into_owned(), of.count, of.pid.0))
             .collect();
         assert_eq!(counts, [("a".into(), 2, 4), ("b".into(), 1, 2), ("other".into(), 2, 5)]);
-        assert_eq!(tally.folded_failures, 2);
+        assert_eq!(tally.missing(), 2);
+    }
+
+    /// Check that of a thousand names the first hundred have series and the rest is counted, each series of it once.
+    #[test]
+    fn a_thousand_names() {
+        let mut tally = Tally::new(100, false);
+        for round in 0..2 {
+            for name in 0..1000 {
+                tally.count(&failed(name, &format!("name-{name}"), 11));
+                assert_eq!(
+                    tally.missing(),
+                    if round == 0 { (name as usize + 1).saturating_sub(100) } else { 900 }
+                );
+            }
+        }
+        assert_eq!(tally.failures.len(), 101);
+        assert_eq!(tally.failures[&(ShareKey::other(), 11)].count, 1800);
+        assert_eq!(tally.failures.values().map(|of| of.count).sum::<u64>(), 2000);
     }
 
     /// Check that processes are told apart only if that is asked for.
@@ -164,8 +176,8 @@ mod tests {
     fn by_process() {
         for (by_process, series) in [(false, 1), (true, 2)] {
             let mut tally = Tally::new(9, by_process);
-            tally.count(&failed(1, "a", 11), Owner::default());
-            tally.count(&failed(2, "a", 11), Owner::default());
+            tally.count(&failed(1, "a", 11));
+            tally.count(&failed(2, "a", 11));
             assert_eq!(tally.failures.len(), series);
         }
     }

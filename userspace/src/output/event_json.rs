@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::model::errno;
 use crate::model::event::{Actor, Event, Failure, Timed};
+use crate::model::picture::Owner;
 use crate::model::reason::reason;
 use crate::model::units::ContextId;
 
@@ -32,6 +33,8 @@ struct Line<'a> {
     by: Option<By<'a>>,
     #[serde(flatten)]
     what: What,
+    #[serde(flatten)]
+    of: Option<Of<'a>>,
 }
 
 #[derive(Serialize)]
@@ -39,6 +42,20 @@ struct By<'a> {
     pid: u32,
     tid: Option<u32>,
     comm: Cow<'a, str>,
+}
+
+/// Of whom the process is: as `list -J` has it, null if nobody knows.
+#[derive(Serialize)]
+struct Of<'a> {
+    owner: Option<OwnerKeys<'a>>,
+}
+
+#[derive(Serialize)]
+struct OwnerKeys<'a> {
+    runtime: &'a str,
+    unit: Cow<'a, str>,
+    container: Cow<'a, str>,
+    pod: Cow<'a, str>,
 }
 
 /// What each kind of event has of its own.
@@ -59,6 +76,16 @@ fn line(timed: &Timed) -> Line<'_> {
         event: timed.event.word(),
         by: timed.event.actor().map(by),
         what: what(&timed.event),
+        of: timed.event.actor().map(|actor| Of { owner: actor.owner.as_deref().map(owner) }),
+    }
+}
+
+fn owner(owner: &Owner) -> OwnerKeys<'_> {
+    OwnerKeys {
+        runtime: &owner.runtime,
+        unit: escaped(owner.unit.as_bytes()),
+        container: escaped(owner.container.as_bytes()),
+        pod: escaped(owner.pod.as_bytes()),
     }
 }
 

@@ -41,7 +41,7 @@ proptest! {
     /// Check that any name gives one line of valid JSON that does nothing to a terminal.
     #[test]
     fn any_name(comm: Vec<u8>, unix_ns: u64, errno: i32, free: Option<i64>) {
-        let by = Actor { pid: Pid(1), tid: Tid(2), comm: comm.clone() };
+        let by = Actor { pid: Pid(1), tid: Tid(2), comm: comm.clone(), owner: None };
         let mut failure = Failure { errno, free, ..event_specimens::failure() };
         failure.largest[0].comm = comm;
         let timed = Timed { unix_ns, event: Event::SetupFailed { by, failure }, ..event_specimens::all().remove(0) };
@@ -51,7 +51,7 @@ proptest! {
         let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         prop_assert_eq!(
             keys,
-            ["schema_version", "time", "event", "pid", "tid", "comm", "errno", "requested", "free", "reason"]
+            ["schema_version", "time", "event", "pid", "tid", "comm", "errno", "requested", "free", "reason", "owner"]
         );
         prop_assert_eq!(value["free"].as_i64(), free);
     }

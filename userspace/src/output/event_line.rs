@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 12:00:00.123456Z setup        mysqld[1234/1240]       0x7f1200000000 max_reqs 128
-//! 12:00:00.123456Z setup-failed mysqld[1234/1240]       EAGAIN: asked for 5000, 120 free of 65536
+//! 12:00:00.123456Z setup-failed mysqld[1234/1240]       EAGAIN: asked for 5000, 120 free of 65536 (in 0f1e2d3c4b5a)
 //! ```
 
 use std::fmt::Write as _;
@@ -16,6 +16,7 @@ use crate::model::reason::reason;
 use crate::model::units::ContextId;
 
 use super::escape::{escape, escaped};
+use super::owner_label::owner_label;
 use super::time;
 
 /// Columns of the longest word, `setup-failed`.
@@ -44,6 +45,13 @@ pub fn text(event: &Event) -> String {
         text.extend(std::iter::repeat_n(' ', WHO.saturating_sub(who.width()).max(1)));
     }
     text.push_str(&what(event));
+    if let Some(owner) = event.actor().and_then(|actor| actor.owner.as_deref()) {
+        let label = owner_label(owner);
+        if !label.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, " (in {label})");
+        }
+    }
     text
 }
 

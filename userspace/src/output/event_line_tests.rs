@@ -46,7 +46,7 @@ proptest! {
     /// Check that any name stays in its line and does nothing to a terminal, and that what follows it is apart.
     #[test]
     fn any_name(comm: Vec<u8>, pid: u32, tid: u32, max_reqs: u32, unix_ns: u64) {
-        let by = Actor { pid: Pid(pid), tid: Tid(tid), comm: comm.clone() };
+        let by = Actor { pid: Pid(pid), tid: Tid(tid), comm: comm.clone(), owner: None };
         let event = Event::Setup { by: by.clone(), context: ContextId(1), max_reqs };
         let timed = Timed { unix_ns, event, ..event_specimens::all().remove(0) };
         let text = line(&timed);

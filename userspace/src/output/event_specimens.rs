@@ -8,7 +8,7 @@ use crate::model::units::{ContextId, Instant, Pid, Tid};
 const NOON: u64 = 1_769_860_800_000_000_001;
 
 fn by(comm: &[u8], pid: u32, tid: u32) -> Actor {
-    Actor { pid: Pid(pid), tid: Tid(tid), comm: comm.to_vec() }
+    Actor { pid: Pid(pid), tid: Tid(tid), comm: comm.to_vec(), owner: None }
 }
 
 fn at(nth: u64, event: Event) -> Timed {
@@ -32,6 +32,20 @@ pub fn failure() -> Failure {
         initial: Some(0),
         largest: vec![holder(123, b"mysqld", 1024, 8), holder(9, b"\x1b[2J\"\n", 128, 1)],
     }
+}
+
+fn container() -> Owner {
+    Owner {
+        runtime: "docker".into(),
+        unit: "docker-0f1e2d3c4b5a69788796.scope".into(),
+        container: "0f1e2d3c4b5a69788796".into(),
+        pod: String::new(),
+    }
+}
+
+/// With a name that somebody chose.
+fn unit() -> Owner {
+    Owner { unit: "a\u{1b}[31m.service".into(), ..Owner::default() }
 }
 
 /// All kinds, and of each what may be unknown.
@@ -65,6 +79,12 @@ pub fn all() -> Vec<Timed> {
         Event::Exit { by: by(b"mysqld", 1234, 1234), contexts: 1 },
         Event::Lost { count: 12 },
         Event::Healed { count: 1 },
+        Event::SetupFailed {
+            by: Actor { owner: Some(container().into()), ..by(b"db", 3, 3) },
+            failure: Failure { errno: 14, requested: 1, ..Failure::default() },
+        },
+        Event::Setup { by: Actor { owner: Some(unit().into()), ..by(b"db", 3, 3) }, context, max_reqs: 1 },
+        Event::Exit { by: Actor { owner: Some(Owner::default().into()), ..by(b"sh", 4, 4) }, contexts: 1 },
     ];
     (0..).zip(events).map(|(nth, event)| at(nth, event)).collect()
 }

@@ -272,11 +272,14 @@ impl Collected {
         one_count(out, list::CPU, &exporter.cpu)
     }
 
-    /// Eight gauges for each owner that is summed with the others.
+    /// Of every metric by owner, the series there would be without a limit: gauges, of the owners that are summed with the others now; counters,
+    /// of all that ever were.
     fn dropped(&self) -> u64 {
-        let submits = self.0.submits.as_ref().map_or(0, |submits| submits.folded().saturating_mul(2));
-        let series = self.0.shares.folded.saturating_mul(8).saturating_add(submits);
-        u64::try_from(series).unwrap_or(u64::MAX)
+        let gauges = list::ALL.iter().filter(|one| one.kind == Kind::Gauge && one.labels == list::OWNER);
+        let of_gauges = self.0.shares.folded.saturating_mul(gauges.count());
+        let of_submits = self.0.submits.as_ref().map_or(0, SubmitSums::missing);
+        let missing = of_gauges.saturating_add(self.0.tally.missing()).saturating_add(of_submits);
+        u64::try_from(missing).unwrap_or(u64::MAX)
     }
 }
 

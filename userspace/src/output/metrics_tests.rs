@@ -15,16 +15,18 @@ fn exposition() -> Exposition {
     picture.contexts[0].comm = b"a\"b\\\n".as_slice().into();
     let shares = shares(&picture, false, 100);
     let mut tally = Tally::new(100, false);
-    let by = Actor { pid: Pid(7), tid: Tid(7), comm: b"db".to_vec() };
+    let by = Actor { pid: Pid(7), tid: Tid(7), comm: b"db".to_vec(), owner: None };
+    let owned = Actor { owner: Some(owner.into()), ..by.clone() };
     let failure = Failure { errno: 11, requested: 128, ..Failure::default() };
-    let failed = Timed { at: Instant(1), unix_ns: 1_000_000_000, event: Event::SetupFailed { by, failure } };
-    tally.count(&failed, owner);
-    tally.count(&failed, Owner::default());
+    for by in [owned, by] {
+        let event = Event::SetupFailed { by, failure: failure.clone() };
+        tally.count(&Timed { at: Instant(1), unix_ns: 1_000_000_000, event });
+    }
     let destroys = destroy_durations();
     destroys.observe(0.03);
-    let mut submits = SubmitSums::default();
+    let mut submits = SubmitSums::new(9);
     let count = SubmitCount { calls: 3, short: 1, errors: vec![(9, 1)], ..SubmitCount::default() };
-    submits.add(shares.owners[0].0.clone(), &count, None, 9);
+    submits.add(shares.owners[0].0.clone(), &count, None);
     let names = Names { pod: "db-0".into(), ..Names::default() };
     Exposition {
         system: picture.system.clone(),
@@ -136,4 +138,33 @@ fn negotiation() {
     for (accept, format) in table {
         assert_eq!(Format::negotiated(&accept), format, "{accept}");
     }
+}
+
+/// Check that the number of missing series has those of every metric: of 1,000 names of which 100 have series, eight gauges, one errno of
+/// failures, and the calls, the short ones and one errno of io_submit.
+#[test]
+fn dropped_series() {
+    let it = exposition();
+    let shares = Shares { folded: 900, ..it.shares.clone() };
+    let (mut tally, mut submits) = (Tally::new(100, false), SubmitSums::new(100));
+    for name in 0..1000_u32 {
+        let by = Actor { pid: Pid(name), comm: name.to_string().into_bytes(), ..Actor::default() };
+        let key = ShareKey { comm: by.comm.clone(), ..ShareKey::default() };
+        let failure = Failure { errno: 11, ..Failure::default() };
+        let event = Event::SetupFailed { by, failure };
+        tally.count(&Timed { at: Instant(1), unix_ns: 1, event });
+        let count = SubmitCount { calls: 3, errors: vec![(9, 1)], ..SubmitCount::default() };
+        submits.add(key, &count, None);
+    }
+    let said = |it: &Exposition| {
+        let text = String::from_utf8(render(Arc::new(it.clone()), Format::Text).unwrap()).unwrap();
+        let line = text.lines().find(|line| line.starts_with("aioinspect_dropped_series ")).unwrap();
+        line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()
+    };
+    assert_eq!(said(&it), 0);
+    let failures = Exposition { tally, ..it };
+    assert_eq!(said(&failures), 900);
+    let submitted = Exposition { submits: Some(submits), ..failures };
+    assert_eq!(said(&submitted), 900 + 900 * 3);
+    assert_eq!(said(&Exposition { shares, ..submitted }), 900 + 900 * 3 + 900 * 8);
 }

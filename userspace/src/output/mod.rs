@@ -15,6 +15,7 @@ pub mod headroom;
 pub mod json;
 pub mod metrics;
 pub mod metrics_list;
+mod owner_label;
 pub mod page;
 pub mod screen;
 pub mod show;

@@ -17,12 +17,13 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use crate::model::errno;
-use crate::model::event::{Event, Timed};
+use crate::model::event::{Actor, Event, Timed};
 use crate::model::finding::Finding;
 use crate::model::reason::reason;
 use crate::model::witness::CensusSource;
 
 use super::escape::{escape, escaped};
+use super::owner_label::owner_label;
 use super::screen::severity::{severity, worst_first};
 use super::table::List;
 use super::time;
@@ -183,16 +184,23 @@ fn failures(events: &[Timed], out: &mut String) {
         let at = time::full(unix_ns);
         let _ = write!(
             out,
-            "<li data-key=\"{at}/{}\"><time datetime=\"{at}\">{}</time> <b>{}</b> <span>{}[{}]</span> io_setup({}): {}</li>",
+            "<li data-key=\"{at}/{}\"><time datetime=\"{at}\">{}</time> <b>{}</b> <span>{}[{}]</span>{} io_setup({}): {}</li>",
             by.tid,
             seconds(unix_ns),
             text(&errno::name(failure.errno)),
             text(&escaped(&by.comm)),
             by.pid,
+            text(&within(by)),
             failure.requested,
             text(&escape(&reason(failure))),
         );
     }
+}
+
+/// ` in OWNER`, of one that is in any.
+fn within(by: &Actor) -> String {
+    let label = by.owner.as_deref().map(owner_label).unwrap_or_default();
+    if label.is_empty() { String::new() } else { format!(" in {label}") }
 }
 
 /// What each code means: for the reader, and for page.js, which reads how bad it is from here.

@@ -2,19 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use aioinspect_ebpf::{
     SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord, Wire,
 };
 
 use super::bpf::{self, Kind};
+use super::cgroup_maps::CgroupMaps;
 use super::hook::{Attached, Hook};
 use super::kernel_layout::read_layout_and_hooks;
 use super::object::{self, Mapped};
 use super::probe_error::ProbeError;
 use super::program::load_program;
 use super::ways::Ways;
-use super::{bpf_info, bpf_map, submit_hook};
+use super::{bpf_info, bpf_map, cgroup_maps, submit_hook};
+use crate::model::picture::Owner;
 use crate::model::units::Pid;
 
 pub use crate::model::submits::{SubmitCount, Submitter};
@@ -53,6 +56,7 @@ pub struct Submits {
     counts: OwnedFd,
     errors: OwnedFd,
     losses: OwnedFd,
+    cgroups: CgroupMaps,
     possible_cpus: u32,
 }
 
@@ -69,7 +73,12 @@ impl Submits {
     ) -> Result<Self, ProbeError> {
         let (layout, ids) = read_layout_and_hooks()?;
         let mapped = [Mapped { name: "SUBMIT", record_size: SubmitControl::SIZE, capacity: 1 }];
-        let room = [("SUBMITS", sizes.processes), ("SUBMIT_ERRORS", sizes.errors)];
+        let room = [
+            ("SUBMITS", sizes.processes),
+            ("SUBMIT_ERRORS", sizes.errors),
+            ("CGROUPS", cgroup_maps::ENTRIES),
+            ("CGROUP_NAMES", cgroup_maps::ENTRIES),
+        ];
         let offsets = layout.offsets();
         let (mut prepared, learn) = Ways::try_all(&layout, |ways| {
             let prepared = object::prepare(object::SUBMIT, offsets, ways, log_level, &mapped, &room)?;
@@ -80,6 +89,9 @@ impl Submits {
             Ok((prepared, learn))
         })?;
         learn_reader(&learn)?;
+        let reader =
+            prepared.take_array("SUBMIT")?.first::<SubmitControl>().unwrap_or_default().reader_cgroups;
+        let cgroups = CgroupMaps::take(&mut prepared, reader)?;
         let (hook, attached) = submit_hook::attach(&prepared, &ids, hook, tried)?;
         Ok(Self {
             hook,
@@ -88,6 +100,7 @@ impl Submits {
             counts: prepared.take_map("SUBMITS")?,
             errors: prepared.take_map("SUBMIT_ERRORS")?,
             losses: prepared.take_map("LOSSES")?,
+            cgroups,
             possible_cpus,
         })
     }
@@ -120,9 +133,12 @@ impl Submits {
             .map(|(key, record)| {
                 let mut errors = errors.remove(&(key.tgid, key.start_boottime)).unwrap_or_default();
                 errors.sort_unstable();
-                count(&key, &record, errors)
+                count(&key, &record, errors, self.cgroups.owner(record.cgroups))
             })
             .collect();
+        self.cgroups
+            .make_room()
+            .map_err(|error| ProbeError::Io { action: "empty the map of control groups", error })?;
         counts.sort_unstable_by_key(SubmitCount::submitter);
         Ok(counts)
     }
@@ -182,7 +198,12 @@ fn learn_reader(learn: &OwnedFd) -> Result<(), ProbeError> {
         .map_err(|error| ProbeError::Io { action: "learn our own PID namespace", error })
 }
 
-fn count(key: &SubmitKey, record: &SubmitRecord, errors: Vec<(i32, u64)>) -> SubmitCount {
+fn count(
+    key: &SubmitKey,
+    record: &SubmitRecord,
+    errors: Vec<(i32, u64)>,
+    owner: Option<Arc<Owner>>,
+) -> SubmitCount {
     let mut comm = [record.comm_low.to_ne_bytes(), record.comm_high.to_ne_bytes()].concat();
     comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
     let of = Submitter { pid: Pid(key.tgid), start_boottime_ns: key.start_boottime };
@@ -195,5 +216,6 @@ fn count(key: &SubmitKey, record: &SubmitRecord, errors: Vec<(i32, u64)>) -> Sub
         short: record.short,
         requests: record.requests,
         errors,
+        owner,
     }
 }

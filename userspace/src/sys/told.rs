@@ -1,12 +1,14 @@
 //! From the records of the tracing programs to events.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use aioinspect_ebpf::{EventKind, EventRecord, flag};
 
 use super::clock;
 use super::procfs::ProcDir;
 use crate::model::event::{Actor, Event, Failure, Timed};
+use crate::model::picture::Owner;
 use crate::model::stat::Stat;
 use crate::model::units::{ContextId, Instant, Pid, Tid};
 
@@ -40,16 +42,17 @@ pub struct Teller {
 
 impl Teller {
     /// The events a record stands for: one, or two if the first was never told. `first_told`: the census at the start was not complete
-    /// when the call began, so that a context without a birth was there before.
+    /// when the call began, so that a context without a birth was there before. `owner`: who runs the process, if that is known.
     pub fn events(
         &mut self,
         record: &EventRecord,
         wall: Wall,
         first_told: bool,
+        owner: Option<Arc<Owner>>,
         mut each: impl FnMut(Timed),
     ) {
         let at = Instant(record.time);
-        let by = actor(record);
+        let by = Actor { owner, ..actor(record) };
         let context = ContextId(record.context);
         let timed = |event| Timed { at, unix_ns: wall.of(at), event };
         // Of an io_destroy that was under way when the census met its context, the record says only that it had not before.
@@ -111,11 +114,11 @@ fn event(record: &EventRecord, by: Actor, context: ContextId) -> Option<Event> {
 fn actor(record: &EventRecord) -> Actor {
     let mut comm = [record.comm_low.to_ne_bytes(), record.comm_high.to_ne_bytes()].concat();
     comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
-    Actor { pid: Pid(record.tgid), tid: Tid(record.tid), comm }
+    Actor { pid: Pid(record.tgid), tid: Tid(record.tid), comm, owner: None }
 }
 
 /// Whether the process that started then is there still.
-fn lives(pid: Pid, start_boottime: u64) -> bool {
+pub(super) fn lives(pid: Pid, start_boottime: u64) -> bool {
     let stat =
         ProcDir::open(pid).ok().and_then(|dir| dir.stat().ok()).and_then(|text| Stat::parse(&text).ok());
     stat.is_some_and(|stat| stat.start_ticks == start_boottime / TICK_NS)
@@ -136,6 +139,7 @@ mod tests {
             comm_low: 0,
             comm_high: 0,
             start_boottime: 0,
+            cgroups: 0,
             kind: kind as u32,
             tgid: 1,
             tid: 1,
@@ -152,7 +156,7 @@ mod tests {
         let mut teller = Teller::default();
         let mut existing = 0;
         for record in records {
-            teller.events(record, WALL, true, |timed| {
+            teller.events(record, WALL, true, None, |timed| {
                 existing += usize::from(matches!(timed.event, Event::Existing { .. }));
             });
         }

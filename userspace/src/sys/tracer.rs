@@ -11,6 +11,7 @@ use aya::maps::{Map, MapData, RingBuf};
 use super::bpf::{self, Kind};
 use super::capacity::HEADS;
 pub use super::capacity::Sizes;
+use super::cgroup_maps::{self, CgroupMaps};
 use super::hook::{Attached, Hook};
 use super::kernel_layout::read_layout_and_hooks;
 use super::mapped::MappedArray;
@@ -20,7 +21,7 @@ use super::program::load_program;
 use super::space_end::SpaceEnd;
 use super::space_sweep::Sweeper;
 use super::ways::Ways;
-use super::{bpf_info, bpf_map, space_end};
+use super::{bpf_info, bpf_map, cgroup_maps, space_end};
 
 /// Calls under way that are kept at a time: threads that are inside io_setup or io_destroy.
 const CALLS: u32 = 8192;
@@ -72,7 +73,7 @@ pub struct Tracer {
 impl Tracer {
     /// Loads everything and attaches it to the first hook of `wanted`, or of the ladder, that this kernel takes.
     ///
-    /// `tried` gets a line for each rung that does not.
+    /// With what the programs tell of the control groups of those who call. `tried` gets a line for each rung that does not.
     pub fn start(
         possible_cpus: u32,
         sizes: Sizes,
@@ -80,7 +81,7 @@ impl Tracer {
         ends: Option<SpaceEnd>,
         log_level: u8,
         tried: &mut Vec<String>,
-    ) -> Result<Self, ProbeError> {
+    ) -> Result<(Self, CgroupMaps), ProbeError> {
         let (layout, ids) = read_layout_and_hooks()?;
         let mapped = [
             Mapped { name: "TRACE", record_size: TraceControl::SIZE, capacity: 1 },
@@ -91,6 +92,8 @@ impl Tracer {
             ("TRACED", sizes.contexts.saturating_add(1)),
             ("SPACES", sizes.spaces),
             ("CALLS", CALLS),
+            ("CGROUPS", cgroup_maps::ENTRIES),
+            ("CGROUP_NAMES", cgroup_maps::ENTRIES),
             ("EVENTS", sizes.buffer.next_power_of_two()),
         ];
         let offsets = layout.offsets();
@@ -120,6 +123,8 @@ impl Tracer {
         let mut control = prepared.take_array("TRACE")?;
         let headers = prepared.take_array("HEADS")?;
         learn_reader(&mut control, &settle)?;
+        let reader = control.first::<TraceControl>().unwrap_or_default().reader_cgroups;
+        let cgroups = CgroupMaps::take(&mut prepared, reader)?;
 
         let rungs = wanted.map_or_else(|| Hook::ALL.to_vec(), |hook| vec![hook]);
         let mut last = None;
@@ -143,7 +148,7 @@ impl Tracer {
         let events = ring_buffer(prepared.take_map("EVENTS")?)?;
         let (traced, counters) = (prepared.take_map("TRACED")?, prepared.take_map("COUNTERS")?);
         let sweeper = Sweeper::new(prepared.take_map("SPACES")?, end);
-        Ok(Self {
+        let tracer = Self {
             hook,
             attached,
             control,
@@ -158,7 +163,8 @@ impl Tracer {
             possible_cpus,
             round: 0,
             sweeper,
-        })
+        };
+        Ok((tracer, cgroups))
     }
 
     /// The hook in use.

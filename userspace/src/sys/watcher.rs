@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use aioinspect_ebpf::EventRecord;
 
 use super::bpf_log::OpenLog;
+use super::callers::Callers;
 use super::clock;
 use super::glance::HeaderReader;
 use super::hook::Hook;
@@ -48,6 +49,7 @@ pub struct WatchOrder {
 pub struct Watcher {
     tracer: Tracer,
     teller: Teller,
+    callers: Callers,
     probe: Probe,
     log: Option<OpenLog>,
     /// When every context that was there at the start had been met.
@@ -83,7 +85,7 @@ impl Watcher {
         let usual = Sizes::for_host(system::memory(), facts.aio_max_nr);
         let sizes = order.map_entries.map_or(usual, Sizes::of);
         let sizes = Sizes { buffer: order.buffer.unwrap_or(sizes.buffer), ..sizes };
-        let tracer = {
+        let (tracer, cgroups) = {
             let (hook, ends) = (order.hook, order.ends);
             Tracer::start(facts.possible_cpus, sizes, hook, ends, order.log_level, tried)?
         };
@@ -91,6 +93,7 @@ impl Watcher {
         let mut watcher = Self {
             tracer,
             teller: Teller::default(),
+            callers: Callers::by(cgroups),
             probe,
             log,
             announced_at: None,
@@ -146,6 +149,9 @@ impl Watcher {
         self.take(&mut events);
         self.tracer.sweep()?;
         self.take(&mut events);
+        self.callers
+            .make_room()
+            .map_err(|error| ProbeError::Io { action: "empty the map of control groups", error })?;
         if let Some(log) = &mut self.log {
             log.drain();
         }
@@ -194,11 +200,12 @@ impl Watcher {
     fn take(&mut self, events: &mut Vec<Timed>) {
         let wall = Wall::now();
         let announced_at = self.announced_at;
-        let teller = &mut self.teller;
+        let (teller, callers) = (&mut self.teller, &mut self.callers);
         self.tracer.events(|record: EventRecord| {
             // A context that was destroyed before it was met at the start.
             let first_told = announced_at.is_none_or(|at| Instant(record.entered_at) <= at);
-            teller.events(&record, wall, first_told, |timed| events.push(timed));
+            let owner = callers.owner(&record);
+            teller.events(&record, wall, first_told, owner, |timed| events.push(timed));
         });
     }
 

@@ -256,7 +256,8 @@ const fail = (e) => {
   const time = part("time", String(e.time).slice(11, 19));
   time.dateTime = e.time;
   li.dataset.key = key;
-  li.append(time, " ", part("b", e.errno), " ", part("span", `${e.comm}[${e.pid}]`), ` io_setup(${e.requested}): ${e.reason}`);
+  const owner = ownerOf(e.owner);
+  li.append(time, " ", part("b", e.errno), " ", part("span", `${e.comm}[${e.pid}]`), `${owner && ` in ${owner}`} io_setup(${e.requested}): ${e.reason}`);
   list.prepend(li);
   while (list.children.length > MOST_FAILURES) list.lastElementChild.remove();
 };

@@ -5,8 +5,9 @@ use std::cmp::{Ordering, Reverse};
 use std::fmt::Write as _;
 
 use crate::model::finding::Finding;
-use crate::model::picture::{ContextView, Owner};
+use crate::model::picture::ContextView;
 use crate::output::escape::escaped;
+use crate::output::owner_label::owner_label;
 use crate::output::screen::field::percent_taken;
 use crate::output::screen::severity::{severity, worst, worst_first};
 use crate::output::table::is_wrong;
@@ -16,9 +17,6 @@ use super::query::PageQuery;
 
 /// Rows that are shown at most, here and in page.js.
 pub const MOST_ROWS: usize = 500;
-
-/// Characters of a container's id that tell it from others, as `docker ps` shows it.
-const CONTAINER: usize = 12;
 
 /// A column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +123,7 @@ fn value(by: By, context: &ContextView) -> Option<Value<'_>> {
     match by {
         By::Pid => number(Some(context.pid.0)),
         By::Comm => Some(Value::Text(escaped(&context.comm))),
-        By::Owner => Some(owner_of(&context.owner)).filter(|owner| !owner.is_empty()).map(Value::Text),
+        By::Owner => Some(owner_label(&context.owner)).filter(|owner| !owner.is_empty()).map(Value::Text),
         By::Context => Some(Value::Number(context.context.0)),
         By::MaxReqs => number(context.max_reqs),
         By::InFlight => number(context.in_flight),
@@ -134,16 +132,6 @@ fn value(by: By, context: &ContextView) -> Option<Value<'_>> {
         By::Findings => {
             worst(context.findings.iter().copied()).map(|finding| Value::Number(severity(finding).into()))
         }
-    }
-}
-
-/// The container, or else the pod, or else the unit; empty for none of them.
-pub fn owner_of(owner: &Owner) -> Cow<'_, str> {
-    let Owner { container, pod, unit, .. } = owner;
-    match (container.is_empty(), pod.is_empty()) {
-        (false, _) => Cow::Owned(escaped(container.as_bytes()).chars().take(CONTAINER).collect()),
-        (true, false) => escaped(pod.as_bytes()),
-        (true, true) => escaped(unit.as_bytes()),
     }
 }
 
@@ -194,7 +182,7 @@ pub fn row(context: Option<&ContextView>, query: &PageQuery, out: &mut String) {
         "<tr data-key=\"{pid}:{id}\"{}><td class=\"n\">{pid}</td><td>{}</td><td>{}</td><td class=\"n\"><a href=\"{}\">{id}</a></td>",
         if open { " class=\"open\"" } else { "" },
         text(or_dash(&escaped(&context.comm))),
-        text(or_dash(&owner_of(&context.owner))),
+        text(or_dash(&owner_label(&context.owner))),
         text(&link),
     );
     for known in [context.max_reqs, context.in_flight, context.unreaped] {

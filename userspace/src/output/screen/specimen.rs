@@ -115,7 +115,7 @@ pub fn status() -> WatchStatus {
 
 /// One of each kind of event that matters.
 pub fn events() -> Vec<Timed> {
-    let by = Actor { pid: Pid(812), tid: Tid(840), comm: b"mysqld".to_vec() };
+    let by = Actor { pid: Pid(812), tid: Tid(840), comm: b"mysqld".to_vec(), owner: None };
     let context = ContextId(0x7f39_bb87_7000);
     let largest = vec![Holder {
         pid: Pid(812),
