@@ -1,6 +1,7 @@
 //! What the suites share: the fixture process and its driver, random sequences of states, and where the
 //! programs under test are found.
 
+pub mod cgroup;
 pub mod fixture;
 pub mod host;
 pub mod many;

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod browser;
-mod cgroup;
 mod client;
 mod crowd;
 mod curl;

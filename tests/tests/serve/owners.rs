@@ -2,14 +2,13 @@
 
 use std::fs;
 
+use aioinspect_tests::cgroup::Cgroup;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::host::{HostLock, aio_max_nr};
 use aioinspect_tests::programs::run_aioinspect;
 use aioinspect_tests::serving::{Serving, value_in};
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::cgroup::Cgroup;
 
 const COMM: &str = "comm=\"aio-fixture\"";
 
@@ -235,6 +234,56 @@ fn the_rest_is_summed() {
     let expected = f64::from(u32::try_from(owners - 2).unwrap() * 8);
     assert_eq!((dropped(&some), dropped(&whole)), (expected, 0.0), "{owners} owners");
     drop(fixtures);
+}
+
+/// Check that 50 of 50 processes that fail and end at once are counted for their container, of io_setup and of io_submit, and shown as its own, when
+/// neither they nor its control group are there any more.
+#[test]
+fn of_those_that_end_at_once() {
+    let host = HostLock::take();
+    let ids = Ids::new(7);
+    let serving = Serving::start(&["--collect", "submit"]).unwrap();
+    let cgroup = Cgroup::new(&ids.kubernetes());
+    for _ in 0..50 {
+        let mut fixture = Fixture::spawn_alone(&host);
+        cgroup.take(fixture.pid());
+        // Not waited for: it ends right after them.
+        fixture.send("submit-raw ebadf 1");
+        fixture.send("setup 0");
+        fixture.finish();
+    }
+    drop(cgroup);
+    let labels = ids.labels();
+    let ours: Vec<&str> = labels.iter().map(String::as_str).chain([COMM]).collect();
+    let of = |errno: &'static str| ours.iter().copied().chain([errno]).collect::<Vec<_>>();
+    serving.await_metric("aio_setup_failures_total", &of("errno=\"EINVAL\""), 50.0);
+    let said = serving.metrics();
+    assert_eq!(value_in(&said, "aio_submit_errors_total", &of("errno=\"EBADF\"")), Some(50.0), "{said}");
+    for name in ["aio_setup_failures_total", "aio_submit_errors_total", "aio_submit_calls_total"] {
+        assert!((sum(&said, name) - 50.0).abs() < 1e-9, "somebody else has some of {name}: {said}");
+    }
+    let page = serving.get("/").text();
+    let short: String = ids.container.chars().take(12).collect();
+    assert_eq!(page.matches(&format!("</span> in {short} io_setup(0)")).count(), 50, "{page}");
+}
+
+/// Check that of a thousand names that fail the first hundred have series, that the others are summed, and that what is missing is counted.
+#[test]
+fn a_thousand_names() {
+    let host = HostLock::take();
+    let serving = Serving::start(&[]).unwrap();
+    let mut fixture = Fixture::spawn_alone(&host);
+    for name in 0..1000 {
+        let hex: String = format!("n{name}").bytes().map(|byte| format!("{byte:02x}")).collect();
+        fixture.run(&format!("set-comm {hex}"));
+        assert_eq!(fixture.try_run("setup 0").unwrap_err().errno, 22);
+    }
+    serving.await_metric("aio_setup_failures_total", &["comm=\"other\""], 900.0);
+    let said = serving.metrics();
+    assert_eq!(said.lines().filter(|line| line.starts_with("aio_setup_failures_total{")).count(), 101);
+    assert_eq!(value_in(&said, "aioinspect_dropped_series", &[]), Some(900.0), "{said}");
+    assert_eq!(value_in(&said, "aioinspect_lost_events_total", &[]), Some(0.0), "{said}");
+    fixture.finish();
 }
 
 /// Check that a process is told apart by its PID only where that is asked for.

@@ -1,10 +1,9 @@
 //! `--collect submit`: calls of io_submit by owner, as the fixture made them.
 
+use aioinspect_tests::cgroup::Cgroup;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::host::HostLock;
 use aioinspect_tests::serving::{Serving, value_in};
-
-use crate::cgroup::Cgroup;
 
 const COMM: &str = "comm=\"aio-fixture\"";
 const FAMILIES: [&str; 3] = ["aio_submit_calls_total", "aio_submit_errors_total", "aio_submit_short_total"];
@@ -96,7 +95,11 @@ fn the_rest_is_summed() {
         counted(&serving.metrics(), &["comm=\"a\""], 1);
     }
     counted(&serving.metrics(), &["comm=\"other\""], 2);
-    assert_eq!(serving.metric("aioinspect_dropped_series", &[]), Some(4.0));
+    assert_eq!(
+        serving.metric("aioinspect_dropped_series", &[]),
+        Some(10.0),
+        "of each: its calls, its short ones, and three errors"
+    );
 }
 
 /// Check that without the option the families are absent, and with it they are there before anybody calls.

@@ -47,7 +47,7 @@ fn setup_and_destroy() {
             let keys: Vec<&String> = setup.as_object().unwrap().keys().collect();
             assert_eq!(
                 keys,
-                ["schema_version", "time", "event", "pid", "tid", "comm", "context", "max_reqs"]
+                ["schema_version", "time", "event", "pid", "tid", "comm", "context", "max_reqs", "owner"]
             );
             assert_eq!(
                 (&setup["tid"], &setup["comm"]),

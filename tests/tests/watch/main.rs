@@ -11,6 +11,8 @@ mod hooks;
 #[cfg(test)]
 mod judged;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod places;
 #[cfg(test)]
 mod races;

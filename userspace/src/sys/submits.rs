@@ -89,8 +89,8 @@ impl Submits {
             Ok((prepared, learn))
         })?;
         learn_reader(&learn)?;
-        let reader =
-            prepared.take_array("SUBMIT")?.first::<SubmitControl>().unwrap_or_default().reader_cgroups;
+        let control = prepared.mapped.get("SUBMIT").and_then(|array| array.first::<SubmitControl>());
+        let reader = control.unwrap_or_default().reader_cgroups;
         let cgroups = CgroupMaps::take(&mut prepared, reader)?;
         let (hook, attached) = submit_hook::attach(&prepared, &ids, hook, tried)?;
         Ok(Self {
