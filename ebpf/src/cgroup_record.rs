@@ -47,10 +47,10 @@ wire! {
 
 wire! {
     /// Value of the map CGROUP_NAMES. The name ends with a NUL, in this part or a later one; what follows it means nothing.
-    pub struct CgroupNameRecord: 72 {
+    pub struct CgroupNameRecord: 40 {
         /// `kernfs_node.id` of the one that it is in; 0: the root.
         above: u64,
-        /// The bytes in memory's order, in eight words.
+        /// The bytes in memory's order, in four words.
         name_0: u64,
         /// The second word.
         name_1: u64,
@@ -58,35 +58,18 @@ wire! {
         name_2: u64,
         /// The fourth word.
         name_3: u64,
-        /// The fifth word.
-        name_4: u64,
-        /// The sixth word.
-        name_5: u64,
-        /// The seventh word.
-        name_6: u64,
-        /// The eighth word.
-        name_7: u64,
     }
 }
 
 impl CgroupNameRecord {
     /// Bytes of a name in one part.
-    pub const BYTES: u32 = 64;
+    pub const BYTES: u32 = 32;
     /// Parts of a name at most: it has 255 bytes (NAME_MAX) and a NUL.
-    pub const PARTS: u32 = 4;
+    pub const PARTS: u32 = 8;
 
     /// The bytes of this part.
     pub fn bytes(&self) -> [u8; Self::BYTES as usize] {
-        let words = [
-            self.name_0,
-            self.name_1,
-            self.name_2,
-            self.name_3,
-            self.name_4,
-            self.name_5,
-            self.name_6,
-            self.name_7,
-        ];
+        let words = [self.name_0, self.name_1, self.name_2, self.name_3];
         let mut bytes = [0; Self::BYTES as usize];
         for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
             to.copy_from_slice(&word.to_ne_bytes());

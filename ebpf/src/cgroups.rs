@@ -125,11 +125,8 @@ extern "C" fn tell_path(node: u64, hierarchy: u64) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn tell_name(node: u64, hierarchy: u64, above: u64) -> u32 {
-    let name: u64 = read(node, place!(kernfs_name));
-    let id = id_of(node);
     for part in 0..CgroupNameRecord::PARTS {
-        let at = name.wrapping_add(u64::from(part * CgroupNameRecord::BYTES));
-        match tell_part(id, hierarchy | u64::from(part) << 32, at, above) {
+        match tell_part(node, hierarchy | u64::from(part) << 32, above) {
             ENDED => return 1,
             GOES_ON => {}
             _ => return 0,
@@ -141,32 +138,25 @@ extern "C" fn tell_name(node: u64, hierarchy: u64, above: u64) -> u32 {
 const ENDED: u32 = 1;
 const GOES_ON: u32 = 2;
 
-/// Tells one part, as of where it lies; `place`: the hierarchy, and above 32 bits the number of the part. Whether the name ends in it, 0 if there is
-/// no room.
+/// Tells one part of a name; `place`: the hierarchy, and above 32 bits the number of the part. Whether the name ends in it, 0 if there is no room.
+///
+/// A part is short because all of it is on the stack, of which those who call have little left.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn tell_part(id: u64, place: u64, at: u64, above: u64) -> u32 {
+extern "C" fn tell_part(node: u64, place: u64, above: u64) -> u32 {
+    let name: u64 = read(node, place!(kernfs_name));
+    let part = (place >> 32) as u32;
+    let at = name.wrapping_add(u64::from(part.wrapping_mul(CgroupNameRecord::BYTES)));
     let mut ended = false;
+    // Beyond the end too: to leave words out would have the compiler fill them in a loop, which 5.10 does not take.
     let mut word = |nth: u64| {
-        if ended {
-            return 0;
-        }
         let word = read_8(at.wrapping_add(nth * 8));
-        ended = has_nul(word);
+        ended |= has_nul(word);
         word
     };
-    let record = CgroupNameRecord {
-        above,
-        name_0: word(0),
-        name_1: word(1),
-        name_2: word(2),
-        name_3: word(3),
-        name_4: word(4),
-        name_5: word(5),
-        name_6: word(6),
-        name_7: word(7),
-    };
-    let key = CgroupNameKey { id, hierarchy: place as u32, part: (place >> 32) as u32 };
+    let record =
+        CgroupNameRecord { above, name_0: word(0), name_1: word(1), name_2: word(2), name_3: word(3) };
+    let key = CgroupNameKey { id: id_of(node), hierarchy: place as u32, part };
     if !is_there(CGROUP_NAMES.insert(&key, &record, NOEXIST)) {
         return 0;
     }

@@ -118,7 +118,7 @@ fn end(kind: CallKind, act: impl FnOnce(u64, &CallRecord)) {
 }
 
 #[inline(always)]
-fn event(kind: EventKind, task: u64, call: &CallRecord, who: &Who) -> EventRecord {
+fn event(kind: EventKind, cgroups: u64, call: &CallRecord, who: &Who) -> EventRecord {
     EventRecord {
         time: now(),
         context: call.argument,
@@ -127,7 +127,7 @@ fn event(kind: EventKind, task: u64, call: &CallRecord, who: &Who) -> EventRecor
         comm_low: who.comm_low,
         comm_high: who.comm_high,
         start_boottime: who.start_boottime,
-        cgroups: who::cgroups(task),
+        cgroups,
         kind: kind as u32,
         tgid: who.tgid,
         tid: who.tid,
@@ -142,14 +142,20 @@ fn event(kind: EventKind, task: u64, call: &CallRecord, who: &Who) -> EventRecor
 /// io_setup returns. A call that began before we were attached is not known here: the next census finds what it made.
 #[inline(always)]
 pub fn setup_ends(answer: i64) {
-    end(CallKind::Setup, |task, call| after_setup(task, call, answer));
+    setup_ended(answer, who::cgroups(task()));
+}
+
+/// Apart, so that what looks at control groups has the stack for itself.
+#[inline(never)]
+fn setup_ended(answer: i64, cgroups: u64) {
+    end(CallKind::Setup, |task, call| after_setup(task, call, answer, cgroups));
 }
 
 #[inline(always)]
-fn after_setup(task: u64, call: &CallRecord, answer: i64) {
+fn after_setup(task: u64, call: &CallRecord, answer: i64, cgroups: u64) {
     let Some(who) = who::current(task) else { return };
     if answer != 0 {
-        setup_failed(task, call, answer, &who);
+        setup_failed(cgroups, call, answer, &who);
         return;
     }
     let claimed = variable(call).unwrap_or(0);
@@ -159,7 +165,7 @@ fn after_setup(task: u64, call: &CallRecord, answer: i64) {
         Some(found) => Some(found),
         None => table::by_search(call.mm, claimed, true),
     };
-    let mut event = event(EventKind::Setup, task, call, &who);
+    let mut event = event(EventKind::Setup, cgroups, call, &who);
     event.max_reqs = call.argument as u32;
     event.context = claimed;
     if let Some(found) = found {
@@ -181,8 +187,8 @@ fn after_setup(task: u64, call: &CallRecord, answer: i64) {
 }
 
 #[inline(always)]
-fn setup_failed(task: u64, call: &CallRecord, answer: i64, who: &Who) {
-    let mut event = event(EventKind::SetupFailed, task, call, who);
+fn setup_failed(cgroups: u64, call: &CallRecord, answer: i64, who: &Who) {
+    let mut event = event(EventKind::SetupFailed, cgroups, call, who);
     let errno = answer.wrapping_neg();
     event.errno = errno as u32;
     event.context = 0;
@@ -215,17 +221,23 @@ fn is_told(origin: u32) -> bool {
 /// io_destroy returns.
 #[inline(always)]
 pub fn destroy_ends(answer: i64) {
+    destroy_ended(answer, who::cgroups(task()));
+}
+
+/// Apart, as above.
+#[inline(never)]
+fn destroy_ended(answer: i64, cgroups: u64) {
     end(CallKind::Destroy, |task, call| {
         if answer == 0 {
-            after_destroy(task, call);
+            after_destroy(task, call, cgroups);
         }
     });
 }
 
 #[inline(always)]
-fn after_destroy(task: u64, call: &CallRecord) {
+fn after_destroy(task: u64, call: &CallRecord, cgroups: u64) {
     let Some(who) = who::current(task) else { return };
-    let mut event = event(EventKind::Destroy, task, call, &who);
+    let mut event = event(EventKind::Destroy, cgroups, call, &who);
     event.value = call.kioctx;
     if call.kioctx != 0 {
         let key = SlotKey { mm: call.mm, slot: call.slot, _pad: 0 };
