@@ -47,8 +47,8 @@ static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
 /// Bytes that wait before userspace is woken, a power of two; until then it looks by itself, several times a second.
 const WAKE_AT: u64 = 64 * 1024;
-/// A call that failed wakes it at once, unless more than this waits already: its process may be gone in a moment, and with it the
-/// name of the container it is in. In a flood userspace is awake anyway.
+/// A call that failed wakes it at once, unless more than this waits already: why it failed is for what is free and who holds it at
+/// that moment. In a flood userspace is awake anyway.
 const WAKE_BELOW: u64 = 4 * 1024;
 /// Bytes that one event takes, its header included.
 const STEP: u64 = size_of::<EventRecord>() as u64 + 8;

@@ -16,7 +16,6 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
     let upids = b.body("upid", 16, &[("nr", int, 0), ("ns", pointer, 64)]);
     let upids = b.array(upids, 0);
     let pids = b.array(pointer, 4);
-    let links = b.body("list_head", 16, &[("next", pointer, 0), ("prev", pointer, 64)]);
     let reqs = b.body("percpu_ref", 16, &[("percpu_count_ptr", long, 0), ("data", pointer, 64)]);
     let hot = b.body("", 64, &[("reqs_available", atomic, 0)]);
     let done = b.body("", 64, &[("tail", int, 0), ("completed_events", int, 32)]);
@@ -43,13 +42,6 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
                 ("nsproxy", pointer),
             ],
         ),
-        ("nsproxy", &[("cgroup_ns", pointer)]),
-        ("cgroup_namespace", &[("root_cset", pointer)]),
-        ("css_set", &[("cgrp_links", links)]),
-        ("cgrp_cset_link", &[("cgrp", pointer), ("cgrp_link", links)]),
-        ("cgroup", &[("root", pointer), ("kn", pointer)]),
-        ("cgroup_root", &[("hierarchy_id", int)]),
-        ("kernfs_node", &[("id", long), ("name", pointer), ("__parent", pointer)]),
         ("signal_struct", &[("pids", pids)]),
         ("pid", &[("level", int), ("numbers", upids)]),
         (
@@ -98,9 +90,11 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
         ("super_block", &[("s_magic", long)]),
         ("bpf_array", &[("pptrs", pids)]),
     ];
-    for (name, members) in structs {
+    let cgroups = cgroups(&mut b, int, long, pointer);
+    let cgroups = cgroups.iter().map(|(name, members)| (*name, members.as_slice()));
+    for (name, members) in structs.iter().copied().chain(cgroups) {
         let mut fields: Vec<Field<'_>> =
-            (1..).step_by(8).zip(*members).map(|(at, (name, id))| (*name, *id, 64 * at)).collect();
+            (1..).step_by(8).zip(members).map(|(at, (name, id))| (*name, *id, 64 * at)).collect();
         edit(name, &mut fields);
         if !fields.is_empty() {
             b.body(name, 4096, &fields);
@@ -108,6 +102,25 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
     }
     b.func("bpf_iter_task");
     b.blob()
+}
+
+/// What names the control groups of a process.
+fn cgroups(
+    b: &mut Builder,
+    int: u32,
+    long: u32,
+    pointer: u32,
+) -> [(&'static str, Vec<(&'static str, u32)>); 7] {
+    let links = b.body("list_head", 16, &[("next", pointer, 0), ("prev", pointer, 64)]);
+    [
+        ("nsproxy", vec![("cgroup_ns", pointer)]),
+        ("cgroup_namespace", vec![("root_cset", pointer)]),
+        ("css_set", vec![("cgrp_links", links)]),
+        ("cgrp_cset_link", vec![("cgrp", pointer), ("cgrp_link", links)]),
+        ("cgroup", vec![("root", pointer), ("kn", pointer)]),
+        ("cgroup_root", vec![("hierarchy_id", int)]),
+        ("kernfs_node", vec![("id", long), ("name", pointer), ("__parent", pointer)]),
+    ]
 }
 
 fn resolve(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Result<Layout, LayoutError> {

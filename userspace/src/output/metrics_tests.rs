@@ -16,9 +16,9 @@ fn exposition() -> Exposition {
     let shares = shares(&picture, false, 100);
     let mut tally = Tally::new(100, false);
     let by = Actor { pid: Pid(7), tid: Tid(7), comm: b"db".to_vec(), owner: None };
-    let owned = Actor { owner: Some(owner.into()), ..by.clone() };
+    let inside = Actor { owner: Some(owner.into()), ..by.clone() };
     let failure = Failure { errno: 11, requested: 128, ..Failure::default() };
-    for by in [owned, by] {
+    for by in [inside, by] {
         let event = Event::SetupFailed { by, failure: failure.clone() };
         tally.count(&Timed { at: Instant(1), unix_ns: 1_000_000_000, event });
     }

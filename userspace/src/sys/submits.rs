@@ -12,6 +12,7 @@ use super::bpf::{self, Kind};
 use super::cgroup_maps::CgroupMaps;
 use super::hook::{Attached, Hook};
 use super::kernel_layout::read_layout_and_hooks;
+use super::mapped::MappedArray;
 use super::object::{self, Mapped};
 use super::probe_error::ProbeError;
 use super::program::load_program;
@@ -89,7 +90,7 @@ impl Submits {
             Ok((prepared, learn))
         })?;
         learn_reader(&learn)?;
-        let control = prepared.mapped.get("SUBMIT").and_then(|array| array.first::<SubmitControl>());
+        let control = prepared.mapped.get("SUBMIT").and_then(MappedArray::first::<SubmitControl>);
         let reader = control.unwrap_or_default().reader_cgroups;
         let cgroups = CgroupMaps::take(&mut prepared, reader)?;
         let (hook, attached) = submit_hook::attach(&prepared, &ids, hook, tried)?;

@@ -148,7 +148,7 @@ impl Tracer {
         let events = ring_buffer(prepared.take_map("EVENTS")?)?;
         let (traced, counters) = (prepared.take_map("TRACED")?, prepared.take_map("COUNTERS")?);
         let sweeper = Sweeper::new(prepared.take_map("SPACES")?, end);
-        let tracer = Self {
+        let started = Self {
             hook,
             attached,
             control,
@@ -164,7 +164,7 @@ impl Tracer {
             round: 0,
             sweeper,
         };
-        Ok((tracer, cgroups))
+        Ok((started, cgroups))
     }
 
     /// The hook in use.
