@@ -108,7 +108,8 @@ fn is_there(answer: Result<(), i32>) -> bool {
 #[inline(never)]
 extern "C" fn tell_path(node: u64, hierarchy: u64) -> u32 {
     let mut node = node;
-    for _ in 0..LEVELS {
+    // The last is the root.
+    for _ in 0..=LEVELS {
         let above: u64 = read(node, place!(kernfs_parent));
         if above == 0 {
             return 1;

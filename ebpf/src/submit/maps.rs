@@ -21,12 +21,13 @@ pub static SUBMITS: HashMap<SubmitKey, SubmitRecord> = HashMap::with_max_entries
 /// What its calls failed of.
 #[map]
 pub static SUBMIT_ERRORS: HashMap<SubmitErrorKey, SubmitErrors> = HashMap::with_max_entries(1, NO_PREALLOC);
-/// The control groups that were told of.
+/// The control groups that were told of. All memory is taken at once, here and below: of what is taken as entries come, the kernel has no more than
+/// some dozens at hand, and a program may need more at its first call.
 #[map]
-pub static CGROUPS: HashMap<CgroupKey, CgroupRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
+pub static CGROUPS: HashMap<CgroupKey, CgroupRecord> = HashMap::with_max_entries(1, 0);
 /// Their names.
 #[map]
-pub static CGROUP_NAMES: HashMap<CgroupNameKey, CgroupNameRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
+pub static CGROUP_NAMES: HashMap<CgroupNameKey, CgroupNameRecord> = HashMap::with_max_entries(1, 0);
 /// What was missed.
 #[map]
 static LOSSES: PerCpuArray<SubmitLosses> = PerCpuArray::with_max_entries(1, 0);

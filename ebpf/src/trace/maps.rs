@@ -26,12 +26,13 @@ pub static SPACES: HashMap<u64, SpaceRecord> = HashMap::with_max_entries(1, NO_P
 /// Every call under way.
 #[map]
 pub static CALLS: HashMap<u64, CallRecord> = HashMap::with_max_entries(1, 0);
-/// The control groups that were told of.
+/// The control groups that were told of. All memory is taken at once, here and below: of what is taken as entries come, the kernel has no more than
+/// some dozens at hand, and a program may need more at its first call.
 #[map]
-pub static CGROUPS: HashMap<CgroupKey, CgroupRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
+pub static CGROUPS: HashMap<CgroupKey, CgroupRecord> = HashMap::with_max_entries(1, 0);
 /// Their names.
 #[map]
-pub static CGROUP_NAMES: HashMap<CgroupNameKey, CgroupNameRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
+pub static CGROUP_NAMES: HashMap<CgroupNameKey, CgroupNameRecord> = HashMap::with_max_entries(1, 0);
 /// Where the program that settles is.
 #[map]
 pub static WALK: Array<Walk> = Array::with_max_entries(1, 0);

@@ -30,30 +30,21 @@ impl Callers {
         Self { cgroups, known: HashMap::new() }
     }
 
-    /// Who ran the process of an event. Where the event does not say: what an earlier one said, or else /proc, while the process lives. `None`
-    /// if nobody knows.
+    /// Who ran the process of an event. Where the event of a call does not say: /proc, while the process lives, or else what an earlier event said.
+    /// Of other events the other way round: there may be very many of one process. `None` if nobody knows.
     pub fn owner(&mut self, record: &EventRecord) -> Option<Arc<Owner>> {
         let process = (record.tgid, record.start_boottime);
-        if let Some(told) = self.told(record) {
-            self.remember(process, &told);
-            return Some(told);
-        }
-        if let Some(known) = self.known.get(&process) {
-            return Some(Arc::clone(known));
-        }
-        let pid = Pid(record.tgid);
-        let text = cgroup_of(pid).ok().filter(|_| lives(pid, record.start_boottime))?;
-        let asked = Arc::new(owner(&text));
-        self.remember(process, &asked);
-        Some(asked)
-    }
-
-    fn told(&mut self, record: &EventRecord) -> Option<Arc<Owner>> {
+        let is_call = record.entered_at != 0;
         // What a census found says nothing of groups, which is no sign that there is no room.
-        if record.cgroups == 0 && record.entered_at == 0 {
-            return None;
-        }
-        self.cgroups.owner(record.cgroups)
+        let told = if is_call || record.cgroups != 0 { self.cgroups.owner(record.cgroups) } else { None };
+        let known = || self.known.get(&process).map(Arc::clone);
+        let found = match told {
+            Some(told) => told,
+            None if is_call => asked(record).or_else(known)?,
+            None => known().or_else(|| asked(record))?,
+        };
+        self.remember(process, &found);
+        Some(found)
     }
 
     fn remember(&mut self, process: (u32, u64), owner: &Arc<Owner>) {
@@ -67,4 +58,11 @@ impl Callers {
     pub fn make_room(&mut self) -> io::Result<()> {
         self.cgroups.make_room()
     }
+}
+
+/// What /proc says, if it is that process still.
+fn asked(record: &EventRecord) -> Option<Arc<Owner>> {
+    let pid = Pid(record.tgid);
+    let text = cgroup_of(pid).ok().filter(|_| lives(pid, record.start_boottime))?;
+    Some(Arc::new(owner(&text)))
 }

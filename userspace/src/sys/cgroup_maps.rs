@@ -1,6 +1,6 @@
 //! What the programs told of control groups: from the key of an event to the owner, also when the groups are gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::model::cgroup_paths::{CgroupPath, as_proc_has_it};
 use crate::model::owner::owner;
 use crate::model::picture::Owner;
 
-/// Entries of each of the two maps; memory is taken as they come, and given back when half of them are used.
+/// Entries of each of the two maps, which take some 3 MiB together; they are emptied when half of them are used.
 pub const ENTRIES: u32 = 16_384;
-/// Owners that are remembered at most.
-const KNOWN: usize = 4096;
+/// Owners that are remembered at most: of all that the map can hold, where each set of groups takes two entries at least.
+const KNOWN: usize = 8192;
 /// Levels that the programs tell of at most.
 const LEVELS: u32 = 32;
 
@@ -75,19 +75,29 @@ impl CgroupMaps {
         Some(found)
     }
 
-    /// Empties the maps when they may be full soon, or were. To be called when all that had keys was asked about.
+    /// Empties the maps when they may be full soon, or were; what nobody asked about is read before.
     pub fn make_room(&mut self) -> io::Result<()> {
         let half = usize::try_from(ENTRIES / 2).unwrap_or(usize::MAX);
         if self.read < half && !std::mem::take(&mut self.is_untold) {
             return Ok(());
         }
         self.read = 0;
-        // These first: what has its names is told of again whole.
-        for (key, _) in bpf_map::all::<CgroupKey, CgroupRecord>(self.cgroups.as_fd())? {
-            bpf_map::delete(self.cgroups.as_fd(), &key)?;
+        // What is told from here on stays, and so do the names that it may have found here: of groups that hold others.
+        let names = bpf_map::all::<CgroupNameKey, CgroupNameRecord>(self.names.as_fd())?;
+        let groups = bpf_map::all::<CgroupKey, CgroupRecord>(self.cgroups.as_fd())?;
+        if names.len().max(groups.len()) < half {
+            return Ok(());
         }
-        for (key, _) in bpf_map::all::<CgroupNameKey, CgroupNameRecord>(self.names.as_fd())? {
-            bpf_map::delete(self.names.as_fd(), &key)?;
+        for (key, _) in groups.iter().filter(|(key, _)| key.index == 0) {
+            self.owner(key.cgroups);
+        }
+        for (key, _) in &groups {
+            bpf_map::delete(self.cgroups.as_fd(), key)?;
+        }
+        let above: HashSet<(u32, u64)> =
+            names.iter().map(|(key, name)| (key.hierarchy, name.above)).collect();
+        for (key, _) in names.iter().filter(|(key, _)| !above.contains(&(key.hierarchy, key.id))) {
+            bpf_map::delete(self.names.as_fd(), key)?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use aya::maps::{Map, MapData, RingBuf};
 use super::bpf::{self, Kind};
 use super::capacity::HEADS;
 pub use super::capacity::Sizes;
-use super::cgroup_maps::{self, CgroupMaps};
+use super::cgroup_maps::CgroupMaps;
 use super::hook::{Attached, Hook};
 use super::kernel_layout::read_layout_and_hooks;
 use super::mapped::MappedArray;
