@@ -61,11 +61,13 @@ fn it_has_ended() {
     }
     let mut child = zombie();
     each_verb(child.id(), 3, &[&format!("process {} is a zombie", child.id())]);
-    accepts(&["list", "-p", &child.id().to_string()]);
+    let list = accepts(&["list", "-p", &child.id().to_string()]);
+    assert!(list.stderr.contains(&format!("process {} is a zombie", child.id())), "{list:?}");
+    refuses(&["watch", "--duration", "1s", "-p", &child.id().to_string()], 3, &["is a zombie"]);
     child.wait().unwrap();
 }
 
-/// Check that a thread's number is not its process's.
+/// Check that a thread's number is not its process's, and that its process is named.
 #[test]
 fn a_thread() {
     if !can("a_thread") {
@@ -74,8 +76,75 @@ fn a_thread() {
     let mut fixture = Fixture::spawn();
     fixture.run("threads 1 pipe");
     let tid = fixture.truth().threads[0].tid;
-    each_verb(tid, 3, &[&format!("no process {tid}")]);
-    refuses(&["list", "-p", &tid.to_string()], 3, &[&format!("no process {tid}")]);
+    let words = [format!("no process {tid}: it is a thread of process {}", fixture.pid())];
+    each_verb(tid, 3, &[&words[0]]);
+    for verb in [&["list"][..], &["list", "--no-bpf"], &["watch", "--duration", "1s"]] {
+        refuses(&[verb, &["-p", &tid.to_string()]].concat(), 3, &[&words[0]]);
+    }
+}
+
+/// Check that a process which lives on without its leader is no zombie, whoever is asked.
+#[test]
+fn the_leader_has_ended() {
+    if !can("the_leader_has_ended") {
+        return;
+    }
+    let mut fixture = Fixture::spawn();
+    fixture.run("leader-exit");
+    let pid = fixture.pid().to_string();
+    let check = accepts(&["check", &pid, "--freeze", "ptrace", "--wait", "30s"]);
+    assert!(check.stdout.contains("is idle"), "{check:?}");
+    assert_eq!(accepts(&["list", "-p", &pid]).stderr, "");
+}
+
+/// Check that a number which only a PID namespace further in knows is told by the number it has here.
+#[test]
+fn in_another_namespace() {
+    if !can("in_another_namespace") {
+        return;
+    }
+    // A process of a PID namespace of its own, whose third process there has a number that nobody has here.
+    let script = "echo 4194303 > /proc/sys/kernel/ns_last_pid; sleep 60 & echo started; wait";
+    let mut shell = Command::new("unshare");
+    shell.args(["--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c", script]);
+    let mut inside = shell.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(inside.stdout.take().unwrap()), &mut line)
+        .unwrap();
+    let number = |pid: &Pid| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.to_owned();
+        let numbers: Vec<u32> = numbers.split_whitespace().map(|one| one.parse().unwrap()).collect();
+        (numbers.len() > 1).then_some((numbers[0], *numbers.last().unwrap()))
+    };
+    let exists = |pid: u32| std::path::Path::new(&format!("/proc/{pid}")).exists();
+    let found = processes().unwrap().iter().filter_map(number).find(|(_, inner)| !exists(*inner));
+    match found {
+        Some((here, inner)) => {
+            let words = format!("no process {inner} in this PID namespace");
+            each_verb(inner, 3, &[&words, &here.to_string()]);
+            refuses(&["list", "-p", &inner.to_string()], 3, &[&words, &here.to_string()]);
+        }
+        None => skip("in_another_namespace", "every number of the inner namespace is somebody's here"),
+    }
+    inside.kill().unwrap();
+    inside.wait().unwrap();
+}
+
+/// Check that a process which only the kernel keeps closed is never called missing, and that what it has and we have not is named.
+#[test]
+fn the_first() {
+    if !can("the_first") {
+        return;
+    }
+    if std::fs::read("/proc/1/maps").is_ok() {
+        skip("the_first", "PID 1 can be read here");
+        return;
+    }
+    each_verb(1, 4, &["of process 1: ", "CAP_"]);
+    let list = run_aioinspect(&["list", "-p", "1"]);
+    assert_eq!(list.code, 4, "{list:?}");
+    assert!(list.stderr.contains("of process 1: ") && list.stderr.contains("CAP_"), "{list:?}");
 }
 
 /// Check that a kernel thread is called one.
@@ -91,8 +160,11 @@ fn a_kernel_thread() {
         skip("a_kernel_thread", "no kernel thread is visible in this PID namespace");
         return;
     };
-    each_verb(thread.0, 1, &[&format!("process {thread} is a kernel thread")]);
-    accepts(&["list", "-p", &thread.0.to_string()]);
+    let words = format!("process {thread} is a kernel thread: it has no memory of its own and no contexts");
+    each_verb(thread.0, 1, &[&words]);
+    refuses(&["watch", "--duration", "1s", "-p", &thread.0.to_string()], 1, &[&words]);
+    let list = accepts(&["list", "-p", &thread.0.to_string()]);
+    assert!(list.stderr.contains(&words), "{list:?}");
 }
 
 /// Check that aioinspect does not freeze itself.

@@ -70,11 +70,14 @@ fn code(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     error.is::<WouldNotRestore>().then_some(Exit::CheckFailed)
 }
 
-fn of_source(error: &SourceError) -> Exit {
+/// The code for an error of a source.
+pub fn of_source(error: &SourceError) -> Exit {
     match error {
         SourceError::Proc(error) => of_proc(error),
         SourceError::Probe(error) => of_probe(error),
         SourceError::Freeze(error) => of_freeze(error),
+        SourceError::Closed { in_flight: Some(1..), .. } => Exit::CheckFailed,
+        SourceError::Closed { closed, .. } => of_source(closed),
         SourceError::Memory(MemoryError::Gone(_)) => Exit::NotFound,
         SourceError::Memory(MemoryError::NotPermitted(_)) => Exit::NotPermitted,
         SourceError::Memory(MemoryError::Failed(..)) | SourceError::Host(_) | SourceError::Text { .. } => {
@@ -85,9 +88,18 @@ fn of_source(error: &SourceError) -> Exit {
 
 fn of_proc(error: &ProcError) -> Exit {
     match error {
-        ProcError::NoSuchProcess(_) | ProcError::Zombie(_) => Exit::NotFound,
-        ProcError::NotPermitted { .. } => Exit::NotPermitted,
-        ProcError::KernelThread(_) | ProcError::TooLarge { .. } | ProcError::Io { .. } => Exit::Error,
+        ProcError::NoSuchProcess(_)
+        | ProcError::Thread { .. }
+        | ProcError::Elsewhere { .. }
+        | ProcError::Zombie(_) => Exit::NotFound,
+        // What it had in flight is not known to be over.
+        ProcError::Exiting { .. } => Exit::CheckFailed,
+        ProcError::NotPermitted { .. } | ProcError::Hidden { .. } => Exit::NotPermitted,
+        ProcError::KernelThread(_)
+        | ProcError::ForeignProc(_)
+        | ProcError::Unseen(_)
+        | ProcError::TooLarge { .. }
+        | ProcError::Io { .. } => Exit::Error,
     }
 }
 

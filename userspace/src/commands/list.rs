@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Context;
 
-use super::exit::{Exit, UsageError};
+use super::exit::{Exit, UsageError, of_source};
 use super::terminal::Terminal;
 use super::{bpf_log_level, saved, say, say_lacks};
 use crate::cli::ListArgs;
@@ -17,7 +17,7 @@ use crate::output::filter::Filter;
 use crate::output::json;
 use crate::output::table::{self, List, Style};
 use crate::sys::live::Live;
-use crate::sys::procfs::ProcDir;
+use crate::sys::procfs::ProcError;
 use crate::sys::source::{Recorded, Source, SourceError};
 
 /// Reads, judges, filters, prints.
@@ -41,21 +41,21 @@ pub fn run(
         filter.iter().flat_map(|filter| filter.columns().into_iter().copied()).collect();
     let owners = args.json || columns.iter().chain(&filtered).any(|column| column.is_of_owner());
 
+    let mut live = Live::new(!args.no_bpf, bpf_log_level(verbose));
     let evidence = if let Some(path) = &args.from {
         Recorded(saved::read(path)?).host(owners)?
     } else {
-        let mut live = Live::new(!args.no_bpf, bpf_log_level(verbose));
         let evidence = live.host(owners || args.evidence.is_some())?;
         say(err, &live.notes())?;
         evidence
     };
     say_lacks(err, &evidence.lacks)?;
     let picture = reconcile(&evidence);
-    let wanted = wanted(args, &picture)?;
+    let wanted = wanted(args, &picture, &mut live)?;
     let mut list = List::from(&picture);
-    if let Some(pids) = &wanted {
-        list.contexts.retain(|context| pids.contains(&context.pid));
-        list.ghosts.retain(|ghost| pids.contains(&ghost.pid));
+    if let Some(Wanted { shown, .. }) = &wanted {
+        list.contexts.retain(|context| shown.contains(&context.pid));
+        list.ghosts.retain(|ghost| shown.contains(&ghost.pid));
     }
     if let Some(filter) = &filter {
         list.contexts.retain(|context| filter.matches(|column| column.value(context)));
@@ -75,25 +75,56 @@ pub fn run(
         let path = saved::write(path, &evidence)?;
         writeln!(err, "aioinspect: wrote {}", escape(path.as_os_str().as_encoded_bytes()))?;
     }
-    Ok(if filter.is_some() && list.contexts.is_empty() { Exit::NotFound } else { Exit::Fine })
+    let blank = wanted.map_or_else(Vec::new, |wanted| wanted.blank);
+    for error in &blank {
+        writeln!(err, "aioinspect: {}", escape(error.to_string().as_bytes()))?;
+    }
+    match blank.iter().map(of_blank).find(|exit| *exit != Exit::Fine) {
+        Some(exit) => Ok(exit),
+        None if filter.is_some() && list.contexts.is_empty() => Ok(Exit::NotFound),
+        None => Ok(Exit::Fine),
+    }
 }
 
-/// The PIDs under which the wanted processes are shown; `None`: all. A missing one is an error.
-fn wanted(args: &ListArgs, picture: &Picture) -> anyhow::Result<Option<Vec<Pid>>> {
+/// The processes that were asked for.
+#[derive(Default)]
+struct Wanted {
+    /// The PIDs under which they are shown.
+    shown: Vec<Pid>,
+    /// Why of others there is nothing to show, be it that they have nothing or that it cannot be seen.
+    blank: Vec<SourceError>,
+}
+
+/// The exit code for a process of which there is nothing to show: fine where nothing is all it has.
+fn of_blank(error: &SourceError) -> Exit {
+    match error {
+        SourceError::Proc(ProcError::Zombie(_) | ProcError::KernelThread(_) | ProcError::Exiting { .. }) => {
+            Exit::Fine
+        }
+        other => of_source(other),
+    }
+}
+
+/// The wanted processes; `None`: all. A missing one is an error.
+fn wanted(args: &ListArgs, picture: &Picture, live: &mut Live) -> anyhow::Result<Option<Wanted>> {
     if args.pid.is_empty() {
         return Ok(None);
     }
-    let mut shown = Vec::new();
+    let mut wanted = Wanted::default();
     for pid in args.pid.iter().map(|pid| Pid(*pid)) {
         match picture.spaces.iter().find(|space| space.pids.contains(&pid)) {
             // CLONE_VM processes are shown once, under the lowest.
-            Some(space) => shown.extend(space.pids.first()),
+            Some(space) => wanted.shown.extend(space.pids.first()),
             None if args.from.is_some() => {
-                return Err(SourceError::from(crate::sys::procfs::ProcError::NoSuchProcess(pid)))
-                    .context("in this evidence");
+                return Err(SourceError::from(ProcError::NoSuchProcess(pid))).context("in this evidence");
             }
-            None => drop(ProcDir::open(pid).map_err(SourceError::from)?),
+            None => match live.could_see(pid) {
+                Ok(()) => {}
+                // A zombie is exit code 3 elsewhere, and a line here.
+                Err(error) if of_blank(&error) == Exit::NotFound => return Err(error.into()),
+                Err(error) => wanted.blank.push(error),
+            },
         }
     }
-    Ok(Some(shown))
+    Ok(Some(wanted))
 }

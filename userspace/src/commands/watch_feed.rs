@@ -15,11 +15,10 @@ use crate::model::reconcile::{reconcile, reconcile_with};
 use crate::model::trend::Trends;
 use crate::model::units::{Instant, Pid, Tid};
 use crate::model::witness::{Evidence, SystemFacts};
+use crate::sys::absence::can_be_watched;
 use crate::sys::clock;
 use crate::sys::hook::Hook;
-use crate::sys::procfs::ProcDir;
 use crate::sys::readiness::register;
-use crate::sys::source::SourceError;
 use crate::sys::watcher::{Comparison, WatchOrder, Watcher};
 
 use super::publisher::Publisher;
@@ -77,7 +76,7 @@ impl Feed {
             return Ok(Feed::Recorded(Some(Box::new(saved::read(path)?))));
         }
         for pid in &args.pid {
-            ProcDir::open(Pid(*pid)).map_err(SourceError::from)?;
+            can_be_watched(Pid(*pid))?;
         }
         let order = WatchOrder {
             hook: hook_of(args.hook),

@@ -11,6 +11,7 @@ mod btf_number;
 #[path = "btf_types_tests.rs"]
 mod btf_types;
 pub mod cgroup_paths;
+pub mod capability_names;
 pub mod errno;
 pub mod event;
 pub mod finding;

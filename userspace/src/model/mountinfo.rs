@@ -18,6 +18,17 @@ pub fn places_of(text: &[u8], kind: &[u8]) -> Vec<PathBuf> {
     text.split(|byte| *byte == b'\n').filter_map(place).collect()
 }
 
+/// The options of the file system that is mounted at that place, the last one there: what it was mounted with, not what this mount of it adds.
+pub fn options_at<'a>(text: &'a [u8], place: &[u8]) -> Option<&'a [u8]> {
+    let options = |line: &'a [u8]| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let here = fields.nth(4)?;
+        let options = fields.skip_while(|field| *field != b"-").nth(3)?;
+        (here == place).then_some(options)
+    };
+    text.split(|byte| *byte == b'\n').filter_map(options).last()
+}
+
 fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -55,5 +66,15 @@ cut 22 0:12 /
         assert_eq!(places_of(TEXT, b"tmpfs"), [PathBuf::from("/mnt/-")]);
         assert!(places_of(TEXT, b"securityfs").is_empty());
         assert!(places_of(b"", b"tracefs").is_empty());
+    }
+
+    /// Check that options are those of the file system, of the last mount at a place.
+    #[test]
+    fn options() {
+        let text = b"30 22 0:5 / /proc rw,nosuid shared:9 - proc proc rw,gid=4,hidepid=invisible\n\
+            31 22 0:5 / /proc/x rw - proc proc rw\n32 30 0:5 / /proc rw - proc proc rw,hidepid=2\ncut 22 0:5 / /proc rw -\n";
+        assert_eq!(options_at(text, b"/proc"), Some(&b"rw,hidepid=2"[..]));
+        assert_eq!(options_at(text, b"/proc/x"), Some(&b"rw"[..]));
+        assert_eq!(options_at(text, b"/sys"), None);
     }
 }

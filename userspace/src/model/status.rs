@@ -34,6 +34,8 @@ pub struct Status {
     pub uids: Option<[u32; 4]>,
     /// `Threads`.
     pub threads: Option<u32>,
+    /// `CapPrm`: permitted capabilities, a bit each.
+    pub cap_prm: Option<u64>,
     /// `CapEff`: effective capabilities, a bit each.
     pub cap_eff: Option<u64>,
     /// `THP_enabled`: 0 where PR_SET_THP_DISABLE forbids huge pages; since v5.0, and only of processes with memory.
@@ -71,11 +73,8 @@ impl Status {
                 self.uids = Some(uids.try_into().map_err(|_| bad("Uid", value))?);
             }
             b"Threads" => self.threads = Some(number("Threads", value)?),
-            b"CapEff" => {
-                let digits = str::from_utf8(value.trim_ascii()).ok().filter(|text| !text.starts_with('+'));
-                let mask = digits.and_then(|text| u64::from_str_radix(text, 16).ok());
-                self.cap_eff = Some(mask.ok_or_else(|| bad("CapEff", value))?);
-            }
+            b"CapPrm" => self.cap_prm = Some(mask("CapPrm", value)?),
+            b"CapEff" => self.cap_eff = Some(mask("CapEff", value)?),
             b"THP_enabled" => self.thp_enabled = Some(flag("THP_enabled", value)?),
             b"Kthread" => self.kthread = Some(flag("Kthread", value)?),
             _ => {}
@@ -106,6 +105,12 @@ fn number(key: &'static str, value: &[u8]) -> Result<u32, StatusError> {
     }
 }
 
+/// A set of bits in hexadecimal digits.
+fn mask(key: &'static str, value: &[u8]) -> Result<u64, StatusError> {
+    let digits = str::from_utf8(value.trim_ascii()).ok().filter(|text| !text.starts_with('+'));
+    digits.and_then(|text| u64::from_str_radix(text, 16).ok()).ok_or_else(|| bad(key, value))
+}
+
 fn flag(key: &'static str, value: &[u8]) -> Result<bool, StatusError> {
     match number(key, value)? {
         0 => Ok(false),
@@ -122,7 +127,7 @@ mod tests {
 
     const TEXT: &str = "Name:\ta\\nTgid:\t9\nUmask:\t0022\nState:\tt (tracing stop)\nTgid:\t42\nPid:\t43\nPPid:\t0\n\
         TracerPid:\t7\nUid:\t0\t1\t2\t4294967295\nNSpid:\t43\t2\t1\nKthread:\t0\nThreads:\t3\n\
-        CapEff:\t000001ffffffffff\nTHP_enabled:\t0\nuntagged_mask:\t0xffffffffffffffff\n";
+        CapPrm:\t00000000000000f0\nCapEff:\t000001ffffffffff\nTHP_enabled:\t0\nuntagged_mask:\t0xffffffffffffffff\n";
 
     /// Check every key, and that a name cannot pose as one.
     #[test]
@@ -137,6 +142,7 @@ mod tests {
             ns_pids: vec![Pid(43), Pid(2), Pid(1)],
             uids: Some([0, 1, 2, u32::MAX]),
             threads: Some(3),
+            cap_prm: Some(0xf0),
             cap_eff: Some(0x1ff_ffff_ffff),
             thp_enabled: Some(false),
             kthread: Some(false),
@@ -155,6 +161,7 @@ mod tests {
             ("NSpid:\t", "NSpid"),
             ("Uid:\t1 2 3", "Uid"),
             ("CapEff:\t+1", "CapEff"),
+            ("CapPrm:\tx", "CapPrm"),
             ("THP_enabled:\t2", "THP_enabled"),
             ("State:\t", "State"),
             ("Threads:\t4294967296", "Threads"),

@@ -13,7 +13,7 @@ use super::probe::Probe;
 use super::procfs::ProcDir;
 use super::recheck::Recheck;
 use super::source::{Ask, SourceError};
-use super::subject::{Subject, addresses, named, reader, sharers, word_of, word_on};
+use super::subject::{Subject, addresses, named, reader, sharers, with_word, word_of, word_on};
 use super::traced_map::TracedMaps;
 use crate::model::units::{ContextId, MmId, Tid};
 use crate::model::witness::{AddressSpace, KernelWord, Look, Manner, TaskFact};
@@ -49,7 +49,7 @@ fn look(probe: &mut Probe, ask: &Ask, notes: &mut Vec<String>) -> Result<(Addres
     let dir = ProcDir::open(ask.pid)?;
     let (mm, first) = word_of(probe, &dir)?;
     // After `first`, so that its lock_seq vouches for the mappings.
-    let subject = Subject::read(dir)?;
+    let subject = Subject::read(dir).map_err(|error| with_word(error, &first))?;
     let facts = subject.facts_for(ask)?;
     let sharers = sharers(probe, (mm, &first), &subject.mappings, notes)?;
     let mut recheck = Recheck::plan(&subject, first.word.mm.lock_seq)?;
@@ -64,7 +64,7 @@ fn look(probe: &mut Probe, ask: &Ask, notes: &mut Vec<String>) -> Result<(Addres
 
     match read {
         Ok(()) | Err(MemoryError::Gone(_)) => {}
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(with_word(error.into(), &after)),
     }
     if after.processes.is_empty() {
         // Exited or exec'ed between the two: whoever asks again gets the plain answer.

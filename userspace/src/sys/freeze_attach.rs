@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::barrier::Barrier;
 use super::freeze::Shared;
 use super::freeze_catch::{Caught, Snag};
 use super::freeze_error::FreezeError;
@@ -188,7 +189,7 @@ pub(super) fn seize_one(
         // The refused one may have been a leader that died for another thread's exec, which has its number now.
         std::thread::sleep(RETRY);
     }
-    Err(FreezeError::NotPermitted { pid: process.pid(), needs: "CAP_SYS_PTRACE" })
+    Err(FreezeError::NotPermitted { pid: process.pid(), barrier: Barrier::Needs("CAP_SYS_PTRACE") })
 }
 
 /// EPERM has many reasons (kernel/ptrace.c:ptrace_attach); `None`: the one that is left is lack of permission.

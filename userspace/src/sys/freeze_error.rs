@@ -2,6 +2,7 @@
 
 use rustix::io::Errno;
 
+use super::barrier::Barrier;
 use super::procfs::{ProcDir, ProcError};
 use crate::model::units::{Pid, Tid};
 
@@ -23,12 +24,12 @@ pub enum FreezeError {
         tracer: Tid,
     },
     /// Refused.
-    #[error("not permitted to freeze process {pid}: needs {needs}")]
+    #[error("not permitted to freeze process {pid}: {barrier}")]
     NotPermitted {
         /// The process.
         pid: Pid,
-        /// The capability that would do.
-        needs: &'static str,
+        /// What is in the way.
+        barrier: Barrier,
     },
     /// It has no address space.
     #[error("process {0} is a kernel thread: it cannot be frozen")]

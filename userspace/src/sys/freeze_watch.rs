@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::freeze_error::FreezeError;
-use super::procfs::ProcDir;
+use super::procfs::{ProcDir, ProcError};
 use super::signals::end_is_pending;
 use super::tracee::RawTid;
 use crate::model::units::{Pid, Tid};
@@ -50,11 +50,11 @@ fn stuck_threads(processes: &[ProcDir]) -> Result<Vec<(&ProcDir, Tid)>, FreezeEr
     for process in processes {
         match process.live_thread() {
             Ok(_) => alive = true,
-            Err(super::procfs::ProcError::NoSuchProcess(pid) | super::procfs::ProcError::Zombie(pid)) => {
+            Err(ProcError::NoSuchProcess(pid) | ProcError::Zombie(pid) | ProcError::Exiting { pid, .. }) => {
                 last_gone = pid;
                 continue;
             }
-            Err(super::procfs::ProcError::KernelThread(pid)) => return Err(FreezeError::KernelThread(pid)),
+            Err(ProcError::KernelThread(pid)) => return Err(FreezeError::KernelThread(pid)),
             Err(error) => return Err(error.into()),
         }
         let threads = process.threads().unwrap_or_default();

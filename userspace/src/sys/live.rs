@@ -2,8 +2,11 @@
 
 use super::probe::Probe;
 use super::probe_error::ProbeError;
+use super::procfs::ProcDir;
 use super::source::{Ask, Hold, Source, SourceError};
-use super::{bpf_log, examine, glance, glance_proc, system};
+use super::subject::mm_of_process;
+use super::{absence, bpf_log, examine, glance, glance_proc, system};
+use crate::model::units::Pid;
 use crate::model::witness::{CensusSource, Evidence, SystemFacts};
 
 /// The running kernel.
@@ -78,6 +81,31 @@ impl Source for Live {
     }
 
     fn process(&mut self, ask: &Ask) -> Result<Evidence, SourceError> {
+        self.look_at(ask).map_err(|error| absence::plain(ask.pid, error))
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+}
+
+impl Live {
+    /// Whether a process of which nothing was shown could have been seen at all; if not, why.
+    pub fn could_see(&mut self, pid: Pid) -> Result<(), SourceError> {
+        self.try_to_see(pid).map_err(|error| absence::plain(pid, error))
+    }
+
+    fn try_to_see(&mut self, pid: Pid) -> Result<(), SourceError> {
+        let dir = ProcDir::open(pid)?;
+        dir.live_thread()?;
+        match self.probe.as_mut() {
+            Some(probe) => drop(mm_of_process(probe, &dir)?),
+            None => drop(dir.open_maps()?),
+        }
+        Ok(())
+    }
+
+    fn look_at(&mut self, ask: &Ask) -> Result<Evidence, SourceError> {
         let system = system::facts()?;
         let with_kernel = if !self.use_bpf {
             false
@@ -85,7 +113,7 @@ impl Source for Live {
             self.probe_or_note(&system).is_some()
         } else {
             // A process that cannot be looked at at all is the better thing to say.
-            super::procfs::ProcDir::open(ask.pid)?.live_thread()?;
+            ProcDir::open(ask.pid)?.live_thread()?;
             self.probe(&system)?;
             true
         };
@@ -102,9 +130,5 @@ impl Source for Live {
         };
         let evidence = Evidence { system, source, target: Some(ask.pid), spaces: vec![space], lacks };
         Ok(self.finish(evidence))
-    }
-
-    fn notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
     }
 }

@@ -1,5 +1,7 @@
 //! Every system call, and all unsafe: the two witnesses are heard here, and files are written.
 
+pub mod absence;
+pub mod barrier;
 pub mod bpf;
 pub mod bpf_attach;
 pub mod bpf_info;
@@ -45,6 +47,7 @@ pub mod object;
 pub mod own_usage;
 pub mod probe;
 pub mod probe_error;
+pub mod proc_error;
 pub mod procfs;
 pub mod procmap;
 pub mod program;

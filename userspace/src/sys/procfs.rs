@@ -7,9 +7,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, openat, statat, statx};
 use rustix::io::Errno;
 
+use super::barrier::Barrier;
 use crate::model::stat::Stat;
 use crate::model::units::{Pid, Tid};
 use crate::model::witness::Process;
+
+pub use super::proc_error::ProcError;
 
 /// Bytes that are asked for at a time: most files are shorter, and read at once.
 const PAGE: usize = 4096;
@@ -23,50 +26,6 @@ const PF_EXITING: u64 = 0x4;
 const PF_KTHREAD: u64 = 0x0020_0000;
 /// `PF_IO_WORKER` and `PF_USER_WORKER` of include/linux/sched.h.
 const PF_WORKERS: u64 = 0x10 | 0x4000;
-
-/// Why a file of a process could not be read, by what the caller can do.
-#[derive(Debug, thiserror::Error)]
-pub enum ProcError {
-    /// It does not exist, or exited meanwhile.
-    #[error("no process {0}")]
-    NoSuchProcess(Pid),
-    /// It has no address space and never will.
-    #[error("process {0} is a kernel thread: it has no memory of its own")]
-    KernelThread(Pid),
-    /// All its threads have exited, or are about to.
-    #[error("process {0} is a zombie: it has exited and has no memory any more")]
-    Zombie(Pid),
-    /// Refused.
-    #[error("not permitted to read {file} of process {pid}: needs {needs}")]
-    NotPermitted {
-        /// The process.
-        pid: Pid,
-        /// The file below `/proc/PID`.
-        file: String,
-        /// The capability that would do.
-        needs: &'static str,
-    },
-    /// More than we are ready to hold.
-    #[error("{file} of process {pid} has more than {max} bytes")]
-    TooLarge {
-        /// The process.
-        pid: Pid,
-        /// The file below `/proc/PID`.
-        file: String,
-        /// The limit, in bytes.
-        max: u64,
-    },
-    /// Anything else.
-    #[error("cannot read {file} of process {pid}: {source}")]
-    Io {
-        /// The process.
-        pid: Pid,
-        /// The file below `/proc/PID`.
-        file: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-}
 
 /// What the first fields of `/proc/PID/stat` say of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,13 +203,24 @@ impl ProcDir {
         if !state.is_ending() {
             return Ok(leader);
         }
+        // Those that are on their way out: no memory, or soon none, and yet not dead.
+        let mut leaving = Vec::new();
         for tid in self.threads()? {
-            if self.state_of(tid).is_ok_and(|state| !state.is_ending()) {
-                return Ok(tid);
+            match self.state_of(tid) {
+                Ok(state) if !state.is_ending() => return Ok(tid),
+                Ok(state) if !state.is_dead() => leaving.push((tid, state.letter)),
+                // Dead, or gone meanwhile.
+                Ok(_) | Err(_) => {}
             }
         }
         // A thread that executes a program takes over the number of the leader, which died for it.
-        if self.state_of(leader)?.is_ending() { Err(ProcError::Zombie(self.pid)) } else { Ok(leader) }
+        if !self.state_of(leader)?.is_ending() {
+            return Ok(leader);
+        }
+        // Who waits in the kernel says more than who runs there.
+        let waits = leaving.iter().find(|(_, letter)| *letter == 'D').or(leaving.first());
+        let Some((tid, state)) = waits.copied() else { return Err(ProcError::Zombie(self.pid)) };
+        Err(ProcError::Exiting { pid: self.pid, state, wchan: self.wchan(tid) })
     }
 
     /// `st_mode` of the file mapped at `start..end`, through `map_files`. `None`: no such mapping, not permitted
@@ -333,7 +303,7 @@ fn explain(pid: Pid, file: &str, error: Errno) -> ProcError {
         Errno::ACCESS | Errno::PERM => {
             // The one file we read whose mode is 0400: nothing but its owner's uid or this reads past that.
             let needs = if file == "auxv" { "CAP_DAC_READ_SEARCH" } else { "CAP_SYS_PTRACE" };
-            ProcError::NotPermitted { pid, file: file.to_owned(), needs }
+            ProcError::NotPermitted { pid, file: file.to_owned(), barrier: Barrier::Needs(needs) }
         }
         other => ProcError::Io { pid, file: file.to_owned(), source: other.into() },
     }

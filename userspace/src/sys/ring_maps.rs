@@ -157,7 +157,9 @@ pub fn rings_of(pid: Pid) -> Result<(Tid, Vec<RingMapping>), ProcError> {
     let dir = ProcDir::open(pid)?;
     let tid = match dir.live_thread() {
         Ok(tid) => tid,
-        Err(ProcError::KernelThread(_) | ProcError::Zombie(_)) => return Ok((Tid(pid.0), Vec::new())),
+        Err(ProcError::KernelThread(_) | ProcError::Zombie(_) | ProcError::Exiting { .. }) => {
+            return Ok((Tid(pid.0), Vec::new()));
+        }
         Err(error) => return Err(error),
     };
     let text = dir.read(&format!("task/{tid}/maps"), SMAPS_MAX)?;

@@ -47,6 +47,16 @@ pub enum SourceError {
     /// The process's memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// The process cannot be read, and the kernel's word on its contexts is all there is.
+    #[error("{closed}; {}", word_alone(*.contexts, *.in_flight))]
+    Closed {
+        /// What was refused.
+        closed: Box<SourceError>,
+        /// How many contexts the kernel named.
+        contexts: usize,
+        /// Their requests in flight, or those of the ones that are known to have some; `None`: not known.
+        in_flight: Option<u64>,
+    },
     /// Something of the host.
     #[error("{0}")]
     Host(#[from] io::Error),
@@ -60,6 +70,21 @@ pub enum SourceError {
         /// Why.
         why: String,
     },
+}
+
+/// What the kernel's word says without the process's.
+fn word_alone(contexts: usize, in_flight: Option<u64>) -> String {
+    let contexts = match contexts {
+        1 => "1 context".to_owned(),
+        several => format!("{several} contexts"),
+    };
+    let what = match in_flight {
+        Some(0) => "no request in flight; its rings cannot be read, so it is not proven idle".to_owned(),
+        Some(1) => "1 request in flight: it is not idle".to_owned(),
+        Some(several) => format!("{several} requests in flight: it is not idle"),
+        None => "requests in flight that are not known".to_owned(),
+    };
+    format!("by the kernel's word alone it has {contexts}, {what}")
 }
 
 /// A source of evidence: the live host or a recorded one, and no third.

@@ -48,7 +48,7 @@ impl Subject {
             return Err(super::procfs::ProcError::NotPermitted {
                 pid,
                 file: "stat (the addresses in it)".to_owned(),
-                needs: "CAP_SYS_PTRACE",
+                barrier: super::barrier::Barrier::Needs("CAP_SYS_PTRACE"),
             }
             .into());
         }
@@ -82,13 +82,40 @@ fn unclear(pid: Pid, what: &'static str, why: &dyn std::fmt::Display) -> SourceE
 
 /// The mm of a process and the kernel's word on it, all its threads in all its processes included.
 pub fn word_of(probe: &mut Probe, dir: &ProcDir) -> Result<(MmKey, SpaceWord), SourceError> {
-    let records = probe.census(Order::Process(dir.pid()))?;
-    let Some(mm) = records.mms.last().map(|mm| MmKey(mm.mm)) else {
-        // No thread of it has memory: say whether it is gone, a zombie, or the kernel's.
-        dir.live_thread()?;
-        return Err(super::procfs::ProcError::NoSuchProcess(dir.pid()).into());
-    };
+    let mm = mm_of_process(probe, dir)?;
     Ok((mm, word_on(probe, mm)?))
+}
+
+/// The mm of a process; an error that says why, if the census shows none.
+pub fn mm_of_process(probe: &mut Probe, dir: &ProcDir) -> Result<MmKey, SourceError> {
+    let records = probe.census(Order::Process(dir.pid()))?;
+    if let Some(mm) = records.mms.last() {
+        return Ok(MmKey(mm.mm));
+    }
+    // No thread of it has memory: say whether it is gone, a zombie, or the kernel's.
+    dir.live_thread()?;
+    // It lives, and the iterator passes it over: a kernel that hides it from BPF hides its memory too.
+    drop(dir.open_maps()?);
+    Err(super::procfs::ProcError::Unseen(dir.pid()).into())
+}
+
+/// What is left to say where a process cannot be read: the kernel's word on its contexts.
+pub fn with_word(error: SourceError, word: &SpaceWord) -> SourceError {
+    let is_closed = matches!(
+        error,
+        SourceError::Proc(super::procfs::ProcError::NotPermitted { .. })
+            | SourceError::Memory(super::memory::MemoryError::NotPermitted(_))
+    );
+    if !is_closed {
+        return error;
+    }
+    let contexts = &word.word.contexts;
+    // One that is not known makes the sum unknown, and yet what is known may be too much.
+    let known: Vec<u64> =
+        contexts.iter().filter_map(|context| context.in_flight().number()).map(u64::from).collect();
+    let sum = known.iter().sum::<u64>();
+    let in_flight = (known.len() == contexts.len() || sum > 0).then_some(sum);
+    SourceError::Closed { closed: Box::new(error), contexts: contexts.len(), in_flight }
 }
 
 /// The kernel's word on one mm; nothing if everybody has left it.
