@@ -127,6 +127,7 @@ fn of_check() {
             "pause_ns",
             "reasons",
             "unproven",
+            "not_looked_at",
             "contexts",
             "ghosts",
         ];

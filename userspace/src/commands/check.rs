@@ -35,6 +35,7 @@ pub fn run(args: &CheckArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Wri
         wait: if args.proof.from.is_some() { None } else { args.proof.wait },
         image: false,
         policy: Policy { allow_unreaped: args.proof.allow_unreaped, unverified: false, image: false },
+        strict: args.proof.strict,
     };
     let settled = settle(source.as_mut(), &want)?;
     say(err, &source.notes())?;

@@ -39,6 +39,7 @@ pub fn run(args: &DumpArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Writ
             unverified: args.unverified,
             image: true,
         },
+        strict: args.proof.strict,
     };
     let settled = settle(source.as_mut(), &want)?;
     say(err, &source.notes())?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::exit::Exit;
 use crate::cli::Freeze;
 use crate::model::finding::Finding;
+use crate::model::not_looked_at::strictly;
 use crate::model::picture::{Picture, Proof};
 use crate::model::reconcile::reconcile;
 use crate::model::units::Pid;
@@ -36,6 +37,8 @@ pub struct Want {
     pub image: bool,
     /// What the user allows.
     pub policy: Policy,
+    /// `--strict`: whether I/O that is not looked at stands against it.
+    pub strict: bool,
 }
 
 /// The last look, judged.
@@ -55,6 +58,7 @@ impl Settled {
     fn judge(evidence: Evidence, want: &Want) -> Self {
         let picture = reconcile(&evidence);
         let verdict = judge_dump(&evidence, &picture, want.pid, &want.policy);
+        let verdict = if want.strict { strictly(verdict, &evidence, want.pid) } else { verdict };
         Self { evidence, picture, verdict, timed_out: false }
     }
 

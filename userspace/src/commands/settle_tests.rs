@@ -50,6 +50,7 @@ fn settled(lost: &[Fact], change: impl FnOnce(&mut Want)) -> (Exit, u32, u32) {
         wait: None,
         image: true,
         policy: Policy { image: true, ..Policy::default() },
+        strict: false,
     };
     change(&mut want);
     let settled = settle(&mut source, &want).unwrap();

@@ -8,7 +8,7 @@ use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
-    MappingSource, MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
+    MappingSource, MmFact, MmLayout, NotLookedAt, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
     TracedContext, TracedWord, Vma,
 };
 
@@ -102,14 +102,20 @@ fn system_facts(facts: file::SystemFacts) -> SystemFacts {
 }
 
 fn space(space: file::AddressSpace) -> Result<AddressSpace> {
-    let file::AddressSpace { mm, processes, looks, image, traced } = space;
+    let file::AddressSpace { mm, processes, looks, image, traced, not_looked_at } = space;
     Ok(AddressSpace {
         mm: MmId(mm),
         processes: processes.into_iter().map(process).collect(),
         looks: all(looks, look)?,
         image: image.map(image_facts).transpose()?,
         traced: traced.map(traced_word).transpose()?,
+        not_looked_at: not_looked_at.map(self::not_looked_at),
     })
+}
+
+fn not_looked_at(found: file::NotLookedAt) -> NotLookedAt {
+    let file::NotLookedAt { io_urings, posix_aio_threads } = found;
+    NotLookedAt { io_urings, posix_aio_threads }
 }
 
 fn traced_word(word: file::TracedWord) -> Result<TracedWord> {

@@ -9,7 +9,7 @@ use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
-    MappingSource, MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
+    MappingSource, MmFact, MmLayout, NotLookedAt, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
     TracedContext, TracedWord, Vma,
 };
 
@@ -85,9 +85,14 @@ fn evidence(numbers: &[u64]) -> Evidence {
             looks: d.many(look),
             image: d.maybe(image_facts),
             traced: d.maybe(traced),
+            not_looked_at: d.maybe(not_looked_at),
         }),
         lacks: d.many(|d| Lack { fact: d.one(Fact::ALL), why: d.text() }),
     }
+}
+
+fn not_looked_at(d: &mut Dice) -> NotLookedAt {
+    NotLookedAt { io_urings: d.maybe(Dice::int), posix_aio_threads: d.maybe(Dice::int) }
 }
 
 fn traced(d: &mut Dice) -> TracedWord {

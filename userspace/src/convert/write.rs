@@ -8,7 +8,7 @@ use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
-    MappingSource, MmFact, MmLayout, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
+    MappingSource, MmFact, MmLayout, NotLookedAt, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
     TracedContext, TracedWord, Vma,
 };
 
@@ -54,14 +54,20 @@ fn system_facts(facts: &SystemFacts) -> file::SystemFacts {
 }
 
 fn space(space: &AddressSpace) -> file::AddressSpace {
-    let AddressSpace { mm: MmId(mm), processes, looks, image, traced } = space;
+    let AddressSpace { mm: MmId(mm), processes, looks, image, traced, not_looked_at } = space;
     file::AddressSpace {
         mm: *mm,
         processes: processes.iter().map(process).collect(),
         looks: looks.iter().map(look).collect(),
         image: image.as_ref().map(image_facts),
         traced: traced.as_ref().map(traced_word),
+        not_looked_at: not_looked_at.as_ref().map(self::not_looked_at),
     }
+}
+
+fn not_looked_at(found: &NotLookedAt) -> file::NotLookedAt {
+    let NotLookedAt { io_urings, posix_aio_threads } = found;
+    file::NotLookedAt { io_urings: *io_urings, posix_aio_threads: *posix_aio_threads }
 }
 
 fn traced_word(word: &TracedWord) -> file::TracedWord {

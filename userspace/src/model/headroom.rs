@@ -144,6 +144,7 @@ mod tests {
                 looks: vec![look(Manner::Running, &facts)],
                 image: None,
                 traced: None,
+                not_looked_at: None,
             });
         }
         it

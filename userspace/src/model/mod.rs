@@ -25,6 +25,7 @@ pub mod known;
 pub mod layout;
 pub mod mountinfo;
 pub mod names;
+pub mod not_looked_at;
 pub mod nr_req;
 pub mod owner;
 pub mod picture;

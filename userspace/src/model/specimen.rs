@@ -107,6 +107,7 @@ pub fn evidence(looks: Vec<Look>) -> Evidence {
             looks,
             image: None,
             traced: None,
+            not_looked_at: None,
         }],
         ..Evidence::default()
     }

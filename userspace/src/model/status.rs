@@ -34,6 +34,8 @@ pub struct Status {
     pub uids: Option<[u32; 4]>,
     /// `Threads`.
     pub threads: Option<u32>,
+    /// `SigBlk`: signals that the thread blocks, a bit each from signal 1 on.
+    pub sig_blk: Option<u64>,
     /// `CapPrm`: permitted capabilities, a bit each.
     pub cap_prm: Option<u64>,
     /// `CapEff`: effective capabilities, a bit each.
@@ -73,6 +75,7 @@ impl Status {
                 self.uids = Some(uids.try_into().map_err(|_| bad("Uid", value))?);
             }
             b"Threads" => self.threads = Some(number("Threads", value)?),
+            b"SigBlk" => self.sig_blk = Some(mask("SigBlk", value)?),
             b"CapPrm" => self.cap_prm = Some(mask("CapPrm", value)?),
             b"CapEff" => self.cap_eff = Some(mask("CapEff", value)?),
             b"THP_enabled" => self.thp_enabled = Some(flag("THP_enabled", value)?),
@@ -127,7 +130,7 @@ mod tests {
 
     const TEXT: &str = "Name:\ta\\nTgid:\t9\nUmask:\t0022\nState:\tt (tracing stop)\nTgid:\t42\nPid:\t43\nPPid:\t0\n\
         TracerPid:\t7\nUid:\t0\t1\t2\t4294967295\nNSpid:\t43\t2\t1\nKthread:\t0\nThreads:\t3\n\
-        CapPrm:\t00000000000000f0\nCapEff:\t000001ffffffffff\nTHP_enabled:\t0\nuntagged_mask:\t0xffffffffffffffff\n";
+        SigBlk:\t0000000000010000\nCapPrm:\t00000000000000f0\nCapEff:\t000001ffffffffff\nTHP_enabled:\t0\nuntagged_mask:\t0xffffffffffffffff\n";
 
     /// Check every key, and that a name cannot pose as one.
     #[test]
@@ -142,6 +145,7 @@ mod tests {
             ns_pids: vec![Pid(43), Pid(2), Pid(1)],
             uids: Some([0, 1, 2, u32::MAX]),
             threads: Some(3),
+            sig_blk: Some(0x10000),
             cap_prm: Some(0xf0),
             cap_eff: Some(0x1ff_ffff_ffff),
             thp_enabled: Some(false),

@@ -75,7 +75,7 @@ pub struct Reason {
 
 impl Reason {
     /// Nothing is wrong that was seen.
-    fn open(what: String, remedy: &'static str) -> Self {
+    pub(super) fn open(what: String, remedy: &'static str) -> Self {
         Self { context: None, finding: None, what, remedy, is_lack: false }
     }
 

@@ -64,6 +64,18 @@ pub struct AddressSpace {
     pub image: Option<ImageFacts>,
     /// What a watch that was under way had in its map in the kernel; `None`: none was found.
     pub traced: Option<TracedWord>,
+    /// What else of its processes does I/O, and is not native AIO; `None`: nobody looked for it.
+    pub not_looked_at: Option<NotLookedAt>,
+}
+
+/// I/O that is in no context, and so in no verdict. `None`: not permitted to look for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct NotLookedAt {
+    /// io_uring instances: by descriptors and mappings, each inode once, and by the kernel's threads for them; at least so many.
+    pub io_urings: Option<u32>,
+    /// Threads inside a read, write or sync with every signal blocked, as the C library's helpers for aio_read and its kin are. From outside
+    /// nothing else tells them from a thread of the program's own: they *may* serve POSIX AIO. Idle helpers have no request.
+    pub posix_aio_threads: Option<u32>,
 }
 
 /// The third witness: a watch that saw contexts being made.

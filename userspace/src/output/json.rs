@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::picture::{ContextView, GhostView, SystemView};
 use crate::model::units::ContextId;
-use crate::model::witness::CensusSource;
+use crate::model::witness::{CensusSource, NotLookedAt};
 
 use super::escape::escaped;
 use super::table::List;
@@ -133,4 +133,9 @@ impl From<&SystemView> for System {
             },
         }
     }
+}
+
+/// I/O that is in no context, as `check -J` and `show -J` have it.
+pub fn not_looked_at(found: NotLookedAt) -> serde_json::Value {
+    serde_json::json!({"io_uring": found.io_urings, "posix_aio_threads": found.posix_aio_threads})
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use crate::model::header::RingHeader;
+use crate::model::not_looked_at;
 use crate::model::units::Instant;
 use crate::model::witness::{
     AddressSpace, Evidence, HeaderReading, ImageFacts, KernelWord, Look, RingMapping, Sharer, TaskFact,
@@ -89,6 +90,9 @@ fn print_space(space: &AddressSpace, clock: Clock, out: &mut dyn Write) -> io::R
     }
     if let Some(word) = &space.traced {
         print_traced(word, clock, out)?;
+    }
+    for line in space.not_looked_at.iter().flat_map(not_looked_at::lines) {
+        writeln!(out, "  {line}")?;
     }
     space.image.as_ref().map_or(Ok(()), |facts| print_image(facts, out))
 }

@@ -46,6 +46,7 @@ fn space(space: &AddressSpace) -> Value {
         "looks": list(&space.looks, look),
         "image": space.image.as_ref().map(image),
         "traced": space.traced.as_ref().map(traced),
+        "not_looked_at": space.not_looked_at.map(super::json::not_looked_at),
     })
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::model::finding::Finding;
 use crate::model::known;
+use crate::model::not_looked_at;
 use crate::model::picture::{Origin, Picture, Proof, SpaceView};
 use crate::model::units::Pid;
 use crate::model::verdict::{DumpVerdict, Reason, ghosts_of, space_of, warnings_of};
@@ -66,6 +67,13 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
     }
     warnings(report, space, &mut out)?;
     origins(report, space, &mut out)?;
+    let said: Vec<&str> = reasons(report.verdict).iter().map(|reason| reason.what.as_str()).collect();
+    for line in not_looked_at::of(report.evidence, report.pid).iter().flat_map(not_looked_at::lines) {
+        // Asked strictly it stands against it, and was said.
+        if !said.contains(&&*line) {
+            writeln!(out, "  {line}")?;
+        }
+    }
     for ghost in ghosts_of(report.picture, space) {
         let (address, bytes) = (ghost.address, ghost.ring_len);
         writeln!(
@@ -222,6 +230,7 @@ struct Head<'a> {
     pause_ns: u64,
     reasons: Vec<ReasonKeys<'a>>,
     unproven: &'a [&'static str],
+    not_looked_at: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     wrote: Vec<Cow<'a, str>>,
 }
@@ -254,6 +263,7 @@ pub fn write_json(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         pause_ns: space.map_or(0, |space| space.pause_ns),
         reasons: reasons_for(report.verdict, None),
         unproven: unproven(report.verdict),
+        not_looked_at: not_looked_at::of(report.evidence, report.pid).map(json::not_looked_at),
         wrote: report.wrote.iter().map(|path| escaped(path.as_os_str().as_encoded_bytes())).collect(),
     };
     let mut text = serde_json::to_string(&head)?;

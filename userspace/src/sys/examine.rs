@@ -88,7 +88,10 @@ fn look(probe: &mut Probe, ask: &Ask, notes: &mut Vec<String>) -> Result<(Addres
     };
     let processes = if before.processes.is_empty() { vec![subject.process()?] } else { named(&before) };
     let image = subject.image(facts);
-    Ok((AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced }, quiet))
+    Ok((
+        AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced, not_looked_at: None },
+        quiet,
+    ))
 }
 
 /// Whether another look could not be better than this one. The verdict on it is the judge's.
@@ -127,5 +130,5 @@ pub fn by_proc_alone(ask: &Ask) -> Result<AddressSpace, SourceError> {
         return Err(FreezeError::Exec(ask.pid).into());
     }
     let image = subject.image(facts);
-    Ok(AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced: None })
+    Ok(AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced: None, not_looked_at: None })
 }

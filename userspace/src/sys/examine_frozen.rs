@@ -123,7 +123,7 @@ fn look(
     };
     let processes = if planned.processes.is_empty() { vec![subject.process()?] } else { named(&planned) };
     let image = subject.image(facts);
-    Ok((AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced }, met))
+    Ok((AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced, not_looked_at: None }, met))
 }
 
 /// The price the target pays: one census, one vectored read, one check. No allocation, no parsing.

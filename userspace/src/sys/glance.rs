@@ -229,6 +229,7 @@ fn space(
         looks: vec![look],
         image: None,
         traced: None,
+        not_looked_at: None,
     }
 }
 

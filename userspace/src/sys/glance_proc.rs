@@ -47,7 +47,14 @@ fn add(spaces: &mut Vec<(Tid, AddressSpace)>, pid: Pid, tid: Tid, mappings: Vec<
     let mm = MmId(u32::try_from(spaces.len()).unwrap_or(u32::MAX));
     spaces.push((
         tid,
-        AddressSpace { mm, processes: vec![process], looks: vec![look], image: None, traced: None },
+        AddressSpace {
+            mm,
+            processes: vec![process],
+            looks: vec![look],
+            image: None,
+            traced: None,
+            not_looked_at: None,
+        },
     ));
 }
 

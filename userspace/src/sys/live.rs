@@ -5,7 +5,7 @@ use super::probe_error::ProbeError;
 use super::procfs::ProcDir;
 use super::source::{Ask, Hold, Source, SourceError};
 use super::subject::mm_of_process;
-use super::{absence, bpf_log, examine, glance, glance_proc, system};
+use super::{absence, bpf_log, examine, glance, glance_proc, other_io, system};
 use crate::model::units::Pid;
 use crate::model::witness::{CensusSource, Evidence, SystemFacts};
 
@@ -128,6 +128,9 @@ impl Live {
             }
             None => (CensusSource::Proc, examine::by_proc_alone(ask)?, Vec::new()),
         };
+        let mut space = space;
+        // Nobody is held any more.
+        space.not_looked_at = Some(other_io::find(space.processes.iter().map(|process| process.pid)));
         let evidence = Evidence { system, source, target: Some(ask.pid), spaces: vec![space], lacks };
         Ok(self.finish(evidence))
     }

@@ -44,6 +44,7 @@ pub mod memlock;
 pub mod memory;
 pub mod notify;
 pub mod object;
+mod other_io;
 pub mod own_usage;
 pub mod probe;
 pub mod probe_error;

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, openat, statat, statx};
 use rustix::io::Errno;
@@ -72,6 +72,12 @@ impl TaskState {
 pub struct ProcDir {
     pid: Pid,
     dir: OwnedFd,
+}
+
+impl AsFd for ProcDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
 }
 
 impl ProcDir {

@@ -215,6 +215,7 @@ fn ghost_and_sharer() {
         looks: vec![ghost],
         image: None,
         traced: None,
+        not_looked_at: None,
     });
     let picture = reconcile(&it);
     assert_eq!(picture.ghosts.len(), 1);

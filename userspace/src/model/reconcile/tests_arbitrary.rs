@@ -216,6 +216,7 @@ impl Dice<'_> {
             looks: dice.several(3, Dice::look),
             image: None,
             traced: dice.yes().then(|| dice.traced()),
+            not_looked_at: None,
         });
         let lost = self.several(3, |dice| dice.one_of::<_, 24>(Fact::ALL.try_into().unwrap()));
         specimen::lose(&mut evidence, &lost);
