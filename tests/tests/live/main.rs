@@ -24,8 +24,9 @@ mod list;
 #[cfg(test)]
 mod nr_req;
 #[cfg(test)]
-mod processes;
+mod other_io;
 #[cfg(test)]
+mod processes;
 mod replay;
 #[cfg(test)]
 mod restore;

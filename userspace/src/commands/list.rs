@@ -97,12 +97,11 @@ struct Wanted {
 
 /// The exit code for a process of which there is nothing to show: fine where nothing is all it has.
 fn of_blank(error: &SourceError) -> Exit {
-    match error {
-        SourceError::Proc(ProcError::Zombie(_) | ProcError::KernelThread(_) | ProcError::Exiting { .. }) => {
-            Exit::Fine
-        }
-        other => of_source(other),
-    }
+    let has_nothing = matches!(
+        error,
+        SourceError::Proc(ProcError::Zombie(_) | ProcError::KernelThread(_) | ProcError::Exiting { .. })
+    );
+    if has_nothing { Exit::Fine } else { of_source(error) }
 }
 
 /// The wanted processes; `None`: all. A missing one is an error.

@@ -26,7 +26,7 @@ pub fn options_at<'a>(text: &'a [u8], place: &[u8]) -> Option<&'a [u8]> {
         let options = fields.skip_while(|field| *field != b"-").nth(3)?;
         (here == place).then_some(options)
     };
-    text.split(|byte| *byte == b'\n').filter_map(options).last()
+    text.split(|byte| *byte == b'\n').filter_map(options).next_back()
 }
 
 fn unescaped(field: &[u8]) -> Vec<u8> {

@@ -81,6 +81,7 @@ fn sample() -> Evidence {
         },
         target: Some(Pid(10)),
         spaces: vec![AddressSpace {
+            not_looked_at: None,
             mm: MmId(0),
             processes: vec![Process {
                 pid: Pid(10),

@@ -26,13 +26,14 @@ const NAMED: usize = 3;
 /// Says it plainly: why process `pid` could not be looked at.
 pub fn plain(pid: Pid, error: SourceError) -> SourceError {
     match error {
-        SourceError::Proc(error) => proc(pid, error).into(),
-        SourceError::Freeze(FreezeError::Proc(error)) => proc(pid, error).into(),
+        SourceError::Proc(error) | SourceError::Freeze(FreezeError::Proc(error)) => proc(pid, error).into(),
         SourceError::Freeze(FreezeError::Gone(gone)) if gone == pid => {
-            match proc(pid, ProcError::NoSuchProcess(pid)) {
-                // It was there, and is not any more.
-                ProcError::NoSuchProcess(_) => FreezeError::Gone(gone).into(),
-                other => other.into(),
+            let error = proc(pid, ProcError::NoSuchProcess(pid));
+            // It was there, and is not any more.
+            if matches!(error, ProcError::NoSuchProcess(_)) {
+                FreezeError::Gone(gone).into()
+            } else {
+                error.into()
             }
         }
         SourceError::Freeze(FreezeError::NotPermitted { pid, .. }) => {
@@ -73,7 +74,18 @@ fn proc(pid: Pid, error: ProcError) -> ProcError {
                 None => ProcError::NotPermitted { pid, file, barrier: Barrier::of(pid, Access::Read(needs)) },
             }
         }
-        other => other,
+        other @ (ProcError::NoSuchProcess(_)
+        | ProcError::Thread { .. }
+        | ProcError::Elsewhere { .. }
+        | ProcError::Hidden { .. }
+        | ProcError::ForeignProc(_)
+        | ProcError::Unseen(_)
+        | ProcError::KernelThread(_)
+        | ProcError::Zombie(_)
+        | ProcError::Exiting { .. }
+        | ProcError::NotPermitted { .. }
+        | ProcError::TooLarge { .. }
+        | ProcError::Io { .. }) => other,
     }
 }
 

@@ -98,10 +98,9 @@ impl Barrier {
     fn by(access: Access, facts: Facts) -> Self {
         let needs = needed(access);
         let yama = facts.yama.filter(|_| access == Access::Trace);
-        match yama {
-            // Even CAP_SYS_PTRACE is refused then (security/yama/yama_lsm.c:yama_ptrace_access_check).
-            Some(3) => return Self::Yama(3),
-            Some(_) | None => {}
+        // Even CAP_SYS_PTRACE is refused then (security/yama/yama_lsm.c:yama_ptrace_access_check).
+        if yama == Some(3) {
+            return Self::Yama(3);
         }
         if facts.held && facts.in_user_namespace {
             return Self::UserNamespace(needs);
