@@ -26,7 +26,8 @@ const AGAIN: i32 = 1;
 #[repr(C)]
 pub struct IterTask {
     meta: *const c_void,
-    task: *const task_struct,
+    /// The task.
+    pub task: *const task_struct,
 }
 
 struct Logger;

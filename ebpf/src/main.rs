@@ -1,4 +1,5 @@
-//! The eBPF programs: `census` (every AIO context) and `rings` (every ring mapping), both iterators.
+//! The eBPF programs, all iterators: `census` (every AIO context), `waits` (those that somebody waits for, which are in no table) and `rings`
+//! (every ring mapping).
 //!
 //! They know no struct offset: [`constants`] are filled in by userspace from BTF and are constants to the verifier.
 #![no_std]
@@ -23,8 +24,11 @@ mod maps;
 mod percpu;
 mod pointer;
 mod reader;
+#[expect(dead_code, reason = "the programs of a watch ask about the thread that runs, too")]
+mod registers;
 mod rings;
 mod table;
+mod waits;
 
 /// The object is Dual MIT/GPL: probe_read_kernel and friends are GPL-only helpers.
 // SAFETY: the name of the section is the loader's, the name of the symbol nobody else's.

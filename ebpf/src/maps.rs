@@ -1,6 +1,6 @@
 //! The maps.
 
-use aioinspect_ebpf::{ContextRecord, Control, MmRecord, RingRecord, TaskRecord};
+use aioinspect_ebpf::{ContextRecord, Control, MmRecord, RingRecord, TaskRecord, WaitRecord};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 
@@ -19,6 +19,8 @@ pub static CONTEXTS: Array<ContextRecord> = Array::with_max_entries(1, MMAPABLE)
 pub static MMS: Array<MmRecord> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 pub static TASKS: Array<TaskRecord> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+pub static WAITS: Array<WaitRecord> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 pub static RINGS: Array<RingRecord> = Array::with_max_entries(1, MMAPABLE);
 /// Distance of each possible CPU's memory from a per-CPU pointer; sized by userspace.

@@ -76,7 +76,7 @@ impl Place {
 wire! {
     /// Places of members, each named struct_member, and what else the programs take from the kernel that runs. The global `OFFSETS` of
     /// the eBPF objects holds one. A member that this kernel has not is 0 and reads as 0.
-    pub struct Offsets: 584 {
+    pub struct Offsets: 608 {
         /// `task_struct.mm`
         task_mm: u64,
         /// `task_struct.signal`
@@ -213,6 +213,12 @@ wire! {
         kernfs_name: u64,
         /// `kernfs_node.parent`
         kernfs_parent: u64,
+        /// `task_struct.sched_info.last_arrival`
+        task_last_arrival: u64,
+        /// `kioctx.rq_wait`
+        kioctx_rq_wait: u64,
+        /// `ctx_rq_wait.count`
+        rq_wait_count: u64,
         /// Kernel address of the array of distances of each CPU's memory (`__per_cpu_offset`), 0: not known.
         per_cpu_offset_at: u64,
         /// Size of `struct upid`.

@@ -18,7 +18,7 @@ pub enum Mode {
 
 wire! {
     /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the order before a run and reads the counts after it.
-    pub struct Control: 144 {
+    pub struct Control: 152 {
         /// Order: one of [`Mode`].
         mode: u32,
         /// Order: process id in the reader's PID namespace, for [`Mode::OneProcess`].
@@ -73,6 +73,10 @@ wire! {
         in_pieces: u32,
         /// Answer: 1 if that is why it stopped; userspace sets it to 0.
         is_full: u32,
+        /// Count: elements of WAITS wanted.
+        waits: u32,
+        /// Named padding, 0.
+        _pad: u32,
     }
 }
 
@@ -195,5 +199,54 @@ wire! {
         tgid: u32,
         /// Named padding, 0.
         _pad: u32,
+    }
+}
+
+wire! {
+    /// A thread in uninterruptible sleep that waits for the requests of contexts, or may: io_destroy, exit or exec. Its contexts are the next
+    /// `contexts` records of the map CONTEXTS, with `task` in place of their mm.
+    pub struct WaitRecord: 136 {
+        /// Kernel address of its mm, 0 if it has none any more: an identity, never printed.
+        mm: u64,
+        /// Kernel address of the thread: likewise.
+        task: u64,
+        /// First argument of the call it is in: of io_destroy, the context's id.
+        argument: u64,
+        /// `start_boottime`, nanoseconds after boot.
+        start_boottime: u64,
+        /// `group_leader->start_boottime`.
+        leader_start_boottime: u64,
+        /// `sched_info.last_arrival`: when it last came to a CPU, nanoseconds of the scheduler's clock; 0 where the kernel does not say.
+        ran_at: u64,
+        /// The same of the reader: now, a moment ago.
+        now: u64,
+        /// `se.sum_exec_runtime`, nanoseconds.
+        runtime: u64,
+        /// `nvcsw`.
+        voluntary_switches: u64,
+        /// `nivcsw`.
+        involuntary_switches: u64,
+        /// `group_leader->comm`, NUL-padded.
+        comm_low: u64,
+        /// Its second half.
+        comm_high: u64,
+        /// `cgroups`, the address of its css_set: an identity, never printed; 0 where the kernel has no cgroups.
+        css_set: u64,
+        /// Number of the system call it is in.
+        call: u32,
+        /// 1 if that is a 32-bit call.
+        is_compat: u32,
+        /// Thread id in the reader's PID namespace.
+        tid: u32,
+        /// Process id in the reader's PID namespace.
+        tgid: u32,
+        /// `flags` (PF_*).
+        flags: u32,
+        /// `__state`.
+        state: u32,
+        /// `ctx_rq_wait.count`: contexts it still waits for; 0 if that is not known.
+        left: u32,
+        /// Contexts that were found.
+        contexts: u32,
     }
 }

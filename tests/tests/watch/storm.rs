@@ -168,9 +168,7 @@ fn a_hundred_thousand_contexts() {
     let (lost, healed) = (before.counted("lost"), before.counted("healed"));
     let setups = of_all(&before, &pids, "setup").len();
     let comparisons = before.stderr.matches("settle: pass 1,").count();
-    println!(
-        "before: {setups} setups of {all}, {lost} lost, {healed} healed, {comparisons} comparisons"
-    );
+    println!("before: {setups} setups of {all}, {lost} lost, {healed} healed, {comparisons} comparisons");
     assert!(setups <= all && all - setups <= usize::try_from(lost + healed).unwrap(), "{setups}");
     let exits = of_all(&before, &pids, "exit");
     let ended: u64 = exits.iter().filter_map(|event| event["contexts"].as_u64()).sum();

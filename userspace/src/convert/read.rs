@@ -7,9 +7,9 @@ use crate::model::kioctx::{Kioctx, RefState};
 use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
-    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
+    AddressSpace, CensusSource, Doing, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
     MappingSource, MmFact, MmLayout, NotLookedAt, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
-    TracedContext, TracedWord, Vma,
+    TracedContext, TracedWord, Vma, Wait,
 };
 
 /// Why a decoded evidence file is not evidence.
@@ -173,7 +173,7 @@ fn look(look: file::Look) -> Result<Look> {
 }
 
 fn kernel_word(word: file::KernelWord) -> Result<KernelWord> {
-    let file::KernelWord { begun_at_ns, ended_at_ns, contexts, tasks, mm, torn } = word;
+    let file::KernelWord { begun_at_ns, ended_at_ns, contexts, tasks, mm, torn, waits } = word;
     Ok(KernelWord {
         begun_at: Instant(begun_at_ns),
         ended_at: Instant(ended_at_ns),
@@ -181,6 +181,27 @@ fn kernel_word(word: file::KernelWord) -> Result<KernelWord> {
         tasks: all(tasks, task)?,
         mm: mm_fact(mm.ok_or(ConvertError::Missing("mm"))?)?,
         torn,
+        waits: all(waits, wait)?,
+    })
+}
+
+fn wait(wait: file::Wait) -> Result<Wait> {
+    let file::Wait { tid, pid, doing, context_id, asleep_ns, left, contexts } = wait;
+    let unknown = ConvertError::Unknown { field: "doing", value: doing };
+    Ok(Wait {
+        tid: Tid(tid),
+        pid: Pid(pid),
+        doing: match file::Doing::try_from(doing) {
+            Ok(file::Doing::Destroy) => Doing::Destroy,
+            Ok(file::Doing::Exit) => Doing::Exit,
+            Ok(file::Doing::Exec) => Doing::Exec,
+            Ok(file::Doing::LastUse) => Doing::LastUse,
+            Ok(file::Doing::Unspecified) | Err(_) => return Err(unknown),
+        },
+        id: context_id.map(ContextId),
+        asleep_ns,
+        left,
+        contexts: all(contexts, kioctx)?,
     })
 }
 

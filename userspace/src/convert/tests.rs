@@ -8,9 +8,9 @@ use crate::model::kioctx::{Kioctx, RefState};
 use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
-    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
+    AddressSpace, CensusSource, Doing, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
     MappingSource, MmFact, MmLayout, NotLookedAt, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
-    TracedContext, TracedWord, Vma,
+    TracedContext, TracedWord, Vma, Wait,
 };
 
 /// Turns a list of numbers into any evidence.
@@ -142,27 +142,31 @@ fn look(d: &mut Dice) -> Look {
     }
 }
 
+fn kioctx(d: &mut Dice) -> Kioctx {
+    Kioctx {
+        user_id: ContextId(d.long()),
+        mmap_base: d.maybe(Dice::long),
+        mmap_size: d.maybe(Dice::long),
+        nr_pages: d.maybe(Dice::long),
+        max_reqs: d.maybe(Dice::int),
+        nr_events: d.maybe(Dice::int),
+        tail: d.maybe(Dice::int),
+        completed_events: d.maybe(Dice::int),
+        reqs_available: d.maybe(Dice::signed),
+        percpu_available: d.maybe(Dice::signed),
+        percpu_refs: d.maybe(Dice::signed),
+        atomic_refs: d.maybe(Dice::signed),
+        ref_state: d.maybe(|d| d.one(&[RefState::PerCpu, RefState::Atomic, RefState::Dead])),
+        dead: d.maybe(Dice::coin),
+        table_index: d.int(),
+    }
+}
+
 fn kernel_word(d: &mut Dice) -> KernelWord {
     KernelWord {
         begun_at: Instant(d.long()),
         ended_at: Instant(d.long()),
-        contexts: d.many(|d| Kioctx {
-            user_id: ContextId(d.long()),
-            mmap_base: d.maybe(Dice::long),
-            mmap_size: d.maybe(Dice::long),
-            nr_pages: d.maybe(Dice::long),
-            max_reqs: d.maybe(Dice::int),
-            nr_events: d.maybe(Dice::int),
-            tail: d.maybe(Dice::int),
-            completed_events: d.maybe(Dice::int),
-            reqs_available: d.maybe(Dice::signed),
-            percpu_available: d.maybe(Dice::signed),
-            percpu_refs: d.maybe(Dice::signed),
-            atomic_refs: d.maybe(Dice::signed),
-            ref_state: d.maybe(|d| d.one(&[RefState::PerCpu, RefState::Atomic, RefState::Dead])),
-            dead: d.maybe(Dice::coin),
-            table_index: d.int(),
-        }),
+        contexts: d.many(kioctx),
         tasks: d.many(|d| TaskFact {
             tid: Tid(d.int()),
             pid: Pid(d.int()),
@@ -179,6 +183,15 @@ fn kernel_word(d: &mut Dice) -> KernelWord {
             map_count: d.maybe(Dice::int),
         },
         torn: d.coin(),
+        waits: d.many(|d| Wait {
+            tid: Tid(d.int()),
+            pid: Pid(d.int()),
+            doing: d.one(&[Doing::Destroy, Doing::Exit, Doing::Exec, Doing::LastUse]),
+            id: d.maybe(|d| ContextId(d.long())),
+            asleep_ns: d.maybe(Dice::long),
+            left: d.maybe(Dice::int),
+            contexts: d.many(kioctx),
+        }),
     }
 }
 

@@ -7,9 +7,9 @@ use crate::model::kioctx::{Kioctx, RefState};
 use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
-    AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
+    AddressSpace, CensusSource, Doing, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
     MappingSource, MmFact, MmLayout, NotLookedAt, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
-    TracedContext, TracedWord, Vma,
+    TracedContext, TracedWord, Vma, Wait,
 };
 
 /// The messages of an evidence file: everything, raw.
@@ -135,6 +135,7 @@ fn kernel_word(word: &KernelWord) -> file::KernelWord {
         tasks,
         mm,
         torn,
+        waits,
     } = word;
     file::KernelWord {
         begun_at_ns: *begun_at_ns,
@@ -143,6 +144,26 @@ fn kernel_word(word: &KernelWord) -> file::KernelWord {
         tasks: tasks.iter().map(task).collect(),
         mm: Some(mm_fact(mm)),
         torn: *torn,
+        waits: waits.iter().map(wait).collect(),
+    }
+}
+
+fn wait(wait: &Wait) -> file::Wait {
+    let Wait { tid: Tid(tid), pid: Pid(pid), doing, id, asleep_ns, left, contexts } = wait;
+    let doing = match doing {
+        Doing::Destroy => file::Doing::Destroy,
+        Doing::Exit => file::Doing::Exit,
+        Doing::Exec => file::Doing::Exec,
+        Doing::LastUse => file::Doing::LastUse,
+    };
+    file::Wait {
+        tid: *tid,
+        pid: *pid,
+        doing: doing.into(),
+        context_id: id.map(|ContextId(id)| id),
+        asleep_ns: *asleep_ns,
+        left: *left,
+        contexts: contexts.iter().map(kioctx).collect(),
     }
 }
 

@@ -46,6 +46,10 @@ findings! {
     SplitMapping = "split-mapping", "the ring's mapping was split, cut or moved in part";
     /// No free slot: io_submit answers EAGAIN.
     RingFull = "ring-full", "no slot is free: io_submit fails with EAGAIN";
+    /// Out of the kernel's table, and its requests are waited for: io_destroy, exit or exec is under way.
+    Dying = "dying", "it is being destroyed, and waits for its requests";
+    /// The process is in exit_aio or exec.
+    Exiting = "exiting", "its process ends, or becomes another program, and waits for its requests";
     /// In flight, and nothing completed between the first look and the last.
     Stuck = "stuck", "requests are in flight and none completed while we looked";
     /// The contexts of the process only grow, and the old ones are idle.
@@ -68,6 +72,8 @@ impl Finding {
             | Finding::ProtectionChanged
             | Finding::SplitMapping
             | Finding::RingFull
+            | Finding::Dying
+            | Finding::Exiting
             | Finding::Stuck
             | Finding::IdleLeak
             | Finding::TracedOtherwise => false,

@@ -115,6 +115,21 @@ impl Kioctx {
         }
     }
 
+    /// Requests that the end of a dying context waits for.
+    ///
+    /// Once its references are killed and counted in one place, their number is that of its requests: the first one is given up with the kill
+    /// (fs/aio.c:free_ioctx_users). Before that (the kernel waits for RCU in between, and the count is far off until then) the credits tell.
+    pub fn left(&self) -> Told<u32> {
+        match (self.ref_state, self.atomic_refs) {
+            (Some(RefState::Dead | RefState::Atomic), Some(refs))
+                if (0..=i64::from(u32::MAX)).contains(&refs) =>
+            {
+                u32::try_from(refs).map_or(Told::Torn, Told::Is)
+            }
+            _ => self.in_flight_by_credits(),
+        }
+    }
+
     /// Whether every witness that this kernel has says that no request is in flight, and it has one.
     pub fn is_idle(&self) -> bool {
         let witnesses = [self.in_flight_by_credits(), self.in_flight_by_refs()];

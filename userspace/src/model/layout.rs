@@ -89,6 +89,7 @@ const GHOSTS: Cost = Cost::Lost("ghosts, and rings shared after a fork, are not 
 const THREADS: Cost = Cost::Lost("threads of the kernel are not told from those of a process");
 const EXEC: Cost = Cost::Lost("an exec is not told from other ends of an address space");
 const EXITED: Cost = Cost::Lost("whether the leader of a process has exited is not known");
+const DYING: Cost = Cost::Lost("contexts that are dying are not named, only who waits for them");
 const BITS: Cost = Cost::Lost("callers of 32 bits are not told from others by the hooks on all system calls");
 
 const OWNERS: Cost =
@@ -199,7 +200,8 @@ layout! {
     task_flags: Number, "task_struct", ["flags"], THREADS;
     task_status: Number, "task_struct", ["thread_info.status"], BITS;
     task_cgroups: Pointer, "task_struct", ["cgroups"], OWNERS;
-    task_stack: Pointer, "task_struct", ["stack"], Cost::Nothing;
+    task_stack: Pointer, "task_struct", ["stack"], DYING;
+    task_last_arrival: Number, "task_struct", ["sched_info.last_arrival"], Cost::Lost("for how long a context has been dying is not known");
     task_nsproxy: Pointer, "task_struct", ["nsproxy"], OWNERS;
     nsproxy_cgroup_ns: Pointer, "nsproxy", ["cgroup_ns"], OWNERS;
     cgroup_ns_root: Pointer, "cgroup_namespace", ["root_cset"], OWNERS;
@@ -238,7 +240,10 @@ layout! {
     ref_data_count: Signed, "percpu_ref_data", ["count"], Cost::Facts(&[Fact::AtomicRefs]);
     kioctx_mmap_base: Number, "kioctx", ["mmap_base", "*.mmap_base"], Cost::Facts(&[Fact::MmapBase]);
     kioctx_mmap_size: Number, "kioctx", ["mmap_size", "*.mmap_size"], Cost::Facts(&[Fact::MmapSize]);
+    kioctx_rq_wait: Pointer, "kioctx", ["rq_wait", "*.rq_wait"], DYING;
     kioctx_nr_pages: Number, "kioctx", ["nr_pages", "*.nr_pages"], Cost::Facts(&[Fact::NrPages]);
+
+    rq_wait_count: Number, "ctx_rq_wait", ["count"], Cost::Lost("how many contexts an exiting process waits for is not known");
 
     vma_start: Number, "vm_area_struct", ["vm_start"], GHOSTS;
     vma_end: Number, "vm_area_struct", ["vm_end"], GHOSTS;

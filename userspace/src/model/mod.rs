@@ -10,8 +10,8 @@ mod btf_number;
 #[cfg(test)]
 #[path = "btf_types_tests.rs"]
 mod btf_types;
-pub mod cgroup_paths;
 pub mod capability_names;
+pub mod cgroup_paths;
 pub mod errno;
 pub mod event;
 pub mod finding;

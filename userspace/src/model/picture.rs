@@ -67,10 +67,19 @@ pub struct ContextView {
     pub owner: Arc<Owner>,
     /// What a watch that was under way knows of its making; `None`: there is no such watch, or it does not know the context.
     pub origin: Option<Origin>,
+    /// For how long its end has been waited for, in nanoseconds; `None`: it is not dying, or that is not known.
+    pub dying_ns: Option<u64>,
     /// What is to be said of it, in the list's order, each once.
     pub findings: Vec<Finding>,
     /// For each finding that needs it, a sentence of detail: which field, which number, which other process.
     pub details: Vec<(Finding, String)>,
+}
+
+impl ContextView {
+    /// Whether it is out of the kernel's table already: then fs.aio-nr does not count it any more.
+    pub fn is_dying(&self) -> bool {
+        self.findings.iter().any(|finding| matches!(finding, Finding::Dying | Finding::Exiting))
+    }
 }
 
 /// Where a context comes from, by the word of a watch.

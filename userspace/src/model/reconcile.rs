@@ -5,6 +5,7 @@
 
 mod claims;
 mod context;
+mod dying;
 mod full;
 mod history;
 mod mapping;
@@ -142,6 +143,7 @@ fn system(evidence: &Evidence, contexts: &[ContextView]) -> SystemView {
     // One context that is not known makes the sum unknown.
     let sum = contexts
         .iter()
+        .filter(|context| !context.is_dying())
         .try_fold(0_u64, |sum, context| context.max_reqs.map(|max_reqs| sum.saturating_add(max_reqs.into())));
     let attributed = match evidence.source {
         CensusSource::Bpf => sum,

@@ -79,6 +79,7 @@ pub fn word(contexts: Vec<Kioctx>, begun_at: u64) -> KernelWord {
         tasks: vec![task],
         mm: MmFact { brk: Some(0), dumpable: Some(0), lock_seq: None, map_count: Some(0) },
         torn: false,
+        waits: Vec::new(),
     }
 }
 

@@ -11,9 +11,19 @@ pub const IO_EVENT_LEN: u64 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ContextId(pub u64);
 
+impl ContextId {
+    /// Stands for a context that is there and cannot be named: no ring lies at address 0. Shown as null, or `-`.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// Whether it is the id of a context.
+    pub fn is_known(self) -> bool {
+        self != Self::UNKNOWN
+    }
+}
+
 impl fmt::Display for ContextId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
+        if self.is_known() { write!(f, "{:#x}", self.0) } else { f.write_str("-") }
     }
 }
 

@@ -103,8 +103,12 @@ pub fn judge_dump(evidence: &Evidence, picture: &Picture, pid: Pid, policy: &Pol
     let whole = lacks::weighed(lacks::of_image(evidence, *policy), *policy, &mut accepted);
     reasons.splice(0..0, whole);
     let without_kernel = evidence.source == CensusSource::Proc;
+    // Who waits in the kernel does not run, and what is waited for is known whatever else is not.
+    let waits =
+        reasons.iter().any(|reason| matches!(reason.finding, Some(Finding::Dying | Finding::Exiting)));
     match space.proof {
         Proof::Consistent => {}
+        Proof::Busy | Proof::Unproven if waits => {}
         Proof::Busy => return DumpVerdict::Busy { seen: reasons },
         Proof::Unproven if without_kernel && policy.unverified => {}
         Proof::Unproven => reasons.insert(0, unproven(evidence)),
@@ -164,6 +168,8 @@ fn weight(finding: Finding) -> Weight {
         | Finding::UnreadableRing
         | Finding::ProtectionChanged
         | Finding::SplitMapping
+        | Finding::Dying
+        | Finding::Exiting
         | Finding::Unsettled => Weight::Refuses,
         Finding::SharedRing
         | Finding::GhostRing
@@ -178,7 +184,8 @@ fn weight(finding: Finding) -> Weight {
 
 fn remedy(finding: Finding) -> &'static str {
     match finding {
-        Finding::InFlight => "wait for them with --wait 5s",
+        Finding::InFlight | Finding::Dying => "wait for them with --wait 5s",
+        Finding::Exiting => "there will be nothing to dump: see what its requests wait for",
         Finding::Unreaped => "let the process reap them with --wait 5s, or keep them with --allow-unreaped",
         Finding::UnmappedRing => "restart the process: nothing else frees it",
         Finding::ForgedHeader => "restart the process: its ring was overwritten",
@@ -199,7 +206,9 @@ fn reasons_of(evidence: &Evidence, pid: Pid, context: &ContextView, policy: Poli
     let mut reasons: Vec<Reason> = Vec::new();
     for finding in context.findings.iter().copied() {
         let kept = finding == Finding::Unreaped && policy.allow_unreaped;
-        if weight(finding) == Weight::Refuses && !kept {
+        // What its process does says it all.
+        let told = finding == Finding::Dying && context.findings.contains(&Finding::Exiting);
+        if weight(finding) == Weight::Refuses && !kept && !told {
             reasons.push(Reason::of(finding, what(context, finding)));
         }
     }
@@ -224,6 +233,8 @@ fn what(context: &ContextView, finding: Finding) -> String {
         | Finding::ProtectionChanged
         | Finding::SplitMapping
         | Finding::RingFull
+        | Finding::Dying
+        | Finding::Exiting
         | Finding::Stuck
         | Finding::IdleLeak
         | Finding::TracedOtherwise

@@ -176,6 +176,41 @@ pub struct KernelWord {
     pub mm: MmFact,
     /// Whether the table changed under the census (a task exited or exec'ed meanwhile).
     pub torn: bool,
+    /// Its threads that wait for contexts which are in no table any more.
+    pub waits: Vec<Wait>,
+}
+
+/// A thread that waits until the requests of contexts have completed, which are in no table any more (fs/aio.c:kill_ioctx).
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Wait {
+    /// The thread.
+    pub tid: Tid,
+    /// Its process.
+    pub pid: Pid,
+    /// What it is doing.
+    pub doing: Doing,
+    /// What io_destroy was asked to destroy; `None` where it is not io_destroy.
+    pub id: Option<ContextId>,
+    /// For how long it had been asleep when it was looked at, in nanoseconds.
+    pub asleep_ns: Option<u64>,
+    /// How many contexts it still waits for (`ctx_rq_wait.count`); `None`: not known.
+    pub left: Option<u32>,
+    /// Those of them that were found.
+    pub contexts: Vec<Kioctx>,
+}
+
+/// Why a thread waits for contexts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Doing {
+    /// It called io_destroy.
+    #[default]
+    Destroy,
+    /// It is the last of its process, and exits (fs/aio.c:exit_aio).
+    Exit,
+    /// It executes another program, and ends the memory of the one before.
+    Exec,
+    /// It let go, as the last, of the memory of some process that is gone: by reading its files, say.
+    LastUse,
 }
 
 /// What the scheduler knows of one thread. `None`: this kernel does not tell it (model/known.rs).

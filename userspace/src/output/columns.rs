@@ -148,7 +148,8 @@ impl Column {
         match self {
             Column::Pid => Cell::Number(of.pid.0.into()),
             Column::Comm => Cell::Text(&of.comm),
-            Column::Context => Cell::Address(of.context.0),
+            Column::Context if of.context.is_known() => Cell::Address(of.context.0),
+            Column::Context => Cell::Unknown,
             Column::MaxReqs => number(of.max_reqs),
             Column::Slots => number(of.nr_events),
             Column::InFlight => number(of.in_flight),

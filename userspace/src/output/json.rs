@@ -70,7 +70,15 @@ pub fn context(view: &ContextView, text: &mut Vec<u8>) -> serde_json::Result<()>
     put(text, b",\"unit\":", &escaped(view.owner.unit.as_bytes()))?;
     put(text, b",\"container\":", &escaped(view.owner.container.as_bytes()))?;
     put(text, b",\"pod\":", &escaped(view.owner.pod.as_bytes()))?;
-    text.extend_from_slice(b"},\"findings\":[");
+    text.push(b'}');
+    if view.is_dying() {
+        put(
+            text,
+            b",\"dying_seconds\":",
+            &view.dying_ns.map(|ns| std::time::Duration::from_nanos(ns).as_secs_f64()),
+        )?;
+    }
+    text.extend_from_slice(b",\"findings\":[");
     for (place, finding) in view.findings.iter().enumerate() {
         text.extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
         text.extend_from_slice(finding.code().as_bytes());
@@ -97,6 +105,9 @@ fn put(text: &mut Vec<u8>, key: &[u8], value: &impl Serialize) -> serde_json::Re
 /// An address is a string: JSON's numbers lose the low bits of large ones in many readers.
 fn address(text: &mut Vec<u8>, key: &[u8], address: ContextId) {
     text.extend_from_slice(key);
+    if !address.is_known() {
+        return text.extend_from_slice(b"null");
+    }
     text.extend_from_slice(b"\"0x");
     let digits = address.0.checked_ilog2().map_or(1, |log| log / 4 + 1);
     for place in (0..digits).rev() {

@@ -50,6 +50,7 @@ fn sample() -> Evidence {
             tasks: vec![task],
             mm: MmFact { brk: Some(0x2000), dumpable: Some(1), lock_seq: None, map_count: Some(30) },
             torn: false,
+            waits: Vec::new(),
         }),
         mappings: vec![RingMapping { start: 0x1000, end: 0x4000, inode: 9, perms, ..RingMapping::default() }],
         mappings_at: Instant(4_999_000),

@@ -230,6 +230,8 @@ pub(super) fn is_wrong(finding: Finding) -> bool {
         | Finding::ProtectionChanged
         | Finding::SplitMapping
         | Finding::RingFull
+        | Finding::Dying
+        | Finding::Exiting
         | Finding::Stuck
         | Finding::IdleLeak => true,
         Finding::InFlight

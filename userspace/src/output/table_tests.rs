@@ -22,6 +22,7 @@ fn picture() -> Picture {
         mapped: Some(true),
         owner: Owner { unit: "mariadb.service".to_owned(), ..Owner::default() }.into(),
         origin: None,
+        dying_ns: None,
         findings: vec![Finding::InFlight],
         details: vec![],
     };

@@ -59,6 +59,7 @@ pub fn by_space(records: &Records, known: &Known) -> BTreeMap<MmKey, SpaceWord> 
             contexts: found,
             tasks: Vec::new(),
             mm: mm_fact(mm, known),
+            waits: Vec::new(),
         };
     }
     for task in &records.tasks {
@@ -73,7 +74,7 @@ pub fn by_space(records: &Records, known: &Known) -> BTreeMap<MmKey, SpaceWord> 
     spaces
 }
 
-fn add_task(space: &mut SpaceWord, task: &TaskRecord, known: &Known) {
+pub(super) fn add_task(space: &mut SpaceWord, task: &TaskRecord, known: &Known) {
     let pid = Pid(task.tgid);
     if task.flags & PF_WORKERS != 0 {
         return;
@@ -123,7 +124,7 @@ fn mm_fact(record: &MmRecord, known: &Known) -> MmFact {
     }
 }
 
-fn kioctx(record: &ContextRecord, known: &Known) -> Kioctx {
+pub(super) fn kioctx(record: &ContextRecord, known: &Known) -> Kioctx {
     Kioctx {
         user_id: ContextId(record.user_id),
         mmap_base: known.told(Fact::MmapBase, record.mmap_base),

@@ -15,6 +15,7 @@ use super::recheck::Recheck;
 use super::source::{Ask, SourceError};
 use super::subject::{Subject, addresses, named, reader, sharers, with_word, word_of, word_on};
 use super::traced_map::TracedMaps;
+use super::waiters;
 use crate::model::units::{ContextId, MmId, Tid};
 use crate::model::witness::{AddressSpace, KernelWord, Look, Manner, TaskFact};
 
@@ -60,6 +61,7 @@ fn look(probe: &mut Probe, ask: &Ask, notes: &mut Vec<String>) -> Result<(Addres
     let headers_at = clock::now();
     recheck.run();
     let mut after = word_on(probe, mm)?;
+    after.word.waits = waiters::waits_of(probe, mm)?;
     let traced = TracedMaps::find().word(mm, &after);
 
     match read {

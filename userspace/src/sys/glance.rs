@@ -14,6 +14,7 @@ use super::ring_maps::{RingMaps, by_iterator, mm_of};
 use super::source::SourceError;
 use super::system;
 use super::tracer::Tracer;
+use super::waiters;
 use crate::model::units::{ContextId, Instant, MmId, Pid};
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, Look, Manner, Process, RingMapping, SystemFacts,
@@ -61,7 +62,9 @@ pub fn host(
     let mut unreadable = 0_usize;
     let mut shown = Vec::with_capacity(spaces.len());
     for (ordinal, (key, (word, mappings))) in spaces.into_iter().enumerate() {
-        if word.processes.is_empty() || (word.word.contexts.is_empty() && mappings.is_empty()) {
+        if word.processes.is_empty()
+            || (word.word.contexts.is_empty() && mappings.is_empty() && word.word.waits.is_empty())
+        {
             continue;
         }
         let headers = headers.remove(&key).unwrap_or_default();
@@ -122,11 +125,14 @@ fn kernel_word(
             break;
         }
     }
-    let words = by_space(&records, probe.known());
+    let mut words = by_space(&records, probe.known());
+    // After the table: what left it meanwhile is found, and what is found twice is told by its `dead`.
+    let waiting = waiters::waiters(probe)?;
     let headers = match reader {
         HeaderReader::Us => headers_of(&words),
         HeaderReader::Kernel(tracer) => by_kernel(&tracer.read_heads()?),
     };
+    waiters::add(&mut words, waiting, probe.known());
     let cgroups = owners.then(|| CssSets::of(&records.tasks).texts());
     Ok(Told { words, headers, cgroups })
 }

@@ -5,7 +5,7 @@ use super::probe_error::ProbeError;
 use super::procfs::ProcDir;
 use super::source::{Ask, Hold, Source, SourceError};
 use super::subject::mm_of_process;
-use super::{absence, bpf_log, examine, glance, glance_proc, other_io, system};
+use super::{absence, bpf_log, examine, glance, glance_proc, other_io, system, waiters};
 use crate::model::units::Pid;
 use crate::model::witness::{CensusSource, Evidence, SystemFacts};
 
@@ -112,11 +112,23 @@ impl Live {
         } else if ask.without_kernel {
             self.probe_or_note(&system).is_some()
         } else {
-            // A process that cannot be looked at at all is the better thing to say.
-            ProcDir::open(ask.pid)?.live_thread()?;
-            self.probe(&system)?;
+            let dir = ProcDir::open(ask.pid)?;
+            if let Err(error) = self.probe(&system) {
+                // A process that cannot be looked at at all is the better thing to say.
+                dir.live_thread()?;
+                return Err(error.into());
+            }
             true
         };
+        // Before any of its other files is opened: of a process that waits in exec they make the reader wait as well.
+        if let Some(probe) = self.probe.as_mut().filter(|_| with_kernel) {
+            if let Some(space) = waiters::ending(probe, ask.pid)? {
+                let lacks = probe.known().lacks().to_vec();
+                let (source, target) = (CensusSource::Bpf, Some(ask.pid));
+                return Ok(self.finish(Evidence { system, source, target, spaces: vec![space], lacks }));
+            }
+            ProcDir::open(ask.pid)?.live_thread()?;
+        }
         let (source, space, lacks) = match self.probe.as_mut().filter(|_| with_kernel) {
             Some(probe) => {
                 let notes = &mut self.notes;

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use aioinspect_ebpf::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord, Wire};
+use aioinspect_ebpf::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord, WaitRecord, Wire};
 
 use super::bpf::{self, Code, Kind};
 use super::bpf_info;
-use super::capacity::{Capacity, RINGS};
+use super::capacity::{Capacity, RINGS, WAITS};
 use super::census::PF_USER_WORKER;
 use super::clock;
 use super::cpu_distances;
@@ -53,6 +53,15 @@ pub struct Records {
     pub tasks: Vec<TaskRecord>,
 }
 
+/// What one walk over the threads that sleep said.
+#[derive(Clone, Debug, Default)]
+pub struct WaitRecords {
+    /// The threads.
+    pub waits: Vec<WaitRecord>,
+    /// The contexts they wait for, grouped by thread in the order of `waits`.
+    pub contexts: Vec<ContextRecord>,
+}
+
 /// A walk over one thread, opened ahead so that running it is a single call.
 #[derive(Debug)]
 pub struct Walk {
@@ -79,11 +88,14 @@ pub struct Probe {
     contexts: MappedArray,
     mms: MappedArray,
     tasks: MappedArray,
+    waits: MappedArray,
     ring_arrays: RingArrays,
     census: OwnedFd,
     census_code: Code,
     census_link: OwnedFd,
     rings_code: Code,
+    waits_code: Code,
+    waits_link: OwnedFd,
     btf: OwnedFd,
     rings_link: Option<OwnedFd>,
     _others: HashMap<String, OwnedFd>,
@@ -141,6 +153,7 @@ impl Probe {
             Mapped { name: "CONTEXTS", record_size: ContextRecord::SIZE, capacity: capacity.contexts },
             Mapped { name: "MMS", record_size: MmRecord::SIZE, capacity: capacity.mms },
             Mapped { name: "TASKS", record_size: TaskRecord::SIZE, capacity: capacity.tasks },
+            Mapped { name: "WAITS", record_size: WaitRecord::SIZE, capacity: WAITS },
             Mapped { name: "RING_CONTROL", record_size: Control::SIZE, capacity: 1 },
             Mapped { name: "RINGS", record_size: RingRecord::SIZE, capacity: RINGS },
         ];
@@ -150,8 +163,8 @@ impl Probe {
         let mut array =
             |name| prepared.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")));
         let (control, contexts, mms) = (array("CONTROL")?, array("CONTEXTS")?, array("MMS")?);
-        let (tasks, ring_arrays) =
-            (array("TASKS")?, RingArrays::new(array("RING_CONTROL")?, array("RINGS")?));
+        let (tasks, waits) = (array("TASKS")?, array("WAITS")?);
+        let ring_arrays = RingArrays::new(array("RING_CONTROL")?, array("RINGS")?);
         let mut code = |name| {
             prepared.programs.remove(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")))
         };
@@ -160,6 +173,11 @@ impl Probe {
         let census_link = bpf::iter_link_create(census.as_fd(), None)
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
         let rings_code = code("rings")?;
+        let waits_code = code("waits")?;
+        let waits_program =
+            load_program("waits", &waits_code, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
+        let waits_link = bpf::iter_link_create(waits_program.as_fd(), None)
+            .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
         Ok(Self {
             known: layout.known(),
             layout,
@@ -171,11 +189,14 @@ impl Probe {
             contexts,
             mms,
             tasks,
+            waits,
             ring_arrays,
             census,
             census_code,
             census_link,
             rings_code,
+            waits_code,
+            waits_link,
             btf: prepared.btf,
             rings_link: None,
             _others: prepared.others,
@@ -192,6 +213,7 @@ impl Probe {
         let census = Kind::Iter(self.layout.iter_task_func);
         let mut counts =
             vec![("census", verified_instructions("census", &self.census_code, &self.btf, census)?)];
+        counts.push(("waits", verified_instructions("waits", &self.waits_code, &self.btf, census)?));
         if let Some(hook) = self.layout.iter_task_vma_func {
             let count = verified_instructions("rings", &self.rings_code, &self.btf, Kind::Iter(hook))?;
             counts.push(("rings", count));
@@ -233,6 +255,31 @@ impl Probe {
         self.copy(records);
         // The map holds one record of this size: it cannot fail.
         let _ = self.control.set_first(&Control { contexts: 0, mms: 0, tasks: 0, is_full: 0, ..control });
+    }
+
+    /// The threads that wait for the requests of contexts, or may, and the contexts they wait for.
+    pub fn waits(&mut self) -> Result<WaitRecords, ProbeError> {
+        let walk = bpf::iter_create(self.waits_link.as_fd())
+            .map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+        self.write_order(Order::All, 1);
+        let mut records = WaitRecords::default();
+        let run = bpf::iter_run_in_pieces(walk.as_fd(), || {
+            let control = self.control.first::<Control>().filter(|control| control.is_full != 0);
+            if let Some(control) = control {
+                self.copy_waits(&mut records);
+                // The map holds one record of this size: it cannot fail.
+                let _ = self.control.set_first(&Control { contexts: 0, waits: 0, is_full: 0, ..control });
+            }
+        });
+        run.map_err(|error| ProbeError::Io { action: "look for dying contexts", error })?;
+        self.copy_waits(&mut records);
+        Ok(records)
+    }
+
+    fn copy_waits(&self, records: &mut WaitRecords) {
+        let control = self.control.first::<Control>().unwrap_or_default();
+        self.waits.read_into(control.waits, &mut records.waits);
+        self.contexts.read_into(control.contexts, &mut records.contexts);
     }
 
     /// Opens a walk of one thread, for [`Walk::run`] inside a freeze; `None` where the kernel cannot restrict iterators.

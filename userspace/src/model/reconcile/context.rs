@@ -78,6 +78,7 @@ pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
         mapped,
         owner: Arc::clone(&space.owner),
         origin,
+        dying_ns: None,
         findings,
         details,
     }
@@ -119,6 +120,7 @@ pub fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<ContextVie
         mapped: Some(true),
         owner: Arc::clone(&space.owner),
         origin: None,
+        dying_ns: None,
         findings,
         details,
     })

@@ -12,6 +12,7 @@ use super::super::witness::{
     AddressSpace, CensusSource, HeaderReading, KernelWord, Look, Manner, Process, SystemFacts,
 };
 use super::context::{self, Ring};
+use super::dying;
 use super::notes::Notes;
 use super::proof;
 use super::rings::{Rings, bytes};
@@ -132,6 +133,9 @@ impl<'a> Space<'a> {
                 found.ghosts = self.ghosts(&rings);
             }
         }
+        found
+            .contexts
+            .extend(self.word.iter().flat_map(|word| &word.waits).flat_map(|wait| dying::views(self, wait)));
         found.contexts.sort_by_key(|context| context.context);
         found.ghosts.sort_by_key(|ghost| ghost.address);
         found

@@ -8,7 +8,8 @@ use super::super::specimen;
 use super::super::units::{ContextId, Instant, MmId, Tid};
 use super::super::verdict::{DumpVerdict, Policy, judge_dump};
 use super::super::witness::{
-    HeaderReading, Look, Made, MmFact, Perms, RingMapping, Sharer, TaskFact, TracedContext, TracedWord,
+    Doing, HeaderReading, Look, Made, MmFact, Perms, RingMapping, Sharer, TaskFact, TracedContext,
+    TracedWord, Wait,
 };
 use super::*;
 
@@ -98,6 +99,15 @@ impl Dice<'_> {
             }),
             mm: MmFact { map_count: Some(dice_bit(self)), ..MmFact::default() },
             torn: self.below(8) == 7,
+            waits: self.several(2, |dice| Wait {
+                tid: Tid(dice.small()),
+                pid: Pid(dice.small()),
+                doing: dice.one_of([Doing::Destroy, Doing::Exit, Doing::Exec, Doing::LastUse]),
+                id: (dice.below(2) == 1).then(|| ContextId(dice.value())),
+                asleep_ns: (dice.below(2) == 1).then(|| dice.value()),
+                left: (dice.below(2) == 1).then(|| dice.small()),
+                contexts: dice.several(2, Dice::context),
+            }),
         }
     }
 

@@ -22,6 +22,8 @@ pub fn severity(finding: Finding) -> u8 {
         Finding::IdleLeak => 11,
         Finding::Stuck => 12,
         Finding::RingFull => 13,
+        Finding::Dying => 14,
+        Finding::Exiting => 15,
     }
 }
 
@@ -56,6 +58,6 @@ mod tests {
         let sorted = worst_first(Finding::ALL);
         assert!(sorted.windows(2).all(|pair| severity(pair[0]) > severity(pair[1])));
         assert!(sorted.is_sorted_by_key(|finding| !is_wrong(*finding)));
-        assert_eq!(worst(sorted), Some(Finding::RingFull));
+        assert_eq!(worst(sorted), Some(Finding::Exiting));
     }
 }

@@ -23,6 +23,7 @@ pub fn context(pid: u32, id: u64) -> ContextView {
         mapped: Some(true),
         owner: Owner::default().into(),
         origin: None,
+        dying_ns: None,
         findings: Vec::new(),
         details: Vec::new(),
     }

@@ -1,0 +1,277 @@
+//! The program `waits`: threads that wait until the requests of contexts have completed, and those contexts.
+//!
+//! io_destroy, exit and exec take a context out of its table before they wait (fs/aio.c:kill_ioctx), so no table shows it. The waiting thread
+//! does: its kernel stack holds the `struct ctx_rq_wait` it sleeps on and a copy of the context's address, and `kioctx.rq_wait` points back
+//! into that stack.
+
+use aioinspect_ebpf::{Control, Place};
+use aya_ebpf::bindings::task_struct;
+use aya_ebpf::helpers::generated::bpf_get_current_task;
+
+use crate::census::IterTask;
+use crate::constants::place;
+use crate::context::report_context;
+use crate::here::read_here;
+use crate::kernel::{read, read_comm};
+use crate::maps::{CONTEXTS, WAITS};
+use crate::percpu;
+use crate::pointer::as_number;
+use crate::reader::{control, tgid, tid};
+use crate::registers::{self, THREAD_SIZE, at};
+
+/// `TASK_UNINTERRUPTIBLE`: how wait_for_completion sleeps.
+const UNINTERRUPTIBLE: u32 = 0x2;
+/// `TASK_NOLOAD`: a kernel thread that sleeps so for want of work.
+const NOLOAD: u32 = 0x400;
+/// `PF_EXITING`.
+const EXITING: u32 = 0x4;
+/// `TS_COMPAT` of arch/x86/include/asm/thread_info.h: the call under way is a 32-bit one.
+const COMPAT: u32 = 2;
+/// io_destroy, execve and execveat.
+const CALLS: [u64; 3] = [207, 59, 322];
+/// The same of a 32-bit caller.
+const CALLS_32: [u64; 3] = [246, 11, 358];
+
+/// Words of a stack, or contexts, that one row looks at.
+const ROW: u32 = 64;
+/// Rows of a stack: 32 rows of 64 words are its 16 kB.
+const ROWS: u32 = (THREAD_SIZE / 8 / ROW as u64) as u32;
+/// A context is aligned to this (fs/aio.c:aio_setup, SLAB_HWCACHE_ALIGN).
+const ALIGNED: u64 = 64;
+/// Places of [`ALIGNED`] bytes around a context that was found: 64 kB on each side.
+const NEAR: u32 = 2048;
+
+/// What a program on an iterator answers: go on to the next object.
+const NEXT: i32 = 0;
+/// Run it on the same object again.
+const AGAIN: i32 = 1;
+
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "iter/task")]
+#[unsafe(no_mangle)]
+extern "C" fn waits(iter: *const IterTask) -> i32 {
+    let Some(control) = control() else { return NEXT };
+    // SAFETY: the kernel hands a valid context to every run.
+    let thread = unsafe { (*iter).task };
+    if thread.is_null() {
+        return NEXT;
+    }
+    let task = as_number(&mut control.pointer, thread);
+    let state: u32 = read(task, place!(task_state));
+    if state & (UNINTERRUPTIBLE | NOLOAD) != UNINTERRUPTIBLE {
+        return NEXT;
+    }
+    let number = registers::of_task(thread, task, registers::NUMBER);
+    let is_compat = read::<u32>(task, place!(task_status)) & COMPAT != 0;
+    let argument = argument(thread, task, is_compat);
+    if WAITS.get_ptr(control.waits).is_none() || CONTEXTS.get_ptr(control.contexts).is_none() {
+        control.is_full = 1;
+        return AGAIN;
+    }
+    if control.walk_task != task {
+        begin(control, task, if number == call(0, is_compat) { argument } else { 0 });
+    }
+    if control.walk_first != 0 && !report_near(control) {
+        return AGAIN;
+    }
+    let flags: u32 = read(task, place!(task_flags));
+    let mm: u64 = read(task, place!(task_mm));
+    let may_wait = (flags & EXITING != 0 && mm == 0)
+        || number == call(0, is_compat)
+        || number == call(1, is_compat)
+        || number == call(2, is_compat);
+    if control.walk_found != 0 || may_wait {
+        control.walk_mm = mm;
+        report_wait(task, number, argument, u32::from(is_compat));
+    }
+    NEXT
+}
+
+/// The number of one of [`CALLS`].
+#[inline(always)]
+fn call(which: usize, is_compat: bool) -> u64 {
+    if is_compat { CALLS_32[which] } else { CALLS[which] }
+}
+
+/// What the thread gave the call it is in: the context's id, if it is io_destroy.
+#[inline(always)]
+fn argument(thread: *const task_struct, task: u64, is_compat: bool) -> u64 {
+    if is_compat {
+        return registers::of_task(thread, task, at!(rbx)) & 0xffff_ffff;
+    }
+    registers::of_task(thread, task, at!(rdi))
+}
+
+/// Begins with a thread: looks for a context on its stack. `id`: that of the context it destroys, 0 if it is not in io_destroy.
+#[inline(always)]
+fn begin(control: &mut Control, task: u64, id: u64) {
+    let stack: u64 = read(task, place!(task_stack));
+    control.walk_task = task;
+    control.walk_index = 0;
+    control.walk_found = 0;
+    control.walk_cpu = 0;
+    control.walk_available = 0;
+    control.walk_refs = 0;
+    control.walk_first = 0;
+    control.walk_table = 0;
+    for row in 0..ROWS {
+        let found = find_in_row(stack, row, id);
+        if found != 0 {
+            control.walk_first = found;
+            // The ctx_rq_wait; 0 while the ring is still being unmapped.
+            control.walk_table = read(found, place!(kioctx_rq_wait));
+            return;
+        }
+    }
+}
+
+/// The address of a dying context that a row of the stack holds; 0: none.
+// SAFETY: nobody else has functions of these names. The verifier checks each once, whoever calls it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn find_in_row(stack: u64, row: u32, id: u64) -> u64 {
+    let first = stack.wrapping_add(u64::from(row).wrapping_mul(u64::from(ROW) * 8));
+    for word in 0..ROW {
+        let at = first.wrapping_add(u64::from(word).wrapping_mul(8));
+        let found = dying_at(read_here(at, Place::whole(0, 8)), stack, id);
+        if found != 0 {
+            return found;
+        }
+    }
+    0
+}
+
+/// The number itself if it is the address of a context whose end a thread with this stack waits for; else 0.
+///
+/// Words that point into the stack itself look like one by chance; so does what else is on a stack. A real one lies outside, is dead, and its ends
+/// meet: rq_wait leads back to the stack, user_id and mmap_base are one address of user memory. Before rq_wait is set it must be what
+/// io_destroy was called with.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn dying_at(kioctx: u64, stack: u64, id: u64) -> u64 {
+    if kioctx.cast_signed() >= 0 || kioctx & 7 != 0 || kioctx.wrapping_sub(stack) < THREAD_SIZE {
+        return 0;
+    }
+    let rq_wait = read_here(kioctx, place!(kioctx_rq_wait));
+    let is_waited_for = rq_wait.wrapping_sub(stack) < THREAD_SIZE;
+    if !is_waited_for && (id == 0 || rq_wait != 0) {
+        return 0;
+    }
+    if read_here(kioctx, place!(kioctx_dead)) != 1 {
+        return 0;
+    }
+    let user_id = read_here(kioctx, place!(kioctx_user_id));
+    if user_id == 0 || user_id & 0xfff != 0 || user_id.cast_signed() < 0 || (!is_waited_for && user_id != id)
+    {
+        return 0;
+    }
+    if place!(kioctx_mmap_base).is_present() && read_here(kioctx, place!(kioctx_mmap_base)) != user_id {
+        return 0;
+    }
+    kioctx
+}
+
+/// Reports the context that was found and those beside it that the same thread waits for; true: that was it.
+///
+/// exit and exec wait for all contexts at once, and their stack holds the last alone. The others were mostly made one after the other, which
+/// puts them side by side in memory.
+#[inline(always)]
+fn report_near(control: &mut Control) -> bool {
+    if !percpu::measure(control) {
+        return false;
+    }
+    // What the records of its contexts are told apart by.
+    control.walk_mm = control.walk_task;
+    if control.walk_table == 0 || left(control) == 1 {
+        return report_context(control.walk_first) != 0;
+    }
+    for _ in 0..ROWS {
+        if report_row() != 0 {
+            return control.is_full == 0;
+        }
+    }
+    false
+}
+
+/// How many contexts the thread still waits for.
+#[inline(always)]
+fn left(control: &Control) -> u32 {
+    if control.walk_table == 0 { 0 } else { read(control.walk_table, place!(rq_wait_count)) }
+}
+
+/// Looks at some places beside the context that was found; 1: those were the last.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn report_row() -> u32 {
+    for _ in 0..ROW {
+        if report_beside() != 0 {
+            return 1;
+        }
+    }
+    0
+}
+
+/// Looks at one; 1: it was the last.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn report_beside() -> u32 {
+    let Some(control) = control() else { return 1 };
+    let index = control.walk_index;
+    if index >= NEAR {
+        return 1;
+    }
+    if CONTEXTS.get_ptr(control.contexts).is_none() {
+        control.is_full = 1;
+        return 1;
+    }
+    let from = control.walk_first.wrapping_sub(u64::from(NEAR / 2) * ALIGNED);
+    let kioctx = from.wrapping_add(u64::from(index).wrapping_mul(ALIGNED));
+    let is_waited_for = read_here(kioctx, place!(kioctx_rq_wait)) == control.walk_table
+        && read_here(kioctx, place!(kioctx_dead)) == 1;
+    if !is_waited_for || report_context(kioctx) != 0 {
+        control.walk_cpu = 0;
+        control.walk_index = index.wrapping_add(1);
+    }
+    0
+}
+
+/// Writes the record of a thread that waits.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn report_wait(task: u64, call: u64, argument: u64, is_compat: u32) -> u32 {
+    let Some(control) = control() else { return 0 };
+    let position = control.waits;
+    control.waits = position.wrapping_add(1);
+    let Some(record) = WAITS.get_ptr_mut(position) else { return 0 };
+    // SAFETY: a live map value that nobody else writes during this run.
+    let record = unsafe { &mut *record };
+    // SAFETY: always allowed in a tracing program.
+    let reader = unsafe { bpf_get_current_task() };
+    let leader: u64 = read(task, place!(task_group_leader));
+    let leader = if leader == 0 { task } else { leader };
+    record.mm = control.walk_mm;
+    record.task = task;
+    record.argument = argument;
+    record.call = call as u32;
+    record.is_compat = is_compat;
+    record.start_boottime = read(task, place!(task_start_boottime));
+    record.leader_start_boottime = read(leader, place!(task_start_boottime));
+    record.ran_at = read(task, place!(task_last_arrival));
+    record.now = read(reader, place!(task_last_arrival));
+    record.runtime = read(task, place!(task_sum_exec_runtime));
+    record.voluntary_switches = read(task, place!(task_nvcsw));
+    record.involuntary_switches = read(task, place!(task_nivcsw));
+    (record.comm_low, record.comm_high) = read_comm(leader, place!(task_comm));
+    record.css_set = read(task, place!(task_cgroups));
+    record.tid = tid(task, control);
+    record.tgid = tgid(task, control);
+    record.flags = read(task, place!(task_flags));
+    record.state = read(task, place!(task_state));
+    record.left = left(control);
+    record.contexts = control.walk_found;
+    0
+}

@@ -1,0 +1,188 @@
+//! Threads that wait for contexts which are in no table any more: from the records of the program `waits` to the kernel's word.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use aioinspect_ebpf::{ContextRecord, TaskRecord, WaitRecord};
+
+use super::census::{SpaceWord, add_task, kioctx};
+use super::clock;
+use super::probe::{MmKey, Probe, WaitRecords};
+use super::probe_error::ProbeError;
+use super::procfs::cgroup_of;
+use crate::model::kioctx::Kioctx;
+use crate::model::known::Known;
+use crate::model::units::{ContextId, Pid, Tid};
+use crate::model::witness::{AddressSpace, Doing, Look, Wait};
+
+/// `PF_EXITING` of include/linux/sched.h.
+const PF_EXITING: u32 = 0x4;
+/// io_destroy, of a caller of 64 and of 32 bits.
+const IO_DESTROY: [u32; 2] = [207, 246];
+/// execve and execveat.
+const EXEC: [[u32; 2]; 2] = [[59, 322], [11, 358]];
+/// Where such a thread sleeps, as `/proc/TID/wchan` says; the first may be a part of the others.
+const SLEEPS_IN: [&str; 3] = ["exit_aio", "__mmput", "mmput"];
+/// Bytes of a ring's header, and of an entry.
+const ENTRY: u64 = 32;
+
+/// A thread that waits, and where its word belongs.
+#[derive(Clone, Debug)]
+pub struct Waiter {
+    /// The address space it lives in; a name of its own if it has none any more.
+    pub mm: MmKey,
+    /// What it waits for.
+    pub wait: Wait,
+    task: TaskRecord,
+}
+
+/// Every thread of the host that waits for contexts.
+pub fn waiters(probe: &mut Probe) -> Result<Vec<Waiter>, ProbeError> {
+    let records = probe.waits()?;
+    Ok(read(&records, probe.known(), sleeps_in_exit))
+}
+
+/// Puts the waits into the words of their address spaces. Where nothing else is known of one, the thread's process stands for it.
+pub fn add(words: &mut BTreeMap<MmKey, SpaceWord>, waiters: Vec<Waiter>, known: &Known) {
+    for Waiter { mm, wait, task } in waiters {
+        let space = words.entry(mm).or_default();
+        if space.word.tasks.iter().all(|fact| fact.tid != wait.tid) {
+            add_task(space, &task, known);
+        }
+        space.word.waits.push(wait);
+    }
+}
+
+/// A process that waits for its contexts in exit or exec; `None`: it does neither.
+pub fn ending(probe: &mut Probe, pid: Pid) -> Result<Option<AddressSpace>, ProbeError> {
+    let begun_at = clock::now();
+    let mut found = waiters(probe)?;
+    found.retain(|waiter| waiter.wait.pid == pid && matches!(waiter.wait.doing, Doing::Exit | Doing::Exec));
+    let mut words = BTreeMap::new();
+    add(&mut words, found, probe.known());
+    Ok(words.into_values().next().map(|SpaceWord { mut word, mut processes, .. }| {
+        (word.begun_at, word.ended_at) = (begun_at, clock::now());
+        for process in &mut processes {
+            process.cgroup = cgroup_of(process.pid).ok();
+        }
+        let look = Look { before: Some(word), ..Look::default() };
+        AddressSpace { processes, looks: vec![look], ..AddressSpace::default() }
+    }))
+}
+
+/// Those who wait in an address space that lives on.
+pub fn waits_of(probe: &mut Probe, mm: MmKey) -> Result<Vec<Wait>, ProbeError> {
+    Ok(waiters(probe)?.into_iter().filter(|waiter| waiter.mm == mm).map(|waiter| waiter.wait).collect())
+}
+
+fn read(records: &WaitRecords, known: &Known, sleeps: impl Fn(Tid) -> bool) -> Vec<Waiter> {
+    let mut rest = records.contexts.as_slice();
+    let mut found = Vec::new();
+    for record in &records.waits {
+        let count = usize::try_from(record.contexts).unwrap_or(usize::MAX).min(rest.len());
+        let (own, others) = rest.split_at(count);
+        rest = others;
+        found.extend(waiter(record, own, known, &sleeps));
+    }
+    found
+}
+
+fn waiter(
+    record: &WaitRecord,
+    own: &[ContextRecord],
+    known: &Known,
+    sleeps: impl Fn(Tid) -> bool,
+) -> Option<Waiter> {
+    let contexts = contexts(own, known);
+    let is_32 = usize::from(record.is_compat != 0);
+    let doing = if record.flags & PF_EXITING != 0 {
+        Doing::Exit
+    } else if IO_DESTROY.get(is_32) == Some(&record.call) {
+        Doing::Destroy
+    } else if EXEC.get(is_32).is_some_and(|calls| calls.contains(&record.call)) {
+        Doing::Exec
+    } else {
+        Doing::LastUse
+    };
+    // Without a context: a thread that exits or execs may sleep for many reasons; in io_destroy there is but one.
+    let is_known = match doing {
+        Doing::Destroy => true,
+        Doing::Exit => sleeps(Tid(record.tid)),
+        // Whoever asks where a thread in exec sleeps has to wait until it does not.
+        Doing::Exec | Doing::LastUse => false,
+    };
+    if contexts.is_empty() && !is_known {
+        return None;
+    }
+    let asleep = (record.ran_at != 0 && record.now != 0).then(|| record.now.saturating_sub(record.ran_at));
+    let wait = Wait {
+        tid: Tid(record.tid),
+        pid: Pid(record.tgid),
+        doing,
+        id: (doing == Doing::Destroy).then_some(ContextId(record.argument)),
+        asleep_ns: asleep,
+        left: (record.left != 0).then_some(record.left),
+        contexts,
+    };
+    let mm = MmKey(if record.mm == 0 { record.task } else { record.mm });
+    Some(Waiter { mm, wait, task: task(record, mm) })
+}
+
+/// Those of the records that are contexts beyond doubt, each once.
+fn contexts(own: &[ContextRecord], known: &Known) -> Vec<Kioctx> {
+    let mut seen: Vec<u64> = Vec::new();
+    let mut contexts = Vec::new();
+    for record in own {
+        if seen.contains(&record.kioctx) {
+            continue;
+        }
+        seen.push(record.kioctx);
+        contexts.extend(Some(kioctx(record, known)).filter(is_whole));
+    }
+    contexts
+}
+
+/// Whether its numbers fit each other as io_setup made them (fs/aio.c:aio_setup_ring): what is not told fits.
+fn is_whole(context: &Kioctx) -> bool {
+    let Ok(page_size) = u64::try_from(rustix::param::page_size()) else { return false };
+    let entries = |pages: u64| pages.checked_mul(page_size)?.checked_sub(ENTRY).map(|bytes| bytes / ENTRY);
+    let fits = match (context.nr_pages, context.nr_events) {
+        (Some(pages), Some(nr_events)) => entries(pages) == Some(nr_events.into()),
+        (None, _) | (_, None) => true,
+    };
+    let asked = match (context.max_reqs, context.nr_events) {
+        (Some(max_reqs), Some(nr_events)) => max_reqs > 0 && max_reqs <= nr_events,
+        (None, _) | (_, None) => true,
+    };
+    let place = context.mmap_base.is_none_or(|base| base == context.user_id.0);
+    fits && asked && place && context.user_id.0 % page_size == 0
+}
+
+/// The thread as the census would have reported it.
+fn task(record: &WaitRecord, mm: MmKey) -> TaskRecord {
+    TaskRecord {
+        mm: mm.0,
+        start_boottime: record.start_boottime,
+        leader_start_boottime: record.leader_start_boottime,
+        voluntary_switches: record.voluntary_switches,
+        involuntary_switches: record.involuntary_switches,
+        runtime: record.runtime,
+        tid: record.tid,
+        tgid: record.tgid,
+        state: record.state,
+        comm_low: record.comm_low,
+        comm_high: record.comm_high,
+        css_set: record.css_set,
+        ..TaskRecord::default()
+    }
+}
+
+/// Whether the thread sleeps in the function that waits for the contexts of an address space that ends. Of all its files this is one that can be read
+/// meanwhile: others make the reader wait as well.
+fn sleeps_in_exit(tid: Tid) -> bool {
+    fs::read_to_string(format!("/proc/{tid}/wchan")).is_ok_and(|name| SLEEPS_IN.contains(&name.trim()))
+}
+
+#[cfg(test)]
+#[path = "waiters_tests.rs"]
+mod tests;
