@@ -50,10 +50,12 @@ pub struct Sizes {
 const CONTEXT_BYTES: u64 = 4096;
 /// Bytes that a process with a context takes at least: its kernel stack alone is a quarter of it.
 const PROCESS_BYTES: u64 = 65_536;
-/// Contexts that are always provided for.
-const CONTEXTS_AT_LEAST: u64 = 65_536;
+/// Contexts that are always provided for. One entry more says since when the map is kept, and the kernel rounds up to a power of two.
+const CONTEXTS_AT_LEAST: u64 = (1 << 16) - 1;
 /// Contexts beyond which only a host whose limit asks for more pays for more at once: 16 MiB.
-const CONTEXTS_USUALLY: u64 = 1 << 20;
+const CONTEXTS_USUALLY: u64 = (1 << 20) - 1;
+/// More are never provided for: 256 MiB.
+const CONTEXTS_AT_MOST: u64 = (1 << 24) - 1;
 /// A host whose limit asks for more pays this part of its memory at most.
 const PART_OF_MEMORY: u64 = 4096;
 /// Bytes that the kernel takes at once for each entry of a map.
@@ -62,13 +64,14 @@ const BUCKET_BYTES: u64 = 16;
 const SPACES: (u64, u64) = (8192, 1 << 18);
 
 impl Sizes {
-    /// Room for every context that the host's memory can hold, whatever becomes of the limit later: up to 1,048,576, and beyond that for what
+    /// Room for every context that the host's memory can hold, whatever becomes of the limit later: up to 1,048,575, and beyond that for what
     /// the limit allows now, as far as 1/4096 of the memory goes. `memory`: bytes of the host's.
     pub fn for_host(memory: u64, aio_max_nr: u64) -> Self {
-        let can_be = memory / CONTEXT_BYTES;
-        let at_once = memory / PART_OF_MEMORY / BUCKET_BYTES;
-        let contexts =
-            can_be.min(CONTEXTS_USUALLY.max(aio_max_nr.min(at_once))).clamp(CONTEXTS_AT_LEAST, 1 << 24);
+        let can_be = (memory / CONTEXT_BYTES).saturating_sub(1);
+        let at_once = (memory / PART_OF_MEMORY / BUCKET_BYTES).saturating_sub(1);
+        let contexts = can_be
+            .min(CONTEXTS_USUALLY.max(aio_max_nr.min(at_once)))
+            .clamp(CONTEXTS_AT_LEAST, CONTEXTS_AT_MOST);
         let spaces = (memory / PROCESS_BYTES).clamp(SPACES.0, SPACES.1).min(contexts);
         let narrow = |number| u32::try_from(number).unwrap_or(u32::MAX);
         Self { contexts: narrow(contexts), spaces: narrow(spaces), ..Self::of(0) }
@@ -90,16 +93,16 @@ mod tests {
     #[test]
     fn sizes() {
         for (memory, aio_max_nr, contexts, spaces) in [
-            (GIB / 8, 65_536, 65_536, 8192),
-            (GIB / 2, 65_536, 131_072, 8192),
-            (GIB, 65_536, 262_144, 16_384),
-            (8 * GIB, 65_536, 1 << 20, 131_072),
-            (24 * GIB, 1 << 40, 1 << 20, 1 << 18),
-            (256 * GIB, 65_536, 1 << 20, 1 << 18),
+            (GIB / 8, 65_536, 65_535, 8192),
+            (GIB / 2, 65_536, 131_071, 8192),
+            (GIB, 65_536, 262_143, 16_384),
+            (8 * GIB, 65_536, (1 << 20) - 1, 131_072),
+            (24 * GIB, 1 << 40, (1 << 20) - 1, 1 << 18),
+            (256 * GIB, 65_536, (1 << 20) - 1, 1 << 18),
             (256 * GIB, 3_145_728, 3_145_728, 1 << 18),
-            (256 * GIB, u64::MAX, 1 << 22, 1 << 18),
-            (u64::MAX, u64::MAX, 1 << 24, 1 << 18),
-            (0, 0, 65_536, 8192),
+            (256 * GIB, u64::MAX, (1 << 22) - 1, 1 << 18),
+            (u64::MAX, u64::MAX, (1 << 24) - 1, 1 << 18),
+            (0, 0, 65_535, 8192),
         ] {
             let sizes = Sizes::for_host(memory, aio_max_nr);
             assert_eq!((sizes.contexts, sizes.spaces), (contexts, spaces), "{memory} {aio_max_nr}");
