@@ -1,7 +1,7 @@
 //! A host with very many contexts, and the limit raised for it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 
 use crate::fixture::Fixture;
 use crate::host::{HostLock, aio_max_nr, aio_nr};
@@ -39,7 +39,8 @@ impl RaisedLimit {
 impl Drop for RaisedLimit {
     fn drop(&mut self) {
         if let Err(error) = fs::write(LIMIT, self.before.to_string()) {
-            eprintln!("{LIMIT} is not {} again: {error}", self.before);
+            // A panic here would end all tests; nobody may be listening.
+            let _ = writeln!(io::stderr(), "{LIMIT} is not {} again: {error}", self.before);
         }
     }
 }
@@ -76,7 +77,7 @@ impl Crowd {
     /// If that fails.
     pub fn grow(&mut self) -> Vec<u64> {
         let answer = self.fixture.run(&format!("farm {} {} 1", self.processes, self.each));
-        let pids = answer["pids"].as_array().map(Vec::as_slice).unwrap_or_default();
-        pids.iter().filter_map(serde_json::Value::as_u64).collect()
+        let pids = answer.get("pids").and_then(serde_json::Value::as_array).map(Vec::as_slice);
+        pids.unwrap_or_default().iter().filter_map(serde_json::Value::as_u64).collect()
     }
 }

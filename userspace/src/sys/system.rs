@@ -26,8 +26,7 @@ pub fn slots() -> io::Result<(u64, u64)> {
 /// Bytes of memory that the host has.
 pub fn memory() -> u64 {
     let info = rustix::system::sysinfo();
-    // Words of the kernel's, 64 bits wide or less.
-    u64::from(info.totalram).saturating_mul(info.mem_unit.into())
+    info.totalram.saturating_mul(info.mem_unit.into())
 }
 
 /// Number of CPUs this kernel can ever have (`num_possible_cpus`), which sizes every ring.
