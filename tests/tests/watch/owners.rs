@@ -62,6 +62,42 @@ fn of_those_that_end_at_once() {
     });
 }
 
+/// Check that the first call of a process that is deep in groups of every hierarchy is told as its container's: the program writes all of their names at once.
+#[test]
+fn in_every_hierarchy() {
+    let hierarchies = hierarchies();
+    if hierarchies.is_empty() {
+        skip("in_every_hierarchy", "needs a mounted hierarchy of control groups");
+        return;
+    }
+    each("in_every_hierarchy", |hook, watch| {
+        let container = container(200);
+        let pod = format!("{:08x}_0000_4000_8000_00000000abcd", std::process::id());
+        let slice = format!("kubepods-burstable-pod{pod}.slice");
+        let path =
+            format!("kubepods.slice/kubepods-burstable.slice/{slice}/cri-containerd-{container}.scope");
+        let groups: Vec<Cgroup> =
+            hierarchies.iter().map(|hierarchy| Cgroup::below(hierarchy, &path)).collect();
+        let mut fixture = Fixture::spawn();
+        let pid = fixture.pid();
+        for group in &groups {
+            group.take(pid);
+        }
+        fixture.send("setup 0");
+        fixture.finish();
+        drop(groups);
+        let ended = watch.end();
+        let events = ended.of(pid, "setup-failed");
+        assert_eq!(events.len(), 1, "{hook}");
+        let owner = &events[0]["owner"];
+        assert_eq!(
+            (owner["runtime"].as_str(), owner["container"].as_str()),
+            (Some("containerd"), Some(&*container))
+        );
+        assert_eq!(owner["pod"], pod.replace('_', "-"), "{hook}");
+    });
+}
+
 /// Check that a process that moves is each time of the container that it is in at the call, also when all of them are gone.
 #[test]
 fn who_moves() {
