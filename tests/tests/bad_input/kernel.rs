@@ -98,7 +98,8 @@ fn without_proc() {
     });
 }
 
-/// Check that where /proc hides the processes of others, they do not exist for who may not see them.
+/// Check that where /proc hides the processes of others, who may not see them is told that they are hidden, and of one that there is not, that there
+/// is none.
 #[test]
 fn with_hidden_processes() {
     if !can("with_hidden_processes") {
@@ -109,7 +110,8 @@ fn with_hidden_processes() {
     let yard = crate::sandbox::Yard::new();
     let none = rustix::thread::CapabilitySet::empty();
     with_mounts(&[(c"proc", c"/proc", c"hidepid=2")], || {
-        refused(&yard.nobody(none, &["check", &pid]), 3, &["no process"]);
+        refused(&yard.nobody(none, &["check", &pid]), 4, &[&pid, "is there", "hidepid=", "CAP_SYS_PTRACE"]);
+        refused(&yard.nobody(none, &["check", "4194304"]), 3, &["no process 4194304"]);
         let list = yard.nobody(none, &["list"]);
         assert_eq!(list.code, 0, "{list:?}");
         // Root sees them all the same.
