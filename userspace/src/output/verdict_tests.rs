@@ -40,7 +40,7 @@ fn idle_with_warnings() {
 wrote d/mm-100.img
 ";
     assert_eq!(text, expected);
-    let expected = r#"{"schema_version":1,"pid":100,"comm":"svc","verdict":"idle","proof":"consistent","manner":"frozen","pause_ns":212345,"reasons":[],"unproven":[],"wrote":["d/mm-100.img"],
+    let expected = r#"{"schema_version":1,"pid":100,"comm":"svc","verdict":"idle","proof":"consistent","manner":"frozen","pause_ns":212345,"reasons":[],"unproven":[],"not_looked_at":null,"wrote":["d/mm-100.img"],
  "contexts":[
   {"pid":100,"comm":"svc","start_ticks":42,"context":"0x7f0000000000","max_reqs":128,"nr_events":383,"in_flight":0,"unreaped":0,"head":0,"tail":0,"ring_len":12288,"mapped":true,"owner":{"runtime":"","unit":"","container":"","pod":""},"findings":["shared-ring"],"origin":null,"reasons":[]}],
  "ghosts":[
@@ -107,7 +107,7 @@ fn busy_unproven_missing() {
     assert_eq!(
         json,
         "{\"schema_version\":1,\"pid\":5,\"comm\":\"?\",\"verdict\":\"no-such-process\",\"proof\":null,\"manner\":null,\
-         \"pause_ns\":0,\"reasons\":[],\"unproven\":[],\n \"contexts\":[],\n \"ghosts\":[]}\n"
+         \"pause_ns\":0,\"reasons\":[],\"unproven\":[],\"not_looked_at\":null,\n \"contexts\":[],\n \"ghosts\":[]}\n"
     );
 }
 
