@@ -50,9 +50,9 @@ mod tests {
     use super::Wire;
     use crate::{
         CallRecord, CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord, ContextRecord, Control,
-        Counters, EventRecord, HeadRecord, MmRecord, Offsets, RingRecord, SlotKey, SlotRecord, SpaceKey,
-        SpaceRecord, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord,
-        TaskRecord, TraceControl,
+        Counters, CreditsRecord, EventRecord, HeadRecord, MmRecord, Offsets, RingRecord, SlotKey, SlotRecord,
+        SpaceKey, SpaceRecord, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses,
+        SubmitRecord, TaskRecord, TraceControl, WaitRecord,
     };
 
     /// Check that fields are read where repr(C) puts them: no gap the compiler filled in on its own.
@@ -73,6 +73,7 @@ mod tests {
     fn every_record_is_its_bytes() {
         round_trips::<Control>();
         round_trips::<ContextRecord>();
+        round_trips::<CreditsRecord>();
         round_trips::<MmRecord>();
         round_trips::<TaskRecord>();
         round_trips::<RingRecord>();

@@ -8,7 +8,7 @@ use aya_log_ebpf::debug;
 
 use crate::constants::place;
 use crate::kernel::{read, read_comm};
-use crate::maps::{CONTEXTS, MMS, TASKS};
+use crate::maps::{CONTEXTS, CREDITS, MMS, TASKS};
 use crate::percpu;
 use crate::pointer::as_number;
 use crate::reader::{control, tgid, tid};
@@ -97,11 +97,12 @@ extern "C" fn census(iter: *const IterTask) -> i32 {
     NEXT
 }
 
-/// Whether what one run may write fits: a step's contexts, one task, and of address spaces one at its end, one at the beginning of the next run, and one
+/// Whether what one run may write fits: a step's contexts with the credits of their CPUs, one task, and of address spaces one at its end, one at the beginning of the next run, and one
 /// at the end of the walk.
 #[inline(always)]
 fn has_room(control: &Control) -> bool {
     CONTEXTS.get_ptr(control.contexts.wrapping_add(table::STEPS - 1)).is_some()
+        && CREDITS.get_ptr(control.credits.wrapping_add(table::STEPS * percpu::SUMMED_AT_ONCE - 1)).is_some()
         && MMS.get_ptr(control.mms.wrapping_add(2)).is_some()
         && TASKS.get_ptr(control.tasks).is_some()
 }

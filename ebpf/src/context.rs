@@ -14,6 +14,12 @@ use crate::reader::control;
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn report_context(kioctx: u64) -> u32 {
+    if let Some(control) = control()
+        && control.walk_cpu == 0
+    {
+        control.walk_credits = control.credits;
+        control.walk_short = u32::from(is_short(kioctx));
+    }
     let refs = read_here(kioctx, place!(kioctx_reqs_ptr));
     let per_cpu_refs = if refs & 3 == 0 { refs } else { 0 };
     if !percpu::sum(read_here(kioctx, place!(kioctx_cpu)), per_cpu_refs) {
@@ -49,8 +55,21 @@ pub extern "C" fn report_context(kioctx: u64) -> u32 {
         record.reqs_available = available.signed(read_here(kioctx, available));
         record.dead = read_here(kioctx, place!(kioctx_dead));
         record.kioctx = kioctx;
+        record.req_batch = read_here(kioctx, place!(kioctx_req_batch));
+        record.credits_first = control.walk_credits;
+        record.credits_count = control.credits.wrapping_sub(control.walk_credits);
     }
     control.walk_available = 0;
     control.walk_refs = 0;
     1
+}
+
+/// Whether a CPU without credits of its own gets none of the others (fs/aio.c:__get_reqs_available): only then it matters which CPU has how many.
+/// Where the kernel does not say what a batch is, it may be so.
+#[inline(always)]
+fn is_short(kioctx: u64) -> bool {
+    let available = place!(kioctx_reqs_available);
+    !place!(kioctx_req_batch).is_present()
+        || available.signed(read_here(kioctx, available))
+            < read_here(kioctx, place!(kioctx_req_batch)).cast_signed()
 }

@@ -1,6 +1,8 @@
 //! The maps.
 
-use aioinspect_ebpf::{ContextRecord, Control, MmRecord, RingRecord, TaskRecord, WaitRecord};
+use aioinspect_ebpf::{
+    ContextRecord, Control, CreditsRecord, MmRecord, RingRecord, TaskRecord, WaitRecord,
+};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 
@@ -15,6 +17,8 @@ pub static CONTROL: Array<Control> = Array::with_max_entries(1, MMAPABLE);
 pub static RING_CONTROL: Array<Control> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 pub static CONTEXTS: Array<ContextRecord> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+pub static CREDITS: Array<CreditsRecord> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 pub static MMS: Array<MmRecord> = Array::with_max_entries(1, MMAPABLE);
 #[map]

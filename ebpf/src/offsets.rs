@@ -76,7 +76,7 @@ impl Place {
 wire! {
     /// Places of members, each named struct_member, and what else the programs take from the kernel that runs. The global `OFFSETS` of
     /// the eBPF objects holds one. A member that this kernel has not is 0 and reads as 0.
-    pub struct Offsets: 608 {
+    pub struct Offsets: 616 {
         /// `task_struct.mm`
         task_mm: u64,
         /// `task_struct.signal`
@@ -139,6 +139,8 @@ wire! {
         kioctx_max_reqs: u64,
         /// `kioctx.nr_events`
         kioctx_nr_events: u64,
+        /// `kioctx.req_batch`
+        kioctx_req_batch: u64,
         /// `kioctx.mmap_base`
         kioctx_mmap_base: u64,
         /// `kioctx.mmap_size`

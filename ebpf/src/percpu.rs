@@ -12,14 +12,14 @@ use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_map_lookup_perc
 use crate::constants::{has, number, place};
 use crate::here::read_here;
 use crate::kernel::{read, read_8};
-use crate::maps::{CPU_OFFSETS, CPU_RULER};
+use crate::maps::{CPU_OFFSETS, CPU_RULER, CREDITS};
 use crate::pointer::as_number;
 use crate::reader::control;
 
 /// CPUs that one run measures at most.
 const MEASURED_AT_ONCE: u32 = 8;
 /// CPUs that are summed in one go.
-const SUMMED_AT_ONCE: u32 = 16;
+pub const SUMMED_AT_ONCE: u32 = 16;
 
 /// Fills CPU_OFFSETS, some CPUs a run; false: it is to be run again.
 #[inline(always)]
@@ -128,6 +128,16 @@ extern "C" fn sum_next_cpu(available_at: u64, refs_at: u64) -> u32 {
     let distance = unsafe { *distance };
     let available = read_here(available_at.wrapping_add(distance), place!(kioctx_cpu_reqs_available));
     control.walk_available = control.walk_available.wrapping_add(available.cast_signed());
+    if control.walk_short != 0 && available != 0 {
+        let position = control.credits;
+        control.credits = position.wrapping_add(1);
+        if let Some(record) = CREDITS.get_ptr_mut(position) {
+            // SAFETY: a live map value that nobody else writes during this run.
+            let record = unsafe { &mut *record };
+            record.cpu = cpu;
+            record.credits = available as u32;
+        }
+    }
     if refs_at != 0 {
         let refs = read_here(refs_at.wrapping_add(distance), Place::whole(0, 8)).cast_signed();
         control.walk_refs = control.walk_refs.wrapping_add(refs);

@@ -18,7 +18,7 @@ pub enum Mode {
 
 wire! {
     /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the order before a run and reads the counts after it.
-    pub struct Control: 152 {
+    pub struct Control: 160 {
         /// Order: one of [`Mode`].
         mode: u32,
         /// Order: process id in the reader's PID namespace, for [`Mode::OneProcess`].
@@ -75,14 +75,18 @@ wire! {
         is_full: u32,
         /// Count: elements of WAITS wanted.
         waits: u32,
-        /// Named padding, 0.
-        _pad: u32,
+        /// Count: elements of CREDITS wanted.
+        credits: u32,
+        /// Cursor: the first element of CREDITS of the context at `walk_index`.
+        walk_credits: u32,
+        /// Cursor: 1 if the credits of each CPU of that context are wanted.
+        walk_short: u32,
     }
 }
 
 wire! {
     /// One context: facts of `struct kioctx` (fs/aio.c), read while the kernel cannot free it (RCU). A member that this kernel has not is 0.
-    pub struct ContextRecord: 128 {
+    pub struct ContextRecord: 144 {
         /// Kernel address of its mm: an identity, never printed.
         mm: u64,
         /// `user_id`.
@@ -117,6 +121,23 @@ wire! {
         dead: u64,
         /// Kernel address of the kioctx: an identity, never printed.
         kioctx: u64,
+        /// `req_batch`.
+        req_batch: u64,
+        /// The first element of CREDITS that is of this context.
+        credits_first: u32,
+        /// How many elements from there on are: a CPU each that has credits, in ascending order. None where `reqs_available` is a batch or more:
+        /// then every CPU has what it takes.
+        credits_count: u32,
+    }
+}
+
+wire! {
+    /// Credits that one CPU holds of one context.
+    pub struct CreditsRecord: 8 {
+        /// The CPU.
+        cpu: u32,
+        /// `kioctx_cpu.reqs_available` of that CPU, never 0.
+        credits: u32,
     }
 }
 

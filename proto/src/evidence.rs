@@ -102,8 +102,9 @@ pub fn encode(evidence: &Evidence) -> Result<Vec<u8>, EvidenceError> {
 const EVIDENCE: Shape = Shape {
     name: "Evidence",
     required: &[],
-    children: &[(1, &leaf("SystemFacts")), (4, &SPACE), (5, &leaf("Lack"))],
+    children: &[(1, &SYSTEM_FACTS), (4, &SPACE), (5, &leaf("Lack"))],
 };
+const SYSTEM_FACTS: Shape = Shape { name: "SystemFacts", required: &[], children: &[(8, &leaf("CpuRange"))] };
 const SPACE: Shape = Shape {
     name: "AddressSpace",
     required: &[],
@@ -121,7 +122,8 @@ const LOOK: Shape = Shape {
     ],
 };
 const KERNEL_WORD: Shape =
-    Shape { name: "KernelWord", required: &[], children: &[(3, &leaf("Kioctx")), (4, &leaf("TaskFact"))] };
+    Shape { name: "KernelWord", required: &[], children: &[(3, &KIOCTX), (4, &leaf("TaskFact"))] };
+const KIOCTX: Shape = Shape { name: "Kioctx", required: &[], children: &[(19, &leaf("CpuCredits"))] };
 const IMAGE_FACTS: Shape = Shape { name: "ImageFacts", required: &[], children: &[(3, &leaf("Vma"))] };
 
 const fn leaf(name: &'static str) -> Shape {

@@ -74,7 +74,7 @@ fn churning() {
             continue;
         }
         let one = &evidence.spaces[0].looks[0];
-        let fact = one.after.as_ref().or(one.before.as_ref()).unwrap().contexts[0];
+        let fact = &one.after.as_ref().or(one.before.as_ref()).unwrap().contexts[0];
         let ring = RingHeader::decode(&one.headers[0].bytes.unwrap());
         let waits = unreaped(ring.head, ring.tail, ring.nr).unwrap();
         let flies = fact.in_flight_by_credits().number().unwrap();

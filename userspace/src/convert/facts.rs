@@ -31,6 +31,7 @@ pub fn to_file(fact: Fact) -> file::Fact {
         Fact::StartBoottime => file::Fact::StartBoottime,
         Fact::Comm => file::Fact::Comm,
         Fact::LeaderStart => file::Fact::LeaderStart,
+        Fact::ReqBatch => file::Fact::ReqBatch,
     }
 }
 

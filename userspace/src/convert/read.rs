@@ -3,7 +3,8 @@
 use aioinspect_proto::schema::evidence as file;
 
 use super::facts;
-use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::cpus::{CpuRange, CpuSet};
+use crate::model::kioctx::{CpuCredits, Kioctx, RefState};
 use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
@@ -26,6 +27,9 @@ pub enum ConvertError {
         /// Its value.
         value: i32,
     },
+    /// CPUs that are online, and not in ascending order.
+    #[error("online_cpus do not ascend")]
+    Cpus,
     /// A ring header that is not 32 bytes long.
     #[error("the ring header at {address} has {len} bytes, not 32")]
     HeaderLen {
@@ -43,7 +47,7 @@ pub fn evidence_from_proto(evidence: file::Evidence) -> Result<Evidence> {
     let file::Evidence { system, source, target_pid, spaces, lacks } = evidence;
     let unknown = ConvertError::Unknown { field: "source", value: source };
     Ok(Evidence {
-        system: system_facts(system.ok_or(ConvertError::Missing("system"))?),
+        system: system_facts(system.ok_or(ConvertError::Missing("system"))?)?,
         source: match file::CensusSource::try_from(source) {
             Ok(file::CensusSource::Bpf) => CensusSource::Bpf,
             Ok(file::CensusSource::Proc) => CensusSource::Proc,
@@ -80,7 +84,7 @@ impl Unknown {
     }
 }
 
-fn system_facts(facts: file::SystemFacts) -> SystemFacts {
+fn system_facts(facts: file::SystemFacts) -> Result<SystemFacts> {
     let file::SystemFacts {
         aio_nr,
         aio_max_nr,
@@ -89,8 +93,10 @@ fn system_facts(facts: file::SystemFacts) -> SystemFacts {
         kernel_release,
         tool_version,
         taken_at_unix_ns,
+        online_cpus,
     } = facts;
-    SystemFacts {
+    let online_cpus = online_cpus.into_iter().map(|file::CpuRange { first, last }| CpuRange { first, last });
+    Ok(SystemFacts {
         aio_nr,
         aio_max_nr,
         possible_cpus,
@@ -98,7 +104,8 @@ fn system_facts(facts: file::SystemFacts) -> SystemFacts {
         kernel_release,
         tool_version,
         taken_at_unix_ns,
-    }
+        online_cpus: CpuSet::of_ranges(online_cpus).ok_or(ConvertError::Cpus)?,
+    })
 }
 
 fn space(space: file::AddressSpace) -> Result<AddressSpace> {
@@ -234,6 +241,8 @@ fn kioctx(context: file::Kioctx) -> Result<Kioctx> {
         dead,
         table_index,
         unknown,
+        req_batch,
+        cpu_credits,
     } = context;
     let unknown = Unknown::of(unknown)?;
     let ref_state = match unknown.known(Fact::RefState, ref_state) {
@@ -250,13 +259,19 @@ fn kioctx(context: file::Kioctx) -> Result<Kioctx> {
         tail: unknown.known(Fact::Tail, tail),
         completed_events: unknown.known(Fact::CompletedEvents, completed_events),
         reqs_available: unknown.known(Fact::ReqsAvailable, reqs_available),
+        req_batch,
         percpu_available: unknown.known(Fact::PercpuAvailable, percpu_available),
+        cpu_credits: cpu_credits.into_iter().map(credits).collect(),
         percpu_refs: unknown.known(Fact::PercpuRefs, percpu_refs),
         atomic_refs: unknown.known(Fact::AtomicRefs, atomic_refs),
         ref_state,
         dead: unknown.known(Fact::Dead, dead),
         table_index,
     })
+}
+
+fn credits(file::CpuCredits { cpu, credits }: file::CpuCredits) -> CpuCredits {
+    CpuCredits { cpu, credits }
 }
 
 fn ref_state(value: i32) -> Result<RefState> {

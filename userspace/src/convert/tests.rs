@@ -4,7 +4,8 @@ use aioinspect_proto::evidence::{decode, encode};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::cpus::{CpuRange, CpuSet};
+use crate::model::kioctx::{CpuCredits, Kioctx, RefState};
 use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
@@ -71,6 +72,7 @@ fn evidence(numbers: &[u64]) -> Evidence {
             kernel_release: d.text(),
             tool_version: d.text(),
             taken_at_unix_ns: d.long(),
+            online_cpus: cpus(d),
         },
         source: d.one(&[CensusSource::Bpf, CensusSource::Proc]),
         target: d.maybe(|d| Pid(d.int())),
@@ -93,6 +95,14 @@ fn evidence(numbers: &[u64]) -> Evidence {
 
 fn not_looked_at(d: &mut Dice) -> NotLookedAt {
     NotLookedAt { io_urings: d.maybe(Dice::int), posix_aio_threads: d.maybe(Dice::int) }
+}
+
+fn cpus(d: &mut Dice) -> CpuSet {
+    let (first, more) = (d.int() / 4, d.int() / 4);
+    let last = first + more;
+    let far = CpuRange { first: last + 2, last: last + 2 };
+    let ranges = [CpuRange { first, last }, far];
+    CpuSet::of_ranges(ranges.into_iter().take(d.below(3))).unwrap()
 }
 
 fn traced(d: &mut Dice) -> TracedWord {
@@ -153,7 +163,9 @@ fn kioctx(d: &mut Dice) -> Kioctx {
         tail: d.maybe(Dice::int),
         completed_events: d.maybe(Dice::int),
         reqs_available: d.maybe(Dice::signed),
+        req_batch: d.maybe(Dice::int),
         percpu_available: d.maybe(Dice::signed),
+        cpu_credits: d.many(|d| CpuCredits { cpu: d.int(), credits: d.int() }),
         percpu_refs: d.maybe(Dice::signed),
         atomic_refs: d.maybe(Dice::signed),
         ref_state: d.maybe(|d| d.one(&[RefState::PerCpu, RefState::Atomic, RefState::Dead])),

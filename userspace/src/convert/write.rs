@@ -3,7 +3,8 @@
 use aioinspect_proto::schema::evidence as file;
 
 use super::facts::{self, Unknown};
-use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::cpus::CpuRange;
+use crate::model::kioctx::{CpuCredits, Kioctx, RefState};
 use crate::model::known::{Fact, Lack};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
@@ -41,6 +42,7 @@ fn system_facts(facts: &SystemFacts) -> file::SystemFacts {
         kernel_release,
         tool_version,
         taken_at_unix_ns,
+        online_cpus,
     } = facts;
     file::SystemFacts {
         aio_nr: *aio_nr,
@@ -50,7 +52,12 @@ fn system_facts(facts: &SystemFacts) -> file::SystemFacts {
         kernel_release: kernel_release.clone(),
         tool_version: tool_version.clone(),
         taken_at_unix_ns: *taken_at_unix_ns,
+        online_cpus: online_cpus.ranges().iter().copied().map(cpu_range).collect(),
     }
+}
+
+fn cpu_range(CpuRange { first, last }: CpuRange) -> file::CpuRange {
+    file::CpuRange { first, last }
 }
 
 fn space(space: &AddressSpace) -> file::AddressSpace {
@@ -190,13 +197,15 @@ fn kioctx(context: &Kioctx) -> file::Kioctx {
         tail,
         completed_events,
         reqs_available,
+        req_batch,
         percpu_available,
+        cpu_credits,
         percpu_refs,
         atomic_refs,
         ref_state,
         dead,
         table_index,
-    } = *context;
+    } = context;
     let ref_state = ref_state.map(|state| match state {
         RefState::PerCpu => file::RefState::PerCpu,
         RefState::Atomic => file::RefState::Atomic,
@@ -204,23 +213,29 @@ fn kioctx(context: &Kioctx) -> file::Kioctx {
     });
     let mut unknown = Unknown::default();
     file::Kioctx {
-        user_id,
-        mmap_base: unknown.or_zero(Fact::MmapBase, mmap_base),
-        mmap_size: unknown.or_zero(Fact::MmapSize, mmap_size),
-        nr_pages: unknown.or_zero(Fact::NrPages, nr_pages),
-        max_reqs: unknown.or_zero(Fact::MaxReqs, max_reqs),
-        nr_events: unknown.or_zero(Fact::NrEvents, nr_events),
-        tail: unknown.or_zero(Fact::Tail, tail),
-        completed_events: unknown.or_zero(Fact::CompletedEvents, completed_events),
-        reqs_available: unknown.or_zero(Fact::ReqsAvailable, reqs_available),
-        percpu_available: unknown.or_zero(Fact::PercpuAvailable, percpu_available),
-        percpu_refs: unknown.or_zero(Fact::PercpuRefs, percpu_refs),
-        atomic_refs: unknown.or_zero(Fact::AtomicRefs, atomic_refs),
+        user_id: *user_id,
+        mmap_base: unknown.or_zero(Fact::MmapBase, *mmap_base),
+        mmap_size: unknown.or_zero(Fact::MmapSize, *mmap_size),
+        nr_pages: unknown.or_zero(Fact::NrPages, *nr_pages),
+        max_reqs: unknown.or_zero(Fact::MaxReqs, *max_reqs),
+        nr_events: unknown.or_zero(Fact::NrEvents, *nr_events),
+        tail: unknown.or_zero(Fact::Tail, *tail),
+        completed_events: unknown.or_zero(Fact::CompletedEvents, *completed_events),
+        reqs_available: unknown.or_zero(Fact::ReqsAvailable, *reqs_available),
+        percpu_available: unknown.or_zero(Fact::PercpuAvailable, *percpu_available),
+        percpu_refs: unknown.or_zero(Fact::PercpuRefs, *percpu_refs),
+        atomic_refs: unknown.or_zero(Fact::AtomicRefs, *atomic_refs),
         ref_state: unknown.or_zero(Fact::RefState, ref_state.map(i32::from)),
-        dead: unknown.or_zero(Fact::Dead, dead),
-        table_index,
+        dead: unknown.or_zero(Fact::Dead, *dead),
+        table_index: *table_index,
         unknown: unknown.list(),
+        req_batch: *req_batch,
+        cpu_credits: cpu_credits.iter().copied().map(credits).collect(),
     }
+}
+
+fn credits(CpuCredits { cpu, credits }: CpuCredits) -> file::CpuCredits {
+    file::CpuCredits { cpu, credits }
 }
 
 fn task(task: &TaskFact) -> file::TaskFact {

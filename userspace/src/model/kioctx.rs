@@ -3,7 +3,7 @@
 use super::units::ContextId;
 
 /// The facts of one `struct kioctx` (fs/aio.c). `None`: this kernel does not tell it (model/known.rs).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Kioctx {
     /// `user_id`: what io_setup returned, moved by mremap.
     pub user_id: ContextId,
@@ -25,8 +25,12 @@ pub struct Kioctx {
     pub completed_events: Option<u32>,
     /// `reqs_available`: credits that belong to no CPU.
     pub reqs_available: Option<i64>,
+    /// `req_batch`: credits that move from those of no CPU to a CPU at a time.
+    pub req_batch: Option<u32>,
     /// Sum over all possible CPUs of `kioctx_cpu.reqs_available`.
     pub percpu_available: Option<i64>,
+    /// Which CPUs that sum is of, as far as it was asked for: only where `reqs_available` is less than a batch.
+    pub cpu_credits: Vec<CpuCredits>,
     /// Sum over all possible CPUs of the percpu_ref `reqs`.
     pub percpu_refs: Option<i64>,
     /// `reqs.data->count`, the atomic part of that percpu_ref, bias included.
@@ -35,6 +39,15 @@ pub struct Kioctx {
     pub ref_state: Option<RefState>,
     /// `dead`: io_destroy or exit has begun.
     pub dead: Option<bool>,
+}
+
+/// `kioctx_cpu.reqs_available` of one CPU: requests that io_submit can take there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct CpuCredits {
+    /// The CPU.
+    pub cpu: u32,
+    /// The number, not 0.
+    pub credits: u32,
 }
 
 /// Mode of a percpu_ref (`percpu_count_ptr & 3`).
@@ -128,6 +141,13 @@ impl Kioctx {
             }
             _ => self.in_flight_by_credits(),
         }
+    }
+
+    /// Which CPUs have credits, in ascending order; `None` where that is not known: it was not asked for, or they moved meanwhile.
+    pub fn credits_by_cpu(&self) -> Option<&[CpuCredits]> {
+        let ascend = self.cpu_credits.is_sorted_by(|a, b| a.cpu < b.cpu);
+        let sum = self.cpu_credits.iter().fold(0_i64, |sum, of| sum.saturating_add(of.credits.into()));
+        (ascend && self.percpu_available == Some(sum)).then_some(&self.cpu_credits)
     }
 
     /// Whether every witness that this kernel has says that no request is in flight, and it has one.

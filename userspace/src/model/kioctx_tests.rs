@@ -82,17 +82,17 @@ fn bounds() {
     let fact =
         Kioctx { completed_events: Some(2), reqs_available: Some(377), percpu_refs: Some(4), ..with(0) };
     assert_eq!(fact.most_unreaped(), Some(5));
-    assert_eq!(Kioctx { percpu_available: None, ..fact }.most_unreaped(), Some(5));
-    assert_eq!(Kioctx { reqs_available: Some(400), ..fact }.most_unreaped(), Some(2));
+    assert_eq!(Kioctx { percpu_available: None, ..fact.clone() }.most_unreaped(), Some(5));
+    assert_eq!(Kioctx { reqs_available: Some(400), ..fact.clone() }.most_unreaped(), Some(2));
     for lost in [
-        Kioctx { completed_events: None, ..fact },
-        Kioctx { percpu_available: None, percpu_refs: None, ..fact },
+        Kioctx { completed_events: None, ..fact.clone() },
+        Kioctx { percpu_available: None, percpu_refs: None, ..fact.clone() },
     ] {
         assert_eq!(lost.most_unreaped(), None);
         assert!(!lost.tells_unreaped());
     }
     assert!(fact.tells_unreaped());
-    assert!(!Kioctx { tail: None, ..fact }.tells_unreaped());
+    assert!(!Kioctx { tail: None, ..fact.clone() }.tells_unreaped());
     assert!(!Kioctx { nr_events: None, ..fact }.tells_unreaped());
 }
 
@@ -103,7 +103,7 @@ fn stand_ins() {
     assert_eq!((fact.base(), fact.ring_len(4096)), (AT, Some(12288)));
     let fact = Kioctx { mmap_base: None, mmap_size: None, ..fact };
     assert_eq!((fact.base(), fact.ring_len(4096)), (AT, Some(12288)));
-    assert_eq!(Kioctx { nr_pages: None, ..fact }.ring_len(4096), None);
+    assert_eq!(Kioctx { nr_pages: None, ..fact.clone() }.ring_len(4096), None);
     assert_eq!(Kioctx { nr_pages: Some(u64::MAX), ..fact }.ring_len(4096), None);
 }
 

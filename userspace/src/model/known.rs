@@ -76,6 +76,8 @@ facts! {
     Comm = "comm", Hides::Nothing;
     /// `group_leader->start_boottime`; without it /proc/PID/stat is read.
     LeaderStart = "start_ticks", Hides::Nothing;
+    /// `kioctx.req_batch`; without it nr_events and the number of CPUs say the same (fs/aio.c:ioctx_alloc).
+    ReqBatch = "req_batch", Hides::Nothing;
 }
 
 /// What a table cannot show without a fact. The verdict of check and dump names the others where it rests on them.

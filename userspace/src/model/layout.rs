@@ -229,6 +229,7 @@ layout! {
     kioctx_user_id: Number, "kioctx", ["user_id", "*.user_id"], ALL;
     kioctx_max_reqs: Number, "kioctx", ["max_reqs", "*.max_reqs"], Cost::Facts(&[Fact::MaxReqs]);
     kioctx_nr_events: Number, "kioctx", ["nr_events", "*.nr_events"], Cost::Facts(&[Fact::NrEvents]);
+    kioctx_req_batch: Number, "kioctx", ["req_batch", "*.req_batch"], Cost::Facts(&[Fact::ReqBatch]);
     kioctx_tail: Number, "kioctx", ["tail", "*.tail"], Cost::Facts(&[Fact::Tail]);
     kioctx_completed_events: Number, "kioctx", ["completed_events", "*.completed_events"], Cost::Facts(&[Fact::CompletedEvents]);
     kioctx_reqs_available: Signed, "kioctx", ["reqs_available", "*.reqs_available"], Cost::Facts(&[Fact::ReqsAvailable]);

@@ -70,6 +70,7 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
                 ("nr_pages", long),
                 ("", hot),
                 ("", done),
+                ("req_batch", int),
             ],
         ),
         ("kioctx_cpu", &[("reqs_available", int)]),

@@ -12,6 +12,7 @@ mod btf_number;
 mod btf_types;
 pub mod capability_names;
 pub mod cgroup_paths;
+pub mod cpus;
 pub mod errno;
 pub mod event;
 pub mod finding;

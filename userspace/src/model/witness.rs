@@ -3,6 +3,7 @@
 //! Facts come from the kernel's own structures. Claims come from memory that the inspected
 //! process can write. Nothing here is a verdict.
 
+use super::cpus::CpuSet;
 use super::kioctx::Kioctx;
 use super::known::Lack;
 use super::units::{ContextId, Instant, MmId, Pid, Tid};
@@ -49,6 +50,8 @@ pub struct SystemFacts {
     pub tool_version: String,
     /// Wall-clock time of the first reading, in nanoseconds since 1970; for the reader.
     pub taken_at_unix_ns: u64,
+    /// CPUs that are online: only there anybody can call io_submit. Empty: not known.
+    pub online_cpus: CpuSet,
 }
 
 /// One address space and what was read of it. CLONE_VM processes share one.

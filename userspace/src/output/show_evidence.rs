@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::model::header::RingHeader;
 use crate::model::not_looked_at;
+use crate::model::kioctx::Kioctx;
 use crate::model::units::Instant;
 use crate::model::witness::{
     AddressSpace, Evidence, HeaderReading, ImageFacts, KernelWord, Look, RingMapping, Sharer, TaskFact,
@@ -178,8 +179,20 @@ fn print_word(title: &str, word: &KernelWord, clock: Clock, out: &mut dyn Write)
             ]
         }));
         table("      ", &rows, out)?;
+        word.contexts.iter().try_for_each(|context| print_credits(context, out))?;
     }
     print_tasks(&word.tasks, out)
+}
+
+/// The credits of single CPUs, where they were asked for.
+fn print_credits(context: &Kioctx, out: &mut dyn Write) -> io::Result<()> {
+    if context.cpu_credits.is_empty() {
+        return Ok(());
+    }
+    let of: Vec<String> =
+        context.cpu_credits.iter().map(|of| format!("CPU {}: {}", of.cpu, of.credits)).collect();
+    let (id, batch) = (context.user_id, or_dash(context.req_batch));
+    writeln!(out, "      credits of {id}, in batches of {batch}: {}", of.join(", "))
 }
 
 /// In hexadecimal digits, or `-` for what is not known.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::kioctx::{CpuCredits, Kioctx, RefState};
 use crate::model::known::Lack;
 use crate::model::witness::{
     AddressSpace, CensusSource, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MappingSource,
@@ -29,6 +29,11 @@ pub(super) fn evidence(evidence: &Evidence) -> Value {
         "target": evidence.target.map(|pid| pid.0),
         "spaces": list(&evidence.spaces, space),
     });
+    if !system.online_cpus.is_empty()
+        && let Some(keys) = value.pointer_mut("/system").and_then(Value::as_object_mut)
+    {
+        keys.insert("online_cpus".to_owned(), system.online_cpus.to_string().into());
+    }
     if let (Some(keys), [_, ..]) = (value.as_object_mut(), evidence.lacks.as_slice()) {
         keys.insert("lacks".to_owned(), list(&evidence.lacks, lack).into());
     }
@@ -105,7 +110,7 @@ fn kernel_word(word: &KernelWord) -> Value {
 }
 
 fn kioctx(context: &Kioctx) -> Value {
-    json!({
+    let mut value = json!({
         "user_id": hex(context.user_id.0),
         "table_index": context.table_index,
         "mmap_base": context.mmap_base.map(hex),
@@ -121,7 +126,16 @@ fn kioctx(context: &Kioctx) -> Value {
         "atomic_refs": context.atomic_refs,
         "ref_state": context.ref_state.map(ref_state_name),
         "dead": context.dead,
-    })
+    });
+    if let Some(keys) = value.as_object_mut() {
+        // Evidence of an earlier version has neither.
+        keys.extend(context.req_batch.map(|batch| ("req_batch".to_owned(), batch.into())));
+        if !context.cpu_credits.is_empty() {
+            let of = |of: &CpuCredits| json!({ "cpu": of.cpu, "credits": of.credits });
+            keys.insert("cpu_credits".to_owned(), list(&context.cpu_credits, of).into());
+        }
+    }
+    value
 }
 
 fn task(task: &TaskFact) -> Value {

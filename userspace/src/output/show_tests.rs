@@ -1,7 +1,8 @@
 //! The text and the JSON of one evidence with everything in it.
 
 use super::unix_time;
-use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::cpus::CpuSet;
+use crate::model::kioctx::{CpuCredits, Kioctx, RefState};
 use crate::model::known::{Fact, Known};
 use crate::model::units::{ContextId, Instant, MmId, Pid, Tid};
 use crate::model::witness::{
@@ -25,7 +26,9 @@ fn sample() -> Evidence {
         tail: Some(5),
         completed_events: Some(0),
         reqs_available: Some(0),
+        req_batch: Some(3),
         percpu_available: Some(-3),
+        cpu_credits: vec![CpuCredits { cpu: 0, credits: 7 }, CpuCredits { cpu: 5, credits: u32::MAX }],
         percpu_refs: Some(i64::MIN),
         atomic_refs: Some(0),
         ref_state: Some(RefState::PerCpu),
@@ -79,6 +82,7 @@ fn sample() -> Evidence {
             kernel_release: "6.18\n".to_owned(),
             tool_version: "0.1.0".to_owned(),
             taken_at_unix_ns: 1_769_860_800_000_000_001,
+            online_cpus: CpuSet::first(2),
         },
         target: Some(Pid(10)),
         spaces: vec![AddressSpace {

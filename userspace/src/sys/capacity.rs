@@ -12,6 +12,9 @@ pub struct Capacity {
 /// Mappings of rings that the array of a walk over mappings holds: the same, for one piece.
 pub(super) const RINGS: u32 = 2048;
 
+/// CPUs with credits, of contexts that are short of them, for one piece.
+pub(super) const CREDITS: u32 = 4096;
+
 /// Threads that wait for contexts, for one piece.
 pub(super) const WAITS: u32 = 512;
 

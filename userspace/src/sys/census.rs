@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aioinspect_ebpf::{ContextRecord, MmRecord, TaskRecord};
+use aioinspect_ebpf::{ContextRecord, CreditsRecord, MmRecord, TaskRecord};
 
 use super::probe::{MmKey, Records};
 use super::procfs::process_of;
-use crate::model::kioctx::{Kioctx, RefState};
+use crate::model::kioctx::{CpuCredits, Kioctx, RefState};
 use crate::model::known::{Fact, Known};
 use crate::model::units::{ContextId, Pid, Tid};
 use crate::model::witness::{KernelWord, MmFact, Process, TaskFact};
@@ -47,7 +47,7 @@ pub fn by_space(records: &Records, known: &Known) -> BTreeMap<MmKey, SpaceWord> 
             .take(wanted)
             .map(|record| {
                 kioctxs.push((record.table_index, record.kioctx));
-                kioctx(record, known)
+                kioctx(record, &records.credits, known)
             })
             .collect();
         let space = spaces.entry(MmKey(mm.mm)).or_default();
@@ -124,7 +124,14 @@ fn mm_fact(record: &MmRecord, known: &Known) -> MmFact {
     }
 }
 
-pub(super) fn kioctx(record: &ContextRecord, known: &Known) -> Kioctx {
+pub(super) fn kioctx(record: &ContextRecord, credits: &[CreditsRecord], known: &Known) -> Kioctx {
+    let by_cpu = || {
+        let first = usize::try_from(record.credits_first).ok()?;
+        let count = usize::try_from(record.credits_count).ok()?;
+        // Where there was no room for all of them nothing is kept: a part would not add up.
+        let found = credits.get(first..first.checked_add(count)?)?;
+        Some(found.iter().map(|of| CpuCredits { cpu: of.cpu, credits: of.credits }).collect())
+    };
     Kioctx {
         user_id: ContextId(record.user_id),
         mmap_base: known.told(Fact::MmapBase, record.mmap_base),
@@ -135,7 +142,9 @@ pub(super) fn kioctx(record: &ContextRecord, known: &Known) -> Kioctx {
         tail: known.told(Fact::Tail, record.tail).and_then(narrow),
         completed_events: known.told(Fact::CompletedEvents, record.completed_events).and_then(narrow),
         reqs_available: known.told(Fact::ReqsAvailable, record.reqs_available),
+        req_batch: known.told(Fact::ReqBatch, record.req_batch).and_then(narrow),
         percpu_available: known.told(Fact::PercpuAvailable, record.percpu_available),
+        cpu_credits: known.told(Fact::PercpuAvailable, by_cpu()).flatten().unwrap_or_default(),
         percpu_refs: known.told(Fact::PercpuRefs, record.percpu_refs),
         atomic_refs: known.told(Fact::AtomicRefs, record.atomic_refs),
         ref_state: known.told(Fact::RefState, ref_state(record.ref_flags)),

@@ -92,6 +92,25 @@ fn each_lost_alone() {
     }
 }
 
+/// Check that the credits of single CPUs are those that the context points to, and none where there was no room for all of them, or where the
+/// kernel tells no sum of them.
+#[test]
+fn credits_of_cpus() {
+    let mut records = records();
+    let of = |cpu, credits| CreditsRecord { cpu, credits };
+    records.credits = vec![of(9, 9), of(0, 3), of(1, 37), of(7, 7)];
+    let context = &mut records.contexts[0];
+    (context.credits_first, context.credits_count, context.req_batch) = (1, 2, 47);
+    let found = space(&records, &[]).word.contexts.remove(0);
+    let expected = [CpuCredits { cpu: 0, credits: 3 }, CpuCredits { cpu: 1, credits: 37 }];
+    assert_eq!((found.credits_by_cpu(), found.req_batch), (Some(&expected[..]), Some(47)));
+    let lost = space(&records, &[Fact::PercpuAvailable, Fact::ReqBatch]).word.contexts.remove(0);
+    assert_eq!((lost.cpu_credits.len(), lost.credits_by_cpu(), lost.req_batch), (0, None, None));
+    records.credits.truncate(2);
+    let found = space(&records, &[]).word.contexts.remove(0);
+    assert_eq!((found.cpu_credits.len(), found.credits_by_cpu()), (0, None));
+}
+
 /// Check that a number of more than 32 bits, which no kernel known has, is none.
 #[test]
 fn out_of_range() {
@@ -99,7 +118,7 @@ fn out_of_range() {
     let wide = u64::from(u32::MAX) + 1;
     let context = &mut records.contexts[0];
     (context.max_reqs, context.nr_events, context.tail, context.completed_events) = (wide, wide, wide, wide);
-    let found = space(&records, &[]).word.contexts[0];
+    let found = space(&records, &[]).word.contexts.remove(0);
     assert_eq!(
         (found.max_reqs, found.nr_events, found.tail, found.completed_events),
         (None, None, None, None)

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
-use aioinspect_ebpf::{ContextRecord, Control, MmRecord, Mode, RingRecord, TaskRecord, WaitRecord, Wire};
+use aioinspect_ebpf::{
+    ContextRecord, Control, CreditsRecord, MmRecord, Mode, RingRecord, TaskRecord, WaitRecord, Wire,
+};
 
 use super::bpf::{self, Code, Kind};
 use super::bpf_info;
-use super::capacity::{Capacity, RINGS, WAITS};
+use super::capacity::{CREDITS, Capacity, RINGS, WAITS};
 use super::census::PF_USER_WORKER;
 use super::clock;
 use super::cpu_distances;
@@ -47,6 +49,8 @@ pub struct Records {
     pub ended_at: Instant,
     /// Contexts, grouped by mm in the order of `mms`.
     pub contexts: Vec<ContextRecord>,
+    /// Credits of single CPUs, to which contexts point; of those that the map had room for.
+    pub credits: Vec<CreditsRecord>,
     /// Address spaces; one may appear twice if its processes are not neighbours in the walk.
     pub mms: Vec<MmRecord>,
     /// Threads.
@@ -86,6 +90,7 @@ pub struct Probe {
     log_level: u8,
     control: MappedArray,
     contexts: MappedArray,
+    credits: MappedArray,
     mms: MappedArray,
     tasks: MappedArray,
     waits: MappedArray,
@@ -151,6 +156,7 @@ impl Probe {
         let mapped = [
             Mapped { name: "CONTROL", record_size: Control::SIZE, capacity: 1 },
             Mapped { name: "CONTEXTS", record_size: ContextRecord::SIZE, capacity: capacity.contexts },
+            Mapped { name: "CREDITS", record_size: CreditsRecord::SIZE, capacity: CREDITS },
             Mapped { name: "MMS", record_size: MmRecord::SIZE, capacity: capacity.mms },
             Mapped { name: "TASKS", record_size: TaskRecord::SIZE, capacity: capacity.tasks },
             Mapped { name: "WAITS", record_size: WaitRecord::SIZE, capacity: WAITS },
@@ -163,7 +169,7 @@ impl Probe {
         let mut array =
             |name| prepared.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")));
         let (control, contexts, mms) = (array("CONTROL")?, array("CONTEXTS")?, array("MMS")?);
-        let (tasks, waits) = (array("TASKS")?, array("WAITS")?);
+        let (tasks, waits, credits) = (array("TASKS")?, array("WAITS")?, array("CREDITS")?);
         let ring_arrays = RingArrays::new(array("RING_CONTROL")?, array("RINGS")?);
         let mut code = |name| {
             prepared.programs.remove(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")))
@@ -187,6 +193,7 @@ impl Probe {
             log_level,
             control,
             contexts,
+            credits,
             mms,
             tasks,
             waits,
@@ -254,7 +261,7 @@ impl Probe {
         };
         self.copy(records);
         // The map holds one record of this size: it cannot fail.
-        let _ = self.control.set_first(&Control { contexts: 0, mms: 0, tasks: 0, is_full: 0, ..control });
+        let _ = self.control.set_first(&Control { contexts: 0, credits: 0, mms: 0, tasks: 0, is_full: 0, ..control });
     }
 
     /// The threads that wait for the requests of contexts, or may, and the contexts they wait for.
@@ -268,7 +275,7 @@ impl Probe {
             if let Some(control) = control {
                 self.copy_waits(&mut records);
                 // The map holds one record of this size: it cannot fail.
-                let _ = self.control.set_first(&Control { contexts: 0, waits: 0, is_full: 0, ..control });
+                let _ = self.control.set_first(&Control { contexts: 0, credits: 0, waits: 0, is_full: 0, ..control });
             }
         });
         run.map_err(|error| ProbeError::Io { action: "look for dying contexts", error })?;
@@ -338,7 +345,13 @@ impl Probe {
     /// Copies out what is in the arrays.
     fn copy(&self, records: &mut Records) {
         let control = self.control.first::<Control>().unwrap_or_default();
+        // Those of this piece name their credits by place in it.
+        let (before, earlier) = (records.contexts.len(), u32::try_from(records.credits.len()).unwrap_or(u32::MAX));
         self.contexts.read_into(control.contexts, &mut records.contexts);
+        for record in records.contexts.iter_mut().skip(before) {
+            record.credits_first = record.credits_first.saturating_add(earlier);
+        }
+        self.credits.read_into(control.credits, &mut records.credits);
         self.mms.read_into(control.mms, &mut records.mms);
         self.tasks.read_into(control.tasks, &mut records.tasks);
     }

@@ -137,7 +137,7 @@ fn contexts(own: &[ContextRecord], known: &Known) -> Vec<Kioctx> {
             continue;
         }
         seen.push(record.kioctx);
-        contexts.extend(Some(kioctx(record, known)).filter(is_whole));
+        contexts.extend(Some(kioctx(record, &[], known)).filter(is_whole));
     }
     contexts
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::kioctx::{RefState, Told};
+use super::super::kioctx::{CpuCredits, RefState, Told};
 use super::super::known::Fact;
 use super::super::specimen;
 use super::super::units::{ContextId, Instant, MmId, Tid};
@@ -77,7 +77,9 @@ impl Dice<'_> {
             tail: Some(self.small()),
             completed_events: Some(self.small()),
             reqs_available: Some(self.signed()),
+            req_batch: Some(self.small()).filter(|_| self.yes()),
             percpu_available: Some(self.signed()),
+            cpu_credits: self.several(2, |dice| CpuCredits { cpu: dice.small(), credits: dice.small() }),
             percpu_refs: Some(self.signed()),
             atomic_refs: Some(self.signed()),
             ref_state: Some(self.one_of([RefState::PerCpu, RefState::Atomic, RefState::Dead])),
@@ -228,7 +230,7 @@ impl Dice<'_> {
             traced: dice.yes().then(|| dice.traced()),
             not_looked_at: None,
         });
-        let lost = self.several(3, |dice| dice.one_of::<_, 24>(Fact::ALL.try_into().unwrap()));
+        let lost = self.several(3, |dice| dice.one_of::<_, 25>(Fact::ALL.try_into().unwrap()));
         specimen::lose(&mut evidence, &lost);
         evidence
     }
