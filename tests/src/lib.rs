@@ -10,6 +10,7 @@ pub mod programs;
 pub mod random;
 pub mod record;
 pub mod serving;
+pub mod strand;
 pub mod truth;
 pub mod watch;
 pub mod yard;

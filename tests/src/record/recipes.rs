@@ -8,7 +8,7 @@ use super::derived::{
 };
 use super::states::{
     busy, checked, child_writes, dump_ghost, dump_spoof, dumped, forged, frozen, host, idle_leak, no_bpf,
-    of_child, ring_full, stuck, traced,
+    of_child, ring_full, stranded, stuck, traced,
 };
 use super::{Expect, Made, Recipe, Scene};
 
@@ -74,6 +74,13 @@ pub const RECIPES: &[Recipe] = &[
         ring_full,
         "not-idle",
         &[F::InFlight, F::RingFull],
+    ),
+    recipe(
+        "stranded-credits",
+        "polls on CPU 0 until io_submit said EAGAIN, while CPU 1 had credits of others that completed there",
+        stranded,
+        "not-idle",
+        &[F::InFlight, F::StrandedCredits],
     ),
     recipe(
         "stuck",

@@ -9,6 +9,7 @@ use anyhow::bail;
 
 use super::derived::joined;
 use super::{Made, Scene, said};
+use crate::strand::strand;
 use crate::watch::{Watch, is_of};
 
 /// What `check` reads of one fixture after these commands.
@@ -25,6 +26,13 @@ pub fn dumped(scene: &mut Scene, commands: &[&str], options: &[&str]) -> Made {
 
 pub fn ring_full(scene: &mut Scene) -> Made {
     checked(scene, &["setup 1", "poll #0 100000 0"])
+}
+
+/// EAGAIN on one CPU of two, while the other has credits.
+pub fn stranded(scene: &mut Scene) -> Made {
+    let pid = scene.fixture(&["setup 64"])?;
+    strand(scene.last()?, 0, 1)?;
+    scene.check(pid, &[])
 }
 
 pub fn stuck(scene: &mut Scene) -> Made {

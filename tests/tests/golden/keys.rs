@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::blessed::captures;
 use crate::session::aioinspect;
 
-const CONTEXT: [&str; 14] = [
+const CONTEXT: [&str; 16] = [
     "pid",
     "comm",
     "start_ticks",
@@ -21,6 +21,8 @@ const CONTEXT: [&str; 14] = [
     "mapped",
     "owner",
     "findings",
+    "submit_fails_on",
+    "stranded_credits",
 ];
 
 fn json(args: &[&str], name: &str) -> Value {

@@ -40,10 +40,14 @@ fn keys_are_a_promise() {
     assert_eq!(system["source"], "bpf");
     let numbers =
         ["pid", "start_ticks", "max_reqs", "nr_events", "in_flight", "unreaped", "head", "tail", "ring_len"];
-    let others = ["comm", "context", "mapped", "owner", "findings"];
+    let others = ["comm", "context", "mapped", "owner", "findings", "submit_fails_on", "stranded_credits"];
     let one = context(&all, id);
     assert_eq!(keys(one), numbers.into_iter().chain(others).collect());
     assert!(numbers.iter().all(|key| one[key].is_u64()), "{one}");
+    assert_eq!(
+        (&one["submit_fails_on"], &one["stranded_credits"]),
+        (&serde_json::json!(""), &serde_json::json!([]))
+    );
     assert!(one["comm"].is_string() && one["context"].is_string() && one["mapped"].is_boolean());
     assert_eq!(keys(&one["owner"]), BTreeSet::from(["runtime", "unit", "container", "pod"]));
     assert!(keys(&one["owner"]).iter().all(|key| one["owner"][*key].is_string()), "{one}");

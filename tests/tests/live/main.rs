@@ -37,6 +37,8 @@ mod splice;
 #[cfg(test)]
 mod starting;
 #[cfg(test)]
+mod stranded;
+#[cfg(test)]
 mod tool;
 #[cfg(test)]
 mod unsettled;

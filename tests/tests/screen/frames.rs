@@ -34,6 +34,7 @@ const FRAMES: &[Frame] = &[
     ("in-flight-reads-80x24", "in-flight-reads", USUAL, "", &["Enter", "Enter"], "tail"),
     ("ring-full-80x24", "ring-full", USUAL, "", &["Enter", "Enter"], "no slot is free"),
     ("ring-full-40x12", "ring-full", NARROW, "", &["Enter", "Enter"], "no slot is"),
+    ("stranded-credits-80x24", "stranded-credits", USUAL, "", &["Enter", "Enter"], "58 credits are on CPU 1"),
     ("stuck-80x24", "stuck", USUAL, "", &["Enter", "Enter"], "none completed"),
     ("idle-leak-80x24", "idle-leak", USUAL, "", &["Tab", "G"], "idle-leak"),
     ("forged-head-120x40", "forged-head", WIDE, "", &["Enter", "Enter"], "forged-header"),

@@ -50,6 +50,8 @@ findings! {
     Dying = "dying", "it is being destroyed, and waits for its requests";
     /// The process is in exit_aio or exec.
     Exiting = "exiting", "its process ends, or becomes another program, and waits for its requests";
+    /// Some CPU has no credit and gets none, while others have some: io_submit answers EAGAIN there only.
+    StrandedCredits = "stranded-credits", "free ring entries can be used on some CPUs only: io_submit fails with EAGAIN on the others";
     /// In flight, and nothing completed between the first look and the last.
     Stuck = "stuck", "requests are in flight and none completed while we looked";
     /// The contexts of the process only grow, and the old ones are idle.
@@ -74,6 +76,7 @@ impl Finding {
             | Finding::RingFull
             | Finding::Dying
             | Finding::Exiting
+            | Finding::StrandedCredits
             | Finding::Stuck
             | Finding::IdleLeak
             | Finding::TracedOtherwise => false,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cpus::CpuSet;
 use super::finding::Finding;
 use super::units::{ContextId, Pid, Tid};
 use super::witness::{CensusSource, Manner};
@@ -69,6 +70,8 @@ pub struct ContextView {
     pub origin: Option<Origin>,
     /// For how long its end has been waited for, in nanoseconds; `None`: it is not dying, or that is not known.
     pub dying_ns: Option<u64>,
+    /// What io_submit would find now; `None` where that cannot be known, and of an unmapped ring, where it answers EINVAL.
+    pub outlook: Option<Outlook>,
     /// What is to be said of it, in the list's order, each once.
     pub findings: Vec<Finding>,
     /// For each finding that needs it, a sentence of detail: which field, which number, which other process.
@@ -80,6 +83,33 @@ impl ContextView {
     pub fn is_dying(&self) -> bool {
         self.findings.iter().any(|finding| matches!(finding, Finding::Dying | Finding::Exiting))
     }
+}
+
+/// What io_submit would find now.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Outlook {
+    /// CPUs on which it would fail with EAGAIN: of those online, or of all possible ones where it is not known which are online.
+    pub fails_on: CpuSet,
+    /// Credits that only single CPUs can use, by CPU, while it fails on others; empty where it fails nowhere, or because none is left.
+    pub stranded: Vec<Stranded>,
+}
+
+impl Outlook {
+    /// How many credits are stranded.
+    pub fn stranded_credits(&self) -> u64 {
+        self.stranded.iter().fold(0, |sum, of| sum.saturating_add(of.credits.into()))
+    }
+}
+
+/// Credits of one CPU that others lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stranded {
+    /// The CPU.
+    pub cpu: u32,
+    /// How many requests can be submitted there.
+    pub credits: u32,
+    /// Whether it is online; `None`: not known. An offline CPU submits nothing.
+    pub online: Option<bool>,
 }
 
 /// Where a context comes from, by the word of a watch.

@@ -173,8 +173,9 @@ fn weight(finding: Finding) -> Weight {
         | Finding::Unsettled => Weight::Refuses,
         Finding::SharedRing
         | Finding::GhostRing
-        // Full and stuck mean in flight or unreaped, which refuse; a leaked context is idle.
+        // Full, stranded and stuck mean in flight or unreaped, which refuse; a leaked context is idle.
         | Finding::RingFull
+        | Finding::StrandedCredits
         | Finding::Stuck
         | Finding::IdleLeak
         // The kernel's word counts; that a watch missed something is worth knowing.
@@ -195,6 +196,7 @@ fn remedy(finding: Finding) -> &'static str {
         Finding::GhostRing
         | Finding::SharedRing
         | Finding::RingFull
+        | Finding::StrandedCredits
         | Finding::Stuck
         | Finding::IdleLeak
         | Finding::TracedOtherwise => "",
@@ -235,6 +237,7 @@ fn what(context: &ContextView, finding: Finding) -> String {
         | Finding::RingFull
         | Finding::Dying
         | Finding::Exiting
+        | Finding::StrandedCredits
         | Finding::Stuck
         | Finding::IdleLeak
         | Finding::TracedOtherwise

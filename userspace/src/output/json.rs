@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::model::picture::{ContextView, GhostView, SystemView};
+use crate::model::picture::{ContextView, GhostView, Outlook, SystemView};
 use crate::model::units::ContextId;
 use crate::model::witness::{CensusSource, NotLookedAt};
 
@@ -83,6 +83,24 @@ pub fn context(view: &ContextView, text: &mut Vec<u8>) -> serde_json::Result<()>
         text.extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
         text.extend_from_slice(finding.code().as_bytes());
         text.push(b'"');
+    }
+    text.push(b']');
+    outlook(view.outlook.as_ref(), text)
+}
+
+/// Where io_submit would fail now, in the kernel's form of a list of CPUs, and which CPUs have the credits that it lacks there.
+fn outlook(outlook: Option<&Outlook>, text: &mut Vec<u8>) -> serde_json::Result<()> {
+    let Some(Outlook { fails_on, stranded }) = outlook else {
+        text.extend_from_slice(b",\"submit_fails_on\":null,\"stranded_credits\":null");
+        return Ok(());
+    };
+    put(text, b",\"submit_fails_on\":", &format_args!("{fails_on}"))?;
+    text.extend_from_slice(b",\"stranded_credits\":[");
+    for (place, of) in stranded.iter().enumerate() {
+        put(text, if place == 0 { &b"{\"cpu\":"[..] } else { &b",{\"cpu\":"[..] }, &of.cpu)?;
+        put(text, b",\"credits\":", &of.credits)?;
+        put(text, b",\"online\":", &of.online)?;
+        text.push(b'}');
     }
     text.push(b']');
     Ok(())

@@ -232,6 +232,7 @@ pub(super) fn is_wrong(finding: Finding) -> bool {
         | Finding::RingFull
         | Finding::Dying
         | Finding::Exiting
+        | Finding::StrandedCredits
         | Finding::Stuck
         | Finding::IdleLeak => true,
         Finding::InFlight

@@ -52,11 +52,20 @@ pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
         Some(_) => notes.add(Finding::Unreaped),
     }
     // Without its first page the ring is not found, and io_submit answers EINVAL (fs/aio.c:lookup_ioctx).
-    if mapped != Some(false)
-        && let Some(detail) = full::why(fact, space.possible_cpus, ring_state.head)
-    {
-        notes.say(Finding::RingFull, detail);
-    }
+    let credits = match mapped {
+        Some(false) => None,
+        None | Some(true) => full::credits(fact, space.possible_cpus, space.online_cpus, ring_state.head),
+    };
+    let outlook = credits.map(|credits| {
+        for (finding, detail) in
+            [(Finding::RingFull, credits.full), (Finding::StrandedCredits, credits.stranded)]
+        {
+            if let Some(detail) = detail {
+                notes.say(finding, detail);
+            }
+        }
+        credits.outlook
+    });
     history(space, fact, in_flight, &mut notes);
     let origin = space.traced.as_ref().and_then(|traced| traced.origin(fact, &mut notes));
     if let Ring::Parts([first, ..]) = ring {
@@ -79,6 +88,7 @@ pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
         owner: Arc::clone(&space.owner),
         origin,
         dying_ns: None,
+        outlook,
         findings,
         details,
     }
@@ -121,6 +131,7 @@ pub fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<ContextVie
         owner: Arc::clone(&space.owner),
         origin: None,
         dying_ns: None,
+        outlook: None,
         findings,
         details,
     })

@@ -76,6 +76,7 @@ fn nothing(space: &Space<'_>, wait: &Wait) -> ContextView {
         owner: Arc::clone(&space.owner),
         origin: None,
         dying_ns: wait.asleep_ns,
+        outlook: None,
         findings: Vec::new(),
         details: Vec::new(),
     }

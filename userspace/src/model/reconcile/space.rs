@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::cpus::CpuSet;
 use super::super::finding::Finding;
 use super::super::kioctx::Kioctx;
 use super::super::picture::{ContextView, GhostView, Owner, Proof};
@@ -41,6 +42,8 @@ pub struct Space<'a> {
     pub traced: Option<Traced<'a>>,
     /// Number of possible CPUs.
     pub possible_cpus: u32,
+    /// CPUs that were online; empty: not known.
+    pub online_cpus: &'a CpuSet,
     /// Bytes of a page.
     pub page_size: u32,
     /// By address.
@@ -73,7 +76,7 @@ pub fn judge<'a>(
     look: &'a Look,
     history: History,
     ordinal: usize,
-    system: &SystemFacts,
+    system: &'a SystemFacts,
     sharing: &'a Sharing<'a>,
 ) -> Space<'a> {
     let mut headers: Vec<&HeaderReading> = look.headers.iter().collect();
@@ -91,6 +94,7 @@ pub fn judge<'a>(
         history,
         traced: space.traced.as_ref().map(|word| Traced::new(word, proof::judged_at(look), system)),
         possible_cpus: system.possible_cpus,
+        online_cpus: &system.online_cpus,
         page_size: system.page_size,
         headers,
         ordinal,

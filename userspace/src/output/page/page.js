@@ -199,11 +199,18 @@ const drawPanel = () => {
     panel.dataset[name] = String(value ?? "-");
   put($("ring-title"), `${c.comm}[${c.pid}] ${c.context}`);
   drawRing(c);
-  const facts = { ...c, ...c.owner, free: free(c), mapped: c.mapped == null ? null : c.mapped ? "yes" : "no" };
+  const facts = { ...c, ...c.owner, free: free(c), mapped: c.mapped == null ? null : c.mapped ? "yes" : "no",
+    submit_fails_on: c.submit_fails_on || (c.submit_fails_on === "" ? "none" : null), stranded_credits: stranded(c.stranded_credits) };
   for (const at of panel.querySelectorAll("[data-f]")) {
     const name = at.dataset.f;
     if (name === "findings") codes(at, c.findings); else put(at, facts[name] === "" ? "-" : facts[name]);
   }
+};
+const stranded = (all) => {
+  if (!all) return null;
+  const places = all.slice(0, 8).map((of) => `${of.credits} on CPU ${of.cpu}${of.online === false ? " (offline)" : ""}`);
+  if (all.length > 8) places.push(`more on ${all.length - 8} others`);
+  return places.join(", ") || "none";
 };
 const draw = () => { drawHeads(); if (data) { drawSystem(); drawRows(); } drawPanel(); };
 const select = (key, from) => {

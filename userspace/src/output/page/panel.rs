@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::picture::ContextView;
+use crate::model::picture::{ContextView, Stranded};
 use crate::output::columns::Column;
 use crate::output::escape::escaped;
 use crate::output::filter::Value;
@@ -104,6 +104,8 @@ fn facts(context: Option<&ContextView>, out: &mut String) {
         ("head", "head, as the process claims", of(|context| context.head)),
         ("tail", "tail, next slot to be filled", of(|context| context.tail)),
         ("mapped", "mapped", number(mapped)),
+        ("submit_fails_on", "io_submit fails now on CPUs", fails_on(context)),
+        ("stranded_credits", "free entries that only some CPUs can use", stranded(context)),
         ("runtime", "runtime", name(owner.map(|owner| &owner.runtime))),
         ("unit", "unit", name(owner.map(|owner| &owner.unit))),
         ("container", "container", name(owner.map(|owner| &owner.container))),
@@ -117,4 +119,59 @@ fn facts(context: Option<&ContextView>, out: &mut String) {
     out.push_str("<dt>findings</dt><dd data-f=\"findings\">");
     codes(context.map_or(&[], |context| &context.findings), out);
     out.push_str("</dd></dl>");
+}
+
+/// On which CPUs io_submit would fail now, as the kernel lists them.
+fn fails_on(context: Option<&ContextView>) -> String {
+    match context.and_then(|context| context.outlook.as_ref()) {
+        None => "-".to_owned(),
+        Some(outlook) if outlook.fails_on.is_empty() => "none".to_owned(),
+        Some(outlook) => outlook.fails_on.to_string(),
+    }
+}
+
+/// How many CPUs are told of.
+const MOST_CPUS: usize = 8;
+
+/// Such as `58 on CPU 1, 3 on CPU 4 (offline)`.
+fn stranded(context: Option<&ContextView>) -> String {
+    let Some(outlook) = context.and_then(|context| context.outlook.as_ref()) else { return "-".to_owned() };
+    let place = |of: &Stranded| {
+        let offline = if of.online == Some(false) { " (offline)" } else { "" };
+        format!("{} on CPU {}{offline}", of.credits, of.cpu)
+    };
+    let mut places: Vec<String> = outlook.stranded.iter().take(MOST_CPUS).map(place).collect();
+    match outlook.stranded.len().checked_sub(MOST_CPUS) {
+        None | Some(0) => {}
+        Some(more) => places.push(format!("more on {more} others")),
+    }
+    if places.is_empty() { "none".to_owned() } else { places.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::cpus::CpuSet;
+    use crate::model::picture::Outlook;
+    use crate::output::screen::specimen;
+
+    /// Check the words of where io_submit fails: not known, nowhere, on some CPUs, and of many CPUs no more than some.
+    #[test]
+    fn where_it_fails() {
+        let of = |outlook: Option<Outlook>| {
+            let context = ContextView { outlook, ..specimen::context(1, 1) };
+            (fails_on(Some(&context)), stranded(Some(&context)))
+        };
+        let said = |fails: &str, credits: &str| (fails.to_owned(), credits.to_owned());
+        assert_eq!(of(None), said("-", "-"));
+        assert_eq!((fails_on(None), stranded(None)), said("-", "-"));
+        assert_eq!(of(Some(Outlook::default())), said("none", "none"));
+        let all = |count: u32| {
+            let of = |cpu| Stranded { cpu, credits: 58, online: Some(cpu != 1) };
+            Some(Outlook { fails_on: CpuSet::parse("0,9").unwrap(), stranded: (1..=count).map(of).collect() })
+        };
+        assert_eq!(of(all(2)), said("0,9", "58 on CPU 1 (offline), 58 on CPU 2"));
+        assert!(of(all(8)).1.ends_with(", 58 on CPU 8"));
+        assert!(of(all(10)).1.ends_with("58 on CPU 8, more on 2 others"));
+    }
 }

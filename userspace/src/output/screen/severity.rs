@@ -21,9 +21,10 @@ pub fn severity(finding: Finding) -> u8 {
         Finding::UnmappedRing => 10,
         Finding::IdleLeak => 11,
         Finding::Stuck => 12,
-        Finding::RingFull => 13,
-        Finding::Dying => 14,
-        Finding::Exiting => 15,
+        Finding::StrandedCredits => 13,
+        Finding::RingFull => 14,
+        Finding::Dying => 15,
+        Finding::Exiting => 16,
     }
 }
 

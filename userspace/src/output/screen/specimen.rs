@@ -2,7 +2,7 @@
 
 use crate::model::event::{Actor, Event, Failure, Holder, Timed, WatchStatus};
 use crate::model::finding::Finding;
-use crate::model::picture::{ContextView, Owner, Picture, SystemView};
+use crate::model::picture::{ContextView, Outlook, Owner, Picture, SystemView};
 use crate::model::units::{ContextId, Instant, Pid, Tid};
 use crate::model::witness::CensusSource;
 
@@ -24,6 +24,7 @@ pub fn context(pid: u32, id: u64) -> ContextView {
         owner: Owner::default().into(),
         origin: None,
         dying_ns: None,
+        outlook: Some(Outlook::default()),
         findings: Vec::new(),
         details: Vec::new(),
     }

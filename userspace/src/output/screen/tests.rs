@@ -262,6 +262,7 @@ fn any_context() -> impl Strategy<Value = ContextView> {
             owner: Owner { unit: names.1, container: names.2, ..Owner::default() }.into(),
             origin: None,
             dying_ns: None,
+            outlook: None,
             details: findings
                 .iter()
                 .map(|finding| (*finding, crate::output::escape::escape(detail.as_bytes())))
