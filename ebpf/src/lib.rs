@@ -15,9 +15,7 @@ mod trace_record;
 pub use bytes::Wire;
 pub use cgroup_record::{CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord};
 pub use offsets::{Offsets, Place};
-pub use record::{
-    ContextRecord, Control, CreditsRecord, MmRecord, Mode, RingRecord, TaskRecord, WaitRecord,
-};
+pub use record::{ContextRecord, Control, CreditsRecord, MmRecord, Mode, RingRecord, TaskRecord, WaitRecord};
 pub use submit_record::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};
 pub use trace_record::{
     CallKind, CallRecord, Counters, EventKind, EventRecord, GONE, HeadRecord, Origin, Pass, SlotKey,

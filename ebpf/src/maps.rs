@@ -1,8 +1,6 @@
 //! The maps.
 
-use aioinspect_ebpf::{
-    ContextRecord, Control, CreditsRecord, MmRecord, RingRecord, TaskRecord, WaitRecord,
-};
+use aioinspect_ebpf::{ContextRecord, Control, CreditsRecord, MmRecord, RingRecord, TaskRecord, WaitRecord};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::picture::{ContextView, Owner, Picture};
+use super::picture::{ContextView, Outlook, Owner, Picture};
 use super::units::Pid;
 
 /// Whose sums: everything that runs under one name in one container or unit.
@@ -71,6 +71,8 @@ pub struct Sums {
     pub in_flight: Sum,
     /// Completions that nobody reaped.
     pub unreaped: Sum,
+    /// Credits that are stranded on single CPUs.
+    pub stranded: Sum,
     /// The fullest ring: in flight and unreaped by usable slots. `None`: of no context known.
     pub max_fill: Option<f64>,
     /// Rings mapped without a context.
@@ -85,6 +87,7 @@ impl Sums {
         self.in_flight.add(context.in_flight);
         self.unreaped.add(context.unreaped);
         self.ring_bytes.add(context.ring_len);
+        self.stranded.add(context.outlook.as_ref().map(Outlook::stranded_credits));
         self.max_fill = fuller(self.max_fill, fill(context));
     }
 
@@ -93,6 +96,7 @@ impl Sums {
         self.reserved.merge(more.reserved);
         self.ring_slots.merge(more.ring_slots);
         self.ring_bytes.merge(more.ring_bytes);
+        self.stranded.merge(more.stranded);
         self.in_flight.merge(more.in_flight);
         self.unreaped.merge(more.unreaped);
         self.ghosts = self.ghosts.saturating_add(more.ghosts);
@@ -174,7 +178,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::picture::GhostView;
+    use crate::model::picture::{GhostView, Stranded};
     use crate::model::reconcile::reconcile;
     use crate::model::specimen;
 
@@ -243,6 +247,20 @@ mod tests {
             apart.iter().map(|(_, sums)| (sums.reserved.value().unwrap(), sums.ghosts)).collect::<Vec<_>>(),
             [(6, 1), (5, 0)]
         );
+    }
+
+    /// Check that stranded credits are summed over contexts and CPUs.
+    #[test]
+    fn stranded_credits() {
+        let mut picture = of(&[("a", 5), ("a", 6), ("b", 1)]);
+        let of = |cpu, credits| Stranded { cpu, credits, online: Some(true) };
+        let outlook = |stranded| Some(Outlook { stranded, ..Outlook::default() });
+        picture.contexts[0].outlook = outlook(vec![of(1, 58), of(3, 2)]);
+        picture.contexts[1].outlook = outlook(vec![of(0, 7)]);
+        picture.contexts[2].outlook = None;
+        let sums: Vec<_> =
+            shares(&picture, false, 9).owners.iter().map(|(_, sums)| sums.stranded.value()).collect();
+        assert_eq!(sums, [Some(67), None]);
     }
 
     /// Check that a sum of which nothing is known is none, and that one of nothing is 0.

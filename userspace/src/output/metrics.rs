@@ -182,6 +182,7 @@ impl Collected {
         self.each(out, list::IN_FLIGHT, sum(|sums| sums.in_flight))?;
         self.each(out, list::UNREAPED, sum(|sums| sums.unreaped))?;
         self.each(out, list::MAX_FILL, |sums| sums.max_fill)?;
+        self.each(out, list::STRANDED, sum(|sums| sums.stranded))?;
         self.each(out, list::GHOSTS, of(|sums| sums.ghosts))
     }
 

@@ -61,6 +61,7 @@ metrics! {
     IN_FLIGHT = "aio_inflight_requests", Gauge, OWNER, "Requests submitted and not completed.";
     UNREAPED = "aio_unreaped_completions", Gauge, OWNER, "Completions in the rings that nobody reaped.";
     MAX_FILL = "aio_context_max_fill_ratio", Gauge, OWNER, "The fullest ring: in flight and unreaped by usable slots, 0 to 1.";
+    STRANDED = "aio_stranded_credits", Gauge, OWNER, "Requests that io_submit could take on some CPUs only, in contexts where it fails now on others.";
     GHOSTS = "aio_ghost_rings", Gauge, OWNER, "Rings mapped without a context: what a fork inherits.";
     OWNER_INFO = "aio_owner_info", Gauge, OWNER_NAMES, "Names of an owner, where the container's OCI bundle could be read; always 1.";
     SETUP_CALLS = "aio_setup_calls_total", Counter, &["result"], "Calls of io_setup by how they ended: ok or the errno.";
