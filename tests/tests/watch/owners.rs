@@ -116,7 +116,10 @@ fn who_moves() {
             fail();
         }
         fixture.finish();
-        drop(groups);
+        // The first made what both are in.
+        let [first, second] = groups;
+        drop(second);
+        drop(first);
         let ended = watch.end();
         let said: Vec<&str> = ended
             .of(pid, "setup-failed")
