@@ -158,7 +158,7 @@ extern "C" fn dying_at(kioctx: u64, stack: u64, id: u64) -> u64 {
     if !is_waited_for && (id == 0 || rq_wait != 0) {
         return 0;
     }
-    if read_here(kioctx, place!(kioctx_dead)) != 1 {
+    if !is_dead(kioctx) {
         return 0;
     }
     let user_id = read_here(kioctx, place!(kioctx_user_id));
@@ -170,6 +170,12 @@ extern "C" fn dying_at(kioctx: u64, stack: u64, id: u64) -> u64 {
         return 0;
     }
     kioctx
+}
+
+/// Whether its end has begun; true where this kernel does not say, since all else must fit as well.
+#[inline(always)]
+fn is_dead(kioctx: u64) -> bool {
+    !place!(kioctx_dead).is_present() || read_here(kioctx, place!(kioctx_dead)) == 1
 }
 
 /// Reports the context that was found and those beside it that the same thread waits for; true: that was it.
@@ -229,8 +235,7 @@ extern "C" fn report_beside() -> u32 {
     }
     let from = control.walk_first.wrapping_sub(u64::from(NEAR / 2) * ALIGNED);
     let kioctx = from.wrapping_add(u64::from(index).wrapping_mul(ALIGNED));
-    let is_waited_for = read_here(kioctx, place!(kioctx_rq_wait)) == control.walk_table
-        && read_here(kioctx, place!(kioctx_dead)) == 1;
+    let is_waited_for = read_here(kioctx, place!(kioctx_rq_wait)) == control.walk_table && is_dead(kioctx);
     if !is_waited_for || report_context(kioctx) != 0 {
         control.walk_cpu = 0;
         control.walk_index = index.wrapping_add(1);

@@ -13,6 +13,7 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
     let atomic = b.body("atomic_t", 4, &[("counter", int, 0)]);
     let atomic64 = b.body("atomic64_t", 8, &[("counter", long, 0)]);
     let entity = b.body("sched_entity", 64, &[("sum_exec_runtime", long, 256)]);
+    let scheduled = b.body("sched_info", 32, &[("last_arrival", long, 64)]);
     let upids = b.body("upid", 16, &[("nr", int, 0), ("ns", pointer, 64)]);
     let upids = b.array(upids, 0);
     let pids = b.array(pointer, 4);
@@ -40,6 +41,8 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
                 ("flags", int),
                 ("cgroups", pointer),
                 ("nsproxy", pointer),
+                ("stack", pointer),
+                ("sched_info", scheduled),
             ],
         ),
         ("signal_struct", &[("pids", pids)]),
@@ -71,8 +74,10 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
                 ("", hot),
                 ("", done),
                 ("req_batch", int),
+                ("rq_wait", pointer),
             ],
         ),
+        ("ctx_rq_wait", &[("comp", long), ("count", atomic)]),
         ("kioctx_cpu", &[("reqs_available", int)]),
         ("percpu_ref_data", &[("count", atomic64)]),
         (

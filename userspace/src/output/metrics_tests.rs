@@ -166,5 +166,5 @@ fn dropped_series() {
     assert_eq!(said(&failures), 900);
     let submitted = Exposition { submits: Some(submits), ..failures };
     assert_eq!(said(&submitted), 900 + 900 * 3);
-    assert_eq!(said(&Exposition { shares, ..submitted }), 900 + 900 * 3 + 900 * 8);
+    assert_eq!(said(&Exposition { shares, ..submitted }), 900 + 900 * 3 + 900 * 9);
 }

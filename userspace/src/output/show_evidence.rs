@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use crate::model::header::RingHeader;
-use crate::model::not_looked_at;
 use crate::model::kioctx::Kioctx;
+use crate::model::not_looked_at;
 use crate::model::units::Instant;
 use crate::model::witness::{
     AddressSpace, Evidence, HeaderReading, ImageFacts, KernelWord, Look, RingMapping, Sharer, TaskFact,

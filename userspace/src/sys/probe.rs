@@ -261,7 +261,14 @@ impl Probe {
         };
         self.copy(records);
         // The map holds one record of this size: it cannot fail.
-        let _ = self.control.set_first(&Control { contexts: 0, credits: 0, mms: 0, tasks: 0, is_full: 0, ..control });
+        let _ = self.control.set_first(&Control {
+            contexts: 0,
+            credits: 0,
+            mms: 0,
+            tasks: 0,
+            is_full: 0,
+            ..control
+        });
     }
 
     /// The threads that wait for the requests of contexts, or may, and the contexts they wait for.
@@ -275,7 +282,13 @@ impl Probe {
             if let Some(control) = control {
                 self.copy_waits(&mut records);
                 // The map holds one record of this size: it cannot fail.
-                let _ = self.control.set_first(&Control { contexts: 0, credits: 0, waits: 0, is_full: 0, ..control });
+                let _ = self.control.set_first(&Control {
+                    contexts: 0,
+                    credits: 0,
+                    waits: 0,
+                    is_full: 0,
+                    ..control
+                });
             }
         });
         run.map_err(|error| ProbeError::Io { action: "look for dying contexts", error })?;
@@ -346,7 +359,8 @@ impl Probe {
     fn copy(&self, records: &mut Records) {
         let control = self.control.first::<Control>().unwrap_or_default();
         // Those of this piece name their credits by place in it.
-        let (before, earlier) = (records.contexts.len(), u32::try_from(records.credits.len()).unwrap_or(u32::MAX));
+        let (before, earlier) =
+            (records.contexts.len(), u32::try_from(records.credits.len()).unwrap_or(u32::MAX));
         self.contexts.read_into(control.contexts, &mut records.contexts);
         for record in records.contexts.iter_mut().skip(before) {
             record.credits_first = record.credits_first.saturating_add(earlier);

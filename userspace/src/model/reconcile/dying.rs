@@ -23,7 +23,8 @@ pub fn views(space: &Space<'_>, wait: &Wait) -> Vec<ContextView> {
 
 fn named(space: &Space<'_>, wait: &Wait, fact: &Kioctx) -> ContextView {
     let mut notes = Notes::default();
-    let in_flight = fact.left().number();
+    let in_flight =
+        fact.left().number().filter(|count| fact.nr_events.is_none_or(|entries| *count < entries));
     let what = match in_flight {
         Some(0) => "no request is left, it is about to be gone".to_owned(),
         Some(1) => "1 request is left".to_owned(),
