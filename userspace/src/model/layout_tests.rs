@@ -80,25 +80,13 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
         ("ctx_rq_wait", &[("comp", long), ("count", atomic)]),
         ("kioctx_cpu", &[("reqs_available", int)]),
         ("percpu_ref_data", &[("count", atomic64)]),
-        (
-            "vm_area_struct",
-            &[
-                ("vm_start", long),
-                ("vm_end", long),
-                ("vm_flags", long),
-                ("vm_pgoff", long),
-                ("vm_file", pointer),
-                ("vm_mm", pointer),
-            ],
-        ),
-        ("file", &[("f_inode", pointer)]),
-        ("inode", &[("i_sb", pointer), ("i_ino", long)]),
-        ("super_block", &[("s_magic", long)]),
         ("bpf_array", &[("pptrs", pids)]),
     ];
     let cgroups = cgroups(&mut b, int, long, pointer);
     let cgroups = cgroups.iter().map(|(name, members)| (*name, members.as_slice()));
-    for (name, members) in structs.iter().copied().chain(cgroups) {
+    let mappings = mappings(long, pointer);
+    let mappings = mappings.iter().map(|(name, members)| (*name, members.as_slice()));
+    for (name, members) in structs.iter().copied().chain(mappings).chain(cgroups) {
         let mut fields: Vec<Field<'_>> =
             (1..).step_by(8).zip(members).map(|(at, (name, id))| (*name, *id, 64 * at)).collect();
         edit(name, &mut fields);
@@ -108,6 +96,26 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
     }
     b.func("bpf_iter_task");
     b.blob()
+}
+
+/// What a mapping is found by.
+fn mappings(long: u32, pointer: u32) -> [(&'static str, Vec<(&'static str, u32)>); 4] {
+    [
+        (
+            "vm_area_struct",
+            vec![
+                ("vm_start", long),
+                ("vm_end", long),
+                ("vm_flags", long),
+                ("vm_pgoff", long),
+                ("vm_file", pointer),
+                ("vm_mm", pointer),
+            ],
+        ),
+        ("file", vec![("f_inode", pointer)]),
+        ("inode", vec![("i_sb", pointer), ("i_ino", long)]),
+        ("super_block", vec![("s_magic", long)]),
+    ]
 }
 
 /// What names the control groups of a process.

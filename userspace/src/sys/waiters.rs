@@ -155,7 +155,7 @@ fn is_whole(context: &Kioctx) -> bool {
         (None, _) | (_, None) => true,
     };
     let place = context.mmap_base.is_none_or(|base| base == context.user_id.0);
-    fits && asked && place && context.user_id.0 % page_size == 0
+    fits && asked && place && context.user_id.0.is_multiple_of(page_size)
 }
 
 /// The thread as the census would have reported it.
