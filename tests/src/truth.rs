@@ -15,6 +15,8 @@ pub struct Truth {
     pub contexts: Vec<ContextTruth>,
     /// Living child processes, helpers included.
     pub children: Vec<ChildTruth>,
+    /// Contexts that are out of the kernel's table and are waited for, of this process and of its children.
+    pub dying: Vec<DyingTruth>,
     /// The blocked threads that `threads` made.
     pub threads: Vec<ThreadTruth>,
     /// Processes of the farm, each with the same contexts.
@@ -72,15 +74,15 @@ pub struct ContextTruth {
 pub struct ChildTruth {
     /// Its PID.
     pub pid: u32,
-    /// `ghost`, `vm`, `vfork`, `vfork-thread`, `spoof`, `fuse`.
+    /// `ghost`, `vm`, `vfork`, `vfork-thread`, `spoof`, `fuse`, `reading`.
     pub kind: String,
     /// Rings it inherited without a context.
     pub ghosts: Vec<GhostTruth>,
-    /// Contexts of its own: id and max_reqs.
+    /// Contexts of its own, those that are dying not included.
     pub contexts: Vec<OwnContext>,
 }
 
-/// A context that a child made for itself, idle.
+/// A context that a child made for itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnContext {
     /// Its id.
@@ -88,6 +90,30 @@ pub struct OwnContext {
     pub id: u64,
     /// The argument of io_setup.
     pub max_reqs: u32,
+    /// Slow reads in flight; there are no other requests.
+    pub in_flight: u32,
+}
+
+/// A context that io_destroy, exit or exec has taken out of the table, and whose requests are waited for.
+///
+/// Its slots are no part of aio-nr any more, and its ring is unmapped or about to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DyingTruth {
+    /// The process.
+    pub pid: u32,
+    /// The thread that waits; it may be another than the leader, which then may be a zombie.
+    pub tid: u32,
+    /// What it waits in: `destroy`, `exit` (killed or not) or `exec`.
+    pub how: String,
+    /// `aio_context_t`, as it was; a hex string in JSON.
+    #[serde(with = "hex")]
+    pub id: u64,
+    /// The argument of io_setup.
+    pub max_reqs: u32,
+    /// Slots of the ring.
+    pub nr_events: u32,
+    /// Requests that are waited for; 0 only in the RCU grace period (about 30 ms) that each io_destroy takes.
+    pub in_flight: u32,
 }
 
 /// A ring that fork copied.

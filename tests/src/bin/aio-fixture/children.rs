@@ -12,6 +12,7 @@ use aioinspect_tests::truth::{ChildTruth, GhostTruth, OwnContext};
 use serde_json::{Value, json};
 
 use crate::failure::{At, Done, Failure};
+use crate::reading::Reading;
 use crate::state::{PATIENCE, State};
 use crate::words::Words;
 
@@ -47,8 +48,13 @@ impl Child {
 
     /// Tells the child one line and returns its answer.
     pub fn ask(&mut self, line: &str) -> Done {
-        self.link.get_mut().write_all(format!("{line}\n").as_bytes()).at("write to a child")?;
+        self.tell(line)?;
         self.answer()
+    }
+
+    /// Tells the child one line.
+    pub fn tell(&mut self, line: &str) -> Result<(), Failure> {
+        self.link.get_mut().write_all(format!("{line}\n").as_bytes()).at("write to a child")
     }
 
     /// The child's next line.
@@ -92,6 +98,8 @@ impl Child {
 /// Ends all children, the server of slow reads too: reads in flight then fail.
 pub fn end_all(state: &mut State) {
     state.reads.forget_server();
+    state.readings.clear();
+    // The server was made before any child that reads, and so ends before them.
     for child in std::mem::take(&mut state.children) {
         // What cannot be waited for any more is gone.
         let _ = child.end();
@@ -127,9 +135,14 @@ pub fn exit(state: &mut State, words: &mut Words) -> Done {
     let pid = words.number::<u32>("PID")?;
     let at = state.children.iter().position(|child| child.pid == pid);
     let at = at.ok_or_else(|| Failure::refused(format!("no child {pid}")))?;
-    if state.children.get(at).is_some_and(|child| child.kind == "fuse") && state.reads.pending() > 0 {
-        return Err(Failure::refused("slow reads are in flight: finish-reads first"));
+    let serves = state.children.get(at).is_some_and(|child| child.kind == "fuse");
+    if serves && (state.reads.pending() > 0 || state.readings.iter().any(Reading::waits)) {
+        return Err(Failure::refused("slow reads are in flight: finish-reads and finish-dying first"));
     }
+    if state.readings.iter().any(|reading| reading.pid == pid && reading.waits()) {
+        return Err(Failure::refused("its slow reads are in flight: finish-dying first"));
+    }
+    state.readings.retain(|reading| reading.pid != pid);
     let child = state.children.remove(at);
     if child.kind == "fuse" {
         state.reads.forget_server();

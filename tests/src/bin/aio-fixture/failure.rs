@@ -30,6 +30,11 @@ impl Failure {
         Failure::os(what, &io::Error::last_os_error())
     }
 
+    /// The errno; 0 where the fixture itself refused.
+    pub fn errno(&self) -> i32 {
+        self.errno
+    }
+
     /// The answer's line.
     pub fn to_json(&self) -> Value {
         json!({"error": self.what, "errno": self.errno})

@@ -2,7 +2,8 @@
 //!
 //! A process of its own, so that reads can be answered while the fixture is frozen. It must not wait to be
 //! told that the fixture is dying: with reads in flight a dying process waits in exit_aio for their
-//! completion, before it closes a socket or signals a child. So it looks for PF_EXITING itself.
+//! completion, before it closes a socket or signals a child. So it looks for PF_EXITING itself, and for the SIGKILL
+//! of a thread that waits in io_destroy.
 #![expect(unsafe_code, reason = "poll and mount")]
 
 use std::collections::VecDeque;
@@ -18,11 +19,13 @@ use crate::failure::{At, Done, Failure};
 use crate::fuse::{self, Request};
 use crate::memory::PAGE;
 use crate::mounts;
-use crate::reads::{FILE_PAGES, content};
+use crate::reads::{GROUP_PAGES, GROUPS, content};
 use crate::words::Words;
 
 /// `PF_EXITING` (linux/sched.h), set by do_exit before the mm is given up.
 const PF_EXITING: u32 = 4;
+/// SIGKILL in a set of signals.
+const SIGKILL: u32 = 1 << (libc::SIGKILL - 1);
 /// How often to look whether the parent is dying.
 const LOOK_MS: i32 = 50;
 
@@ -102,7 +105,7 @@ impl Server {
         let Some(request) = bytes.get(..n).and_then(Request::parse) else { return Ok(true) };
         let reply = match request.opcode {
             fuse::INIT => fuse::reply(request.unique, 0, &fuse::init_body()),
-            fuse::GETATTR => fuse::reply(request.unique, 0, &fuse::attributes(FILE_PAGES * PAGE)),
+            fuse::GETATTR => fuse::reply(request.unique, 0, &fuse::attributes(GROUPS * GROUP_PAGES * PAGE)),
             fuse::OPEN => fuse::reply(request.unique, 0, &fuse::opened()),
             fuse::READ => {
                 match request.range() {
@@ -130,11 +133,17 @@ impl Server {
     fn command(&mut self, line: &str) -> Done {
         let mut words = Words::new(line);
         match words.word("command")? {
-            "pending" => Ok(json!({"pending": self.waiting.len()})),
+            "pending" => {
+                let group = words.number::<u64>("GROUP")?;
+                let pending = self.waiting.iter().filter(|(_, page)| page / GROUP_PAGES == group).count();
+                Ok(json!({"pending": pending}))
+            }
             "finish" => {
-                for _ in 0..words.number::<usize>("COUNT")? {
-                    let (unique, page) =
-                        self.waiting.pop_front().ok_or_else(|| Failure::refused("no read waits"))?;
+                let (count, group) = (words.number::<usize>("COUNT")?, words.number::<u64>("GROUP")?);
+                for _ in 0..count {
+                    let at = self.waiting.iter().position(|(_, page)| page / GROUP_PAGES == group);
+                    let read = at.and_then(|at| self.waiting.remove(at));
+                    let (unique, page) = read.ok_or_else(|| Failure::refused("no read waits"))?;
                     self.send(&fuse::reply(unique, 0, &content(page).repeat(512)))?;
                 }
                 Ok(Value::Null)
@@ -144,15 +153,16 @@ impl Server {
     }
 }
 
-/// Whether every thread of the process is exiting, or it is gone.
+/// Whether every thread of the process is exiting or killed, or it is gone.
 fn is_dying(pid: u32) -> bool {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
     !tasks.flatten().any(|task| {
         let stat = fs::read(task.path().join("stat")).unwrap_or_default();
         let text = String::from_utf8_lossy(&stat);
-        // State, five numbers, then the flags follow the name's closing bracket.
-        let mut fields = text.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
-        let flags = fields.nth(6).and_then(|flags| flags.parse::<u32>().ok());
-        flags.is_some_and(|flags| flags & PF_EXITING == 0)
+        let (_, rest) = text.rsplit_once(')').unwrap_or_default();
+        // Fields 9 and 31 of proc_pid_stat(5): flags, and the signals that wait for this thread. The third follows the name's bracket.
+        let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<u32>().ok();
+        let (flags, signals) = (field(9), field(31));
+        flags.is_some_and(|flags| flags & PF_EXITING == 0) && signals.is_some_and(|set| set & SIGKILL == 0)
     })
 }

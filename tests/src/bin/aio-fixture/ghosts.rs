@@ -93,7 +93,7 @@ pub fn setup(state: &mut State, words: &mut Words) -> Done {
     let answer = child.ask(&format!("setup {max_reqs}"))?;
     let id = answer.get("id").and_then(Value::as_str).and_then(number);
     let id = id.ok_or_else(|| Failure::refused("the child made no context"))?;
-    child.contexts.push(OwnContext { id, max_reqs });
+    child.contexts.push(OwnContext { id, max_reqs, in_flight: 0 });
     Ok(answer)
 }
 

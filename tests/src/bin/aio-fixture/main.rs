@@ -7,9 +7,14 @@
 //! |---|---|
 //! | `setup N`, `setup-many COUNT N`, `destroy CTX` | io_setup, io_destroy |
 //! | `poll CTX COUNT [CPU]` | polls in flight, submitted on that CPU |
-//! | `complete CTX COUNT`, `cancel CTX COUNT` | the oldest polls complete, by themselves or by io_cancel |
+//! | `complete CTX COUNT [CPU]`, `cancel CTX COUNT [CPU]` | the oldest polls complete on that CPU, by themselves or by io_cancel |
+//! | `strand CTX FROM TO` | polls submitted on CPU FROM complete on CPU TO; then FROM submits until it fails, and TO submits one |
 //! | `reap CTX COUNT`, `reap-by-head CTX COUNT` | by io_getevents; by a store to `head` |
 //! | `slow-read CTX COUNT [CPU]`, `finish-reads [COUNT]` | O_DIRECT reads that stay in flight until told |
+//! | `destroy-waiting CTX`, `destroyed TID` | a thread of ours waits in io_destroy for slow reads; how that ended |
+//! | `reading-child CONTEXTS READS [N]` | a child with contexts of N, each with READS slow reads |
+//! | `die PID KIND` | it waits for them: KIND exit kill leader (a zombie, the last thread waits) exec destroy |
+//! | `dying-child KIND CONTEXTS READS [N]`, `finish-dying PID [COUNT]` | both in one; its oldest reads complete |
 //! | `mremap CTX [PAGES]` | moves the ring (and shrinks it); the id changes |
 //! | `mprotect CTX none\|ro\|rw [page K]`, `munmap CTX all\|page K [hold]` | the ring's mapping |
 //! | `forge CTX FIELD VALUE`, `unforge CTX` | FIELD: id nr head tail magic compat incompat header_length |
@@ -40,6 +45,7 @@ mod blocked;
 mod children;
 mod completions;
 mod context;
+mod destroys;
 mod failure;
 mod farm;
 mod fuse;
@@ -52,6 +58,8 @@ mod polls;
 mod process;
 mod protocol;
 mod raw;
+mod reader;
+mod reading;
 mod reads;
 mod reap;
 mod report;
@@ -59,8 +67,10 @@ mod ring;
 mod spoof;
 mod state;
 mod storm;
+mod strand;
 mod submits;
 mod vm_child;
+mod waits;
 mod words;
 
 use std::io::Write;
@@ -116,7 +126,7 @@ fn go_on(mut state: State) -> Result<(), Failure> {
                 let _ = done.at("answer").and_then(|()| go_on(state));
             };
             thread::Builder::new().spawn(rest).at("thread")?;
-            process::exit_leader()
+            process::exit_thread()
         }
     }
 }
@@ -131,6 +141,8 @@ fn help(args: &[String]) -> ExitCode {
     let done = match words.next() {
         Some("fuse") => fuse_server::run(&mut link),
         Some("spoof") => spoof::helper(&mut link, &mut words),
+        Some("reading") => reader::run(&link, &mut words),
+        Some("rest") => reader::rest(&link),
         Some("vfork") => vm_child::vfork_helper(&link, &mut words),
         _ => Err(Failure::refused("no such helper")),
     };

@@ -159,12 +159,14 @@ pub fn poll(state: &mut State, words: &mut Words) -> Done {
     Ok(json!({"submitted": submitted, "errno": errno}))
 }
 
-/// `complete CTX COUNT`: the oldest polls become ready; returns when their completions are in the ring.
+/// `complete CTX COUNT [CPU]`: the oldest polls become ready, on that CPU; returns when their completions are in the ring.
+///
+/// Those that complete in a kernel worker do so on that CPU too: each CPU has workers of its own.
 pub fn complete(state: &mut State, words: &mut Words) -> Done {
     finish(state, words, |_, poll| poll.fire(), true)
 }
 
-/// `cancel CTX COUNT`: io_cancel of the oldest polls; their completions go to the ring too.
+/// `cancel CTX COUNT [CPU]`: io_cancel of the oldest polls, on that CPU; their completions go to the ring too.
 pub fn cancel(state: &mut State, words: &mut Words) -> Done {
     finish(state, words, |id, poll| aio::io_cancel(id, &mut poll.iocb).at("io_cancel"), false)
 }
@@ -176,27 +178,30 @@ fn finish(
     ready: bool,
 ) -> Done {
     let at = state.position(words.word("CTX")?)?;
-    let count = words.number::<usize>("COUNT")?;
+    let (count, cpu) = (words.number::<usize>("COUNT")?, words.maybe::<u32>("CPU")?);
     let State { contexts, sources, completions, .. } = state;
     let context = contexts.get_mut(at).ok_or_else(|| Failure::refused("no context"))?;
     usable(context)?;
     if count > context.polls.len() {
         return Err(Failure::refused(format!("only {} polls are in flight", context.polls.len())));
     }
-    for mut poll in context.polls.drain(..count).collect::<Vec<_>>() {
-        end(context.id, &mut poll)?;
-        completions.expect(&poll);
-        context.completed += 1;
-        if !ready {
-            completions.expect_deferred();
+    on_cpu(cpu, || {
+        for mut poll in context.polls.drain(..count).collect::<Vec<_>>() {
+            end(context.id, &mut poll)?;
+            completions.expect(&poll);
+            context.completed += 1;
+            if !ready {
+                completions.expect_deferred();
+            }
+            // A ready source must be emptied only after its poll has run, or the poll would go on waiting.
+            completions.wait(Some((context.id + 12, context.tail())))?;
+            if ready {
+                poll.calm()?;
+            }
+            sources.give_back(poll);
         }
-        // A ready source must be emptied only after its poll has run, or the poll would go on waiting.
-        completions.wait(Some((context.id + 12, context.tail())))?;
-        if ready {
-            poll.calm()?;
-        }
-        sources.give_back(poll);
-    }
+        Ok::<_, Failure>(())
+    })??;
     completions.settle();
     context.kernel_wrote_tail(count);
     Ok(json!({"completed": count}))

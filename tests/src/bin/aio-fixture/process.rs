@@ -99,8 +99,8 @@ pub fn stop_self() {
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }
 
-/// Ends the calling thread alone, without the thread's destructors: it is the leader, and others go on.
-pub fn exit_leader() -> ! {
+/// Ends the calling thread alone, without the thread's destructors; others go on, or it is the last.
+pub fn exit_thread() -> ! {
     loop {
         // SAFETY: ends this thread only.
         unsafe { libc::syscall(libc::SYS_exit, 0) };

@@ -8,8 +8,8 @@ use crate::failure::{Done, Failure};
 use crate::state::State;
 use crate::words::Words;
 use crate::{
-    blocked, children, farm, ghosts, load, polls, process, raw, reads, reap, report, ring, spoof, storm,
-    submits, vm_child,
+    blocked, children, destroys, farm, ghosts, load, polls, process, raw, reading, reads, reap, report, ring,
+    spoof, storm, strand, submits, vm_child,
 };
 
 type Command = fn(&mut State, &mut Words) -> Done;
@@ -22,10 +22,17 @@ const COMMANDS: &[(&str, Command)] = &[
     ("poll", polls::poll),
     ("complete", polls::complete),
     ("cancel", polls::cancel),
+    ("strand", strand::strand),
     ("reap", reap::reap),
     ("reap-by-head", reap::reap_by_head),
     ("slow-read", reads::slow_read),
     ("finish-reads", reads::finish_reads),
+    ("destroy-waiting", destroys::destroy_waiting),
+    ("destroyed", destroys::destroyed),
+    ("reading-child", reading::reading_child),
+    ("die", reading::die),
+    ("dying-child", reading::dying_child),
+    ("finish-dying", reading::finish_dying),
     ("mremap", ring::mremap),
     ("mprotect", ring::mprotect),
     ("munmap", ring::munmap),

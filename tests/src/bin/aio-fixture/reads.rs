@@ -22,13 +22,20 @@ use crate::words::Words;
 
 /// Marks the tag of a read; the tags of polls are small.
 const READ_TAG: u64 = 1 << 63;
-/// Pages of the served file.
-pub const FILE_PAGES: u64 = 1 << 20;
+/// The served file has groups of so many pages each: the first is for our own reads, each child that reads has one of its own.
+pub const GROUP_PAGES: u64 = 1 << 20;
+/// Groups of the served file.
+pub const GROUPS: u64 = 1 << 10;
+/// The group of our own reads.
+const OWN: u64 = 0;
 
 /// The slow reads of this process.
 #[derive(Debug, Default)]
 pub struct Reads {
     file: Option<File>,
+    path: String,
+    /// Groups that were given to children.
+    given: u64,
     /// For each read in flight, oldest first, the ordinal of its context.
     queue: VecDeque<u32>,
     buffers: HashMap<u64, Buffer>,
@@ -77,7 +84,7 @@ impl Reads {
         let mut iocbs = Vec::new();
         for _ in 0..count {
             self.made += 1;
-            let (tag, page) = (READ_TAG | self.made, self.made % FILE_PAGES);
+            let (tag, page) = (READ_TAG | self.made, self.made % GROUP_PAGES);
             let address = memory::map(PAGE, libc::PROT_READ | libc::PROT_WRITE)?;
             let offset = i64::try_from(page * PAGE).unwrap_or(0);
             iocbs.push(Iocb::read(tag, fd, address, PAGE, offset, Some(signal)));
@@ -92,6 +99,37 @@ fn server(children: &mut [Child]) -> Result<&mut Child, Failure> {
     found.ok_or_else(|| Failure::refused("no server of slow reads"))
 }
 
+/// The path of the served file, for a child, and a group of its pages that nobody has.
+pub fn lend(state: &mut State) -> Result<(String, u64), Failure> {
+    start_server(state)?;
+    state.reads.given += 1;
+    if state.reads.given >= GROUPS {
+        return Err(Failure::refused("all groups of the served file are given"));
+    }
+    Ok((state.reads.path.clone(), state.reads.given))
+}
+
+/// Waits until the server holds so many reads of a group.
+pub fn await_held(children: &mut [Child], group: u64, count: usize) -> Result<(), Failure> {
+    let server = server(children)?;
+    let begun = Instant::now();
+    loop {
+        let held = server.ask(&format!("pending {group}"))?.get("pending").and_then(Value::as_u64);
+        if held == u64::try_from(count).ok() {
+            return Ok(());
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(Failure::refused(format!("the server holds {held:?} reads, not {count}")));
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// Lets the server answer the oldest reads of a group.
+pub fn release(children: &mut [Child], group: u64, count: usize) -> Result<(), Failure> {
+    server(children)?.ask(&format!("finish {count} {group}")).map(|_| ())
+}
+
 fn start_server(state: &mut State) -> Result<(), Failure> {
     if state.reads.file.is_some() {
         return Ok(());
@@ -101,14 +139,20 @@ fn start_server(state: &mut State) -> Result<(), Failure> {
     // The mount is in the helper's own mount namespace; its root leads there.
     let path = format!("/proc/{}/root{path}", child.pid);
     state.children.push(child);
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path);
-    let file = file.at(&path)?;
+    state.reads.file = Some(open(&path)?);
+    state.reads.path = path;
+    Ok(())
+}
+
+/// Opens the served file.
+pub fn open(path: &str) -> Result<File, Failure> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
+    let file = file.at(path)?;
     // Until it has asked, the kernel takes the file for empty, and a read at its end returns at once.
-    if file.metadata().at(&path)?.len() == 0 {
+    if file.metadata().at(path)?.len() == 0 {
         return Err(Failure::refused("the served file is empty"));
     }
-    state.reads.file = Some(file);
-    Ok(())
+    Ok(file)
 }
 
 /// `slow-read CTX COUNT [CPU]`: answers how long io_submit took, and how many reads the server holds.
@@ -132,25 +176,14 @@ pub fn slow_read(state: &mut State, words: &mut Words) -> Done {
         context.reads += 1;
         reads.queue.push_back(context.handle);
     }
-    let server = server(children)?;
-    let held = loop {
-        let held = server.ask("pending")?.get("pending").and_then(Value::as_u64).unwrap_or(0);
-        if held == u64::try_from(reads.queue.len()).unwrap_or(0) {
-            break held;
-        }
-        if begun.elapsed() > PATIENCE {
-            return Err(Failure::refused(format!(
-                "the server holds {held} reads, not {}",
-                reads.queue.len()
-            )));
-        }
-        thread::sleep(Duration::from_micros(100));
-    };
+    let held = reads.queue.len();
+    await_held(children, OWN, held)?;
     let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
     Ok(json!({"submitted": taken, "submit_ns": took, "server_pending": held}))
 }
 
-/// `finish-reads [COUNT]`: the server answers the oldest reads (all without COUNT).
+/// `finish-reads [COUNT]`: the server answers the oldest reads (all without COUNT), not those of children; returns when each io_destroy
+/// that waited for them alone has returned.
 pub fn finish_reads(state: &mut State, words: &mut Words) -> Done {
     let pending = state.reads.pending();
     let count = words.maybe::<usize>("COUNT")?.unwrap_or(pending);
@@ -160,11 +193,12 @@ pub fn finish_reads(state: &mut State, words: &mut Words) -> Done {
     if count == 0 {
         return Ok(json!({"completed": 0}));
     }
-    server(&mut state.children)?.ask(&format!("finish {count}"))?;
+    release(&mut state.children, OWN, count)?;
     for _ in 0..count {
         state.completions.expect_one();
         let handle = state.reads.queue.pop_front();
-        if let Some(context) = state.contexts.iter_mut().find(|c| Some(c.handle) == handle) {
+        let dying = state.destroys.iter_mut().map(|destroy| &mut destroy.context);
+        if let Some(context) = state.contexts.iter_mut().chain(dying).find(|c| Some(c.handle) == handle) {
             context.reads = context.reads.saturating_sub(1);
             context.completed += 1;
             context.kernel_wrote_tail(1);
@@ -173,5 +207,8 @@ pub fn finish_reads(state: &mut State, words: &mut Words) -> Done {
     state.completions.wait(None)?;
     state.completions.expect_deferred();
     state.completions.settle();
+    for destroy in &state.destroys {
+        destroy.settle()?;
+    }
     Ok(json!({"completed": count}))
 }

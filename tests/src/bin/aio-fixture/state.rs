@@ -11,10 +11,12 @@ use crate::blocked::Blocked;
 use crate::children::Child;
 use crate::completions::Completions;
 use crate::context::Context;
+use crate::destroys::Destroy;
 use crate::failure::{At, Done, Failure};
 use crate::farm::Farm;
 use crate::load::Loads;
 use crate::polls::Sources;
+use crate::reading::Reading;
 use crate::reads::Reads;
 use crate::words::{Words, number};
 
@@ -34,6 +36,10 @@ pub struct State {
     pub completions: Completions,
     /// Slow reads.
     pub reads: Reads,
+    /// Threads in io_destroy.
+    pub destroys: Vec<Destroy>,
+    /// Children with slow reads of their own.
+    pub readings: Vec<Reading>,
     /// Child processes, except the farm's.
     pub children: Vec<Child>,
     /// Many processes at once.
@@ -54,6 +60,8 @@ impl State {
             sources: Sources::default(),
             completions: Completions::new()?,
             reads: Reads::default(),
+            destroys: Vec::new(),
+            readings: Vec::new(),
             children: Vec::new(),
             farm: None,
             blocked: Vec::new(),
@@ -108,7 +116,8 @@ impl State {
         Ok(json!({"ids": ids}))
     }
 
-    /// `destroy CTX`: its polls are cancelled; refused while slow reads are in flight, for it would wait for them.
+    /// `destroy CTX`: its polls are cancelled; refused while slow reads are in flight, for it would wait for them
+    /// (`destroy-waiting` does).
     pub fn destroy(&mut self, words: &mut Words) -> Done {
         let at = self.position(words.word("CTX")?)?;
         let context = self.contexts.get_mut(at).ok_or_else(|| Failure::refused("no context"))?;

@@ -129,7 +129,7 @@ pub fn vfork_process(state: &mut State, words: &mut Words) -> Done {
     let (mut child, said) = children::helper("vfork", &["vfork", &count.to_string(), &n.to_string()])?;
     for id in said.get("ids").and_then(Value::as_array).into_iter().flatten() {
         if let Some(id) = id.as_str().and_then(number) {
-            child.contexts.push(OwnContext { id, max_reqs: n });
+            child.contexts.push(OwnContext { id, max_reqs: n, in_flight: 0 });
         }
     }
     let pid = child.pid;
