@@ -1,6 +1,9 @@
 //! The fixture does what it says: checked against its own ring read from outside, /proc/PID/maps and aio-nr.
 
 #[cfg(test)]
+#[path = "fixture/dying.rs"]
+mod dying;
+#[cfg(test)]
 #[path = "fixture/outside.rs"]
 mod outside;
 #[cfg(test)]

@@ -59,9 +59,9 @@ fn say(mut link: &UnixStream, what: &Value) -> Result<(), Failure> {
 
 fn obey(link: &UnixStream, ids: &[u64]) -> Result<(), Failure> {
     let mut lines = BufReader::new(link);
-    let mut line = String::new();
-    while lines.read_line(&mut line).at("read")? > 0 {
-        match line.trim() {
+    let mut text = String::new();
+    while lines.read_line(&mut text).at("read")? > 0 {
+        match text.trim() {
             // SAFETY: ends the process, all threads included.
             "exit" => unsafe { libc::_exit(0) },
             "exec" => {
@@ -73,7 +73,7 @@ fn obey(link: &UnixStream, ids: &[u64]) -> Result<(), Failure> {
             "destroy" => destroy(link, ids)?,
             other => return Err(Failure::refused(format!("no command {other:?}"))),
         }
-        line.clear();
+        text.clear();
     }
     Ok(())
 }
