@@ -68,6 +68,8 @@ pub struct Plan {
     pub max_reqs: u32,
     /// Whether slow reads are possible (root, and /dev/fuse).
     pub slow_reads: bool,
+    /// Whether contexts may come to be dying, of ours and of a child, in sequences with slow reads.
+    pub dying: bool,
 }
 
 /// One command; `Child` stands for the PID of a child that an earlier step made.
@@ -132,6 +134,7 @@ struct Model {
     staying: Vec<usize>,
     destroyed: u32,
     with_reads: bool,
+    dying_child: bool,
 }
 
 impl Plan {
@@ -149,6 +152,7 @@ impl Plan {
             staying: Vec::new(),
             destroyed: 0,
             with_reads,
+            dying_child: false,
         };
         let mut steps = vec![model.setup()];
         while u32::try_from(steps.len()).is_ok_and(|len| len < self.length) {
@@ -173,6 +177,8 @@ impl Model {
             87..=89 => self.clone_vm(),
             90..=91 => self.cut(),
             92..=96 => self.slow_read(),
+            97 if self.plan.dying && self.with_reads => self.destroy_waiting(),
+            98 if self.plan.dying && self.with_reads => self.dying_child(),
             _ => self.finish_reads(),
         }
     }
@@ -248,6 +254,25 @@ impl Model {
         let at = self.choose(|c| c.callable() && c.reads == 0)?;
         self.destroyed += 1;
         Some(Step::Plain(format!("destroy #{}", self.contexts.remove(at).handle)))
+    }
+
+    /// The context is gone at once; its reads are finished like others, or wait until the end.
+    fn destroy_waiting(&mut self) -> Option<Step> {
+        let at = self.choose(|c| c.callable() && c.reads > 0 && c.polls == 0)?;
+        Some(Step::Plain(format!("destroy-waiting #{}", self.contexts.remove(at).handle)))
+    }
+
+    /// One a sequence. It waits until the end of the sequence, whose fixture takes it along. Not by exec: whoever looks at the
+    /// /proc of such a process waits with it, other programs of the host too.
+    fn dying_child(&mut self) -> Option<Step> {
+        if self.dying_child {
+            return None;
+        }
+        self.dying_child = true;
+        let kind = *self.prng.pick(&["exit", "kill", "leader", "destroy"])?;
+        let (contexts, reads) = (self.prng.between(1, 3), self.prng.between(1, 6));
+        self.spawned += 1;
+        Some(Step::Spawn(format!("dying-child {kind} {contexts} {reads} 8")))
     }
 
     fn spawn_ghost(&mut self) -> Option<Step> {

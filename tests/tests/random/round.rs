@@ -22,6 +22,8 @@ use crate::{expected, mappings};
 
 /// What one fixture may hold, so that a round's fixtures fit beside each other below aio-max-nr.
 const MAX_REQS: u32 = 3_000;
+/// Whether dying contexts are drawn: only once `expected.rs` says what must be found of them.
+const DYING: bool = false;
 /// The most steps of a sequence.
 const STEPS: u32 = 60;
 /// A kernel worker that has not come to its turn after this long is lost.
@@ -168,6 +170,7 @@ impl Round {
             possible_cpus: system::facts().unwrap().possible_cpus,
             max_reqs: MAX_REQS,
             slow_reads: self.slow_reads,
+            dying: DYING,
         };
         let steps = plan.steps();
         let mut fixture = Fixture::spawn_alone(alone);
