@@ -77,6 +77,7 @@ mod tests {
         round_trips::<MmRecord>();
         round_trips::<TaskRecord>();
         round_trips::<RingRecord>();
+        round_trips::<WaitRecord>();
         round_trips::<Offsets>();
         round_trips::<CgroupKey>();
         round_trips::<CgroupRecord>();
