@@ -93,7 +93,7 @@ fn of_proc(error: &ProcError) -> Exit {
         | ProcError::Elsewhere { .. }
         | ProcError::Zombie(_) => Exit::NotFound,
         // What it had in flight is not known to be over.
-        ProcError::Exiting { .. } => Exit::CheckFailed,
+        ProcError::Exiting { .. } | ProcError::Locked(_) => Exit::CheckFailed,
         ProcError::NotPermitted { .. } | ProcError::Hidden { .. } => Exit::NotPermitted,
         ProcError::KernelThread(_)
         | ProcError::ForeignProc(_)

@@ -99,7 +99,12 @@ struct Wanted {
 fn of_blank(error: &SourceError) -> Exit {
     let has_nothing = matches!(
         error,
-        SourceError::Proc(ProcError::Zombie(_) | ProcError::KernelThread(_) | ProcError::Exiting { .. })
+        SourceError::Proc(
+            ProcError::Zombie(_)
+                | ProcError::KernelThread(_)
+                | ProcError::Exiting { .. }
+                | ProcError::Locked(_)
+        )
     );
     if has_nothing { Exit::Fine } else { of_source(error) }
 }

@@ -58,7 +58,7 @@ pub fn plain(pid: Pid, error: SourceError) -> SourceError {
 pub fn can_be_watched(pid: Pid) -> Result<(), SourceError> {
     let found = ProcDir::open(pid).and_then(|dir| dir.live_thread());
     match found.map_err(|error| proc(pid, error)) {
-        Ok(_) | Err(ProcError::Exiting { .. }) => Ok(()),
+        Ok(_) | Err(ProcError::Exiting { .. } | ProcError::Locked(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -83,6 +83,7 @@ fn proc(pid: Pid, error: ProcError) -> ProcError {
         | ProcError::KernelThread(_)
         | ProcError::Zombie(_)
         | ProcError::Exiting { .. }
+        | ProcError::Locked(_)
         | ProcError::NotPermitted { .. }
         | ProcError::TooLarge { .. }
         | ProcError::Io { .. }) => other,

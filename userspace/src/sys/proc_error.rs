@@ -64,6 +64,11 @@ pub enum ProcError {
         /// The function of the kernel it waits in, where that can be known.
         wchan: Option<String>,
     },
+    /// It is inside an exec that waits, and readers of its files in /proc wait with it.
+    #[error(
+        "process {0} is exiting: it waits inside exec, most likely for its requests in flight, and /proc does not answer for it"
+    )]
+    Locked(Pid),
     /// Refused.
     #[error("not permitted to read {file} of process {pid}: {barrier}")]
     NotPermitted {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, openat, statat, statx};
 use rustix::io::Errno;
@@ -20,6 +21,8 @@ const PAGE: usize = 4096;
 const SMALL: u64 = 1 << 20;
 /// Most bytes of `smaps`: about 700,000 mappings, ten times the default `vm.max_map_count`.
 pub const SMAPS_MAX: u64 = 1 << 29;
+/// How long `/proc` may take to answer for a process that sleeps uninterruptibly.
+const ANSWER: Duration = Duration::from_millis(200);
 /// `PF_EXITING` of include/linux/sched.h.
 const PF_EXITING: u64 = 0x4;
 /// `PF_KTHREAD` of include/linux/sched.h.
@@ -90,9 +93,28 @@ impl ProcDir {
         let found = Self { pid, dir };
         let status = found.read("status", SMALL)?;
         match field(&status, b"Tgid:") {
-            Some(tgid) if tgid == u64::from(pid.0) => Ok(found),
+            Some(tgid) if tgid == u64::from(pid.0) => {
+                if sleeps_uninterruptibly(&status) && !found.answers() {
+                    return Err(ProcError::Locked(pid));
+                }
+                Ok(found)
+            }
             _ => Err(ProcError::NoSuchProcess(pid)),
         }
+    }
+
+    /// Whether `stat` can be read soon. Who waits inside exec holds `signal->exec_update_lock`, and readers of most of its files wait with it
+    /// (fs/exec.c:exec_mmap, which waits in exit_aio for requests in flight; fs/proc/array.c, kernel/fork.c:mm_access).
+    fn answers(&self) -> bool {
+        let Ok(mut stat) = self.open_file("stat") else { return true };
+        let (tell, told) = std::sync::mpsc::channel();
+        // A reader that waits there ends with the lock, or with us.
+        let reader = std::thread::Builder::new().spawn(move || {
+            let _ = stat.read(&mut [0; 16]);
+            let _ = tell.send(());
+        });
+        // Without a thread, as it was: whoever reads waits.
+        reader.is_err() || told.recv_timeout(ANSWER).is_ok()
     }
 
     /// Its process id.
@@ -300,6 +322,12 @@ fn numbers_in(dir: impl AsFd) -> Result<Vec<u32>, Errno> {
 fn field(status: &[u8], name: &[u8]) -> Option<u64> {
     let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))?;
     std::str::from_utf8(line).ok()?.trim().parse().ok()
+}
+
+/// Whether the first thread of a process is in state D, by its `status`.
+fn sleeps_uninterruptibly(status: &[u8]) -> bool {
+    let state = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"State:"));
+    state.is_some_and(|state| state.trim_ascii_start().starts_with(b"D"))
 }
 
 fn explain(pid: Pid, file: &str, error: Errno) -> ProcError {
