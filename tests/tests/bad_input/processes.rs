@@ -67,6 +67,38 @@ fn it_has_ended() {
     child.wait().unwrap();
 }
 
+/// Check that a process which waits in the kernel's exit for its requests is not called a zombie, nor idle, before it is one.
+#[test]
+fn it_is_exiting() {
+    if !can("it_is_exiting") {
+        return;
+    }
+    if !std::path::Path::new("/dev/fuse").exists() {
+        skip("it_is_exiting", "needs /dev/fuse (modprobe fuse)");
+        return;
+    }
+    let send = |pid: u32, signal| {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    };
+    let mut fixture = Fixture::spawn();
+    fixture.setup(16);
+    fixture.run("slow-read #0 2");
+    let pid = fixture.pid();
+    let server = ProcDir::open(Pid(pid)).unwrap().children_of(Tid(pid))[0].0;
+    // The server of the reads would end with it.
+    send(server, rustix::process::Signal::STOP);
+    send(pid, rustix::process::Signal::KILL);
+    each_verb(pid, 5, &[&format!("process {pid} is exiting: it waits"), "(state D)"]);
+    let list = accepts(&["list", "-p", &pid.to_string()]);
+    assert!(list.stderr.contains("is exiting"), "{list:?}");
+    send(server, rustix::process::Signal::KILL);
+    let begun = Instant::now();
+    while run_aioinspect(&["check", &pid.to_string()]).code != 3 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it never ended");
+    }
+}
+
 /// Check that a thread's number is not its process's, and that its process is named.
 #[test]
 fn a_thread() {
