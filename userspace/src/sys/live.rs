@@ -112,15 +112,14 @@ impl Live {
         } else if ask.without_kernel {
             self.probe_or_note(&system).is_some()
         } else {
-            let dir = ProcDir::open(ask.pid)?;
             if let Err(error) = self.probe(&system) {
                 // A process that cannot be looked at at all is the better thing to say.
-                dir.live_thread()?;
+                ProcDir::open(ask.pid)?.live_thread()?;
                 return Err(error.into());
             }
             true
         };
-        // Before any of its other files is opened: of a process that waits in exec they make the reader wait as well.
+        // Before any of its files is opened: of a process that waits in exec they make the reader wait as well.
         if let Some(probe) = self.probe.as_mut().filter(|_| with_kernel) {
             if let Some(space) = waiters::ending(probe, ask.pid)? {
                 let lacks = probe.known().lacks().to_vec();

@@ -103,14 +103,17 @@ impl ProcDir {
         }
     }
 
-    /// Whether `stat` can be read soon. Who waits inside exec holds `signal->exec_update_lock`, and readers of most of its files wait with it
+    /// Whether its files can be read soon. Who waits inside exec holds `signal->exec_update_lock`, and readers of most of its files wait with it
     /// (fs/exec.c:exec_mmap, which waits in exit_aio for requests in flight; fs/proc/array.c, kernel/fork.c:mm_access).
     fn answers(&self) -> bool {
-        let Ok(mut stat) = self.open_file("stat") else { return true };
+        let Ok(dir) = self.dir.try_clone() else { return true };
         let (tell, told) = std::sync::mpsc::channel();
-        // A reader that waits there ends with the lock, or with us.
+        // Opening the first takes the lock, and so does reading the second where reading `stat` does; that one anybody may open. Who waits there
+        // can be killed: it ends with us. A reader of `stat` would not.
         let reader = std::thread::Builder::new().spawn(move || {
-            let _ = stat.read(&mut [0; 16]);
+            let open = |file| openat(&dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+            drop(open("auxv"));
+            let _ = open("wchan").map(|wchan| File::from(wchan).read(&mut [0; 64]));
             let _ = tell.send(());
         });
         // Without a thread, as it was: whoever reads waits.
