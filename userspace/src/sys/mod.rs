@@ -80,6 +80,7 @@ pub mod trial_child;
 mod urgency;
 pub mod users;
 mod vmlinux_btf;
+pub mod wait_walk;
 pub mod waiters;
 pub mod watcher;
 pub mod ways;

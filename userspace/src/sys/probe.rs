@@ -57,15 +57,6 @@ pub struct Records {
     pub tasks: Vec<TaskRecord>,
 }
 
-/// What one walk over the threads that sleep said.
-#[derive(Clone, Debug, Default)]
-pub struct WaitRecords {
-    /// The threads.
-    pub waits: Vec<WaitRecord>,
-    /// The contexts they wait for, grouped by thread in the order of `waits`.
-    pub contexts: Vec<ContextRecord>,
-}
-
 /// A walk over one thread, opened ahead so that running it is a single call.
 #[derive(Debug)]
 pub struct Walk {
@@ -88,19 +79,19 @@ pub struct Probe {
     possible_cpus: u32,
     capacity: Capacity,
     log_level: u8,
-    control: MappedArray,
-    contexts: MappedArray,
+    pub(super) control: MappedArray,
+    pub(super) contexts: MappedArray,
     credits: MappedArray,
     mms: MappedArray,
     tasks: MappedArray,
-    waits: MappedArray,
+    pub(super) waits: MappedArray,
     ring_arrays: RingArrays,
     census: OwnedFd,
     census_code: Code,
     census_link: OwnedFd,
     rings_code: Code,
     waits_code: Code,
-    waits_link: OwnedFd,
+    pub(super) waits_link: OwnedFd,
     btf: OwnedFd,
     rings_link: Option<OwnedFd>,
     _others: HashMap<String, OwnedFd>,
@@ -271,37 +262,6 @@ impl Probe {
         });
     }
 
-    /// The threads that wait for the requests of contexts, or may, and the contexts they wait for.
-    pub fn waits(&mut self) -> Result<WaitRecords, ProbeError> {
-        let walk = bpf::iter_create(self.waits_link.as_fd())
-            .map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
-        self.write_order(Order::All, 1);
-        let mut records = WaitRecords::default();
-        let run = bpf::iter_run_in_pieces(walk.as_fd(), || {
-            let control = self.control.first::<Control>().filter(|control| control.is_full != 0);
-            if let Some(control) = control {
-                self.copy_waits(&mut records);
-                // The map holds one record of this size: it cannot fail.
-                let _ = self.control.set_first(&Control {
-                    contexts: 0,
-                    credits: 0,
-                    waits: 0,
-                    is_full: 0,
-                    ..control
-                });
-            }
-        });
-        run.map_err(|error| ProbeError::Io { action: "look for dying contexts", error })?;
-        self.copy_waits(&mut records);
-        Ok(records)
-    }
-
-    fn copy_waits(&self, records: &mut WaitRecords) {
-        let control = self.control.first::<Control>().unwrap_or_default();
-        self.waits.read_into(control.waits, &mut records.waits);
-        self.contexts.read_into(control.contexts, &mut records.contexts);
-    }
-
     /// Opens a walk of one thread, for [`Walk::run`] inside a freeze; `None` where the kernel cannot restrict iterators.
     pub fn walk_of(&self, tid: Tid) -> Result<Option<Walk>, ProbeError> {
         let link = match bpf::iter_link_create(self.census.as_fd(), Some(tid.0)) {
@@ -331,7 +291,7 @@ impl Probe {
         self.write_order(order, 0);
     }
 
-    fn write_order(&mut self, order: Order, in_pieces: u32) {
+    pub(super) fn write_order(&mut self, order: Order, in_pieces: u32) {
         let mut control = Control { in_pieces, ..self.order() };
         match order {
             Order::All => control.mode = Mode::All as u32,

@@ -7,9 +7,10 @@ use aioinspect_ebpf::{ContextRecord, TaskRecord, WaitRecord};
 
 use super::census::{SpaceWord, add_task, kioctx};
 use super::clock;
-use super::probe::{MmKey, Probe, WaitRecords};
+use super::probe::{MmKey, Probe};
 use super::probe_error::ProbeError;
 use super::procfs::cgroup_of;
+use super::wait_walk::WaitRecords;
 use crate::model::kioctx::Kioctx;
 use crate::model::known::Known;
 use crate::model::units::{ContextId, Pid, Tid};
