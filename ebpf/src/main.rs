@@ -18,6 +18,7 @@
 mod census;
 mod constants;
 mod context;
+mod ending;
 mod here;
 mod kernel;
 mod maps;

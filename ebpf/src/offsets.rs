@@ -76,7 +76,7 @@ impl Place {
 wire! {
     /// Places of members, each named struct_member, and what else the programs take from the kernel that runs. The global `OFFSETS` of
     /// the eBPF objects holds one. A member that this kernel has not is 0 and reads as 0.
-    pub struct Offsets: 616 {
+    pub struct Offsets: 688 {
         /// `task_struct.mm`
         task_mm: u64,
         /// `task_struct.signal`
@@ -221,6 +221,24 @@ wire! {
         kioctx_rq_wait: u64,
         /// `ctx_rq_wait.count`
         rq_wait_count: u64,
+        /// `mm_struct.mm_users`
+        mm_users: u64,
+        /// `mm_struct.mmap`, the first of its mappings (before v6.1)
+        mm_mmap: u64,
+        /// `vm_area_struct.vm_next` (likewise)
+        vma_next: u64,
+        /// `mm_struct.mm_mt.ma_root`, the root of the tree of its mappings (since v6.1)
+        mm_tree_root: u64,
+        /// `maple_range_64.slot`
+        range_slots: u64,
+        /// `maple_arange_64.slot`
+        arange_slots: u64,
+        /// `file.f_mapping`
+        file_mapping: u64,
+        /// `address_space.i_private_data`: of a ring, its context (before v7.3)
+        mapping_private: u64,
+        /// `aio_inode_info.ctx`: of a ring, its context (since v7.3 at the latest)
+        aio_inode_ctx: u64,
         /// Kernel address of the array of distances of each CPU's memory (`__per_cpu_offset`), 0: not known.
         per_cpu_offset_at: u64,
         /// Size of `struct upid`.

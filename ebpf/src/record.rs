@@ -18,7 +18,7 @@ pub enum Mode {
 
 wire! {
     /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the order before a run and reads the counts after it.
-    pub struct Control: 160 {
+    pub struct Control: 184 {
         /// Order: one of [`Mode`].
         mode: u32,
         /// Order: process id in the reader's PID namespace, for [`Mode::OneProcess`].
@@ -81,6 +81,14 @@ wire! {
         walk_credits: u32,
         /// Cursor: 1 if the credits of each CPU of that context are wanted.
         walk_short: u32,
+        /// Cursor: the mm whose end a thread waits for, 0 if there is none.
+        walk_ending: u64,
+        /// Cursor: its mapping that is next, where mappings are a list.
+        walk_mapping: u64,
+        /// Cursor: how deep in the tree of its mappings the walk is; the nodes are in the map TREE. 0: it is at its end.
+        walk_depth: u32,
+        /// Cursor: steps of that walk so far.
+        walk_steps: u32,
     }
 }
 
@@ -226,11 +234,13 @@ wire! {
 wire! {
     /// A thread in uninterruptible sleep that waits for the requests of contexts, or may: io_destroy, exit or exec. Its contexts are the next
     /// `contexts` records of the map CONTEXTS, with `task` in place of their mm.
-    pub struct WaitRecord: 136 {
+    pub struct WaitRecord: 144 {
         /// Kernel address of its mm, 0 if it has none any more: an identity, never printed.
         mm: u64,
         /// Kernel address of the thread: likewise.
         task: u64,
+        /// Kernel address of an mm that nobody uses any more and that still has a context table: the one it ends; 0 if it ends none.
+        ending: u64,
         /// First argument of the call it is in: of io_destroy, the context's id.
         argument: u64,
         /// `start_boottime`, nanoseconds after boot.

@@ -11,6 +11,7 @@ use aya_ebpf::helpers::generated::bpf_get_current_task;
 use crate::census::IterTask;
 use crate::constants::place;
 use crate::context::report_context;
+use crate::ending;
 use crate::here::read_here;
 use crate::kernel::{read, read_comm};
 use crate::maps::{CONTEXTS, WAITS};
@@ -71,16 +72,32 @@ extern "C" fn waits(iter: *const IterTask) -> i32 {
     if control.walk_task != task {
         begin(control, task, if number == call(0, is_compat) { argument } else { 0 });
     }
-    if control.walk_first != 0 && !report_near(control) {
+    if control.walk_ending != 0 || control.walk_first != 0 {
+        if !percpu::measure(control) {
+            return AGAIN;
+        }
+        // What the records of its contexts are told apart by.
+        control.walk_mm = task;
+    }
+    let stack: u64 = read(task, place!(task_stack));
+    if control.walk_ending != 0 && control.walk_places == 0 {
+        if !ending::walk(control, stack) {
+            return AGAIN;
+        }
+        // The walk is over; that near the last context begins.
+        control.walk_places = 1;
+    }
+    if control.walk_first != 0
+        && (control.walk_found == 0 || control.walk_found < left(control))
+        && !report_near(control)
+    {
         return AGAIN;
     }
     let flags: u32 = read(task, place!(task_flags));
     let mm: u64 = read(task, place!(task_mm));
-    let may_wait = (flags & EXITING != 0 && mm == 0)
-        || number == call(0, is_compat)
-        || number == call(1, is_compat)
-        || number == call(2, is_compat);
-    if control.walk_found != 0 || may_wait {
+    let ends =
+        (flags & EXITING != 0 && mm == 0) || number == call(1, is_compat) || number == call(2, is_compat);
+    if control.walk_found != 0 || number == call(0, is_compat) || (ends && control.walk_ending != 0) {
         control.walk_mm = mm;
         report_wait(task, number, argument, u32::from(is_compat));
     }
@@ -114,31 +131,52 @@ fn begin(control: &mut Control, task: u64, id: u64) {
     control.walk_refs = 0;
     control.walk_first = 0;
     control.walk_table = 0;
+    control.walk_places = 0;
+    control.walk_ending = 0;
     for row in 0..ROWS {
-        let found = find_in_row(stack, row, id);
-        if found != 0 {
-            control.walk_first = found;
-            // The ctx_rq_wait; 0 while the ring is still being unmapped.
-            control.walk_table = read(found, place!(kioctx_rq_wait));
-            return;
+        if look_at_row(stack, row, id) != 0 {
+            break;
         }
     }
+    if control.walk_first != 0 {
+        // The ctx_rq_wait; 0 while the ring is still being unmapped.
+        control.walk_table = read(control.walk_first, place!(kioctx_rq_wait));
+    }
+    ending::begin(control);
 }
 
-/// The address of a dying context that a row of the stack holds; 0: none.
+/// Looks at a row of the stack; 1: there is nothing more to look for.
 // SAFETY: nobody else has functions of these names. The verifier checks each once, whoever calls it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn find_in_row(stack: u64, row: u32, id: u64) -> u64 {
-    let first = stack.wrapping_add(u64::from(row).wrapping_mul(u64::from(ROW) * 8));
-    for word in 0..ROW {
-        let at = first.wrapping_add(u64::from(word).wrapping_mul(8));
-        let found = dying_at(read_here(at, Place::whole(0, 8)), stack, id);
-        if found != 0 {
-            return found;
+extern "C" fn look_at_row(stack: u64, row: u32, id: u64) -> u32 {
+    let mut at = stack.wrapping_add(u64::from(row).wrapping_mul(u64::from(ROW) * 8));
+    for _ in 0..ROW {
+        if look_at_word(at, stack, id) != 0 {
+            return 1;
         }
+        at = at.wrapping_add(8);
     }
     0
+}
+
+/// Looks whether a word of the stack leads to a context that is dying, or to an mm that ends; 1: there is nothing more to look for.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn look_at_word(at: u64, stack: u64, id: u64) -> u32 {
+    let word = read_here(at, Place::whole(0, 8));
+    if word.cast_signed() >= 0 || word.wrapping_sub(stack) < THREAD_SIZE {
+        return 0;
+    }
+    let Some(control) = control() else { return 1 };
+    if control.walk_first == 0 {
+        control.walk_first = dying_at(word, stack, id);
+    }
+    if id == 0 && control.walk_ending == 0 {
+        control.walk_ending = ending::ending_at(word, stack);
+    }
+    u32::from(control.walk_first != 0 && (id != 0 || control.walk_ending != 0))
 }
 
 /// The number itself if it is the address of a context whose end a thread with this stack waits for; else 0.
@@ -149,7 +187,7 @@ extern "C" fn find_in_row(stack: u64, row: u32, id: u64) -> u64 {
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn dying_at(kioctx: u64, stack: u64, id: u64) -> u64 {
+pub extern "C" fn dying_at(kioctx: u64, stack: u64, id: u64) -> u64 {
     if kioctx.cast_signed() >= 0 || kioctx & 7 != 0 || kioctx.wrapping_sub(stack) < THREAD_SIZE {
         return 0;
     }
@@ -184,11 +222,6 @@ fn is_dead(kioctx: u64) -> bool {
 /// puts them side by side in memory.
 #[inline(always)]
 fn report_near(control: &mut Control) -> bool {
-    if !percpu::measure(control) {
-        return false;
-    }
-    // What the records of its contexts are told apart by.
-    control.walk_mm = control.walk_task;
     if control.walk_table == 0 || left(control) == 1 {
         return report_context(control.walk_first) != 0;
     }
@@ -260,6 +293,7 @@ extern "C" fn report_wait(task: u64, call: u64, argument: u64, is_compat: u32) -
     let leader = if leader == 0 { task } else { leader };
     record.mm = control.walk_mm;
     record.task = task;
+    record.ending = control.walk_ending;
     record.argument = argument;
     record.call = call as u32;
     record.is_compat = is_compat;

@@ -89,6 +89,7 @@ const GHOSTS: Cost = Cost::Lost("ghosts, and rings shared after a fork, are not 
 const THREADS: Cost = Cost::Lost("threads of the kernel are not told from those of a process");
 const EXEC: Cost = Cost::Lost("an exec is not told from other ends of an address space");
 const EXITED: Cost = Cost::Lost("whether the leader of a process has exited is not known");
+const ENDING: Cost = Cost::Lost("not every context that an exiting process waits for is named");
 const DYING: Cost = Cost::Lost("contexts that are dying are not named, only who waits for them");
 const BITS: Cost = Cost::Lost("callers of 32 bits are not told from others by the hooks on all system calls");
 
@@ -245,6 +246,16 @@ layout! {
     kioctx_nr_pages: Number, "kioctx", ["nr_pages", "*.nr_pages"], Cost::Facts(&[Fact::NrPages]);
 
     rq_wait_count: Number, "ctx_rq_wait", ["count"], Cost::Lost("how many contexts an exiting process waits for is not known");
+
+    mm_users: Number, "mm_struct", ["mm_users"], ENDING;
+    mm_mmap: Pointer, "mm_struct", ["mmap"], Cost::Nothing;
+    vma_next: Pointer, "vm_area_struct", ["vm_next"], Cost::Nothing;
+    mm_tree_root: Pointer, "mm_struct", ["mm_mt.ma_root"], Cost::Nothing;
+    range_slots: Pointer, "maple_range_64", ["slot.0"], Cost::Nothing;
+    arange_slots: Pointer, "maple_arange_64", ["slot.0"], Cost::Nothing;
+    file_mapping: Pointer, "file", ["f_mapping"], Cost::Nothing;
+    mapping_private: Pointer, "address_space", ["i_private_data", "private_data"], Cost::Nothing;
+    aio_inode_ctx: Pointer, "aio_inode_info", ["ctx"], Cost::Nothing;
 
     vma_start: Number, "vm_area_struct", ["vm_start"], GHOSTS;
     vma_end: Number, "vm_area_struct", ["vm_end"], GHOSTS;

@@ -14,6 +14,7 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
     let atomic64 = b.body("atomic64_t", 8, &[("counter", long, 0)]);
     let entity = b.body("sched_entity", 64, &[("sum_exec_runtime", long, 256)]);
     let scheduled = b.body("sched_info", 32, &[("last_arrival", long, 64)]);
+    let tree = b.body("maple_tree", 16, &[("ma_root", pointer, 64)]);
     let upids = b.body("upid", 16, &[("nr", int, 0), ("ns", pointer, 64)]);
     let upids = b.array(upids, 0);
     let pids = b.array(pointer, 4);
@@ -56,6 +57,9 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
                 ("map_count", int),
                 ("mm_lock_seq", int),
                 ("start_code", long),
+                ("mm_users", atomic),
+                ("mmap", pointer),
+                ("mm_mt", tree),
             ],
         ),
         ("kioctx_table", &[("nr", int), ("table", pids)]),
@@ -84,7 +88,7 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
     ];
     let cgroups = cgroups(&mut b, int, long, pointer);
     let cgroups = cgroups.iter().map(|(name, members)| (*name, members.as_slice()));
-    let mappings = mappings(long, pointer);
+    let mappings = mappings(long, pointer, pids);
     let mappings = mappings.iter().map(|(name, members)| (*name, members.as_slice()));
     for (name, members) in structs.iter().copied().chain(mappings).chain(cgroups) {
         let mut fields: Vec<Field<'_>> =
@@ -99,7 +103,7 @@ fn kernel(edit: impl Fn(&str, &mut Vec<Field<'_>>)) -> Vec<u8> {
 }
 
 /// What a mapping is found by.
-fn mappings(long: u32, pointer: u32) -> [(&'static str, Vec<(&'static str, u32)>); 4] {
+fn mappings(long: u32, pointer: u32, slots: u32) -> [(&'static str, Vec<(&'static str, u32)>); 8] {
     [
         (
             "vm_area_struct",
@@ -110,9 +114,14 @@ fn mappings(long: u32, pointer: u32) -> [(&'static str, Vec<(&'static str, u32)>
                 ("vm_pgoff", long),
                 ("vm_file", pointer),
                 ("vm_mm", pointer),
+                ("vm_next", pointer),
             ],
         ),
-        ("file", vec![("f_inode", pointer)]),
+        ("file", vec![("f_inode", pointer), ("f_mapping", pointer)]),
+        ("address_space", vec![("i_private_data", pointer)]),
+        ("aio_inode_info", vec![("ctx", pointer)]),
+        ("maple_range_64", vec![("slot", slots)]),
+        ("maple_arange_64", vec![("slot", slots)]),
         ("inode", vec![("i_sb", pointer), ("i_ino", long)]),
         ("super_block", vec![("s_magic", long)]),
     ]

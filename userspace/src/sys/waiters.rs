@@ -1,7 +1,6 @@
 //! Threads that wait for contexts which are in no table any more: from the records of the program `waits` to the kernel's word.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use aioinspect_ebpf::{ContextRecord, TaskRecord, WaitRecord};
 
@@ -22,8 +21,6 @@ const PF_EXITING: u32 = 0x4;
 const IO_DESTROY: [u32; 2] = [207, 246];
 /// execve and execveat.
 const EXEC: [[u32; 2]; 2] = [[59, 322], [11, 358]];
-/// Where such a thread sleeps, as `/proc/TID/wchan` says; the first may be a part of the others.
-const SLEEPS_IN: [&str; 3] = ["exit_aio", "__mmput", "mmput"];
 /// Bytes of a ring's header, and of an entry.
 const ENTRY: u64 = 32;
 
@@ -40,7 +37,7 @@ pub struct Waiter {
 /// Every thread of the host that waits for contexts.
 pub fn waiters(probe: &mut Probe) -> Result<Vec<Waiter>, ProbeError> {
     let records = probe.waits()?;
-    Ok(read(&records, probe.known(), sleeps_in_exit))
+    Ok(read(&records, probe.known()))
 }
 
 /// Puts the waits into the words of their address spaces. Where nothing else is known of one, the thread's process stands for it.
@@ -76,24 +73,19 @@ pub fn waits_of(probe: &mut Probe, mm: MmKey) -> Result<Vec<Wait>, ProbeError> {
     Ok(waiters(probe)?.into_iter().filter(|waiter| waiter.mm == mm).map(|waiter| waiter.wait).collect())
 }
 
-fn read(records: &WaitRecords, known: &Known, sleeps: impl Fn(Tid) -> bool) -> Vec<Waiter> {
+fn read(records: &WaitRecords, known: &Known) -> Vec<Waiter> {
     let mut rest = records.contexts.as_slice();
     let mut found = Vec::new();
     for record in &records.waits {
         let count = usize::try_from(record.contexts).unwrap_or(usize::MAX).min(rest.len());
         let (own, others) = rest.split_at(count);
         rest = others;
-        found.extend(waiter(record, own, known, &sleeps));
+        found.extend(waiter(record, own, known));
     }
     found
 }
 
-fn waiter(
-    record: &WaitRecord,
-    own: &[ContextRecord],
-    known: &Known,
-    sleeps: impl Fn(Tid) -> bool,
-) -> Option<Waiter> {
+fn waiter(record: &WaitRecord, own: &[ContextRecord], known: &Known) -> Option<Waiter> {
     let contexts = contexts(own, known);
     let is_32 = usize::from(record.is_compat != 0);
     let doing = if record.flags & PF_EXITING != 0 {
@@ -105,12 +97,12 @@ fn waiter(
     } else {
         Doing::LastUse
     };
-    // Without a context: a thread that exits or execs may sleep for many reasons; in io_destroy there is but one.
+    // Without a context: a thread in exit or exec may sleep for many reasons, and only one keeps the table of an mm that nobody uses any more. In
+    // io_destroy there is but one.
     let is_known = match doing {
         Doing::Destroy => true,
-        Doing::Exit => sleeps(Tid(record.tid)),
-        // Whoever asks where a thread in exec sleeps has to wait until it does not.
-        Doing::Exec | Doing::LastUse => false,
+        Doing::Exit | Doing::Exec => record.ending != 0,
+        Doing::LastUse => false,
     };
     if contexts.is_empty() && !is_known {
         return None;
@@ -176,12 +168,6 @@ fn task(record: &WaitRecord, mm: MmKey) -> TaskRecord {
         css_set: record.css_set,
         ..TaskRecord::default()
     }
-}
-
-/// Whether the thread sleeps in the function that waits for the contexts of an address space that ends. Of all its files this is one that can be read
-/// meanwhile: others make the reader wait as well.
-fn sleeps_in_exit(tid: Tid) -> bool {
-    fs::read_to_string(format!("/proc/{tid}/wchan")).is_ok_and(|name| SLEEPS_IN.contains(&name.trim()))
 }
 
 #[cfg(test)]

@@ -28,8 +28,8 @@ fn context(kioctx: u64) -> ContextRecord {
     }
 }
 
-fn judged(waits: Vec<WaitRecord>, contexts: Vec<ContextRecord>, sleeps: bool) -> Vec<Waiter> {
-    read(&WaitRecords { waits, contexts }, &Known::all(), |_| sleeps)
+fn judged(waits: Vec<WaitRecord>, contexts: Vec<ContextRecord>) -> Vec<Waiter> {
+    read(&WaitRecords { waits, contexts }, &Known::all())
 }
 
 /// Check that each thread gets its own contexts, in the order of the records, each once.
@@ -38,7 +38,6 @@ fn each_its_own() {
     let found = judged(
         vec![wait(2), WaitRecord { tid: 8, ..wait(1) }],
         vec![context(1), context(1), ContextRecord { user_id: 0x9000, mmap_base: 0x9000, ..context(2) }],
-        false,
     );
     let ids: Vec<Vec<u64>> =
         found.iter().map(|w| w.wait.contexts.iter().map(|c| c.user_id.0).collect()).collect();
@@ -46,25 +45,28 @@ fn each_its_own() {
     assert_eq!(found[0].wait.contexts[0].left().number(), Some(2));
 }
 
-/// Check what a thread is said to do, and that who exits or execs is believed only where it sleeps for contexts.
+/// Check what a thread is said to do, and that who exits or execs is believed only where it ends an mm or a context is found.
 #[test]
 fn what_it_does() {
-    let exit = WaitRecord { flags: PF_EXITING, mm: 0, call: 0, ..wait(0) };
-    let exec = WaitRecord { call: 59, ..wait(0) };
-    let exec_32 = WaitRecord { call: 11, is_compat: 1, ..wait(0) };
+    let exit = WaitRecord { flags: PF_EXITING, mm: 0, call: 0, ending: 0x30, ..wait(0) };
+    let exec = WaitRecord { call: 59, ending: 0x30, ..wait(0) };
+    let exec_32 = WaitRecord { call: 11, is_compat: 1, ending: 0x30, ..wait(0) };
     let other = WaitRecord { call: 0, ..wait(1) };
-    let doing = |record: WaitRecord, sleeps| {
+    let doing = |record: WaitRecord| {
         let contexts = vec![context(1); usize::try_from(record.contexts).unwrap()];
-        judged(vec![record], contexts, sleeps).first().map(|w| (w.wait.doing, w.mm.0))
+        judged(vec![record], contexts).first().map(|w| (w.wait.doing, w.mm.0))
     };
-    assert_eq!(doing(wait(0), false), Some((Doing::Destroy, 0x10)));
-    assert_eq!(doing(exit, true), Some((Doing::Exit, 0x20)));
-    assert_eq!(doing(WaitRecord { contexts: 1, ..exec }, false), Some((Doing::Exec, 0x10)));
-    assert_eq!(doing(WaitRecord { contexts: 1, ..exec_32 }, false), Some((Doing::Exec, 0x10)));
-    // Nobody may ask where these sleep.
-    assert_eq!([exec, exec_32].map(|record| doing(record, true)), [None; 2]);
-    assert_eq!(doing(other, false), Some((Doing::LastUse, 0x10)));
-    assert_eq!([exit, exec, exec_32].map(|record| doing(record, false)), [None; 3]);
+    assert_eq!(doing(wait(0)), Some((Doing::Destroy, 0x10)));
+    assert_eq!(doing(exit), Some((Doing::Exit, 0x20)));
+    assert_eq!(doing(exec), Some((Doing::Exec, 0x10)));
+    assert_eq!(doing(exec_32), Some((Doing::Exec, 0x10)));
+    assert_eq!(doing(other), Some((Doing::LastUse, 0x10)));
+    let without = |record| WaitRecord { ending: 0, ..record };
+    assert_eq!(
+        [exit, exec, exec_32, WaitRecord { call: 0, ending: 0x30, ..wait(0) }].map(|it| doing(without(it))),
+        [None; 4]
+    );
+    assert_eq!(doing(WaitRecord { contexts: 1, ..without(exec) }), Some((Doing::Exec, 0x10)));
 }
 
 /// Check that what does not fit together is no context, and that the thread is shown all the same.
@@ -77,7 +79,7 @@ fn no_context() {
         ContextRecord { mmap_base: 0x8000, ..context(1) },
         ContextRecord { user_id: 0x7001, mmap_base: 0x7001, ..context(1) },
     ] {
-        let found = judged(vec![wait(1)], vec![wrong], false);
+        let found = judged(vec![wait(1)], vec![wrong]);
         assert_eq!(found.len(), 1);
         assert!(found[0].wait.contexts.is_empty());
         assert_eq!(found[0].wait.id, Some(ContextId(0x7000)));
@@ -87,8 +89,7 @@ fn no_context() {
 /// Check the age: by the scheduler's clock, never negative, and unknown where the kernel does not keep it.
 #[test]
 fn age() {
-    let asleep =
-        |ran_at, now| judged(vec![WaitRecord { ran_at, now, ..wait(0) }], vec![], true)[0].wait.asleep_ns;
+    let asleep = |ran_at, now| judged(vec![WaitRecord { ran_at, now, ..wait(0) }], vec![])[0].wait.asleep_ns;
     assert_eq!(asleep(100, 350), Some(250));
     assert_eq!(asleep(400, 350), Some(0));
     assert_eq!((asleep(0, 350), asleep(100, 0)), (None, None));
