@@ -9,7 +9,7 @@ use super::units::Pid;
 /// Every process that has contexts, the one with the most slots first; equal ones by PID.
 pub fn holders(picture: &Picture) -> Vec<Holder> {
     let mut by_pid: BTreeMap<Pid, Holder> = BTreeMap::new();
-    for context in &picture.contexts {
+    for context in picture.contexts.iter().filter(|context| !context.is_dying()) {
         let holder = by_pid.entry(context.pid).or_insert_with(|| Holder {
             pid: context.pid,
             comm: context.comm.to_vec(),

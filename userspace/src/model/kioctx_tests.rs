@@ -107,6 +107,34 @@ fn stand_ins() {
     assert_eq!(Kioctx { nr_pages: Some(u64::MAX), ..fact }.ring_len(4096), None);
 }
 
+/// Check what the end of a context waits for: its references once they are killed and counted in one place, the credits before, and nothing
+/// that is made up.
+#[test]
+fn left() {
+    let dying = |state, refs| Kioctx {
+        dead: Some(true),
+        ref_state: Some(state),
+        percpu_refs: Some(0),
+        atomic_refs: refs,
+        ..with(4)
+    };
+    for state in [RefState::Dead, RefState::Atomic] {
+        // Requests that completed since gave their references back; the credits may still say otherwise.
+        assert_eq!(dying(state, Some(2)).left(), Told::Is(2));
+        assert_eq!(dying(state, Some(0)).left(), Told::Is(0));
+        // The bias of a count that is still per CPU (lib/percpu-refcount.c:PERCPU_COUNT_BIAS), and one below it.
+        for refs in [i64::MIN, i64::MIN + 1, -1, i64::MAX, i64::from(u32::MAX) + 1] {
+            assert_eq!(dying(state, Some(refs)).left(), Told::Is(4), "{refs}");
+        }
+        assert_eq!(dying(state, None).left(), Told::Is(4));
+        assert_eq!(Kioctx { percpu_available: None, ..dying(state, None) }.left(), Told::Nothing);
+        assert_eq!(Kioctx { reqs_available: Some(400), ..dying(state, None) }.left(), Told::Torn);
+    }
+    // Before the switch the count in one place says nothing, whatever it looks like.
+    assert_eq!(dying(RefState::PerCpu, Some(2)).left(), Told::Is(4));
+    assert_eq!(Kioctx { ref_state: None, ..dying(RefState::PerCpu, Some(2)) }.left(), Told::Is(4));
+}
+
 proptest! {
     /// Check that no numbers overflow, and that no more is in flight than the ring has room for.
     #[test]
@@ -127,6 +155,6 @@ proptest! {
         if let (Told::Is(count), Some(slots)) = (fact.in_flight(), slots) {
             prop_assert!(count < slots);
         }
-        let _ = (fact.most_unreaped(), fact.ring_len(page), fact.is_idle());
+        let _ = (fact.most_unreaped(), fact.ring_len(page), fact.is_idle(), fact.left());
     }
 }

@@ -112,3 +112,7 @@ fn seconds(ns: u64) -> String {
         _ => format!("{} min {} s", tenths / 600, tenths / 10 % 60),
     }
 }
+
+#[cfg(test)]
+#[path = "dying_tests.rs"]
+mod tests;
