@@ -8,6 +8,8 @@ mod blocked;
 #[cfg(test)]
 mod dump;
 #[cfg(test)]
+mod dying;
+#[cfg(test)]
 mod filters;
 #[cfg(test)]
 mod findings;
