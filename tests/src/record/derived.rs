@@ -45,6 +45,24 @@ pub fn dying(mut evidence: Evidence) -> Evidence {
     evidence
 }
 
+/// io_destroy on a kernel that does not show what is on a stack: who waits is known, and what it was called with.
+pub fn only_the_call(mut evidence: Evidence) -> Evidence {
+    for wait in words(&mut evidence).flat_map(|word| &mut word.waits) {
+        wait.contexts.clear();
+        wait.left = None;
+    }
+    evidence
+}
+
+/// Three contexts are waited for, and one of them is found: the others lie elsewhere in memory.
+pub fn one_of_three(mut evidence: Evidence) -> Evidence {
+    for wait in words(&mut evidence).flat_map(|word| &mut word.waits) {
+        wait.contexts.truncate(1);
+        wait.left = Some(3);
+    }
+    evidence
+}
+
 /// A kernel whose `struct kioctx` has no `tail`.
 pub fn no_tail(mut evidence: Evidence) -> Evidence {
     contexts(&mut evidence).for_each(|context| context.tail = None);

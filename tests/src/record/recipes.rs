@@ -4,11 +4,12 @@ use aioinspect::model::finding::Finding;
 use aioinspect::model::finding::Finding as F;
 
 use super::derived::{
-    dying, no_brk, no_cpu, no_credits, no_max_reqs, no_on_cpu, no_tail, nobody, one_reference_lost, torn,
+    dying, no_brk, no_cpu, no_credits, no_max_reqs, no_on_cpu, no_tail, nobody, one_of_three,
+    one_reference_lost, only_the_call, torn,
 };
 use super::states::{
-    busy, checked, child_writes, dump_ghost, dump_spoof, dumped, forged, frozen, host, idle_leak, no_bpf,
-    of_child, ring_full, stranded, stuck, traced,
+    about_to_be_gone, busy, checked, child_writes, dump_ghost, dump_spoof, dumped, ending_child, forged,
+    frozen, host, idle_leak, no_bpf, of_child, ring_full, stranded, stuck, traced,
 };
 use super::{Expect, Made, Recipe, Scene};
 
@@ -249,6 +250,48 @@ pub const RECIPES: &[Recipe] = &[
         |s| checked(s, &["setup 128"]).map(dying),
         "not-idle",
         &[F::Unsettled],
+    ),
+    recipe(
+        "destroy-waits",
+        "a thread in io_destroy for two of four slow reads; another context is idle",
+        |s| checked(s, &["setup 64", "setup 32", "slow-read #0 4", "destroy-waiting #0", "finish-reads 2"]),
+        "not-idle",
+        &[F::Dying],
+    ),
+    recipe(
+        "destroy-every-day",
+        "io_destroy of a context without requests, which waits for an RCU grace period all the same",
+        about_to_be_gone,
+        "not-idle",
+        &[F::Dying],
+    ),
+    recipe(
+        "destroy-not-found",
+        "io_destroy, where its context is not found on the stack (record::derived::only_the_call)",
+        |s| checked(s, &["setup 64", "slow-read #0 4", "destroy-waiting #0"]).map(only_the_call),
+        "not-idle",
+        &[F::Dying],
+    ),
+    recipe(
+        "exit-waits",
+        "a process that exits, and waits for four slow reads of each of two contexts",
+        |s| ending_child(s, "dying-child exit 2 4"),
+        "not-idle",
+        &[F::Dying, F::Exiting],
+    ),
+    recipe(
+        "exit-not-named",
+        "the same of three contexts of which one was found (record::derived::one_of_three)",
+        |s| ending_child(s, "dying-child exit 2 4").map(one_of_three),
+        "not-idle",
+        &[F::Dying, F::Exiting],
+    ),
+    recipe(
+        "exec-waits",
+        "a process in exec, which waits for two slow reads of its old memory",
+        |s| ending_child(s, "dying-child exec 1 2"),
+        "not-idle",
+        &[F::Dying, F::Exiting],
     ),
     recipe(
         "no-tail",

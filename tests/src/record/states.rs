@@ -83,6 +83,28 @@ pub fn frozen(scene: &mut Scene) -> Made {
     bail!("it is never met busy")
 }
 
+/// Each io_destroy takes some 30 ms: of many, one after the other, one is met.
+pub fn about_to_be_gone(scene: &mut Scene) -> Made {
+    const TIMES: u32 = 60;
+    let pid = scene.fixture(&[])?;
+    let lines = |ordinal: u32| ["setup 16".to_owned(), format!("destroy #{ordinal}")];
+    for line in (0..TIMES).flat_map(lines) {
+        scene.last()?.send(&line);
+    }
+    let seen = scene.check(pid, &[]);
+    for line in (0..TIMES).flat_map(lines) {
+        scene.last()?.receive(&line).map_err(|failure| anyhow::anyhow!("{line}: {failure:?}"))?;
+    }
+    seen
+}
+
+/// A child that waits for its contexts while it ends; the fixture itself has none.
+pub fn ending_child(scene: &mut Scene, command: &str) -> Made {
+    scene.fixture(&[])?;
+    let child = scene.last()?.pid_of(command);
+    scene.check(child, &[])
+}
+
 pub fn of_child(scene: &mut Scene, command: &str) -> Made {
     scene.fixture(&["setup 128"])?;
     let child = scene.last()?.pid_of(command);

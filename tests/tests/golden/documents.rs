@@ -1,4 +1,4 @@
-//! docs/limitations.md, docs/evidence.md and docs/json.md are complete.
+//! docs/limitations.md, docs/states.md, docs/evidence.md and docs/json.md are complete.
 
 use aioinspect::model::finding::Finding;
 use aioinspect_proto::evidence::{MAGIC, MAX_MESSAGE_LEN, VERSION};
@@ -24,6 +24,39 @@ fn every_finding_is_explained() {
         for part in ["Means: ", "Does not mean: ", "Do: "] {
             assert!(section.contains(part), "{finding}: limitations.md has no {part:?}");
         }
+    }
+}
+
+/// Check that each state of states.md has a cell for every witness and verb and names tests that exist, that none is "not seen", and that
+/// no function of fs/aio.c that moves a context on is forgotten.
+#[test]
+fn every_state_is_shown() {
+    let text = text_of("docs/states.md");
+    let mut rows = text.lines().filter(|line| line.starts_with("| "));
+    let heads = rows.next().unwrap().matches('|').count();
+    let mut states = 0;
+    for row in rows {
+        states += 1;
+        assert_eq!(row.matches('|').count(), heads, "{row}");
+        assert!(!row.contains("not seen") && !row.contains("|  |"), "{row}");
+        let shown_by = row.rsplit('|').nth(1).unwrap();
+        let tests: Vec<(&str, &str)> =
+            shown_by.split('`').filter_map(|word| word.split_once(".rs:")).collect();
+        assert!(!tests.is_empty(), "no test shows {row}");
+        for (file, test) in tests {
+            let source = text_of(&format!("{file}.rs"));
+            assert!(source.contains(&format!("\nfn {test}(")), "{file}.rs has no test {test}");
+        }
+    }
+    assert!(states > 20, "{states} states");
+    let moves = "ioctx_alloc aio_setup_ring ioctx_add_table get_reqs_available aio_get_req aio_complete \
+                 put_reqs_available aio_ring_mremap kill_ioctx free_ioctx_users free_ioctx_reqs free_ioctx \
+                 aio_free_ring exit_aio exec_mmap io_destroy";
+    for function in moves.split_whitespace() {
+        assert!(text.contains(function), "states.md does not name {function}");
+    }
+    for link in ["docs/ARCHITECTURE.md", "docs/evidence.md", "README.md"] {
+        assert!(text_of(link).contains("states.md"), "{link} does not name states.md");
     }
 }
 
