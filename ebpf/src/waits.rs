@@ -107,7 +107,12 @@ extern "C" fn waits(iter: *const IterTask) -> i32 {
 /// The number of one of [`CALLS`].
 #[inline(always)]
 fn call(which: usize, is_compat: bool) -> u64 {
-    if is_compat { CALLS_32[which] } else { CALLS[which] }
+    let [io_destroy, execve, execveat] = if is_compat { CALLS_32 } else { CALLS };
+    match which {
+        0 => io_destroy,
+        1 => execve,
+        _ => execveat,
+    }
 }
 
 /// What the thread gave the call it is in: the context's id, if it is io_destroy.

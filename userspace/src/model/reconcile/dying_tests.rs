@@ -54,12 +54,9 @@ fn details(view: &ContextView) -> Vec<(Finding, &str)> {
 }
 
 fn refusal(evidence: &Evidence) -> Vec<(Option<Finding>, String)> {
-    match judge_dump(evidence, &reconcile(evidence), Pid(100), &Policy::default()) {
-        DumpVerdict::Refused { reasons } => {
-            reasons.into_iter().map(|reason| (reason.finding, reason.what)).collect()
-        }
-        other => panic!("{other:?}"),
-    }
+    let verdict = judge_dump(evidence, &reconcile(evidence), Pid(100), &Policy::default());
+    let DumpVerdict::Refused { reasons } = verdict else { panic!("{verdict:?}") };
+    reasons.into_iter().map(|reason| (reason.finding, reason.what)).collect()
 }
 
 /// Check all numbers of one that io_destroy waits for, that it is no part of aio-nr, and that the process is refused for it alone.
