@@ -186,7 +186,7 @@ fn weight(finding: Finding) -> Weight {
 fn remedy(finding: Finding) -> &'static str {
     match finding {
         Finding::InFlight | Finding::Dying => "wait for them with --wait 5s",
-        Finding::Exiting => "there will be nothing to dump: see what its requests wait for",
+        Finding::Exiting => "see what they are for; after an exit there will be nothing to dump",
         Finding::Unreaped => "let the process reap them with --wait 5s, or keep them with --allow-unreaped",
         Finding::UnmappedRing => "restart the process: nothing else frees it",
         Finding::ForgedHeader => "restart the process: its ring was overwritten",
