@@ -9,6 +9,7 @@ use aioinspect::model::units::Pid;
 use aioinspect::model::witness::Evidence;
 use aioinspect_tests::truth::Truth;
 
+use crate::dying;
 use crate::expected::{self, Context, Ghost};
 
 /// How a census differs from the truth.
@@ -26,8 +27,9 @@ pub enum Differs {
 /// What was found of one fixture.
 pub fn fixture(evidence: &Evidence, picture: &Picture, truth: &Truth) -> Result<(), Differs> {
     let pids = expected::pids(truth);
-    let views: Vec<&ContextView> =
-        picture.contexts.iter().filter(|view| pids.contains(&view.pid.0)).collect();
+    let all = picture.contexts.iter().filter(|view| pids.contains(&view.pid.0));
+    let (gone, views): (Vec<&ContextView>, Vec<&ContextView>) = all.partition(|view| view.is_dying());
+    dying::contexts(evidence, &gone, truth)?;
     let wanted = expected::contexts(truth);
     if views.len() != wanted.len() {
         let ids: Vec<String> = views.iter().map(|view| view.context.to_string()).collect();

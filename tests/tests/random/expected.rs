@@ -21,6 +21,20 @@ pub struct Context {
     pub findings: BTreeSet<Finding>,
 }
 
+/// One context that is in no table any more, as every output must have it, and who waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dying {
+    pub pid: u32,
+    pub id: u64,
+    pub max_reqs: u32,
+    pub nr_events: u32,
+    pub in_flight: u32,
+    pub findings: BTreeSet<Finding>,
+    pub tid: u32,
+    /// As in the truth: destroy, exit or exec.
+    pub how: String,
+}
+
 /// One ring without a context.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ghost {
@@ -48,6 +62,36 @@ pub fn contexts(truth: &Truth) -> Vec<Context> {
     let mut contexts: Vec<Context> = truth.contexts.iter().map(|one| context(truth, one, pid)).collect();
     contexts.sort_by_key(|context| context.id);
     contexts
+}
+
+/// The contexts that are dying, of a fixture and of its children, by process and id.
+pub fn dying(truth: &Truth) -> Vec<Dying> {
+    let shown = *sharing(truth).first().unwrap();
+    let mut all: Vec<Dying> = truth
+        .dying
+        .iter()
+        .map(|one| Dying {
+            pid: if one.pid == truth.pid { shown } else { one.pid },
+            id: one.id,
+            max_reqs: one.max_reqs,
+            nr_events: one.nr_events,
+            in_flight: one.in_flight,
+            findings: match one.how.as_str() {
+                "destroy" => BTreeSet::from([Finding::Dying]),
+                "exit" | "exec" => BTreeSet::from([Finding::Dying, Finding::Exiting]),
+                other => panic!("{other:?}: {one:?}"),
+            },
+            tid: one.tid,
+            how: one.how.clone(),
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// Whether a child of the fixture waits in exit or exec: it has no memory, or one that is new.
+pub fn is_ending(truth: &Truth, pid: u32) -> bool {
+    truth.dying.iter().any(|one| one.pid == pid && one.how != "destroy")
 }
 
 /// The ghosts of a fixture's children.
@@ -105,8 +149,19 @@ fn findings(truth: &Truth, of: &ContextTruth, readable: bool) -> BTreeSet<Findin
     .collect()
 }
 
+/// What stands against a dump of a process, by context.
+pub fn reasons(truth: &Truth, pid: u32) -> BTreeSet<(u64, Finding)> {
+    let own = contexts(truth).into_iter().filter(|_| pid == truth.pid);
+    let own =
+        own.flat_map(|context| refusing(&context).into_iter().map(move |finding| (context.id, finding)));
+    let of = truth.dying.iter().filter(|one| one.pid == pid);
+    // Of a process that ends, that is the one reason: the rest follows.
+    let of = of.map(|one| (one.id, if one.how == "destroy" { Finding::Dying } else { Finding::Exiting }));
+    own.chain(of).collect()
+}
+
 /// What of a context stands against a dump, as DESIGN.md lists it.
-pub fn refusing(context: &Context) -> BTreeSet<Finding> {
+fn refusing(context: &Context) -> BTreeSet<Finding> {
     let harmless = [Finding::SharedRing];
     context.findings.iter().copied().filter(|finding| !harmless.contains(finding)).collect()
 }

@@ -6,11 +6,15 @@
 #[cfg(test)]
 mod compare;
 #[cfg(test)]
+mod dying;
+#[cfg(test)]
 mod expected;
 #[cfg(test)]
 mod mappings;
 #[cfg(test)]
 mod round;
+#[cfg(test)]
+mod verdicts;
 
 use std::env;
 use std::path::Path;
@@ -39,7 +43,8 @@ fn seed_of_now() -> u64 {
 }
 
 /// Check that context ids, max_reqs, nr_events, in_flight by both witnesses, unreaped, mappings, findings and ghosts are the
-/// truth for random sequences of states, that every slot of aio-nr is found, and that the verdict follows.
+/// truth for random sequences of states, also of contexts that are in no table any more, that every slot of aio-nr is found, and that the
+/// verdict follows.
 #[test]
 fn random_states() {
     if !is_root() {

@@ -13,6 +13,18 @@ type Line = (u64, u64, u64, u64, String);
 /// # Panics
 /// If they differ.
 pub fn assert_as_in_smaps(evidence: &Evidence, pid: u32) {
+    assert_eq!(found(evidence, pid), smaps(pid), "ring mappings of {pid}, by the census and by smaps");
+}
+
+/// Checks that none is found of a process that waits in exit or exec. Its smaps is not read: in exec, whoever does waits with it.
+///
+/// # Panics
+/// If one is.
+pub fn assert_none(evidence: &Evidence, pid: u32) {
+    assert_eq!(found(evidence, pid), [], "ring mappings of {pid}, which has given up its memory");
+}
+
+fn found(evidence: &Evidence, pid: u32) -> Vec<Line> {
     let of = |pid| evidence.spaces.iter().find(|space| space.processes.iter().any(|one| one.pid == Pid(pid)));
     let look = of(pid).and_then(|space| space.looks.last());
     let mut found: Vec<Line> = look
@@ -21,7 +33,7 @@ pub fn assert_as_in_smaps(evidence: &Evidence, pid: u32) {
         .map(|one| (one.start, one.end, one.offset, one.inode, letters(one.perms)))
         .collect();
     found.sort();
-    assert_eq!(found, smaps(pid), "ring mappings of {pid}, by the census and by smaps");
+    found
 }
 
 fn letters(perms: Perms) -> String {

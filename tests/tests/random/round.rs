@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use aioinspect::model::finding::Finding;
 use aioinspect::model::reconcile::reconcile;
-use aioinspect::model::units::Pid;
-use aioinspect::model::verdict::{DumpVerdict, Policy, judge_dump};
+use aioinspect::model::units::ContextId;
 use aioinspect::sys::live::Live;
-use aioinspect::sys::source::{Ask, Hold, Source};
+use aioinspect::sys::source::Source;
 use aioinspect::sys::system;
 use aioinspect_tests::fixture::{Fixture, forks_copy_rings};
 use aioinspect_tests::host::{HostLock, aio_max_nr, aio_nr};
@@ -18,18 +17,17 @@ use aioinspect_tests::random::{Plan, Prng, Step, apply};
 use aioinspect_tests::truth::Truth;
 
 use crate::compare::{self, Differs};
+use crate::verdicts::verdicts;
 use crate::{expected, mappings};
 
 /// What one fixture may hold, so that a round's fixtures fit beside each other below aio-max-nr.
 const MAX_REQS: u32 = 3_000;
-/// Whether dying contexts are drawn: only once `expected.rs` says what must be found of them.
-const DYING: bool = false;
+/// One of so many fixtures gets a child that waits in exec, if no other of its round has one.
+const EXECS: u32 = 12;
 /// The most steps of a sequence.
 const STEPS: u32 = 60;
 /// A kernel worker that has not come to its turn after this long is lost.
 const SETTLES_WITHIN: Duration = Duration::from_secs(10);
-/// A thread of a fixture at rest that has not fallen asleep after this long is not at rest.
-const ASLEEP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Some sequences, with seeds one after the other.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +48,14 @@ pub struct Tally {
     ghosts: usize,
     siblings: usize,
     servers: usize,
+    dying: usize,
+    ending: usize,
+    unnamed: usize,
+    execs: u32,
     findings: BTreeSet<Finding>,
-    idle: u32,
-    not_idle: u32,
-    busy: u32,
+    pub idle: u32,
+    pub not_idle: u32,
+    pub busy: u32,
 }
 
 impl fmt::Display for Tally {
@@ -61,7 +63,7 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} censuses ({} more to see something settle), {} contexts, {} requests in flight, {} unreaped, {} ghosts, \
-             {} CLONE_VM siblings, {} with slow reads, verdicts: {} idle, {} not, {} busy at first; {:?}",
+             {} CLONE_VM siblings, {} with slow reads, {} dying contexts ({} of exit or exec, {} lines for some that cannot be named, {} execs), verdicts: {} idle, {} not, {} busy at first; {:?}",
             self.censuses,
             self.again,
             self.contexts,
@@ -70,6 +72,10 @@ impl fmt::Display for Tally {
             self.ghosts,
             self.siblings,
             self.servers,
+            self.dying,
+            self.ending,
+            self.unnamed,
+            self.execs,
             self.idle,
             self.not_idle,
             self.busy,
@@ -88,6 +94,10 @@ impl Tally {
         self.siblings += expected::sharing(truth).len() - 1;
         self.servers += truth.children.iter().filter(|child| child.kind == "fuse").count();
         self.findings.extend(contexts.iter().flat_map(|context| context.findings.iter().copied()));
+        let dying = expected::dying(truth);
+        self.dying += dying.len();
+        self.ending += dying.iter().filter(|one| one.findings.contains(&Finding::Exiting)).count();
+        self.findings.extend(dying.iter().flat_map(|one| one.findings.iter().copied()));
     }
 
     /// Fails if the sequences were too tame to prove anything.
@@ -104,7 +114,11 @@ impl Tally {
         if !forks_copy_rings() {
             findings.remove(&Finding::SharedRing);
         }
+        if slow_reads {
+            findings.extend([Finding::Dying, Finding::Exiting]);
+        }
         assert_eq!(self.findings, findings);
+        assert!(self.execs > 0 || !slow_reads);
         assert!(self.ghosts > 0 || !forks_copy_rings());
         assert!(self.siblings > 0 && self.idle > 0 && self.not_idle > 0);
         assert!(self.servers > 0 || !slow_reads);
@@ -112,15 +126,16 @@ impl Tally {
 }
 
 /// A fixture at rest, and what is true of it.
-struct Driven {
-    fixture: Fixture,
-    truth: Truth,
+pub struct Driven {
+    pub fixture: Fixture,
+    pub truth: Truth,
     seed: u64,
     steps: Vec<Step>,
 }
 
 impl Driven {
-    fn story(&self) -> String {
+    /// How it came to this.
+    pub fn story(&self) -> String {
         let steps: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
         format!(
             "AIOINSPECT_RANDOM_SEED={} AIOINSPECT_RANDOM_SEQUENCES=1, pid {}:\n{}",
@@ -128,6 +143,26 @@ impl Driven {
             self.fixture.pid(),
             steps.join("\n")
         )
+    }
+}
+
+impl Driven {
+    /// Gives it one more child, which waits in exec. Whoever reads that child's files in /proc waits as well, also other programs of this host:
+    /// so it is for one look only. Its PID.
+    fn wait_in_exec(&mut self, tally: &mut Tally) -> u32 {
+        let mut prng = Prng::new(self.seed);
+        let (contexts, reads) = (prng.between(1, 3), prng.between(1, 6));
+        let line = format!("dying-child exec {contexts} {reads} 8");
+        self.steps.push(Step::Spawn(line.clone()));
+        let pid = self.fixture.pid_of(&line);
+        self.truth = self.fixture.truth();
+        tally.execs += 1;
+        pid
+    }
+
+    fn finish_exec(&mut self, pid: u32) {
+        assert_eq!(self.fixture.run(&format!("finish-dying {pid}"))["exec"], true, "{}", self.story());
+        self.truth.dying.retain(|one| one.pid != pid);
     }
 }
 
@@ -141,22 +176,36 @@ impl Round {
             free >= wanted,
             "{free} slots of aio-max-nr are free, {wanted} are wanted: raise fs.aio-max-nr"
         );
-        let driven: Vec<Driven> = thread::scope(|scope| {
+        let mut driven: Vec<Driven> = thread::scope(|scope| {
             let alone = &alone;
             let each =
                 (0..self.count).map(|k| scope.spawn(move || self.drive(self.seed.wrapping_add(k), alone)));
             let all: Vec<_> = each.collect();
             all.into_iter().map(|one| one.join().unwrap_or_else(|_| panic!("see above"))).collect()
         });
+        let exec = driven.iter_mut().find(|one| self.slow_reads && Prng::new(!one.seed).once_in(EXECS));
+        let exec = exec.map(|one| one.wait_in_exec(tally));
         for one in &driven {
             tally.note(&one.truth);
         }
         self.census(live, &driven, tally);
+        if let Some(pid) = exec {
+            let one = driven.iter_mut().find(|one| expected::pids(&one.truth).contains(&pid)).unwrap();
+            verdicts(live, one, pid, tally);
+            one.finish_exec(pid);
+        }
         let chosen = Prng::new(self.seed).between(0, u32::try_from(driven.len() - 1).unwrap());
-        verdicts(live, &driven[usize::try_from(chosen).unwrap()], tally);
+        let chosen = &driven[usize::try_from(chosen).unwrap()];
+        verdicts(live, chosen, chosen.truth.pid, tally);
         // Few sequences end idle, and those are the ones that a dump must accept.
-        if let Some(idle) = driven.iter().find(|one| wanted_reasons(&one.truth).is_empty()) {
-            verdicts(live, idle, tally);
+        let idle = |one: &&Driven| expected::reasons(&one.truth, one.truth.pid).is_empty();
+        if let Some(idle) = driven.iter().find(idle) {
+            verdicts(live, idle, idle.truth.pid, tally);
+        }
+        // And few have contexts that are dying.
+        for one in &driven {
+            let pids: BTreeSet<u32> = one.truth.dying.iter().map(|one| one.pid).collect();
+            pids.into_iter().for_each(|pid| verdicts(live, one, pid, tally));
         }
         thread::scope(|scope| driven.into_iter().for_each(|one| drop(scope.spawn(move || drop(one)))));
     }
@@ -170,7 +219,7 @@ impl Round {
             possible_cpus: system::facts().unwrap().possible_cpus,
             max_reqs: MAX_REQS,
             slow_reads: self.slow_reads,
-            dying: DYING,
+            dying: self.slow_reads,
         };
         let steps = plan.steps();
         let mut fixture = Fixture::spawn_alone(alone);
@@ -200,8 +249,15 @@ impl Round {
             let whole = || compare::sum(&picture, &truths).map_err(|differs| (differs, format!("{self:?}")));
             match each.collect::<Result<(), _>>().and_then(|()| whole()) {
                 Ok(()) => {
-                    for pid in truths.iter().flat_map(|truth| expected::pids(truth)) {
-                        mappings::assert_as_in_smaps(&evidence, pid);
+                    let unnamed = picture.contexts.iter().filter(|view| view.context == ContextId::UNKNOWN);
+                    tally.unnamed += unnamed.count();
+                    for truth in &truths {
+                        for pid in expected::pids(truth) {
+                            match expected::is_ending(truth, pid) {
+                                true => mappings::assert_none(&evidence, pid),
+                                false => mappings::assert_as_in_smaps(&evidence, pid),
+                            }
+                        }
                     }
                     return;
                 }
@@ -213,50 +269,5 @@ impl Round {
                 Err((Differs::Wrong(what), story)) => panic!("{what}\n{story}"),
             }
         }
-    }
-}
-
-/// What stands against a dump, by context.
-fn wanted_reasons(truth: &Truth) -> BTreeSet<(u64, Finding)> {
-    expected::contexts(truth)
-        .iter()
-        .flat_map(|context| expected::refusing(context).into_iter().map(|finding| (context.id, finding)))
-        .collect()
-}
-
-/// Checks what `check` and `dump` would say of one fixture, untouched and frozen.
-fn verdicts(live: &mut Live, driven: &Driven, tally: &mut Tally) {
-    let pid = Pid(driven.fixture.pid());
-    let wanted = wanted_reasons(&driven.truth);
-    for hold in [Hold::NoTouch, Hold::Ptrace(Duration::from_secs(10))] {
-        let ask = Ask { pid, hold, image: false, without_kernel: false };
-        let begun = Instant::now();
-        let (picture, verdict) = loop {
-            let evidence =
-                live.process(&ask).unwrap_or_else(|error| panic!("{error}: {hold:?}, {}", driven.story()));
-            let picture = reconcile(&evidence);
-            let verdict = judge_dump(&evidence, &picture, pid, &Policy::default());
-            if !matches!(verdict, DumpVerdict::Busy { .. }) || begun.elapsed() > ASLEEP_WITHIN {
-                break (picture, verdict);
-            }
-            // It has answered, and is on its way to sleep.
-            tally.busy += 1;
-        };
-        let found: BTreeSet<(u64, Finding)> = match &verdict {
-            DumpVerdict::Idle { contexts, .. } => {
-                assert_eq!(contexts.len(), driven.truth.contexts.len(), "{}", driven.story());
-                BTreeSet::new()
-            }
-            DumpVerdict::Refused { reasons } => reasons
-                .iter()
-                .filter_map(|one| Some((picture.contexts.get(one.context?)?.context.0, one.finding?)))
-                .collect(),
-            DumpVerdict::Busy { .. } | DumpVerdict::NoSuchProcess => {
-                panic!("{verdict:?}: {}", driven.story())
-            }
-        };
-        assert_eq!(found, wanted, "{hold:?}: {verdict:?}: {}", driven.story());
-        let counter = if wanted.is_empty() { &mut tally.idle } else { &mut tally.not_idle };
-        *counter += 1;
     }
 }
