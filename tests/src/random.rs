@@ -103,6 +103,10 @@ enum Ring {
     Lost,
 }
 
+/// The largest context whose credits are stranded, and the most possible CPUs: what it takes grows with the ring.
+const STRAND_MAX_REQS: u32 = 64;
+const STRAND_CPUS: u32 = 64;
+
 #[derive(Clone, Debug)]
 struct Known {
     handle: u32,
@@ -110,6 +114,8 @@ struct Known {
     polls: u32,
     reads: u32,
     unreaped: u32,
+    /// Whether any CPU may have credits of it.
+    used: bool,
     ring: Ring,
 }
 
@@ -135,9 +141,15 @@ struct Model {
     destroyed: u32,
     with_reads: bool,
     dying_child: bool,
+    stranded: bool,
 }
 
 impl Plan {
+    /// Whether credits can be stranded, in an acceptable time.
+    pub fn strands_credits(&self) -> bool {
+        self.online_cpus >= 2 && self.possible_cpus <= STRAND_CPUS
+    }
+
     /// The steps of this plan's seed.
     pub fn steps(self) -> Vec<Step> {
         let mut prng = Prng::new(self.seed);
@@ -153,6 +165,7 @@ impl Plan {
             destroyed: 0,
             with_reads,
             dying_child: false,
+            stranded: false,
         };
         let mut steps = vec![model.setup()];
         while u32::try_from(steps.len()).is_ok_and(|len| len < self.length) {
@@ -170,7 +183,8 @@ impl Model {
             15..=44 => self.poll(),
             45..=59 => self.complete(),
             60..=74 => self.reap(),
-            75..=79 => self.mremap(),
+            75..=78 => self.mremap(),
+            79 => self.strand(),
             80..=81 => self.destroy(),
             82..=84 => self.spawn_ghost(),
             85..=86 => self.child_exit(),
@@ -193,7 +207,15 @@ impl Model {
     fn know(&mut self, max_reqs: u32) {
         let handle = self.next_handle;
         self.next_handle += 1;
-        self.contexts.push(Known { handle, max_reqs, polls: 0, reads: 0, unreaped: 0, ring: Ring::Whole });
+        self.contexts.push(Known {
+            handle,
+            max_reqs,
+            polls: 0,
+            reads: 0,
+            unreaped: 0,
+            used: false,
+            ring: Ring::Whole,
+        });
     }
 
     fn setup(&mut self) -> Step {
@@ -219,6 +241,7 @@ impl Model {
         let context = self.contexts.get_mut(at)?;
         let count = self.prng.between(1, context.room().min(24));
         context.polls += count;
+        context.used = true;
         Some(Step::Plain(format!("poll #{} {count} {cpu}", context.handle)))
     }
 
@@ -245,6 +268,20 @@ impl Model {
     fn mremap(&mut self) -> Option<Step> {
         let at = self.choose(|c| c.ring == Ring::Whole)?;
         Some(Step::Plain(format!("mremap #{}", self.contexts.get(at)?.handle)))
+    }
+
+    /// One a sequence, of a context that no CPU has had credits of, and nothing more is done with it: so the credits that are left are on the
+    /// second CPU, but for those that are too few for a batch.
+    fn strand(&mut self) -> Option<Step> {
+        let online_cpus = self.plan.online_cpus;
+        if self.stranded || !self.plan.strands_credits() {
+            return None;
+        }
+        let at = self.choose(|c| c.ring == Ring::Whole && !c.used && c.max_reqs <= STRAND_MAX_REQS)?;
+        let from = self.cpu();
+        let to = (from + self.prng.between(1, online_cpus - 1)) % online_cpus;
+        self.stranded = true;
+        Some(Step::Plain(format!("strand #{} {from} {to}", self.contexts.remove(at).handle)))
     }
 
     fn destroy(&mut self) -> Option<Step> {
@@ -341,6 +378,7 @@ impl Model {
         let context = self.contexts.get_mut(at)?;
         let count = self.prng.between(1, context.room().min(8));
         context.reads += count;
+        context.used = true;
         self.reads.extend((0..count).map(|_| context.handle));
         Some(Step::Plain(format!("slow-read #{} {count} {cpu}", context.handle)))
     }

@@ -67,6 +67,17 @@ pub struct ContextTruth {
     pub origin: String,
     /// Whether a thread uses it all the time: in_flight, unreaped, head and tail then say nothing.
     pub moving: bool,
+    /// On which CPUs, if `strand` was the last that was done with it.
+    pub strand: Option<StrandTruth>,
+}
+
+/// A context without a credit on one CPU; what is left of its ring entries is on the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StrandTruth {
+    /// Where io_submit failed with EAGAIN.
+    pub from: u32,
+    /// Where requests completed.
+    pub to: u32,
 }
 
 /// One child process.

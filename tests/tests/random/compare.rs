@@ -9,8 +9,8 @@ use aioinspect::model::units::Pid;
 use aioinspect::model::witness::Evidence;
 use aioinspect_tests::truth::Truth;
 
-use crate::dying;
 use crate::expected::{self, Context, Ghost};
+use crate::{dying, stranded};
 
 /// How a census differs from the truth.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,12 +79,17 @@ fn context(evidence: &Evidence, view: &ContextView, wanted: &Context) -> Result<
         ring_len: view.ring_len.unwrap_or(u64::MAX),
         mapped: view.mapped == Some(true),
         findings: view.findings.iter().copied().collect::<BTreeSet<_>>(),
+        strand: wanted.strand.filter(|strand| stranded::is_told(view.outlook.as_ref(), strand)),
     };
     if found != *wanted {
-        let text = format!("{found:x?}\n not {wanted:x?}\n {:?}", view.details);
+        let text = format!("{found:x?}\n not {wanted:x?}\n {:?} {:?}", view.details, view.outlook);
         // A completion half-way is still in flight; everything else is final.
-        let but_for_in_flight =
-            Context { in_flight: wanted.in_flight, findings: wanted.findings.clone(), ..found.clone() };
+        let but_for_in_flight = Context {
+            in_flight: wanted.in_flight,
+            findings: wanted.findings.clone(),
+            strand: wanted.strand,
+            ..found.clone()
+        };
         let may_settle = but_for_in_flight == *wanted && found.in_flight > wanted.in_flight;
         return Err(if may_settle { Differs::MaySettle(text) } else { Differs::Wrong(text) });
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use aioinspect::model::finding::Finding;
+use aioinspect::sys::system;
 use aioinspect_tests::fixture::forks_copy_rings;
-use aioinspect_tests::truth::{ContextTruth, Truth};
+use aioinspect_tests::truth::{ContextTruth, StrandTruth, Truth};
 
 /// One context as every output must have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,18 @@ pub struct Context {
     pub ring_len: u64,
     pub mapped: bool,
     pub findings: BTreeSet<Finding>,
+    pub strand: Option<Strand>,
+}
+
+/// Where io_submit fails, and what is out of its reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strand {
+    pub handle: u32,
+    /// Has no credit.
+    pub from: u32,
+    /// Has so many.
+    pub to: u32,
+    pub credits: u32,
 }
 
 /// One context that is in no table any more, as every output must have it, and who waits for it.
@@ -127,7 +140,18 @@ fn context(truth: &Truth, of: &ContextTruth, pid: u32) -> Context {
         ring_len: of.ring_len,
         mapped: !of.pages.starts_with('x'),
         findings: findings(truth, of, readable),
+        strand: strand(of),
     }
+}
+
+/// All entries that no request has are the second CPU's, but for those that belong to no CPU: credits go to and fro in batches
+/// (fs/aio.c:__get_reqs_available, put_reqs_available), so the latter are what was left over by batches in the beginning, and less than one
+/// batch, since the first CPU found none.
+fn strand(of: &ContextTruth) -> Option<Strand> {
+    let StrandTruth { from, to } = of.strand?;
+    let usable = of.nr_events - 1;
+    let batch = (usable / (4 * system::facts().unwrap().possible_cpus)).max(1);
+    Some(Strand { handle: of.handle, from, to, credits: usable - of.in_flight - usable % batch })
 }
 
 fn findings(truth: &Truth, of: &ContextTruth, readable: bool) -> BTreeSet<Finding> {
@@ -135,7 +159,10 @@ fn findings(truth: &Truth, of: &ContextTruth, readable: bool) -> BTreeSet<Findin
     let whole = of.pages.chars().all(|page| of.pages.starts_with(page));
     let inherited = forks_copy_rings()
         && truth.children.iter().flat_map(|child| &child.ghosts).any(|ghost| ghost.handle == of.handle);
+    let credits = strand(of).map(|strand| strand.credits);
     [
+        (credits.is_some_and(|credits| credits > 0), Finding::StrandedCredits),
+        (credits == Some(0), Finding::RingFull),
         (of.in_flight > 0, Finding::InFlight),
         (readable && of.unreaped > 0, Finding::Unreaped),
         (!begins, Finding::UnmappedRing),
@@ -162,6 +189,6 @@ pub fn reasons(truth: &Truth, pid: u32) -> BTreeSet<(u64, Finding)> {
 
 /// What of a context stands against a dump, as DESIGN.md lists it.
 fn refusing(context: &Context) -> BTreeSet<Finding> {
-    let harmless = [Finding::SharedRing];
+    let harmless = [Finding::SharedRing, Finding::StrandedCredits, Finding::RingFull];
     context.findings.iter().copied().filter(|finding| !harmless.contains(finding)).collect()
 }

@@ -14,6 +14,8 @@ mod mappings;
 #[cfg(test)]
 mod round;
 #[cfg(test)]
+mod stranded;
+#[cfg(test)]
 mod verdicts;
 
 use std::env;

@@ -1,6 +1,6 @@
 //! One context as the fixture knows it: by counting what it did, not by believing the ring.
 
-use aioinspect_tests::truth::ContextTruth;
+use aioinspect_tests::truth::{ContextTruth, StrandTruth};
 
 use crate::failure::Failure;
 use crate::memory::{self, PAGE};
@@ -65,6 +65,8 @@ pub struct Context {
     pub moving: bool,
     /// Threads blocked in io_getevents on it: they would reap what is completed.
     pub waited: bool,
+    /// What `strand` did last, and what had been submitted and completed by then.
+    pub stranded: Option<(StrandTruth, u32, u64)>,
 }
 
 impl Context {
@@ -88,6 +90,7 @@ impl Context {
             origin: origin.to_owned(),
             moving: false,
             waited: false,
+            stranded: None,
         })
     }
 
@@ -99,6 +102,12 @@ impl Context {
     /// Requests submitted and not completed.
     pub fn in_flight(&self) -> u32 {
         u32::try_from(self.polls.len()).unwrap_or(u32::MAX).saturating_add(self.reads)
+    }
+
+    /// What `strand` did, unless something was submitted or completed since.
+    fn strand(&self) -> Option<StrandTruth> {
+        let (strand, in_flight, completed) = self.stranded?;
+        ((in_flight, completed) == (self.in_flight(), self.completed)).then_some(strand)
     }
 
     /// Completions that nobody reaped.
@@ -189,6 +198,7 @@ impl Context {
             forged: self.forged.iter().map(|f| f.field.to_owned()).collect(),
             origin: self.origin.clone(),
             moving: self.moving,
+            strand: self.strand(),
         }
     }
 }

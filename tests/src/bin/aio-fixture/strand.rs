@@ -3,6 +3,7 @@
 //! fs/aio.c:get_reqs_available takes credits in batches for the CPU it runs on, put_reqs_available leaves up to two batches on the CPU
 //! where requests complete. So a CPU that only submits runs dry while another has credits, which it cannot reach.
 
+use aioinspect_tests::truth::StrandTruth;
 use serde_json::{Value, json};
 
 use crate::failure::{Done, Failure};
@@ -41,6 +42,9 @@ pub fn strand(state: &mut State, words: &mut Words) -> Done {
         Ok(_) => 0,
         Err(failure) => failure.errno(),
     };
+    if let Some(context) = state.contexts.get_mut(at) {
+        context.stranded = Some((StrandTruth { from, to }, context.in_flight(), context.completed));
+    }
     Ok(json!({"in_flight": in_flight, "errno": errno, "to_errno": to_errno}))
 }
 
