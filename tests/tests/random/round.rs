@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use aioinspect::model::finding::Finding;
 use aioinspect::model::reconcile::reconcile;
-use aioinspect::model::units::ContextId;
 use aioinspect::sys::live::Live;
 use aioinspect::sys::source::Source;
 use aioinspect::sys::system;
@@ -50,7 +49,6 @@ pub struct Tally {
     servers: usize,
     dying: usize,
     ending: usize,
-    unnamed: usize,
     execs: u32,
     stranded: usize,
     can_strand: bool,
@@ -65,7 +63,7 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} censuses ({} more to see something settle), {} contexts, {} requests in flight, {} unreaped, {} ghosts, \
-             {} CLONE_VM siblings, {} with slow reads, {} dying contexts ({} of exit or exec, {} lines for some that cannot be named, {} execs), {} with stranded credits, verdicts: {} idle, {} not, {} busy at first; {:?}",
+             {} CLONE_VM siblings, {} with slow reads, {} dying contexts ({} of exit or exec, {} execs), {} with stranded credits, verdicts: {} idle, {} not, {} busy at first; {:?}",
             self.censuses,
             self.again,
             self.contexts,
@@ -76,7 +74,6 @@ impl fmt::Display for Tally {
             self.servers,
             self.dying,
             self.ending,
-            self.unnamed,
             self.execs,
             self.stranded,
             self.idle,
@@ -265,8 +262,6 @@ impl Round {
             let whole = || compare::sum(&picture, &truths).map_err(|differs| (differs, format!("{self:?}")));
             match each.collect::<Result<(), _>>().and_then(|()| whole()) {
                 Ok(()) => {
-                    let unnamed = picture.contexts.iter().filter(|view| view.context == ContextId::UNKNOWN);
-                    tally.unnamed += unnamed.count();
                     for truth in &truths {
                         for pid in expected::pids(truth) {
                             match expected::is_ending(truth, pid) {

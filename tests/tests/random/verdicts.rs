@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use aioinspect::model::finding::Finding;
 use aioinspect::model::reconcile::reconcile;
-use aioinspect::model::units::{ContextId, Pid};
+use aioinspect::model::units::Pid;
 use aioinspect::model::verdict::{DumpVerdict, Policy, judge_dump};
 use aioinspect::sys::freeze_error::FreezeError;
 use aioinspect::sys::live::Live;
@@ -62,14 +62,7 @@ fn one(live: &mut Live, driven: &Driven, pid: u32, hold: Hold, tally: &mut Tally
             panic!("{verdict:?}: {}", driven.story())
         }
     };
-    let unnamed = (ContextId::UNKNOWN.0, Finding::Exiting);
-    let wanted_as_named: BTreeSet<_> = match found.contains(&unnamed) {
-        // One line for several that one exit waits for.
-        true => wanted.intersection(&found).copied().chain([unnamed]).collect(),
-        false => wanted.clone(),
-    };
-    assert!(!found.contains(&unnamed) || (2..=wanted.len()).contains(&found.len()), "{found:x?}");
-    assert_eq!(found, wanted_as_named, "{hold:?}: {verdict:?}: {}", driven.story());
+    assert_eq!(found, wanted, "{hold:?}: {verdict:?}: {}", driven.story());
     let counter = if wanted.is_empty() { &mut tally.idle } else { &mut tally.not_idle };
     *counter += 1;
 }
