@@ -6,6 +6,7 @@ pub mod fixture;
 pub mod host;
 pub mod many;
 pub mod privileges;
+pub mod prng;
 pub mod programs;
 pub mod random;
 pub mod record;

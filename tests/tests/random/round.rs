@@ -12,7 +12,8 @@ use aioinspect::sys::source::Source;
 use aioinspect::sys::system;
 use aioinspect_tests::fixture::{Fixture, forks_copy_rings};
 use aioinspect_tests::host::{HostLock, aio_max_nr, aio_nr};
-use aioinspect_tests::random::{Plan, Prng, Step, apply};
+use aioinspect_tests::prng::Prng;
+use aioinspect_tests::random::{Plan, Step, apply};
 use aioinspect_tests::truth::Truth;
 
 use crate::compare::{self, Differs};
