@@ -10,11 +10,13 @@ use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep_unti
 use crate::cli::{HookArg, WatchArgs};
 use crate::model::event::{Actor, Event, Failure, Timed, WatchStatus};
 use crate::model::holders::holders;
+use crate::model::owner::owner;
 use crate::model::picture::Picture;
 use crate::model::reconcile::{reconcile, reconcile_with};
 use crate::model::trend::Trends;
 use crate::model::units::{Instant, Pid, Tid};
-use crate::model::witness::{Evidence, SystemFacts};
+use crate::model::waits::Waits;
+use crate::model::witness::{AddressSpace, Evidence, SystemFacts, Wait};
 use crate::sys::absence::can_be_watched;
 use crate::sys::clock;
 use crate::sys::hook::Hook;
@@ -317,24 +319,45 @@ async fn due(clock: &mut Option<tokio::time::Interval>) {
 fn recorded(evidence: &Evidence) -> Update {
     let picture = reconcile(evidence);
     let unix_ns = evidence.system.taken_at_unix_ns;
-    let events = picture
-        .contexts
-        .iter()
-        .map(|context| Timed {
-            at: Instant(0),
-            unix_ns,
-            event: Event::Existing {
-                by: Actor {
-                    pid: context.pid,
-                    tid: Tid(0),
-                    comm: context.comm.to_vec(),
-                    owner: Some(Arc::clone(&context.owner)),
-                },
-                context: context.context,
-                max_reqs: context.max_reqs.unwrap_or(0),
+    let events = waits_of(evidence);
+    let existing = picture.contexts.iter().filter(|context| !context.is_dying()).map(|context| Timed {
+        at: Instant(0),
+        unix_ns,
+        event: Event::Existing {
+            by: Actor {
+                pid: context.pid,
+                tid: Tid(0),
+                comm: context.comm.to_vec(),
+                owner: Some(Arc::clone(&context.owner)),
             },
-        })
-        .collect();
+            context: context.context,
+            max_reqs: context.max_reqs.unwrap_or(0),
+        },
+    });
+    let events = existing.chain(events).collect();
     let status = WatchStatus { since_unix_ns: unix_ns, taken_unix_ns: unix_ns, ..WatchStatus::default() };
     Update { picture: Some(picture), events, status }
 }
+
+/// The waits that were under way.
+fn waits_of(evidence: &Evidence) -> Vec<Timed> {
+    let taken = evidence.system.taken_at_unix_ns;
+    let of_space = |space: &AddressSpace| {
+        let word = space.looks.last().and_then(|look| look.after.as_ref().or(look.before.as_ref()));
+        let waits = word.map(|word| word.waits.as_slice()).unwrap_or_default();
+        let who = |wait: &Wait| {
+            let process = space.processes.iter().find(|process| process.pid == wait.pid);
+            let owner =
+                process.and_then(|process| process.cgroup.as_deref()).map(|text| Arc::new(owner(text)));
+            let comm = process.map(|process| process.comm.clone()).unwrap_or_default();
+            Actor { pid: wait.pid, tid: wait.tid, comm, owner }
+        };
+        Waits::default().look(Instant(taken), waits, false, who)
+    };
+    let told = evidence.spaces.iter().flat_map(of_space);
+    told.map(|(at, event)| Timed { at: Instant(0), unix_ns: at.0, event }).collect()
+}
+
+#[cfg(test)]
+#[path = "watch_feed_tests.rs"]
+mod tests;

@@ -15,8 +15,8 @@ use crate::output::event_json;
 
 /// Events that are kept: what a page that was asleep for a while may still ask for.
 const KEPT: usize = 1024;
-/// Failures that are kept for the page.
-const FAILURES: usize = 50;
+/// Failures that are kept for the page, and as many of the waits for dying contexts.
+const SHOWN: usize = 50;
 /// How often a follower hears from us when nothing happens.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Bytes that are handed on at a time, about: a follower who does not read holds some six times as much.
@@ -37,6 +37,7 @@ struct Kept {
     last: u64,
     events: VecDeque<(u64, Bytes)>,
     failures: VecDeque<Timed>,
+    waits: VecDeque<Timed>,
 }
 
 impl EventLog {
@@ -60,17 +61,27 @@ impl EventLog {
                 kept.events.pop_front();
             }
             kept.events.push_back((number, self.message(number, timed)));
-            if matches!(timed.event, Event::SetupFailed { .. }) {
-                kept.failures.truncate(FAILURES - 1);
-                kept.failures.push_front(timed.clone());
-            }
+            let list = match timed.event {
+                Event::SetupFailed { .. } => &mut kept.failures,
+                Event::Dying { .. } | Event::Gone { .. } => &mut kept.waits,
+                Event::Existing { .. }
+                | Event::Setup { .. }
+                | Event::Destroy { .. }
+                | Event::Exec { .. }
+                | Event::Exit { .. }
+                | Event::Lost { .. }
+                | Event::Healed { .. } => continue,
+            };
+            list.truncate(SHOWN - 1);
+            list.push_front(timed.clone());
         }
         (!events.is_empty()).then_some(kept.last)
     }
 
-    /// The last failed calls of io_setup, newest first.
+    /// The last failed calls of io_setup, newest first, then what was told last of waits for dying contexts, in the same order.
     pub fn failures(&self) -> Vec<Timed> {
-        self.kept().failures.iter().cloned().collect()
+        let kept = self.kept();
+        kept.failures.iter().chain(&kept.waits).cloned().collect()
     }
 
     /// Whether somebody follows.
@@ -156,7 +167,7 @@ impl EventLog {
 mod tests {
     use super::*;
     use crate::model::event::{Actor, Failure};
-    use crate::model::units::Instant;
+    use crate::model::units::{ContextId, Instant};
 
     fn failed(pid: u32) -> Timed {
         let by = Actor { pid: crate::model::units::Pid(pid), ..Actor::default() };
@@ -193,12 +204,16 @@ mod tests {
         assert!(text(&log, 0).starts_with(
             "event: missed\ndata: {\"schema_version\":1,\"event\":\"missed\",\"count\":6}\n\nid: 1-7\n"
         ));
-        assert_eq!(log.failures().len(), FAILURES);
+        assert_eq!(log.failures().len(), SHOWN);
+        // What is told of waits has a place of its own.
+        let gone = Event::Gone { by: Actor::default(), context: ContextId(1), waited_ns: 1 };
+        log.add(&[Timed { event: gone, ..failed(1) }]);
+        assert_eq!(log.failures().len(), SHOWN + 1);
         let mut seen = 0;
         while let Some((number, _)) = log.next(seen) {
             assert!(number > seen);
             seen = number;
         }
-        assert_eq!(seen, 1030);
+        assert_eq!(seen, 1031);
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::picture::Owner;
 use super::units::{ContextId, Instant, Pid, Tid};
+use super::waits::Awaited;
+use super::witness::Doing;
 
 /// One event, and when it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +84,26 @@ pub enum Event {
         /// How many contexts died with it.
         contexts: u32,
     },
+    /// A thread waits for the requests of contexts that are in no table any more. Dated when the wait began.
+    Dying {
+        /// Who waits.
+        by: Actor,
+        /// For what.
+        of: Awaited,
+        /// In which call.
+        doing: Doing,
+        /// For how long it had waited when it was seen, in nanoseconds; `None`: this kernel does not tell.
+        waited_ns: Option<u64>,
+    },
+    /// Such a wait is over.
+    Gone {
+        /// Who waited.
+        by: Actor,
+        /// The context; [`ContextId::UNKNOWN`] where it could not be named.
+        context: ContextId,
+        /// For how long, in nanoseconds; since it was first seen where this kernel does not tell more.
+        waited_ns: u64,
+    },
     /// Events that were not seen: the buffer was full, or a program could not run.
     Lost {
         /// How many.
@@ -153,6 +175,8 @@ impl Event {
             Event::Destroy { .. } => "destroy",
             Event::Exec { .. } => "exec",
             Event::Exit { .. } => "exit",
+            Event::Dying { .. } => "dying",
+            Event::Gone { .. } => "gone",
             Event::Lost { .. } => "lost",
             Event::Healed { .. } => "healed",
         }
@@ -166,7 +190,9 @@ impl Event {
             | Event::SetupFailed { by, .. }
             | Event::Destroy { by, .. }
             | Event::Exec { by, .. }
-            | Event::Exit { by, .. } => Some(by),
+            | Event::Exit { by, .. }
+            | Event::Dying { by, .. }
+            | Event::Gone { by, .. } => Some(by),
             Event::Lost { .. } | Event::Healed { .. } => None,
         }
     }

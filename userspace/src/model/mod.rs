@@ -43,6 +43,7 @@ pub mod tally;
 pub mod trend;
 pub mod units;
 pub mod verdict;
+pub mod waits;
 pub mod web_config;
 mod web_config_raw;
 pub mod witness;

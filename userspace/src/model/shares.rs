@@ -77,10 +77,19 @@ pub struct Sums {
     pub max_fill: Option<f64>,
     /// Rings mapped without a context.
     pub ghosts: u64,
+    /// Contexts that are out of the table and wait for their requests: of all the sums above, only their requests in flight are part of one.
+    pub dying: u64,
+    /// For how long the oldest of them has been waited for, in nanoseconds; `None`: there is none of which that is known.
+    pub oldest_dying_ns: Option<u64>,
 }
 
 impl Sums {
     fn add(&mut self, context: &ContextView) {
+        if context.is_dying() {
+            self.dying = self.dying.saturating_add(context.stands_for.into());
+            self.oldest_dying_ns = self.oldest_dying_ns.max(context.dying_ns);
+            return self.in_flight.add(context.in_flight);
+        }
         self.contexts = self.contexts.saturating_add(1);
         self.reserved.add(context.max_reqs);
         self.ring_slots.add(context.nr_events);
@@ -101,6 +110,8 @@ impl Sums {
         self.unreaped.merge(more.unreaped);
         self.ghosts = self.ghosts.saturating_add(more.ghosts);
         self.max_fill = fuller(self.max_fill, more.max_fill);
+        self.dying = self.dying.saturating_add(more.dying);
+        self.oldest_dying_ns = self.oldest_dying_ns.max(more.oldest_dying_ns);
     }
 }
 
@@ -126,6 +137,8 @@ pub struct Shares {
     pub owners: Vec<(ShareKey, Sums)>,
     /// How many owners that one stands for.
     pub folded: usize,
+    /// How many of them wait for contexts whose age is known: the rest would have no such series.
+    pub folded_dying: usize,
 }
 
 /// Sums a picture. `by_process`: each process for itself. At most `limit` owners are told apart: those of the most slots, and
@@ -158,19 +171,20 @@ pub fn shares(picture: &Picture, by_process: bool, limit: usize) -> Shares {
     let mut owners: Vec<(ShareKey, Sums)> = by_owner.into_iter().collect();
     owners.sort_by_key(|(_, sums)| Reverse((sums.reserved.value(), sums.contexts)));
     if owners.len() <= limit {
-        return Shares { owners, folded: 0 };
+        return Shares { owners, folded: 0, folded_dying: 0 };
     }
     let rest = owners.split_off(limit);
     let mut other = Sums::default();
     for (_, sums) in &rest {
         other.merge(sums);
     }
+    let folded_dying = rest.iter().filter(|(_, sums)| sums.oldest_dying_ns.is_some()).count();
     // A process may bear that name: two series of one name would spoil the whole scrape.
     match owners.iter_mut().find(|(key, _)| *key == ShareKey::other()) {
         Some((_, sums)) => sums.merge(&other),
         None => owners.push((ShareKey::other(), other)),
     }
-    Shares { owners, folded: rest.len() }
+    Shares { owners, folded: rest.len(), folded_dying }
 }
 
 #[cfg(test)]
@@ -178,6 +192,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::finding::Finding;
+    use crate::model::holders::holders;
     use crate::model::picture::{GhostView, Stranded};
     use crate::model::reconcile::reconcile;
     use crate::model::specimen;
@@ -294,6 +310,27 @@ mod tests {
         assert_eq!(fill(&context(Some(5), None, Some(1))), None);
         assert_eq!(fill(&context(Some(1), Some(0), Some(0))), None);
         assert_eq!(fill(&context(Some(0), Some(0), Some(0))), None);
+    }
+
+    /// Check that what is dying costs no slot and is no context any more, and that its number, age and requests are those of its owner.
+    #[test]
+    fn dying() {
+        let mut picture = of(&[("a", 5), ("a", 6), ("a", 7), ("b", 1)]);
+        for (place, ns) in [(1, Some(7)), (2, None)] {
+            let context = &mut picture.contexts[place];
+            context.findings = vec![Finding::Dying];
+            (context.dying_ns, context.in_flight, context.stands_for) = (ns, Some(3), 2);
+        }
+        let shares = shares(&picture, false, 0);
+        let [(_, other)] = shares.owners.as_slice() else { panic!("{shares:?}") };
+        assert_eq!((other.contexts, other.reserved.value(), other.in_flight.value()), (2, Some(6), Some(6)));
+        assert_eq!((other.dying, other.oldest_dying_ns), (4, Some(7)));
+        assert_eq!((shares.folded, shares.folded_dying), (2, 1));
+        let held = holders(&picture);
+        assert_eq!(held.iter().map(|holder| (holder.contexts, holder.slots)).collect::<Vec<_>>(), [(2, 6)]);
+        picture.contexts.truncate(2);
+        picture.contexts[0].findings = vec![Finding::Exiting, Finding::Dying];
+        assert_eq!(holders(&picture), []);
     }
 
     proptest! {

@@ -75,6 +75,8 @@ impl Tally {
             | Event::Destroy { .. }
             | Event::Exec { .. }
             | Event::Exit { .. }
+            | Event::Dying { .. }
+            | Event::Gone { .. }
             | Event::Healed { .. } => {}
         }
     }

@@ -216,6 +216,18 @@ pub enum Doing {
     LastUse,
 }
 
+impl Doing {
+    /// The word for it in JSON: a promise.
+    pub fn word(self) -> &'static str {
+        match self {
+            Doing::Destroy => "destroy",
+            Doing::Exit => "exit",
+            Doing::Exec => "exec",
+            Doing::LastUse => "last-use",
+        }
+    }
+}
+
 /// What the scheduler knows of one thread. `None`: this kernel does not tell it (model/known.rs).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct TaskFact {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -62,11 +63,39 @@ struct OwnerKeys<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum What {
-    Context { context: String, max_reqs: Option<u32> },
-    Failed { errno: Cow<'static, str>, requested: u32, free: Option<i64>, reason: String },
-    Destroyed { context: String, max_reqs: Option<u32>, took_ns: u64 },
-    Died { contexts: u32 },
-    Counted { count: u64 },
+    Context {
+        context: String,
+        max_reqs: Option<u32>,
+    },
+    Failed {
+        errno: Cow<'static, str>,
+        requested: u32,
+        free: Option<i64>,
+        reason: String,
+    },
+    Destroyed {
+        context: String,
+        max_reqs: Option<u32>,
+        took_ns: u64,
+    },
+    Died {
+        contexts: u32,
+    },
+    Dying {
+        context: Option<String>,
+        contexts: Option<u32>,
+        max_reqs: Option<u32>,
+        in_flight: Option<u32>,
+        doing: &'static str,
+        waited_seconds: Option<f64>,
+    },
+    Gone {
+        context: Option<String>,
+        waited_seconds: f64,
+    },
+    Counted {
+        count: u64,
+    },
 }
 
 fn line(timed: &Timed) -> Line<'_> {
@@ -103,6 +132,17 @@ fn what(event: &Event) -> What {
             What::Destroyed { context: hex(*context), max_reqs: known(*max_reqs), took_ns: *took_ns }
         }
         Event::Exec { contexts, .. } | Event::Exit { contexts, .. } => What::Died { contexts: *contexts },
+        Event::Dying { of, doing, waited_ns, .. } => What::Dying {
+            context: named(of.context),
+            contexts: of.contexts,
+            max_reqs: of.max_reqs,
+            in_flight: of.in_flight,
+            doing: doing.word(),
+            waited_seconds: waited_ns.map(seconds),
+        },
+        Event::Gone { context, waited_ns, .. } => {
+            What::Gone { context: named(*context), waited_seconds: seconds(*waited_ns) }
+        }
         Event::Lost { count } | Event::Healed { count } => What::Counted { count: *count },
     }
 }
@@ -119,6 +159,14 @@ fn failed(failure: &Failure) -> What {
 /// An address is a string: JSON's numbers lose the low bits of large ones in many readers.
 fn hex(context: ContextId) -> String {
     context.to_string()
+}
+
+fn named(context: ContextId) -> Option<String> {
+    context.is_known().then(|| hex(context))
+}
+
+fn seconds(ns: u64) -> f64 {
+    Duration::from_nanos(ns).as_secs_f64()
 }
 
 /// No context has 0: where it stands, the number was not seen.

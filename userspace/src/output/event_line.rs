@@ -14,6 +14,8 @@ use crate::model::errno;
 use crate::model::event::{Actor, Event, Timed};
 use crate::model::reason::reason;
 use crate::model::units::ContextId;
+use crate::model::waits::Awaited;
+use crate::model::witness::Doing;
 
 use super::escape::{escape, escaped};
 use super::owner_label::owner_label;
@@ -79,9 +81,33 @@ fn what(event: &Event) -> String {
             format!("{} ended with the old program", plural(*contexts, "context"))
         }
         Event::Exit { contexts, .. } => format!("{} ended with it", plural(*contexts, "context")),
+        Event::Dying { of, doing, waited_ns, .. } => dying(*of, *doing, *waited_ns),
+        Event::Gone { context, waited_ns, .. } => {
+            let what = if context.is_known() { context.to_string() } else { "what it waited for".to_owned() };
+            format!("{what} is gone, waited {}", duration(*waited_ns))
+        }
         Event::Lost { count } => format!("{} not seen", plural(*count, "event")),
         Event::Healed { count } => format!("{} put right by a new census", plural(*count, "context")),
     }
+}
+
+/// What is waited for, where, and for how long so far.
+fn dying(of: Awaited, doing: Doing, waited_ns: Option<u64>) -> String {
+    let what = match (of.context.is_known(), of.contexts) {
+        (true, _) => of_context(of.context, of.max_reqs.unwrap_or(0)),
+        (false, Some(1)) => "1 context that cannot be named".to_owned(),
+        (false, Some(count)) => format!("{count} contexts that cannot be named"),
+        (false, None) => "contexts that cannot be named".to_owned(),
+    };
+    let left = of.in_flight.map(|left| format!(", {} left", plural(left, "request"))).unwrap_or_default();
+    let whom = match doing {
+        Doing::Destroy => "io_destroy waits",
+        Doing::Exit => "exit waits",
+        Doing::Exec => "exec waits",
+        Doing::LastUse => "the last user of its memory waits",
+    };
+    let age = waited_ns.map(|ns| format!(" for {}", duration(ns))).unwrap_or_default();
+    format!("{what}{left}: {whom}{age}")
 }
 
 /// No context has a max_reqs of 0: where it stands, the number was not seen.

@@ -3,6 +3,8 @@
 use crate::model::event::{Actor, Event, Failure, Holder, Timed};
 use crate::model::picture::Owner;
 use crate::model::units::{ContextId, Instant, Pid, Tid};
+use crate::model::waits::Awaited;
+use crate::model::witness::Doing;
 
 /// Noon of a day, in nanoseconds since 1970.
 const NOON: u64 = 1_769_860_800_000_000_001;
@@ -48,6 +50,10 @@ fn unit() -> Owner {
     Owner { unit: "a\u{1b}[31m.service".into(), ..Owner::default() }
 }
 
+fn nameless(contexts: Option<u32>) -> Awaited {
+    Awaited { context: ContextId::UNKNOWN, contexts, max_reqs: None, in_flight: None }
+}
+
 /// All kinds, and of each what may be unknown.
 pub fn all() -> Vec<Timed> {
     let context = ContextId(0x7f12_0000_0000);
@@ -85,6 +91,27 @@ pub fn all() -> Vec<Timed> {
         },
         Event::Setup { by: Actor { owner: Some(unit().into()), ..by(b"db", 3, 3) }, context, max_reqs: 1 },
         Event::Exit { by: Actor { owner: Some(Owner::default().into()), ..by(b"sh", 4, 4) }, contexts: 1 },
+        Event::Dying {
+            by: by(b"mysqld", 1234, 1240),
+            of: Awaited { context, contexts: Some(1), max_reqs: Some(128), in_flight: Some(4) },
+            doing: Doing::Destroy,
+            waited_ns: Some(12_345_678),
+        },
+        Event::Dying {
+            by: Actor { owner: Some(unit().into()), ..by(b"lvm", 7, 7) },
+            of: nameless(Some(3)),
+            doing: Doing::Exit,
+            waited_ns: Some(125_000_000_000),
+        },
+        Event::Dying { by: by(b"sh", 8, 8), of: nameless(None), doing: Doing::Exec, waited_ns: None },
+        Event::Dying {
+            by: by(b"ps", 9, 9),
+            of: Awaited { max_reqs: None, in_flight: Some(1), ..nameless(Some(1)) },
+            doing: Doing::LastUse,
+            waited_ns: Some(1),
+        },
+        Event::Gone { by: by(b"mysqld", 1234, 1240), context, waited_ns: 2_500_000_000 },
+        Event::Gone { by: by(b"lvm", 7, 7), context: ContextId::UNKNOWN, waited_ns: 130_000_000_000 },
     ];
     (0..).zip(events).map(|(nth, event)| at(nth, event)).collect()
 }

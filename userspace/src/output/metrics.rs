@@ -183,7 +183,9 @@ impl Collected {
         self.each(out, list::UNREAPED, sum(|sums| sums.unreaped))?;
         self.each(out, list::MAX_FILL, |sums| sums.max_fill)?;
         self.each(out, list::STRANDED, sum(|sums| sums.stranded))?;
-        self.each(out, list::GHOSTS, of(|sums| sums.ghosts))
+        self.each(out, list::GHOSTS, of(|sums| sums.ghosts))?;
+        self.each(out, list::DYING, of(|sums| sums.dying))?;
+        self.each(out, list::DYING_OLDEST, |sums| sums.oldest_dying_ns.map(|ns| float(ns) / 1e9))
     }
 
     fn each(
@@ -276,8 +278,12 @@ impl Collected {
     /// Of every metric by owner, the series there would be without a limit: gauges, of the owners that are summed with the others now; counters,
     /// of all that ever were.
     fn dropped(&self) -> u64 {
-        let gauges = list::ALL.iter().filter(|one| one.kind == Kind::Gauge && one.labels == list::OWNER);
-        let of_gauges = self.0.shares.folded.saturating_mul(gauges.count());
+        let of_all = |one: &&Metric| {
+            one.kind == Kind::Gauge && one.labels == list::OWNER && **one != list::DYING_OLDEST
+        };
+        let gauges = list::ALL.iter().filter(of_all).count();
+        let shares = &self.0.shares;
+        let of_gauges = shares.folded.saturating_mul(gauges).saturating_add(shares.folded_dying);
         let of_submits = self.0.submits.as_ref().map_or(0, SubmitSums::missing);
         let missing = of_gauges.saturating_add(self.0.tally.missing()).saturating_add(of_submits);
         u64::try_from(missing).unwrap_or(u64::MAX)

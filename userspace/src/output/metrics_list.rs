@@ -63,6 +63,8 @@ metrics! {
     MAX_FILL = "aio_context_max_fill_ratio", Gauge, OWNER, "The fullest ring: in flight and unreaped by usable slots, 0 to 1.";
     STRANDED = "aio_stranded_credits", Gauge, OWNER, "Requests that io_submit could take on some CPUs only, in contexts where it fails now on others.";
     GHOSTS = "aio_ghost_rings", Gauge, OWNER, "Rings mapped without a context: what a fork inherits.";
+    DYING = "aio_dying_contexts", Gauge, OWNER, "Contexts that io_destroy, exit or exec has taken out of the table, and whose requests it waits for.";
+    DYING_OLDEST = "aio_dying_oldest_seconds", Gauge, OWNER, "For how long the oldest of them has been waited for.";
     OWNER_INFO = "aio_owner_info", Gauge, OWNER_NAMES, "Names of an owner, where the container's OCI bundle could be read; always 1.";
     SETUP_CALLS = "aio_setup_calls_total", Counter, &["result"], "Calls of io_setup by how they ended: ok or the errno.";
     SETUP_FAILURES = "aio_setup_failures_total", Counter, OWNER_ERRNO, "Calls of io_setup that failed.";

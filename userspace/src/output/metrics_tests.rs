@@ -1,7 +1,8 @@
 use super::*;
 use crate::model::event::{Actor, Event, Failure, Timed};
+use crate::model::finding::Finding;
 use crate::model::known::Fact;
-use crate::model::picture::Owner;
+use crate::model::picture::{ContextView, Owner};
 use crate::model::reconcile::reconcile;
 use crate::model::shares::shares;
 use crate::model::specimen;
@@ -13,6 +14,14 @@ fn exposition() -> Exposition {
     let owner = Owner { runtime: "docker".into(), container: "0f1e".into(), ..Owner::default() };
     picture.contexts[0].owner = owner.clone().into();
     picture.contexts[0].comm = b"a\"b\\\n".as_slice().into();
+    let dying = picture.contexts[0].clone();
+    let findings = vec![Finding::Dying];
+    picture.contexts.push(ContextView {
+        dying_ns: Some(2_500_000_000),
+        in_flight: Some(4),
+        findings,
+        ..dying
+    });
     let shares = shares(&picture, false, 100);
     let mut tally = Tally::new(100, false);
     let by = Actor { pid: Pid(7), tid: Tid(7), comm: b"db".to_vec(), owner: None };
@@ -140,12 +149,12 @@ fn negotiation() {
     }
 }
 
-/// Check that the number of missing series has those of every metric: of 1,000 names of which 100 have series, eight gauges, one errno of
+/// Check that the number of missing series has those of every metric: of 1,000 names of which 100 have series, ten gauges, one errno of
 /// failures, and the calls, the short ones and one errno of io_submit.
 #[test]
 fn dropped_series() {
     let it = exposition();
-    let shares = Shares { folded: 900, ..it.shares.clone() };
+    let shares = Shares { folded: 900, folded_dying: 7, ..it.shares.clone() };
     let (mut tally, mut submits) = (Tally::new(100, false), SubmitSums::new(100));
     for name in 0..1000_u32 {
         let by = Actor { pid: Pid(name), comm: name.to_string().into_bytes(), ..Actor::default() };
@@ -166,5 +175,5 @@ fn dropped_series() {
     assert_eq!(said(&failures), 900);
     let submitted = Exposition { submits: Some(submits), ..failures };
     assert_eq!(said(&submitted), 900 + 900 * 3);
-    assert_eq!(said(&Exposition { shares, ..submitted }), 900 + 900 * 3 + 900 * 9);
+    assert_eq!(said(&Exposition { shares, ..submitted }), 900 + 900 * 3 + 900 * 10 + 7);
 }

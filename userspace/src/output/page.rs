@@ -43,7 +43,7 @@ const MOST_FAILURES: usize = 50;
 pub struct PageView<'a> {
     /// The host's sums, every context and every ghost; the page filters and sorts.
     pub list: &'a List<'a>,
-    /// The failed calls of io_setup, the newest first; other events are passed over.
+    /// The failed calls of io_setup, the newest first, and as much of waits for dying contexts; other events are passed over.
     pub failures: &'a [Timed],
     /// What the address asks for.
     pub query: &'a PageQuery,
@@ -71,7 +71,7 @@ pub fn render(view: &PageView<'_>) -> String {
         "slots-free" => put(&free.to_string(), out),
         "attributed" => put(&number(system.attributed), out),
         "unattributed" => put(&number(system.unattributed), out),
-        "count" => put(&view.list.contexts.len().to_string(), out),
+        "count" => put(&alive(view.list).to_string(), out),
         "ghosts" => put(&view.list.ghosts.len().to_string(), out),
         "source" => out.push_str(match system.source {
             CensusSource::Bpf => "bpf",
@@ -91,6 +91,7 @@ pub fn render(view: &PageView<'_>) -> String {
         "most-failures" => put(&MOST_FAILURES.to_string(), out),
         "panel" => panel::panel(&view.list.contexts, view.query, out),
         "failures" => failures(view.failures, out),
+        "waits" => waits(view.failures, out),
         "findings" => findings(out),
         // A gap that nobody knows stays empty; a test looks for one.
         _ => debug_assert!(false, "unknown gap {gap}"),
@@ -177,6 +178,8 @@ fn failures(events: &[Timed], out: &mut String) {
         | Event::Destroy { .. }
         | Event::Exec { .. }
         | Event::Exit { .. }
+        | Event::Dying { .. }
+        | Event::Gone { .. }
         | Event::Lost { .. }
         | Event::Healed { .. } => None,
     });
@@ -195,6 +198,49 @@ fn failures(events: &[Timed], out: &mut String) {
             text(&escape(&reason(failure))),
         );
     }
+}
+
+/// Waits for dying contexts that began and ended.
+fn waits(events: &[Timed], out: &mut String) {
+    let told = events.iter().filter_map(|timed| match &timed.event {
+        Event::Dying { by, of, doing, waited_ns } => {
+            let age = waited_ns.map_or_else(String::new, |ns| format!(" for {}", time::age(ns)));
+            let left = of.in_flight.map_or_else(String::new, |left| format!("requests left {left}, "));
+            Some((timed, by, of.context, format!("{left}waits in {}{age}", doing.word())))
+        }
+        Event::Gone { by, context, waited_ns } => {
+            Some((timed, by, *context, format!("waited {}", time::age(*waited_ns))))
+        }
+        Event::Existing { .. }
+        | Event::Setup { .. }
+        | Event::SetupFailed { .. }
+        | Event::Destroy { .. }
+        | Event::Exec { .. }
+        | Event::Exit { .. }
+        | Event::Lost { .. }
+        | Event::Healed { .. } => None,
+    });
+    for (timed, by, context, says) in told.take(MOST_FAILURES) {
+        let at = time::full(timed.unix_ns);
+        let _ = write!(
+            out,
+            "<li data-key=\"{at}/{}/{}/{}\"><time datetime=\"{at}\">{}</time> <b>{}</b> <span>{}[{}]</span>{} {context}: {}</li>",
+            by.tid,
+            timed.event.word(),
+            context,
+            seconds(timed.unix_ns),
+            timed.event.word(),
+            text(&escaped(&by.comm)),
+            by.pid,
+            text(&within(by)),
+            text(&says),
+        );
+    }
+}
+
+/// Contexts that are in the kernel's table.
+fn alive(list: &List<'_>) -> usize {
+    list.contexts.iter().filter(|context| !context.is_dying()).count()
 }
 
 /// ` in OWNER`, of one that is in any.

@@ -47,6 +47,18 @@ impl Callers {
         Some(found)
     }
 
+    /// Who runs a process that waits in the kernel now: what an earlier event said, or /proc. Its other files are left alone, they may make the reader
+    /// wait. `None` if nobody knows.
+    pub fn owner_of(&mut self, pid: Pid, start_boottime: u64) -> Option<Arc<Owner>> {
+        let process = (pid.0, start_boottime);
+        if let Some(known) = self.known.get(&process) {
+            return Some(Arc::clone(known));
+        }
+        let found = Arc::new(owner(&cgroup_of(pid).ok()?));
+        self.remember(process, &found);
+        Some(found)
+    }
+
     fn remember(&mut self, process: (u32, u64), owner: &Arc<Owner>) {
         if self.known.len() >= KNOWN && !self.known.contains_key(&process) {
             self.known.clear();

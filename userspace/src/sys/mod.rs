@@ -19,6 +19,7 @@ mod confinement_syscalls;
 pub mod containers;
 mod cpu_distances;
 pub mod denial;
+mod dying;
 pub mod examine;
 pub mod examine_frozen;
 pub mod files;

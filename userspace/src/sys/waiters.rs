@@ -1,6 +1,7 @@
 //! Threads that wait for contexts which are in no table any more: from the records of the program `waits` to the kernel's word.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use aioinspect_ebpf::{ContextRecord, TaskRecord, WaitRecord};
 
@@ -11,7 +12,7 @@ use super::probe_error::ProbeError;
 use super::procfs::cgroup_of;
 use super::wait_walk::WaitRecords;
 use crate::model::kioctx::Kioctx;
-use crate::model::known::Known;
+use crate::model::known::{Fact, Known};
 use crate::model::units::{ContextId, Pid, Tid};
 use crate::model::witness::{AddressSpace, Doing, Look, Wait};
 
@@ -32,6 +33,22 @@ pub struct Waiter {
     /// What it waits for.
     pub wait: Wait,
     task: TaskRecord,
+}
+
+impl Waiter {
+    /// The `comm` of its process, and when that was started, in nanoseconds of CLOCK_BOOTTIME. Its files are read where this kernel does not tell,
+    /// but for those that make the reader wait.
+    pub fn process(&self, known: &Known) -> (Vec<u8>, u64) {
+        let task = &self.task;
+        let told = [task.comm_low.to_ne_bytes(), task.comm_high.to_ne_bytes()].concat();
+        let mut comm = known.told(Fact::Comm, told).unwrap_or_else(|| {
+            let mut comm = fs::read(format!("/proc/{}/comm", self.wait.pid)).unwrap_or_default();
+            comm.pop_if(|last| *last == b'\n');
+            comm
+        });
+        comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
+        (comm, task.leader_start_boottime)
+    }
 }
 
 /// Every thread of the host that waits for contexts.

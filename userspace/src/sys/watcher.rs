@@ -7,6 +7,7 @@ use aioinspect_ebpf::EventRecord;
 use super::bpf_log::OpenLog;
 use super::callers::Callers;
 use super::clock;
+use super::dying::Dying;
 use super::glance::HeaderReader;
 use super::hook::Hook;
 use super::probe::{Order, Probe};
@@ -62,6 +63,7 @@ pub struct Watcher {
     /// Contexts for which the last settling found no room in the map.
     unstored: u64,
     keeps_bpf: bool,
+    dying: Dying,
 }
 
 /// How the map in the kernel compares with a census of the same moment.
@@ -104,6 +106,7 @@ impl Watcher {
             healed: 0,
             unstored: 0,
             keeps_bpf: false,
+            dying: Dying::default(),
         };
         for left in (0..FIRST_TRIES).rev() {
             let settled = watcher.settle()?;
@@ -145,10 +148,20 @@ impl Watcher {
 
     /// What happened since the last time, what was missed, and what was put right.
     pub fn happened(&mut self) -> Result<Vec<Timed>, SourceError> {
+        let is_due = self.dying.is_due(clock::now());
+        self.told(is_due, false)
+    }
+
+    /// The same, with a look for dying contexts if it `is_due`; `at_end`: nothing will be asked any more.
+    fn told(&mut self, is_due: bool, at_end: bool) -> Result<Vec<Timed>, SourceError> {
         let mut events = Vec::new();
         self.take(&mut events);
         self.tracer.sweep()?;
         self.take(&mut events);
+        self.dying.hear(&events);
+        if is_due {
+            events.extend(self.dying.look(&mut self.probe, &mut self.callers, at_end)?);
+        }
         self.callers
             .make_room()
             .map_err(|error| ProbeError::Io { action: "empty the map of control groups", error })?;
@@ -194,7 +207,7 @@ impl Watcher {
     pub fn ended(&mut self) -> Result<Vec<Timed>, SourceError> {
         self.settled_at = Instant(0);
         self.count_losses();
-        self.happened()
+        self.told(true, true)
     }
 
     fn take(&mut self, events: &mut Vec<Timed>) {

@@ -89,6 +89,7 @@ pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
         origin,
         dying_ns: None,
         outlook,
+        stands_for: 1,
         findings,
         details,
     }
@@ -132,6 +133,7 @@ pub fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<ContextVie
         origin: None,
         dying_ns: None,
         outlook: None,
+        stands_for: 1,
         findings,
         details,
     })

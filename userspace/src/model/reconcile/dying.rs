@@ -56,7 +56,8 @@ fn rest(space: &Space<'_>, wait: &Wait, count: u32) -> ContextView {
     };
     say(wait, &what, &mut notes);
     let (findings, details) = notes.finish();
-    ContextView { context: wait.id.unwrap_or(ContextId::UNKNOWN), findings, details, ..nothing(space, wait) }
+    let context = wait.id.unwrap_or(ContextId::UNKNOWN);
+    ContextView { context, stands_for: count, findings, details, ..nothing(space, wait) }
 }
 
 /// What is known of none of them: the ring is unmapped, or about to be, and nobody reaps it any more.
@@ -78,6 +79,7 @@ fn nothing(space: &Space<'_>, wait: &Wait) -> ContextView {
         origin: None,
         dying_ns: wait.asleep_ns,
         outlook: None,
+        stands_for: 1,
         findings: Vec::new(),
         details: Vec::new(),
     }

@@ -27,7 +27,13 @@ let chosen = [], open = null, opener = null, timer = 0, busy = false, again = fa
 const held = [];
 if ($("ring-panel").dataset.key) open = { key: $("ring-panel").dataset.key, start: $("ring-panel").dataset.start };
 
-const keyOf = (c) => `${c.pid}:${c.context}`;
+// A dying context may have the id of another that was made since.
+const isDying = (c) => "dying_seconds" in c;
+const keyOf = (c) => `${c.pid}:${c.context ?? "-"}${isDying(c) ? "!" : ""}`;
+const age = (seconds) => {
+  const s = Math.floor(seconds), m = Math.floor(s / 60), h = Math.floor(s / 3600);
+  return h ? `${h} h ${m % 60} min` : m ? `${m} min ${s % 60} s` : `${s} s`;
+};
 const ownerOf = (o) => [...(o?.container || "")].slice(0, 12).join("") || o?.pod || o?.unit || "";
 const free = (c) => {
   if (c.nr_events == null || c.in_flight == null || c.unreaped == null) return null;
@@ -46,7 +52,7 @@ const order = () => {
   return { by, turned, down: BIG_FIRST.includes(by) !== turned };
 };
 const valueOf = {
-  comm: (c) => c.comm, owner: (c) => ownerOf(c.owner) || null, context: (c) => BigInt(c.context), fill: percent,
+  comm: (c) => c.comm, owner: (c) => ownerOf(c.owner) || null, context: (c) => (c.context == null ? null : BigInt(c.context)), fill: percent,
   findings: (c) => (c.findings.length ? Math.max(...c.findings.map(severity)) : null),
 };
 const choose = () => {
@@ -68,13 +74,14 @@ const link = (key) => {
   const to = new URLSearchParams();
   if ($("filter").value.trim()) to.set("q", $("filter").value);
   if (sort) to.set("sort", sort);
-  if (key) { const at = key.indexOf(":"); to.set("pid", key.slice(0, at)); to.set("context", key.slice(at + 1)); }
+  if (key) { const at = key.indexOf(":"); to.set("pid", key.slice(0, at)); to.set("context", key.slice(at + 1).replace("!", "")); }
   return to.size === 0 && !String(to) ? location.pathname : `?${to}`;
 };
 const remember = () => history.replaceState(null, "", link(open?.key));
 
-const codes = (at, list) => {
-  const sorted = worstFirst(list), text = sorted.join(" ") || "-";
+const codes = (at, c) => {
+  const sorted = worstFirst(c.findings), old = c.dying_seconds == null ? "" : ` ${age(c.dying_seconds)}`;
+  const text = (sorted.join(" ") || "-") + old;
   if (at.textContent === text) return;
   at.textContent = sorted.length ? "" : "-";
   sorted.forEach((code, place) => {
@@ -85,6 +92,7 @@ const codes = (at, list) => {
     span.textContent = code;
     at.append(span);
   });
+  at.append(old);
 };
 const fillRow = (tr, c) => {
   const cells = tr.cells, taken = percent(c), a = cells[3].firstElementChild;
@@ -94,7 +102,7 @@ const fillRow = (tr, c) => {
   [c.max_reqs, c.in_flight, c.unreaped].forEach((value, at) => put(cells[at + 4], value));
   put(cells[7].firstElementChild, taken == null ? "-" : `${taken}%`);
   set(cells[7].querySelector("rect"), "width", taken ?? 0);
-  codes(cells[8], c.findings);
+  codes(cells[8], c);
   tr.classList.toggle("open", keyOf(c) === open?.key);
 };
 const drawRows = () => {
@@ -134,7 +142,7 @@ const drawSystem = () => {
   put($("percent"), ratio == null ? "-" : `${Math.floor(thousandths / 10)}.${thousandths % 10}%`);
   put($("slots-free"), s.aio_max_nr - s.aio_nr);
   put($("attributed"), s.attributed); put($("unattributed"), s.unattributed);
-  put($("count"), data.contexts.length); put($("ghosts"), data.ghosts.length); put($("source"), s.source);
+  put($("count"), data.contexts.filter((c) => !isDying(c)).length); put($("ghosts"), data.ghosts.length); put($("source"), s.source);
   $("system").className = s.aio_nr > s.aio_max_nr * 0.95 ? "bad" : s.aio_nr > s.aio_max_nr * 0.8 ? "pending" : "fine";
   set($("bar"), "width", Math.min(1000, thousandths ?? 0));
   document.title = ratio == null ? "aioinspect" : `${$("percent").textContent} of AIO slots - aioinspect`;
@@ -203,7 +211,7 @@ const drawPanel = () => {
     submit_fails_on: c.submit_fails_on || (c.submit_fails_on === "" ? "none" : null), stranded_credits: stranded(c.stranded_credits) };
   for (const at of panel.querySelectorAll("[data-f]")) {
     const name = at.dataset.f;
-    if (name === "findings") codes(at, c.findings); else put(at, facts[name] === "" ? "-" : facts[name]);
+    if (name === "findings") codes(at, c); else put(at, facts[name] === "" ? "-" : facts[name]);
   }
 };
 const stranded = (all) => {
@@ -256,25 +264,30 @@ const plan = (wait) => { clearTimeout(timer); if (!paused) timer = setTimeout(po
 // Events come in bursts: one look for all of a quarter of a second.
 const soon = () => { if (!paused && !document.hidden && !failing) plan(Math.max(0, 250 - (performance.now() - lastPoll))); };
 
-const fail = (e) => {
-  const key = `${e.time}/${e.tid ?? 0}`, list = $("failures");
+const item = (list, key, e, word, says) => {
   if ([...list.children].some((li) => li.dataset.key === key)) return;
   const li = document.createElement("li"), part = (tag, text) => { const at = document.createElement(tag); at.textContent = text; return at; };
   const time = part("time", String(e.time).slice(11, 19));
   time.dateTime = e.time;
   li.dataset.key = key;
   const owner = ownerOf(e.owner);
-  li.append(time, " ", part("b", e.errno), " ", part("span", `${e.comm}[${e.pid}]`), `${owner && ` in ${owner}`} io_setup(${e.requested}): ${e.reason}`);
+  li.append(time, " ", part("b", word), " ", part("span", `${e.comm}[${e.pid}]`), `${owner && ` in ${owner}`} ${says}`);
   list.prepend(li);
   while (list.children.length > MOST_FAILURES) list.lastElementChild.remove();
+};
+const tell = (e) => {
+  const key = `${e.time}/${e.tid ?? 0}`, id = e.context ?? "-";
+  if (e.event === "setup-failed") item($("failures"), key, e, e.errno, `io_setup(${e.requested}): ${e.reason}`);
+  else item($("waits"), `${key}/${e.event}/${id}`, e, e.event, `${id}: ` + (e.event === "gone" ? `waited ${age(e.waited_seconds)}`
+    : `${e.in_flight == null ? "" : `requests left ${e.in_flight}, `}waits in ${e.doing}${e.waited_seconds == null ? "" : ` for ${age(e.waited_seconds)}`}`));
 };
 let events = null;
 const listen = () => {
   events = new EventSource("api/v1/events");
-  events.addEventListener("setup-failed", (message) => {
+  for (const name of ["setup-failed", "dying", "gone"]) events.addEventListener(name, (message) => {
     let event;
     try { event = JSON.parse(message.data); } catch { return; }
-    if (paused) { held.push(event); if (held.length > MOST_FAILURES) held.shift(); } else fail(event);
+    if (paused) { held.push(event); if (held.length > MOST_FAILURES) held.shift(); } else tell(event);
     soon();
   });
   for (const name of ["existing", "setup", "destroy", "exec", "exit", "lost", "healed"]) events.addEventListener(name, soon);
@@ -286,7 +299,7 @@ const pause = () => {
   paused = !paused;
   $("pause").setAttribute("aria-pressed", paused);
   clearTimeout(timer);
-  if (!paused) { held.splice(0).forEach(fail); poll(); }
+  if (!paused) { held.splice(0).forEach(tell); poll(); }
   drawStatus();
 };
 $("pause").onclick = pause;

@@ -11,7 +11,7 @@ use crate::output::screen::field::percent_taken;
 use super::drawing::Drawing;
 use super::html::{number, or_dash, put, text};
 use super::query::PageQuery;
-use super::rows::codes;
+use super::rows::{codes, mark};
 
 /// Appends the panel of the context that the query names; hidden, and full of `-`, if it names none: page.js fills it.
 pub fn panel(contexts: &[&ContextView], query: &PageQuery, out: &mut String) {
@@ -21,7 +21,8 @@ pub fn panel(contexts: &[&ContextView], query: &PageQuery, out: &mut String) {
     });
     let hidden = if selected.is_none() { " hidden" } else { "" };
     let start = context.map(|context| context.start_ticks);
-    let key = selected.map_or_else(String::new, |(pid, id)| format!("{pid}:{id:#x}"));
+    let key =
+        selected.map_or_else(String::new, |(pid, id)| format!("{pid}:{id:#x}{}", context.map_or("", mark)));
     let field = |of: fn(&ContextView) -> Option<u32>| number(context.and_then(of));
     let (in_flight, unreaped) = (field(|context| context.in_flight), field(|context| context.unreaped));
     let _ = write!(
@@ -117,7 +118,7 @@ fn facts(context: Option<&ContextView>, out: &mut String) {
         out.push_str("</dd>");
     }
     out.push_str("<dt>findings</dt><dd data-f=\"findings\">");
-    codes(context.map_or(&[], |context| &context.findings), out);
+    codes(context, out);
     out.push_str("</dd></dl>");
 }
 

@@ -11,6 +11,7 @@ use crate::output::owner_label::owner_label;
 use crate::output::screen::field::percent_taken;
 use crate::output::screen::severity::{severity, worst, worst_first};
 use crate::output::table::is_wrong;
+use crate::output::time::age;
 
 use super::html::{number, or_dash, put, text};
 use super::query::PageQuery;
@@ -124,7 +125,7 @@ fn value(by: By, context: &ContextView) -> Option<Value<'_>> {
         By::Pid => number(Some(context.pid.0)),
         By::Comm => Some(Value::Text(escaped(&context.comm))),
         By::Owner => Some(owner_label(&context.owner)).filter(|owner| !owner.is_empty()).map(Value::Text),
-        By::Context => Some(Value::Number(context.context.0)),
+        By::Context => Some(context.context).filter(|id| id.is_known()).map(|id| Value::Number(id.0)),
         By::MaxReqs => number(context.max_reqs),
         By::InFlight => number(context.in_flight),
         By::Unreaped => number(context.unreaped),
@@ -179,7 +180,8 @@ pub fn row(context: Option<&ContextView>, query: &PageQuery, out: &mut String) {
     let link = query.link(query.sort.as_deref(), Some((pid.0, id.0)));
     let _ = write!(
         out,
-        "<tr data-key=\"{pid}:{id}\"{}><td class=\"n\">{pid}</td><td>{}</td><td>{}</td><td class=\"n\"><a href=\"{}\">{id}</a></td>",
+        "<tr data-key=\"{pid}:{id}{}\"{}><td class=\"n\">{pid}</td><td>{}</td><td>{}</td><td class=\"n\"><a href=\"{}\">{id}</a></td>",
+        mark(context),
         if open { " class=\"open\"" } else { "" },
         text(or_dash(&escaped(&context.comm))),
         text(or_dash(&owner_label(&context.owner))),
@@ -191,7 +193,7 @@ pub fn row(context: Option<&ContextView>, query: &PageQuery, out: &mut String) {
     out.push_str("<td class=\"n\">");
     fill(percent_taken(context), out);
     out.push_str("</td><td>");
-    codes(&context.findings, out);
+    codes(Some(context), out);
     out.push_str("</td></tr>\n");
 }
 
@@ -206,8 +208,9 @@ fn fill(percent: Option<u32>, out: &mut String) {
     );
 }
 
-/// Appends the codes of findings, the worst first, in the colours of `list`; `-` for none.
-pub fn codes(findings: &[Finding], out: &mut String) {
+/// Appends the codes of the findings of a context, the worst first, in the colours of `list`, and the age of one that is dying; `-` for none.
+pub fn codes(context: Option<&ContextView>, out: &mut String) {
+    let findings = context.map_or(&[] as &[Finding], |context| &context.findings);
     if findings.is_empty() {
         out.push('-');
     }
@@ -221,6 +224,14 @@ pub fn codes(findings: &[Finding], out: &mut String) {
         put(finding.says(), out);
         let _ = write!(out, "\">{}</span>", finding.code());
     }
+    if let Some(ns) = context.and_then(|context| context.dying_ns) {
+        let _ = write!(out, " {}", age(ns));
+    }
+}
+
+/// What tells its row from others: a dying context may have the id of another that was made since.
+pub fn mark(context: &ContextView) -> &'static str {
+    if context.is_dying() { "!" } else { "" }
 }
 
 /// How a finding is coloured.

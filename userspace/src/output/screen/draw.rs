@@ -277,8 +277,8 @@ fn draw_event(canvas: &mut Canvas<'_>, y: usize, timed: &Timed) {
     let tone = match timed.event {
         Event::Existing { .. } => Tone::Faint,
         Event::Setup { .. } | Event::Destroy { .. } | Event::Exec { .. } | Event::Exit { .. } => Tone::Plain,
-        Event::Healed { .. } => Tone::Pending,
-        Event::SetupFailed { .. } | Event::Lost { .. } => Tone::Bad,
+        Event::Healed { .. } | Event::Gone { .. } => Tone::Pending,
+        Event::SetupFailed { .. } | Event::Dying { .. } | Event::Lost { .. } => Tone::Bad,
     };
     let time = time::of_day(timed.unix_ns);
     let time = format!("{} ", time.get(..8).unwrap_or(&time));

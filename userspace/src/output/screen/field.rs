@@ -7,6 +7,7 @@ use crate::model::finding::Finding;
 use crate::model::picture::ContextView;
 use crate::output::columns::Column;
 use crate::output::filter::Value as Cell;
+use crate::output::time::age;
 
 use super::look::{Look, Tone};
 use super::severity::{severity, tone, worst, worst_first};
@@ -247,8 +248,10 @@ impl Row for ContextView {
             Field::InFlight => column(Column::InFlight),
             Field::Unreaped => column(Column::Unreaped),
             Field::Fill => percent_taken(self).map_or("-".into(), |taken| format!("{taken}%").into()),
-            Field::Findings => codes(&self.findings).into(),
-            Field::Worst => worst(self.findings.iter().copied()).map_or("-", Finding::code).into(),
+            Field::Findings => aged(&codes(&self.findings), self.dying_ns).into(),
+            Field::Worst => {
+                aged(worst(self.findings.iter().copied()).map_or("-", Finding::code), self.dying_ns).into()
+            }
         }
     }
 
@@ -302,6 +305,11 @@ pub fn percent_taken(context: &ContextView) -> Option<u32> {
     u32::try_from(percent).ok()
 }
 
+/// Findings, and for how long a dying context has been waited for.
+pub fn aged(codes: &str, dying_ns: Option<u64>) -> String {
+    dying_ns.map_or_else(|| codes.to_owned(), |ns| format!("{codes} {}", age(ns)))
+}
+
 fn codes(findings: &[Finding]) -> String {
     if findings.is_empty() {
         return "-".to_owned();
@@ -325,6 +333,18 @@ mod tests {
         assert_eq!(rows, [&many, &few, &none]);
         rows.sort_by(|a, b| Order { reverse: true, ..order }.compare(a, b));
         assert_eq!(rows, [&few, &many, &none]);
+    }
+
+    /// Check that what is dying is shown with its age.
+    #[test]
+    fn dying() {
+        let findings = vec![Finding::Dying, Finding::Exiting];
+        let row = ContextView { findings, dying_ns: Some(12_345_678_900), ..context(1, 1) };
+        let cell =
+            |row: &ContextView, field| row.cell(field, Look { color: false, ascii: true }).into_owned();
+        assert_eq!(cell(&row, Field::Findings), "exiting,dying 12 s");
+        assert_eq!(cell(&row, Field::Worst), "exiting 12 s");
+        assert_eq!(cell(&ContextView { dying_ns: None, ..row }, Field::Findings), "exiting,dying");
     }
 
     /// Check that every column comes next once, and then the first again.

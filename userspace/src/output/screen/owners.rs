@@ -7,7 +7,7 @@ use crate::model::finding::Finding;
 use crate::model::picture::ContextView;
 use crate::model::units::Pid;
 
-use super::field::{Field, Row, Value, of_worst, owner_of};
+use super::field::{Field, Row, Value, aged, of_worst, owner_of};
 use super::look::{Look, Tone};
 use super::severity::{severity, tone};
 
@@ -64,14 +64,19 @@ pub struct Owner {
     in_flight: Sum,
     unreaped: Sum,
     worst: Option<Finding>,
+    oldest_dying_ns: Option<u64>,
 }
 
 impl Owner {
     fn add(&mut self, context: &ContextView) {
-        self.contexts = self.contexts.saturating_add(1);
-        self.max_reqs.add(context.max_reqs);
+        // What is dying is in no table any more, and costs no slot.
+        if !context.is_dying() {
+            self.contexts = self.contexts.saturating_add(1);
+            self.max_reqs.add(context.max_reqs);
+        }
         self.in_flight.add(context.in_flight);
         self.unreaped.add(context.unreaped);
+        self.oldest_dying_ns = self.oldest_dying_ns.max(context.dying_ns);
         let findings = context.findings.iter().copied();
         self.worst = self.worst.into_iter().chain(findings).max_by_key(|finding| severity(*finding));
     }
@@ -128,7 +133,9 @@ impl Row for OwnerRow<'_> {
             (Field::MaxReqs, _) => self.owner.max_reqs.text().into(),
             (Field::InFlight, _) => self.owner.in_flight.text().into(),
             (Field::Unreaped, _) => self.owner.unreaped.text().into(),
-            (Field::Findings | Field::Worst, _) => self.owner.worst.map_or("-", Finding::code).into(),
+            (Field::Findings | Field::Worst, _) => {
+                aged(self.owner.worst.map_or("-", Finding::code), self.owner.oldest_dying_ns).into()
+            }
             (Field::Context | Field::Slots | Field::Fill, _) => name("-"),
         }
     }
@@ -170,6 +177,22 @@ mod tests {
         assert_eq!(all.worst, Some(Finding::RingFull));
         assert_eq!(owners.iter().map(|owner| owner.contexts).collect::<Vec<_>>(), [2, 2, 1]);
         assert_eq!(owners[2].in_flight.text(), "-");
+
+        // What is dying costs no slot, but its requests are in flight, and its age is shown.
+        let dying = ContextView {
+            findings: vec![Finding::Dying],
+            dying_ns: Some(125_000_000_000),
+            max_reqs: Some(16),
+            in_flight: Some(4),
+            ..context(1, 1)
+        };
+        let (_, owners) = sum(&[dying, context(1, 2)], &[0, 1]);
+        let row = OwnerRow { owner: &owners[0], example: None };
+        let cell = |field| row.cell(field, Look { color: false, ascii: true }).into_owned();
+        assert_eq!(owners[0].contexts, 1);
+        assert_eq!(cell(Field::MaxReqs), context(1, 2).max_reqs.unwrap().to_string());
+        assert_eq!(cell(Field::InFlight), (4 + context(1, 2).in_flight.unwrap()).to_string());
+        assert_eq!(cell(Field::Worst), "dying 2 min 5 s");
 
         let again = ContextView { start_ticks: 99, ..context(1, 1) };
         assert_eq!(sum(&[context(1, 1), again], &[0, 1]).1.len(), 2);

@@ -25,6 +25,7 @@ pub fn context(pid: u32, id: u64) -> ContextView {
         origin: None,
         dying_ns: None,
         outlook: Some(Outlook::default()),
+        stands_for: 1,
         findings: Vec::new(),
         details: Vec::new(),
     }

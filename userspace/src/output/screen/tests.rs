@@ -263,6 +263,7 @@ fn any_context() -> impl Strategy<Value = ContextView> {
             origin: None,
             dying_ns: None,
             outlook: None,
+            stands_for: 1,
             details: findings
                 .iter()
                 .map(|finding| (*finding, crate::output::escape::escape(detail.as_bytes())))
