@@ -5,6 +5,8 @@ mod browser;
 mod client;
 mod crowd;
 mod curl;
+#[cfg(test)]
+mod dying;
 mod ends;
 mod events;
 mod exposed;

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod dying;
+#[cfg(test)]
 mod ends;
 #[cfg(test)]
 mod hooks;
