@@ -11,7 +11,7 @@ use crate::context::report_context;
 use crate::here::read_here;
 use crate::kernel::read;
 use crate::maps::{CONTEXTS, LEVELS, TREE};
-use crate::reader::control;
+use crate::reader::{control, is_full};
 use crate::waits::dying_at;
 
 /// Steps in one run of the program: rows of so many.
@@ -104,10 +104,10 @@ fn push(control: &mut Control, entry: u64) {
 
 /// Takes some steps; true: that was the last mapping. `stack`: of the thread that waits.
 #[inline(always)]
-pub fn walk(control: &mut Control, stack: u64) -> bool {
+pub fn walk(stack: u64) -> bool {
     for _ in 0..ROWS {
         if walk_row(stack) != 0 {
-            return control.is_full == 0;
+            return !is_full();
         }
     }
     false

@@ -14,6 +14,12 @@ pub fn control() -> Option<&'static mut Control> {
     CONTROL.get_ptr_mut(0).map(|control| unsafe { &mut *control })
 }
 
+/// Whether the run stopped for want of room: asked anew, for what a function wrote is unknown to whoever held the control before it was called.
+#[inline(always)]
+pub fn is_full() -> bool {
+    control().is_some_and(|control| control.is_full != 0)
+}
+
 /// The same of `rings`.
 #[inline(always)]
 pub fn ring_control() -> Option<&'static mut Control> {

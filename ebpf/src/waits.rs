@@ -17,7 +17,7 @@ use crate::kernel::{read, read_comm};
 use crate::maps::{CONTEXTS, WAITS};
 use crate::percpu;
 use crate::pointer::as_number;
-use crate::reader::{control, tgid, tid};
+use crate::reader::{control, is_full, tgid, tid};
 use crate::registers::{self, THREAD_SIZE, at};
 
 /// `TASK_UNINTERRUPTIBLE`: how wait_for_completion sleeps.
@@ -81,7 +81,7 @@ extern "C" fn waits(iter: *const IterTask) -> i32 {
     }
     let stack: u64 = read(task, place!(task_stack));
     if control.walk_ending != 0 && control.walk_places == 0 {
-        if !ending::walk(control, stack) {
+        if !ending::walk(stack) {
             return AGAIN;
         }
         // The walk is over; that near the last context begins.
@@ -143,11 +143,22 @@ fn begin(control: &mut Control, task: u64, id: u64) {
             break;
         }
     }
+    begin_found();
+}
+
+/// Goes on with what the stack led to. A function of its own, that asks for the control itself: the rows have written there behind the back of
+/// whoever holds a reference to it, and the compiler takes what it stored before for what is there.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn begin_found() -> u32 {
+    let Some(control) = control() else { return 0 };
     if control.walk_first != 0 {
         // The ctx_rq_wait; 0 while the ring is still being unmapped.
         control.walk_table = read(control.walk_first, place!(kioctx_rq_wait));
     }
     ending::begin(control);
+    0
 }
 
 /// Looks at a row of the stack; 1: there is nothing more to look for.
@@ -232,7 +243,7 @@ fn report_near(control: &mut Control) -> bool {
     }
     for _ in 0..ROWS {
         if report_row() != 0 {
-            return control.is_full == 0;
+            return !is_full();
         }
     }
     false
