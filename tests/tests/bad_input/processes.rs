@@ -89,20 +89,20 @@ fn it_is_exiting() {
     // The server of the reads would end with it.
     send(server, rustix::process::Signal::STOP);
     send(pid, rustix::process::Signal::KILL);
-    // The kernel tells what it waits for, so this is a verdict; without its word it is a plain answer.
-    let text = pid.to_string();
-    let words = format!("2 requests are left; process {pid} waits in exit");
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().to_str().unwrap();
-    for args in [&["check", &text][..], &["check", &text, "--freeze", "ptrace"], &["dump", &text, "-D", path]]
-    {
-        let output = run_aioinspect(args);
-        assert!(output.code == 5 && output.stdout.contains(&words), "{args:?}: {output:?}");
+    let (dir, number) = (tempfile::tempdir().unwrap(), pid.to_string());
+    let into = ["-D", dir.path().to_str().unwrap()];
+    for verb in [&["check", &number][..], &["dump", &number, into[0], into[1]]] {
+        for freeze in ["ptrace", "none"] {
+            let output = run_aioinspect(&[verb, &["--freeze", freeze]].concat());
+            let said = format!("{}{}", output.stdout, output.stderr);
+            assert!(output.code == 5 && said.contains(&format!("process {pid} waits in exit")), "{output:?}");
+            assert!(!said.contains("zombie"), "{output:?}");
+        }
     }
     assert_eq!(crate::sandbox::names_in(dir.path()), [""; 0]);
-    let list = accepts(&["list", "-p", &text]);
+    let list = accepts(&["list", "-p", &number]);
     assert!(list.stdout.contains("dying,exiting"), "{list:?}");
-    let list = accepts(&["list", "--no-bpf", "-p", &text]);
+    let list = accepts(&["list", "--no-bpf", "-p", &number]);
     assert!(list.stderr.contains(&format!("process {pid} is exiting: it waits")), "{list:?}");
     send(server, rustix::process::Signal::KILL);
     let begun = Instant::now();
