@@ -161,17 +161,18 @@ extern "C" fn begin_found() -> u32 {
     0
 }
 
-/// Looks at a row of the stack; 1: there is nothing more to look for.
+/// Looks at a row of the stack, from its top down: below what the thread uses lies what others left there. 1: there is nothing more to look for.
 // SAFETY: nobody else has functions of these names. The verifier checks each once, whoever calls it.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn look_at_row(stack: u64, row: u32, id: u64) -> u32 {
-    let mut at = stack.wrapping_add(u64::from(row).wrapping_mul(u64::from(ROW) * 8));
+    let mut at =
+        stack.wrapping_add(THREAD_SIZE).wrapping_sub(u64::from(row).wrapping_mul(u64::from(ROW) * 8));
     for _ in 0..ROW {
+        at = at.wrapping_sub(8);
         if look_at_word(at, stack, id) != 0 {
             return 1;
         }
-        at = at.wrapping_add(8);
     }
     0
 }

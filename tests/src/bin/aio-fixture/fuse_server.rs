@@ -20,6 +20,7 @@ use crate::fuse::{self, Request};
 use crate::memory::PAGE;
 use crate::mounts;
 use crate::reads::{GROUP_PAGES, GROUPS, content};
+use crate::waits::IO_DESTROY;
 use crate::words::Words;
 
 /// `PF_EXITING` (linux/sched.h), set by do_exit before the mm is given up.
@@ -157,6 +158,15 @@ impl Server {
 fn is_dying(pid: u32) -> bool {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
     !tasks.flatten().any(|task| {
+        // Without memory it is exiting. This, and not `stat`, is asked first: who reads that uses the memory, and would wait for these very reads if
+        // it let go of it as the last (kernel/fork.c:mmput).
+        if fs::read_link(task.path().join("exe")).is_err() {
+            return false;
+        }
+        let wchan = fs::read_to_string(task.path().join("wchan")).unwrap_or_default();
+        if !wchan.contains(IO_DESTROY) && wchan != "0" {
+            return true;
+        }
         let stat = fs::read(task.path().join("stat")).unwrap_or_default();
         let text = String::from_utf8_lossy(&stat);
         let (_, rest) = text.rsplit_once(')').unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::children::{self, of_pid};
 use crate::failure::{Done, Failure};
 use crate::reads;
 use crate::state::State;
-use crate::waits::{EXIT_AIO, IO_DESTROY, await_exec, await_wait};
+use crate::waits::{IO_DESTROY, await_end, await_wait, ran};
 use crate::words::{Words, number};
 
 /// max_reqs of each context, if nobody says.
@@ -150,6 +150,7 @@ pub fn die(state: &mut State, words: &mut Words) -> Done {
         return Err(Failure::refused(format!("child {pid} ends already, or has no reads in flight")));
     }
     let child = of_pid(children, pid)?;
+    let ran_before = ran(pid, pid);
     match end {
         End::Kill => {
             // SAFETY: a signal to a child of ours that nobody has waited for.
@@ -175,13 +176,18 @@ pub fn die(state: &mut State, words: &mut Words) -> Done {
             end.how().clone_into(&mut context.how);
         }
     }
-    let function =
-        if reading.contexts.iter().any(|context| context.how == "destroy") { IO_DESTROY } else { EXIT_AIO };
     let waiting = reading.contexts.iter().filter(|context| context.in_flight > 0);
     for context in waiting {
         match end {
-            End::Exec => await_exec(pid)?,
-            End::Exit | End::Kill | End::Leader | End::Destroy => await_wait(pid, context.tid, function)?,
+            _ if context.how == "destroy" => await_wait(pid, context.tid, IO_DESTROY)?,
+            // The thread that is left began after that, and has run.
+            End::Leader => await_end(pid, context.tid, "", true)?,
+            End::Exec => await_end(pid, context.tid, &ran_before, false)?,
+            End::Exit | End::Kill => await_end(pid, context.tid, &ran_before, true)?,
+            End::Destroy => {}
+        }
+        if context.how != "destroy" {
+            break;
         }
     }
     child.contexts = reading.own();
