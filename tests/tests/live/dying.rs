@@ -2,6 +2,7 @@
 //!
 //! Of a process that waits in exec nothing in /proc is read but `status`: a reader of most other files waits as long as it does.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ struct Dying {
     tids: Vec<u64>,
     ids: Vec<String>,
     kind: &'static str,
+    /// Whether every option was tried on it: once is enough where a machine is emulated.
+    is_tried: Cell<bool>,
 }
 
 /// Words of a wait, as `check` and `list` say them.
@@ -53,6 +56,7 @@ impl Dying {
             ids: each("ids").iter().map(|id| id.as_str().unwrap().to_owned()).collect(),
             fixture,
             kind,
+            is_tried: Cell::new(false),
         }
     }
 
@@ -98,6 +102,9 @@ fn assert_dying(of: &Dying, reads: &[u64]) {
     }
     for one in &listed {
         assert_eq!(findings(one), codes(of.kind), "{one}");
+    }
+    if of.is_tried.replace(true) && std::env::var_os("AIOINSPECT_VM").is_some() {
+        return;
     }
     let table = run_aioinspect(&["list", "-p", &of.pid.to_string()]);
     assert!(table.code == 0 && table.stderr.is_empty(), "{table:?}");
