@@ -13,7 +13,6 @@ use super::recheck::Recheck;
 use super::source::{Ask, SourceError};
 use super::subject::{Subject, addresses, named, reader, sharers, word_of, word_on};
 use super::traced_map::TracedMaps;
-use super::waiters;
 use crate::model::units::{Instant, MmId, Pid};
 use crate::model::witness::{AddressSpace, KernelWord, Look, Manner, TaskFact};
 
@@ -105,9 +104,8 @@ fn look(
     let mappings_checked = recheck.holds(found.word.mm.lock_seq);
     let as_planned = addresses(&planned) == addresses(&found);
     let same_program = subject.facts_for(ask)? == facts;
+    // Who waits for contexts cannot be held: a freeze that came about shows that nobody did.
     let mut word = found.word;
-    // Who waits cannot be held, so nobody did then; who does now has begun since.
-    word.waits = waiters::waits_of(probe, mm)?;
     // Held threads have no counters to compare; who they were is worth keeping.
     word.tasks = planned.word.tasks.iter().filter(|task| report.tids.contains(&task.tid)).cloned().collect();
     word.torn |= !all_held || !same_program;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use aioinspect_ebpf::{ContextRecord, TaskRecord, WaitRecord};
 
@@ -22,6 +24,10 @@ const PF_EXITING: u32 = 0x4;
 const IO_DESTROY: [u32; 2] = [207, 246];
 /// execve and execveat.
 const EXEC: [[u32; 2]; 2] = [[59, 322], [11, 358]];
+/// How long an exit or exec may take that waits for no request: two grace periods of RCU, each some 30 ms.
+const BRIEF: Duration = Duration::from_millis(300);
+/// Pause before it is looked for again.
+const BETWEEN: Duration = Duration::from_millis(5);
 /// Bytes of a ring's header, and of an entry.
 const ENTRY: u64 = 32;
 
@@ -68,11 +74,21 @@ pub fn add(words: &mut BTreeMap<MmKey, SpaceWord>, waiters: Vec<Waiter>, known: 
     }
 }
 
-/// A process that waits for its contexts in exit or exec; `None`: it does neither.
+/// A process that waits for its contexts in exit or exec; `None`: it does neither, or not for long.
 pub fn ending(probe: &mut Probe, pid: Pid) -> Result<Option<AddressSpace>, ProbeError> {
-    let begun_at = clock::now();
-    let mut found = waiters(probe)?;
-    found.retain(|waiter| waiter.wait.pid == pid && matches!(waiter.wait.doing, Doing::Exit | Doing::Exec));
+    let first = Instant::now();
+    let (begun_at, found) = loop {
+        let begun_at = clock::now();
+        let mut found = waiters(probe)?;
+        found.retain(|waiter| {
+            waiter.wait.pid == pid && matches!(waiter.wait.doing, Doing::Exit | Doing::Exec)
+        });
+        let is_brief = !found.is_empty() && found.iter().all(|waiter| may_be_brief(&waiter.wait));
+        if !is_brief || first.elapsed() > BRIEF {
+            break (begun_at, found);
+        }
+        sleep(BETWEEN);
+    };
     let mut words = BTreeMap::new();
     add(&mut words, found, probe.known());
     Ok(words.into_values().next().map(|SpaceWord { mut word, mut processes, .. }| {
@@ -85,9 +101,23 @@ pub fn ending(probe: &mut Probe, pid: Pid) -> Result<Option<AddressSpace>, Probe
     }))
 }
 
+/// Of who is in exec the memory here is the new one, which has nothing to wait for yet.
+fn in_exec(wait: &Wait) -> bool {
+    wait.doing == Doing::Exec
+}
+
+/// Whether nothing shows that more than RCU is waited for, as at every exit and exec of a process with contexts.
+fn may_be_brief(wait: &Wait) -> bool {
+    wait.contexts.iter().all(|context| context.left().number() == Some(0))
+}
+
 /// Those who wait in an address space that lives on.
 pub fn waits_of(probe: &mut Probe, mm: MmKey) -> Result<Vec<Wait>, ProbeError> {
-    Ok(waiters(probe)?.into_iter().filter(|waiter| waiter.mm == mm).map(|waiter| waiter.wait).collect())
+    Ok(waiters(probe)?
+        .into_iter()
+        .filter(|waiter| waiter.mm == mm && !in_exec(&waiter.wait))
+        .map(|waiter| waiter.wait)
+        .collect())
 }
 
 fn read(records: &WaitRecords, known: &Known) -> Vec<Waiter> {
