@@ -18,9 +18,9 @@ use crate::table;
 const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// What a program on an iterator answers: go on to the next object.
-const NEXT: i32 = 0;
+pub const NEXT: i32 = 0;
 /// Run it on the same object again. The read(2) that runs it ends with EAGAIN, and the next one begins here.
-const AGAIN: i32 = 1;
+pub const AGAIN: i32 = 1;
 
 /// What the kernel hands to a program on `iter/task`; a null task ends the walk.
 #[repr(C)]
@@ -187,7 +187,7 @@ extern "C" fn report_task(task: u64, mm: u64, flags: u32) -> u32 {
 
 /// The first thread of a task's process; the task itself where this kernel does not say.
 #[inline(always)]
-fn leader_of(task: u64) -> u64 {
+pub fn leader_of(task: u64) -> u64 {
     let leader: u64 = read(task, place!(task_group_leader));
     if leader == 0 { task } else { leader }
 }

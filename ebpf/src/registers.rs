@@ -12,7 +12,7 @@ use crate::kernel::{read, read_8};
 /// `THREAD_SIZE` of arch/x86: bytes of a kernel stack. Used where no helper knows, which is before 5.15: nothing lay above the registers then.
 pub const THREAD_SIZE: u64 = 16 * 1024;
 /// `TS_COMPAT` of arch/x86/include/asm/thread_info.h: the call under way is a 32-bit one.
-const TS_COMPAT: u32 = 2;
+pub const TS_COMPAT: u32 = 2;
 
 /// One register, by its offset in `struct pt_regs`, through a pointer whose type the verifier knows.
 ///

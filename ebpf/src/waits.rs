@@ -8,7 +8,7 @@ use aioinspect_ebpf::{Control, Place};
 use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 
-use crate::census::IterTask;
+use crate::census::{AGAIN, IterTask, NEXT, leader_of};
 use crate::constants::place;
 use crate::context::report_context;
 use crate::ending;
@@ -18,7 +18,7 @@ use crate::maps::{CONTEXTS, WAITS};
 use crate::percpu;
 use crate::pointer::as_number;
 use crate::reader::{control, is_full, tgid, tid};
-use crate::registers::{self, THREAD_SIZE, at};
+use crate::registers::{self, THREAD_SIZE, TS_COMPAT, at};
 
 /// `TASK_UNINTERRUPTIBLE`: how wait_for_completion sleeps.
 const UNINTERRUPTIBLE: u32 = 0x2;
@@ -26,8 +26,6 @@ const UNINTERRUPTIBLE: u32 = 0x2;
 const NOLOAD: u32 = 0x400;
 /// `PF_EXITING`.
 const EXITING: u32 = 0x4;
-/// `TS_COMPAT` of arch/x86/include/asm/thread_info.h: the call under way is a 32-bit one.
-const COMPAT: u32 = 2;
 /// io_destroy, execve and execveat.
 const CALLS: [u64; 3] = [207, 59, 322];
 /// The same of a 32-bit caller.
@@ -41,11 +39,6 @@ const ROWS: u32 = (THREAD_SIZE / 8 / ROW as u64) as u32;
 const ALIGNED: u64 = 64;
 /// Places of [`ALIGNED`] bytes around a context that was found: 64 kB on each side.
 const NEAR: u32 = 2048;
-
-/// What a program on an iterator answers: go on to the next object.
-const NEXT: i32 = 0;
-/// Run it on the same object again.
-const AGAIN: i32 = 1;
 
 // SAFETY: the section names the hook, the symbol is this program's own.
 #[unsafe(link_section = "iter/task")]
@@ -63,7 +56,7 @@ extern "C" fn waits(iter: *const IterTask) -> i32 {
         return NEXT;
     }
     let number = registers::of_task(thread, task, registers::NUMBER);
-    let is_compat = read::<u32>(task, place!(task_status)) & COMPAT != 0;
+    let is_compat = read::<u32>(task, place!(task_status)) & TS_COMPAT != 0;
     let argument = argument(thread, task, is_compat);
     if WAITS.get_ptr(control.waits).is_none() || CONTEXTS.get_ptr(control.contexts).is_none() {
         control.is_full = 1;
@@ -306,8 +299,7 @@ extern "C" fn report_wait(task: u64, call: u64, argument: u64, is_compat: u32) -
     let record = unsafe { &mut *record };
     // SAFETY: always allowed in a tracing program.
     let reader = unsafe { bpf_get_current_task() };
-    let leader: u64 = read(task, place!(task_group_leader));
-    let leader = if leader == 0 { task } else { leader };
+    let leader = leader_of(task);
     record.mm = control.walk_mm;
     record.task = task;
     record.ending = control.walk_ending;
