@@ -95,7 +95,7 @@ impl Suite {
 const IGNORED: &str = ": marked #[ignore]";
 
 /// What failed tests printed, by suite; empty if none failed.
-pub fn failures(suites: &[Suite]) -> String {
+fn failures(suites: &[Suite]) -> String {
     let mut text = String::new();
     for suite in suites.iter().filter(|suite| suite.failed > 0) {
         // Writing to a String cannot fail.
@@ -107,8 +107,15 @@ pub fn failures(suites: &[Suite]) -> String {
     text
 }
 
-/// The table of all suites, each skipped test with its reason, and as the last line the sums.
-pub fn table(suites: &[Suite]) -> String {
+/// The table of all suites, each skipped test with its reason, what failed tests printed, and as the last line the sums.
+///
+/// Failures stand at the end: of a long log the middle is what gets cut.
+pub fn report(suites: &[Suite]) -> String {
+    format!("{}{}{}", table(suites), failures(suites), sums(suites))
+}
+
+/// A line for each suite and each skipped test.
+fn table(suites: &[Suite]) -> String {
     let mut text = String::new();
     let width = suites.iter().map(|suite| suite.name.len()).max().unwrap_or(0).max("suite".len());
     // Writing to a String cannot fail.
@@ -123,12 +130,16 @@ pub fn table(suites: &[Suite]) -> String {
             let _ = writeln!(text, "  skipped {skip}");
         }
     }
+    text
+}
+
+/// How many tests passed, failed and were skipped.
+fn sums(suites: &[Suite]) -> String {
     let sum = |of: fn(&Suite) -> u64| suites.iter().map(of).sum::<u64>();
     // A suite that broke is a failure even where no single test is.
     let failed = sum(|suite| suite.failed + u64::from(suite.broken.is_some()));
     let (passed, skipped) = (sum(|suite| suite.passed), sum(Suite::skips));
-    let _ = write!(text, "{passed} passed, {failed} failed, {skipped} skipped");
-    text
+    format!("{passed} passed, {failed} failed, {skipped} skipped")
 }
 
 /// `name: reason` of a skip line. Without capture libtest prints `test x ... ` before what the test prints.
@@ -201,6 +212,10 @@ mod tests {
         let suites = [
             suite("SKIPPED crit: not installed\ntest result: ok. 3 passed; 0 failed; 0 ignored", 0),
             Suite::broken("6.1 live", "no boot"),
+            suite(
+                "failures:\n---- bad stdout ----\npanicked\ntest result: FAILED. 1 passed; 1 failed; 0 ignored",
+                101,
+            ),
         ];
         let expected = "\
 suite     passed  failed  skipped
@@ -208,7 +223,11 @@ s              2       0        1
   skipped crit: not installed
 6.1 live       0       0        0
   broken: no boot
-2 passed, 1 failed, 1 skipped";
-        assert_eq!(table(&suites), expected);
+s              1       1        0
+FAILED in s:
+  ---- bad stdout ----
+  panicked
+3 passed, 2 failed, 1 skipped";
+        assert_eq!(report(&suites), expected);
     }
 }

@@ -64,7 +64,7 @@ pub fn test(what: &What, long: bool) -> Result<ExitCode> {
         suites.push(Suite::broken("set-up", format!("{error:#}")));
     }
     say("");
-    say(&format!("{}{}", count::failures(&suites), count::table(&suites)));
+    say(&count::report(&suites));
     let good = !suites.is_empty() && suites.iter().all(Suite::is_good);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
