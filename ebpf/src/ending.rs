@@ -12,7 +12,7 @@ use crate::here::read_here;
 use crate::kernel::read;
 use crate::maps::{CONTEXTS, LEVELS, TREE};
 use crate::reader::{control, is_full};
-use crate::waits::dying_at;
+use crate::waits::{dying_at, is_on_stack};
 
 /// Steps in one run of the program: rows of so many.
 const ROWS: u32 = 32;
@@ -34,9 +34,11 @@ const KIND_MASK: u64 = 0xf;
 const KIND_LEAF: u64 = 1;
 const KIND_GAPS: u64 = 3;
 
-/// The number itself if it is the address of an mm that nobody uses any more and that still has a context table; else 0.
+/// The number itself if it is the address of an mm that nobody uses any more and that still has a context table, for which a thread with this
+/// stack is in exit_aio; else 0.
 ///
-/// A table has 4, 16, 64, .. places (fs/aio.c:ioctx_add_table).
+/// A table has 4, 16, 64, .. places (fs/aio.c:ioctx_add_table). It is freed when the wait is over (fs/aio.c:exit_aio), so the stack keeps its address too:
+/// that of the mm alone may have been left there by another's exit.
 // SAFETY: nobody else has functions of these names. The verifier checks each once, whoever calls it.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -54,7 +56,7 @@ pub extern "C" fn ending_at(mm: u64, stack: u64) -> u64 {
     }
     let places = read_here(table, place!(table_nr));
     let power_of_four = places & places.wrapping_sub(1) == 0 && places & 0x5555_5554 != 0;
-    if power_of_four { mm } else { 0 }
+    if power_of_four && is_on_stack(stack, table) != 0 { mm } else { 0 }
 }
 
 /// Whether the number is an address of the kernel's.

@@ -36,6 +36,26 @@ pub mod way {
     pub const TASK_REGISTERS: u32 = 4;
 }
 
+/// Numbers of system calls: of arch/x86/entry/syscalls/syscall_64.tbl, and of syscall_32.tbl for callers of 32 bits.
+pub mod call {
+    /// io_setup.
+    pub const IO_SETUP: u64 = 206;
+    /// io_destroy.
+    pub const IO_DESTROY: u64 = 207;
+    /// execve.
+    pub const EXECVE: u64 = 59;
+    /// execveat.
+    pub const EXECVEAT: u64 = 322;
+    /// io_setup of a 32-bit caller.
+    pub const IO_SETUP_32: u64 = 245;
+    /// io_destroy of a 32-bit caller.
+    pub const IO_DESTROY_32: u64 = 246;
+    /// execve of a 32-bit caller.
+    pub const EXECVE_32: u64 = 11;
+    /// execveat of a 32-bit caller.
+    pub const EXECVEAT_32: u64 = 358;
+}
+
 /// What a program calls where `bpf_rdonly_cast` is meant: no helper of any kernel has this number. Userspace puts the kernel's function there, or
 /// a helper that does nothing, since what is never run must be well formed too.
 pub const CAST_CALL: i32 = 0x0a10_0001;

@@ -35,6 +35,15 @@ pub fn of_task(task: *const task_struct, at: u64, offset: usize) -> u64 {
     on_stack(at, offset)
 }
 
+/// The first argument of the call that a thread is in; `is_compat`: a 32-bit one.
+#[inline(always)]
+pub fn first_argument(task: *const task_struct, at: u64, is_compat: bool) -> u64 {
+    if is_compat {
+        return of_task(task, at, at!(rbx)) & 0xffff_ffff;
+    }
+    of_task(task, at, at!(rdi))
+}
+
 /// One register of the user's of the thread that runs.
 #[inline(always)]
 pub fn of_current(offset: usize) -> u64 {

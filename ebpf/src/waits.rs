@@ -4,8 +4,7 @@
 //! does: its kernel stack holds the `struct ctx_rq_wait` it sleeps on and a copy of the context's address, and `kioctx.rq_wait` points back
 //! into that stack.
 
-use aioinspect_ebpf::{Control, Place};
-use aya_ebpf::bindings::task_struct;
+use aioinspect_ebpf::{Control, Place, call};
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 
 use crate::census::{AGAIN, IterTask, NEXT, leader_of};
@@ -18,7 +17,7 @@ use crate::maps::{CONTEXTS, WAITS};
 use crate::percpu;
 use crate::pointer::as_number;
 use crate::reader::{control, is_full, tgid, tid};
-use crate::registers::{self, THREAD_SIZE, TS_COMPAT, at};
+use crate::registers::{self, THREAD_SIZE, TS_COMPAT};
 
 /// `TASK_UNINTERRUPTIBLE`: how wait_for_completion sleeps.
 const UNINTERRUPTIBLE: u32 = 0x2;
@@ -26,10 +25,6 @@ const UNINTERRUPTIBLE: u32 = 0x2;
 const NOLOAD: u32 = 0x400;
 /// `PF_EXITING`.
 const EXITING: u32 = 0x4;
-/// io_destroy, execve and execveat.
-const CALLS: [u64; 3] = [207, 59, 322];
-/// The same of a 32-bit caller.
-const CALLS_32: [u64; 3] = [246, 11, 358];
 
 /// Words of a stack, or contexts, that one row looks at.
 const ROW: u32 = 64;
@@ -57,13 +52,14 @@ extern "C" fn waits(iter: *const IterTask) -> i32 {
     }
     let number = registers::of_task(thread, task, registers::NUMBER);
     let is_compat = read::<u32>(task, place!(task_status)) & TS_COMPAT != 0;
-    let argument = argument(thread, task, is_compat);
+    let argument = registers::first_argument(thread, task, is_compat);
+    let destroys = destroys(number, is_compat);
     if WAITS.get_ptr(control.waits).is_none() || CONTEXTS.get_ptr(control.contexts).is_none() {
         control.is_full = 1;
         return AGAIN;
     }
     if control.walk_task != task {
-        begin(control, task, if number == call(0, is_compat) { argument } else { 0 });
+        begin(control, task, if destroys { argument } else { 0 });
     }
     if control.walk_ending != 0 || control.walk_first != 0 {
         if !percpu::measure(control) {
@@ -88,33 +84,27 @@ extern "C" fn waits(iter: *const IterTask) -> i32 {
     }
     let flags: u32 = read(task, place!(task_flags));
     let mm: u64 = read(task, place!(task_mm));
-    let ends =
-        (flags & EXITING != 0 && mm == 0) || number == call(1, is_compat) || number == call(2, is_compat);
-    if control.walk_found != 0 || number == call(0, is_compat) || (ends && control.walk_ending != 0) {
+    let ends = (flags & EXITING != 0 && mm == 0) || executes(number, is_compat);
+    if control.walk_found != 0 || destroys || (ends && control.walk_ending != 0) {
         control.walk_mm = mm;
         report_wait(task, number, argument, u32::from(is_compat));
     }
     NEXT
 }
 
-/// The number of one of [`CALLS`].
+/// Whether the call is io_destroy.
 #[inline(always)]
-fn call(which: usize, is_compat: bool) -> u64 {
-    let [io_destroy, execve, execveat] = if is_compat { CALLS_32 } else { CALLS };
-    match which {
-        0 => io_destroy,
-        1 => execve,
-        _ => execveat,
-    }
+fn destroys(number: u64, is_compat: bool) -> bool {
+    number == if is_compat { call::IO_DESTROY_32 } else { call::IO_DESTROY }
 }
 
-/// What the thread gave the call it is in: the context's id, if it is io_destroy.
+/// Whether the call is execve or execveat.
 #[inline(always)]
-fn argument(thread: *const task_struct, task: u64, is_compat: bool) -> u64 {
+fn executes(number: u64, is_compat: bool) -> bool {
     if is_compat {
-        return registers::of_task(thread, task, at!(rbx)) & 0xffff_ffff;
+        return number == call::EXECVE_32 || number == call::EXECVEAT_32;
     }
-    registers::of_task(thread, task, at!(rdi))
+    number == call::EXECVE || number == call::EXECVEAT
 }
 
 /// Begins with a thread: looks for a context on its stack. `id`: that of the context it destroys, 0 if it is not in io_destroy.
@@ -166,6 +156,34 @@ extern "C" fn look_at_row(stack: u64, row: u32, id: u64) -> u32 {
         if look_at_word(at, stack, id) != 0 {
             return 1;
         }
+    }
+    0
+}
+
+/// Whether a word stands on the stack.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn is_on_stack(stack: u64, word: u64) -> u32 {
+    for row in 0..ROWS {
+        if is_in_row(stack, row, word) != 0 {
+            return 1;
+        }
+    }
+    0
+}
+
+/// The same of a row of it.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn is_in_row(stack: u64, row: u32, word: u64) -> u32 {
+    let mut at = stack.wrapping_add(u64::from(row).wrapping_mul(u64::from(ROW) * 8));
+    for _ in 0..ROW {
+        if read_here(at, Place::whole(0, 8)) == word {
+            return 1;
+        }
+        at = at.wrapping_add(8);
     }
     0
 }

@@ -32,6 +32,7 @@ mod kernel;
 mod learn;
 mod maps;
 mod process;
+#[expect(dead_code, reason = "the other programs ask about the argument of a thread that waits, too")]
 #[path = "../registers.rs"]
 mod registers;
 

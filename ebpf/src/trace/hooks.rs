@@ -10,17 +10,11 @@
 //! The functions are those of arch/x86: their one argument is the user's registers. A 32-bit caller has its arguments
 //! in others, and other call numbers.
 
+use aioinspect_ebpf::call::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32};
 use aya_ebpf::bindings::pt_regs;
 
 use crate::calls;
 use crate::registers::is_compat;
-
-/// Numbers of arch/x86/entry/syscalls/syscall_64.tbl.
-pub const IO_SETUP: u64 = 206;
-pub const IO_DESTROY: u64 = 207;
-/// Numbers of arch/x86/entry/syscalls/syscall_32.tbl.
-pub const IO_SETUP_32: u64 = 245;
-pub const IO_DESTROY_32: u64 = 246;
 
 /// A pair of programs at the beginning and the end of a function whose argument is the user's registers. They are taken from where they are kept:
 /// of the argument some kernels say no type (5.10).

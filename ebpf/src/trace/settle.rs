@@ -8,6 +8,7 @@
 use core::ffi::c_void;
 use core::ptr;
 
+use aioinspect_ebpf::call::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32};
 use aioinspect_ebpf::{EventKind, EventRecord, GONE, Origin, Pass, SlotKey, SlotRecord, TraceControl};
 use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns};
@@ -16,7 +17,6 @@ use aya_log_ebpf::debug;
 use crate::cgroups;
 use crate::constants::place;
 use crate::ended;
-use crate::hooks::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32};
 use crate::kernel::read;
 use crate::maps::{self, CALLS, SPACES, TRACED, WALK, control, emit};
 use crate::pointer::as_number;
@@ -169,8 +169,8 @@ fn make_busy(mm: u64, control: &TraceControl) {
 fn is_in_unseen_call(task: *const task_struct, at: u64, mm: u64) -> bool {
     let context = match registers::of_task(task, at, registers::NUMBER) {
         IO_SETUP | IO_SETUP_32 => return true,
-        IO_DESTROY => registers::of_task(task, at, registers::at!(rdi)),
-        IO_DESTROY_32 => registers::of_task(task, at, registers::at!(rbx)) & 0xffff_ffff,
+        IO_DESTROY => registers::first_argument(task, at, false),
+        IO_DESTROY_32 => registers::first_argument(task, at, true),
         _ => return false,
     };
     // Once the context is out of the table the call waits, for as long as its requests take.

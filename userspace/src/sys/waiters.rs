@@ -5,7 +5,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use aioinspect_ebpf::{ContextRecord, TaskRecord, WaitRecord};
+use aioinspect_ebpf::{ContextRecord, TaskRecord, WaitRecord, call};
 
 use super::census::{SpaceWord, add_task, kioctx};
 use super::clock;
@@ -15,21 +15,16 @@ use super::procfs::cgroup_of;
 use super::wait_walk::WaitRecords;
 use crate::model::kioctx::Kioctx;
 use crate::model::known::{Fact, Known};
+use crate::model::nr_req::slots;
 use crate::model::units::{ContextId, Pid, Tid};
 use crate::model::witness::{AddressSpace, Doing, Look, Wait};
 
 /// `PF_EXITING` of include/linux/sched.h.
 const PF_EXITING: u32 = 0x4;
-/// io_destroy, of a caller of 64 and of 32 bits.
-const IO_DESTROY: [u32; 2] = [207, 246];
-/// execve and execveat.
-const EXEC: [[u32; 2]; 2] = [[59, 322], [11, 358]];
 /// How long an exit or exec may take that waits for no request: two grace periods of RCU, each some 30 ms.
-const BRIEF: Duration = Duration::from_millis(300);
+pub const BRIEF: Duration = Duration::from_millis(300);
 /// Pause before it is looked for again.
 const BETWEEN: Duration = Duration::from_millis(5);
-/// Bytes of a ring's header, and of an entry.
-const ENTRY: u64 = 32;
 
 /// A thread that waits, and where its word belongs.
 #[derive(Clone, Debug)]
@@ -134,16 +129,7 @@ fn read(records: &WaitRecords, known: &Known) -> Vec<Waiter> {
 
 fn waiter(record: &WaitRecord, own: &[ContextRecord], known: &Known) -> Option<Waiter> {
     let contexts = contexts(own, known);
-    let is_32 = usize::from(record.is_compat != 0);
-    let doing = if record.flags & PF_EXITING != 0 {
-        Doing::Exit
-    } else if IO_DESTROY.get(is_32) == Some(&record.call) {
-        Doing::Destroy
-    } else if EXEC.get(is_32).is_some_and(|calls| calls.contains(&record.call)) {
-        Doing::Exec
-    } else {
-        Doing::LastUse
-    };
+    let doing = doing(record);
     // Without a context: a thread in exit or exec may sleep for many reasons, and only one keeps the table of an mm that nobody uses any more. In
     // io_destroy there is but one.
     let is_known = match doing {
@@ -168,6 +154,18 @@ fn waiter(record: &WaitRecord, own: &[ContextRecord], known: &Known) -> Option<W
     Some(Waiter { mm, wait, task: task(record, mm) })
 }
 
+/// What a thread does, by the call it is in.
+fn doing(record: &WaitRecord) -> Doing {
+    if record.flags & PF_EXITING != 0 {
+        return Doing::Exit;
+    }
+    match (record.is_compat != 0, u64::from(record.call)) {
+        (false, call::IO_DESTROY) | (true, call::IO_DESTROY_32) => Doing::Destroy,
+        (false, call::EXECVE | call::EXECVEAT) | (true, call::EXECVE_32 | call::EXECVEAT_32) => Doing::Exec,
+        (_, _) => Doing::LastUse,
+    }
+}
+
 /// Those of the records that are contexts beyond doubt, each once.
 fn contexts(own: &[ContextRecord], known: &Known) -> Vec<Kioctx> {
     let mut seen: Vec<u64> = Vec::new();
@@ -185,9 +183,8 @@ fn contexts(own: &[ContextRecord], known: &Known) -> Vec<Kioctx> {
 /// Whether its numbers fit each other as io_setup made them (fs/aio.c:aio_setup_ring): what is not told fits.
 fn is_whole(context: &Kioctx) -> bool {
     let Ok(page_size) = u64::try_from(rustix::param::page_size()) else { return false };
-    let entries = |pages: u64| pages.checked_mul(page_size)?.checked_sub(ENTRY).map(|bytes| bytes / ENTRY);
     let fits = match (context.nr_pages, context.nr_events) {
-        (Some(pages), Some(nr_events)) => entries(pages) == Some(nr_events.into()),
+        (Some(pages), Some(nr_events)) => pages.checked_mul(page_size).and_then(slots) == Some(nr_events),
         (None, _) | (_, None) => true,
     };
     let asked = match (context.max_reqs, context.nr_events) {
