@@ -12,7 +12,7 @@ use crate::model::event::{Actor, Event, Failure, Timed, WatchStatus};
 use crate::model::holders::holders;
 use crate::model::owner::owner;
 use crate::model::picture::Picture;
-use crate::model::reconcile::{reconcile, reconcile_with};
+use crate::model::reconcile::{judged_word, reconcile, reconcile_with};
 use crate::model::trend::Trends;
 use crate::model::units::{Instant, Pid, Tid};
 use crate::model::waits::Waits;
@@ -343,7 +343,7 @@ fn recorded(evidence: &Evidence) -> Update {
 fn waits_of(evidence: &Evidence) -> Vec<Timed> {
     let taken = evidence.system.taken_at_unix_ns;
     let of_space = |space: &AddressSpace| {
-        let word = space.looks.last().and_then(|look| look.after.as_ref().or(look.before.as_ref()));
+        let word = space.looks.last().and_then(judged_word);
         let waits = word.map(|word| word.waits.as_slice()).unwrap_or_default();
         let who = |wait: &Wait| {
             let process = space.processes.iter().find(|process| process.pid == wait.pid);

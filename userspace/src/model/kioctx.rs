@@ -137,7 +137,10 @@ impl Kioctx {
             (Some(RefState::Dead | RefState::Atomic), Some(refs))
                 if (0..=i64::from(u32::MAX)).contains(&refs) =>
             {
-                u32::try_from(refs).map_or(Told::Torn, Told::Is)
+                let left = u32::try_from(refs).ok();
+                // More than the ring has room for are none.
+                let left = left.filter(|left| self.nr_events.is_none_or(|entries| *left < entries));
+                left.map_or(Told::Torn, Told::Is)
             }
             _ => self.in_flight_by_credits(),
         }

@@ -34,7 +34,7 @@ use super::trend::{History, Trends};
 use super::units::Pid;
 use super::witness::{AddressSpace, CensusSource, Evidence, KernelWord, Manner, Process};
 
-pub(super) use proof::judged_word;
+pub use proof::judged_word;
 
 /// Judges the last look at every address space; earlier looks only show what moved.
 pub fn reconcile(evidence: &Evidence) -> Picture {

@@ -56,3 +56,28 @@ pub struct MmId(pub u32);
 /// An instant of `CLOCK_MONOTONIC`, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(pub u64);
+
+/// `12 s`, `2 min 5 s`, `3 h 5 min`: how long something has gone on, cut off and not rounded. page.js does the same.
+pub fn age(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    let (minutes, hours) = (seconds / 60, seconds / 3600);
+    match (minutes, hours) {
+        (0, _) => format!("{seconds} s"),
+        (_, 0) => format!("{minutes} min {} s", seconds % 60),
+        (_, _) => format!("{hours} h {} min", minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check ages at the borders of their units.
+    #[test]
+    fn ages() {
+        let table = [(0, "0 s"), (59, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (3600, "1 h 0 min")];
+        for (seconds, text) in table {
+            assert_eq!(age(seconds * 1_000_000_000 + 999_999_999), text);
+        }
+    }
+}

@@ -23,14 +23,19 @@ pub struct Awaited {
     pub in_flight: Option<u32>,
 }
 
-/// What a thread waits for: each context that was found, then those that cannot be named, if there are any.
-pub fn awaited(wait: &Wait) -> impl Iterator<Item = Awaited> {
+/// How many contexts a thread waits for beside those that were found; `None`: some, and their number is not known.
+pub fn unnamed(wait: &Wait) -> Option<u32> {
     let found = u32::try_from(wait.contexts.len()).unwrap_or(u32::MAX);
-    let unnamed = match wait.left {
+    match wait.left {
         Some(left) => Some(left.saturating_sub(found)),
         None if found == 0 => None,
         None => Some(0),
-    };
+    }
+}
+
+/// What a thread waits for: each context that was found, then those that cannot be named, if there are any.
+pub fn awaited(wait: &Wait) -> impl Iterator<Item = Awaited> {
+    let unnamed = unnamed(wait);
     let context = wait.id.unwrap_or(ContextId::UNKNOWN);
     let rest = Awaited { context, contexts: unnamed, max_reqs: None, in_flight: None };
     let named = wait.contexts.iter().map(|fact| Awaited {

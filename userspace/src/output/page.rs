@@ -20,6 +20,7 @@ use crate::model::errno;
 use crate::model::event::{Actor, Event, Timed};
 use crate::model::finding::Finding;
 use crate::model::reason::reason;
+use crate::model::units::age;
 use crate::model::witness::CensusSource;
 
 use super::escape::{escape, escaped};
@@ -204,12 +205,12 @@ fn failures(events: &[Timed], out: &mut String) {
 fn waits(events: &[Timed], out: &mut String) {
     let told = events.iter().filter_map(|timed| match &timed.event {
         Event::Dying { by, of, doing, waited_ns } => {
-            let age = waited_ns.map_or_else(String::new, |ns| format!(" for {}", time::age(ns)));
+            let age = waited_ns.map_or_else(String::new, |ns| format!(" for {}", age(ns)));
             let left = of.in_flight.map_or_else(String::new, |left| format!("requests left {left}, "));
             Some((timed, by, of.context, format!("{left}waits in {}{age}", doing.word())))
         }
         Event::Gone { by, context, waited_ns } => {
-            Some((timed, by, *context, format!("waited {}", time::age(*waited_ns))))
+            Some((timed, by, *context, format!("waited {}", age(*waited_ns))))
         }
         Event::Existing { .. }
         | Event::Setup { .. }

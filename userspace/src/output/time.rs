@@ -12,17 +12,6 @@ pub fn of_day(unix_ns: u64) -> String {
     format!("{}Z", timestamp(unix_ns).strftime("%H:%M:%S.%6f"))
 }
 
-/// `12 s`, `2 min 5 s`, `3 h 5 min`: how long something has gone on, cut off and not rounded. page.js does the same.
-pub fn age(ns: u64) -> String {
-    let seconds = ns / 1_000_000_000;
-    let (minutes, hours) = (seconds / 60, seconds / 3600);
-    match (minutes, hours) {
-        (0, _) => format!("{seconds} s"),
-        (_, 0) => format!("{minutes} min {} s", seconds % 60),
-        (_, _) => format!("{hours} h {} min", minutes % 60),
-    }
-}
-
 fn timestamp(unix_ns: u64) -> Timestamp {
     // u64 ends in the year 2554, Timestamp in 9999.
     Timestamp::from_nanosecond(i128::from(unix_ns)).unwrap_or(Timestamp::MAX)
@@ -45,15 +34,6 @@ mod tests {
         ];
         for (unix_ns, long, short) in table {
             assert_eq!((&*full(unix_ns), &*of_day(unix_ns)), (long, short));
-        }
-    }
-
-    /// Check ages at the borders of their units.
-    #[test]
-    fn ages() {
-        let table = [(0, "0 s"), (59, "59 s"), (60, "1 min 0 s"), (3599, "59 min 59 s"), (3600, "1 h 0 min")];
-        for (seconds, text) in table {
-            assert_eq!(age(seconds * 1_000_000_000 + 999_999_999), text);
         }
     }
 

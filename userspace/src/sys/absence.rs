@@ -12,13 +12,11 @@ use super::freeze_error::FreezeError;
 use super::memory::MemoryError;
 use super::procfs::{ProcDir, ProcError, processes};
 use super::source::SourceError;
+use super::waiters::BRIEF;
 use crate::model::mountinfo::options_at;
 use crate::model::status::Status;
 use crate::model::units::Pid;
 
-/// How long an exit that is under way may take before it is told as a state of its own: longer than the RCU grace period that each exit with
-/// contexts waits for.
-const PATIENCE: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_millis(2);
 /// How many processes with that number in their own PID namespaces are named.
 const NAMED: usize = 3;
@@ -157,7 +155,7 @@ fn proc_is_foreign() -> bool {
 /// It has ended or is about to. An exit takes its moment, and is told as a state only if it lasts.
 fn ended(pid: Pid, mut error: ProcError) -> ProcError {
     let begun = Instant::now();
-    while matches!(error, ProcError::Exiting { .. }) && begun.elapsed() < PATIENCE {
+    while matches!(error, ProcError::Exiting { .. }) && begun.elapsed() < BRIEF {
         std::thread::sleep(PAUSE);
         error = match ProcDir::open(pid).and_then(|dir| dir.live_thread()) {
             Err(error) => error,

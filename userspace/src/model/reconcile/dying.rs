@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::super::finding::Finding;
 use super::super::kioctx::Kioctx;
 use super::super::picture::ContextView;
-use super::super::units::ContextId;
+use super::super::units::{ContextId, age};
+use super::super::waits::unnamed;
 use super::super::witness::{Doing, Wait};
 use super::notes::Notes;
 use super::space::Space;
@@ -13,18 +14,17 @@ use super::space::Space;
 /// A line for each context that a thread waits for, and one for all those that cannot be named.
 pub fn views(space: &Space<'_>, wait: &Wait) -> Vec<ContextView> {
     let mut views: Vec<ContextView> = wait.contexts.iter().map(|fact| named(space, wait, fact)).collect();
-    let found = u32::try_from(views.len()).unwrap_or(u32::MAX);
-    let unnamed = wait.left.map_or(u32::from(found == 0), |left| left.saturating_sub(found));
-    if unnamed > 0 {
-        views.push(rest(space, wait, unnamed));
+    // Where not even their number is known there is one at least.
+    let count = unnamed(wait).unwrap_or(1);
+    if count > 0 {
+        views.push(rest(space, wait, count));
     }
     views
 }
 
 fn named(space: &Space<'_>, wait: &Wait, fact: &Kioctx) -> ContextView {
     let mut notes = Notes::default();
-    let in_flight =
-        fact.left().number().filter(|count| fact.nr_events.is_none_or(|entries| *count < entries));
+    let in_flight = fact.left().number();
     let what = match in_flight {
         Some(0) => "no request is left, it is about to be gone".to_owned(),
         Some(1) => "1 request is left".to_owned(),
@@ -106,13 +106,10 @@ fn say(wait: &Wait, what: &str, notes: &mut Notes) {
     notes.say(finding, format!("{what}; {who}"));
 }
 
-/// A length of time for a person.
+/// A length of time for a person: as everywhere, and of less than a minute the tenths too.
 fn seconds(ns: u64) -> String {
     let tenths = ns / 100_000_000;
-    match tenths {
-        0..600 => format!("{}.{} s", tenths / 10, tenths % 10),
-        _ => format!("{} min {} s", tenths / 600, tenths / 10 % 60),
-    }
+    if tenths < 600 { format!("{}.{} s", tenths / 10, tenths % 10) } else { age(ns) }
 }
 
 #[cfg(test)]

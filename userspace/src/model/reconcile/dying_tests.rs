@@ -184,7 +184,8 @@ fn ages() {
     assert_eq!(of(Some(59_999_999_999)), " for 59.9 s");
     assert_eq!(of(Some(60_000_000_000)), " for 1 min 0 s");
     assert_eq!(of(Some(125_900_000_000)), " for 2 min 5 s");
-    assert_eq!(of(Some(u64::MAX)), " for 307445734 min 33 s");
+    assert_eq!(of(Some(7_505_000_000_000)), " for 2 h 5 min");
+    assert_eq!(of(Some(u64::MAX)), " for 5124095 h 34 min");
 }
 
 /// Check that a context which waits is never part of the sum, and never idle, however few requests are left.

@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 
 use crate::model::finding::Finding;
 use crate::model::picture::ContextView;
+use crate::model::units::age;
 use crate::output::escape::escaped;
 use crate::output::owner_label::owner_label;
 use crate::output::screen::field::percent_taken;
 use crate::output::screen::severity::{severity, worst, worst_first};
 use crate::output::table::is_wrong;
-use crate::output::time::age;
 
 use super::html::{number, or_dash, put, text};
 use super::query::PageQuery;

@@ -5,9 +5,9 @@ use std::cmp::Ordering;
 
 use crate::model::finding::Finding;
 use crate::model::picture::ContextView;
+use crate::model::units::age;
 use crate::output::columns::Column;
 use crate::output::filter::Value as Cell;
-use crate::output::time::age;
 
 use super::look::{Look, Tone};
 use super::severity::{severity, tone, worst, worst_first};
