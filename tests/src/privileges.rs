@@ -2,8 +2,8 @@
 
 use std::os::fd::AsFd;
 
-use aioinspect::sys::bpf::{MapShape, map_create};
-use aioinspect::sys::{bpf_map, without_privileges};
+use aioinspect_kernel::bpf::call::{MapShape, map_create};
+use aioinspect_kernel::{bpf::map, confine::without_privileges};
 
 /// The capabilities that are left to whoever reads BPF maps, as `/proc/PID/status` shows a set: none, or CAP_BPF alone where the kernel asks for
 /// it at every call of bpf(2) (before 5.19, with unprivileged BPF off).
@@ -17,7 +17,7 @@ pub fn left() -> &'static str {
         let shape =
             MapShape { kind: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 8, max_entries: 1, flags: 0 };
         let map = map_create("left", shape)?;
-        without_privileges::give_up(|| bpf_map::lookup(map.as_fd(), &[0; 4], &mut [0; 8]).map(drop))
+        without_privileges::give_up(|| map::lookup(map.as_fd(), &[0; 4], &mut [0; 8]).map(drop))
     });
     match trial.join() {
         Ok(Ok(true)) => "0000008000000000",

@@ -14,12 +14,12 @@ mod states;
 use std::fs;
 use std::path::Path;
 
-use aioinspect::convert::evidence_to_bytes;
-use aioinspect::model::finding::Finding;
-use aioinspect::model::reconcile::reconcile;
-use aioinspect::model::verdict::{Policy, judge_dump};
-use aioinspect::model::witness::Evidence;
-use aioinspect::output::verdict::word;
+use aioinspect_formats::evidence_to_bytes;
+use aioinspect_model::evidence::Evidence;
+use aioinspect_model::finding::Finding;
+use aioinspect_model::reconcile::reconcile;
+use aioinspect_model::verdict::{Policy, judge_dump};
+use aioinspect_render::verdict::word;
 use anyhow::{Context, bail};
 
 pub use recipes::RECIPES;

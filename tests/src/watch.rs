@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use aioinspect::sys::probe::Probe;
-use aioinspect::sys::system;
-use aioinspect::sys::tracer::{Sizes, Tracer};
+use aioinspect_kernel::census::probe::Probe;
+use aioinspect_kernel::host::system;
+use aioinspect_kernel::trace::tracer::{Sizes, Tracer};
 use serde_json::Value;
 
 use crate::programs::{bin, skip};

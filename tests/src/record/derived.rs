@@ -1,8 +1,8 @@
 //! States that no process can be brought into on demand: each is a recorded one with the edit that is named here.
 
-use aioinspect::model::kioctx::Kioctx;
-use aioinspect::model::known::{Fact, Known};
-use aioinspect::model::witness::{Evidence, KernelWord, Look};
+use aioinspect_model::evidence::{Evidence, KernelWord, Look};
+use aioinspect_model::kioctx::Kioctx;
+use aioinspect_model::known::{Fact, Known};
 use anyhow::{Context, bail};
 
 /// The looks of several evidences of one process as those of one, as `check --wait` keeps them.

@@ -10,8 +10,8 @@
 //!
 //! Everything else is as it was read: PIDs, addresses, counters, instants.
 
-use aioinspect::model::units::MmId;
-use aioinspect::model::witness::{AddressSpace, Evidence};
+use aioinspect_model::evidence::{AddressSpace, Evidence};
+use aioinspect_model::units::MmId;
 
 use super::Scene;
 use crate::programs::bin;

@@ -1,7 +1,7 @@
 //! The list of captures.
 
-use aioinspect::model::finding::Finding;
-use aioinspect::model::finding::Finding as F;
+use aioinspect_model::finding::Finding;
+use aioinspect_model::finding::Finding as F;
 
 use super::derived::{
     dying, no_brk, no_cpu, no_credits, no_max_reqs, no_on_cpu, no_tail, nobody, one_of_three,

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use aioinspect::cli::Cli;
 use aioinspect::commands::{Exit, Terminal, run};
-use aioinspect::convert::evidence_from_bytes;
-use aioinspect::model::units::Pid;
-use aioinspect::model::witness::Evidence;
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::{Ask, Hold, Source};
+use aioinspect_formats::evidence_from_bytes;
+use aioinspect_kernel::look::evidence_source::{Ask, Hold, Source};
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::evidence::Evidence;
+use aioinspect_model::units::Pid;
 use anyhow::{Context, bail};
 use clap::Parser;
 use rustix::process::{Signal, kill_process};

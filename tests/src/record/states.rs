@@ -3,8 +3,8 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use aioinspect::model::finding::Finding as F;
-use aioinspect::model::witness::{Evidence, Manner};
+use aioinspect_model::evidence::{Evidence, Manner};
+use aioinspect_model::finding::Finding as F;
 use anyhow::bail;
 
 use super::derived::joined;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::Command;
 
-use aioinspect::sys::lockdown::Lockdown;
-use aioinspect::sys::memlock as limit;
+use aioinspect_kernel::bpf::lockdown::Lockdown;
+use aioinspect_kernel::bpf::memlock as limit;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::host::HostLock;
 use aioinspect_tests::programs::{Output, bin, run, skip};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use aioinspect::sys::lockdown::Lockdown;
+use aioinspect_kernel::bpf::lockdown::Lockdown;
 use aioinspect_tests::programs::{run, run_aioinspect, skip};
 
 use crate::doctor::{doctor, does, row};

@@ -4,8 +4,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aioinspect::model::units::{Pid, Tid};
-use aioinspect::sys::procfs::{ProcDir, TaskState, processes};
+use aioinspect_kernel::proc::files::{ProcDir, TaskState, processes};
+use aioinspect_model::units::{Pid, Tid};
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{bin, run, run_aioinspect, skip};
 

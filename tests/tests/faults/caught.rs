@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use aioinspect::sys::procfs::ProcDir;
+use aioinspect_kernel::proc::files::ProcDir;
 use rustix::process::Signal;
 
 use crate::victim::{Left, Victim, can, end_of, signal, take_files, within};
@@ -47,7 +47,7 @@ fn frozen(victim: &Victim) -> Option<Child> {
             return None;
         }
     }
-    let own = ProcDir::open(aioinspect::model::units::Pid(child.id())).unwrap();
+    let own = ProcDir::open(aioinspect_model::units::Pid(child.id())).unwrap();
     let stopped = || {
         let threads = own.threads().unwrap_or_default();
         threads

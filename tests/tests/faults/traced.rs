@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioinspect::sys::tracee::{Seen, detach, interrupt, look, seize};
+use aioinspect_kernel::freeze::tracee::{Seen, detach, interrupt, look, seize};
 use aioinspect_tests::programs::run_aioinspect;
 use rustix::process::Signal;
 
@@ -11,7 +11,8 @@ use crate::victim::{Left, Victim, can, finish, refused, take_files, within};
 /// Who traces each thread, and its state.
 fn tracers(victim: &Victim) -> Vec<(u32, u32)> {
     let dir =
-        aioinspect::sys::procfs::ProcDir::open(aioinspect::model::units::Pid(victim.fixture.pid())).unwrap();
+        aioinspect_kernel::proc::files::ProcDir::open(aioinspect_model::units::Pid(victim.fixture.pid()))
+            .unwrap();
     dir.threads().unwrap().into_iter().map(|tid| (tid.0, dir.tracer_of(tid).unwrap().0)).collect()
 }
 
@@ -102,7 +103,7 @@ fn stopped_by_a_signal() {
     }
     let mut victim = Victim::new(2, 3);
     let pid = victim.fixture.pid();
-    let dir = aioinspect::sys::procfs::ProcDir::open(aioinspect::model::units::Pid(pid)).unwrap();
+    let dir = aioinspect_kernel::proc::files::ProcDir::open(aioinspect_model::units::Pid(pid)).unwrap();
     let all_stopped = || {
         dir.threads().unwrap().into_iter().all(|tid| dir.state_of(tid).is_ok_and(|state| state.letter == 'T'))
     };

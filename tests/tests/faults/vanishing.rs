@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioinspect::model::stat::Stat;
+use aioinspect_parse::proc::stat::Stat;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{Output, run_aioinspect};
 use serde_json::Value;

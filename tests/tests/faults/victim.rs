@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aioinspect::model::units::{Pid, Tid};
-use aioinspect::sys::procfs::ProcDir;
+use aioinspect_kernel::proc::files::ProcDir;
+use aioinspect_model::units::{Pid, Tid};
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{self, Output, bin, run, run_aioinspect};
 use rustix::process::{Signal, kill_process};

@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use aioinspect::model::units::Pid;
-use aioinspect::sys::freeze::{FreezePlan, freeze_and};
-use aioinspect::sys::freeze_error::FreezeError;
+use aioinspect_kernel::freeze::error::FreezeError;
+use aioinspect_kernel::freeze::{FreezePlan, freeze_and};
+use aioinspect_model::units::Pid;
 
 use super::spin;
 use super::target::{Target, alone, count, within};

@@ -13,10 +13,10 @@ mod target;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use aioinspect::model::units::{Pid, Tid};
-use aioinspect::sys::freeze::{FreezePlan, freeze_and};
-use aioinspect::sys::freeze_error::FreezeError;
-use aioinspect::sys::freeze_mm::processes_sharing_mm;
+use aioinspect_kernel::freeze::error::FreezeError;
+use aioinspect_kernel::freeze::mm::processes_sharing_mm;
+use aioinspect_kernel::freeze::{FreezePlan, freeze_and};
+use aioinspect_model::units::{Pid, Tid};
 use target::{Board, Target, alone, clone_vm, count, within};
 
 /// Waits without a system call, so that nothing but the freeze keeps the target from running.

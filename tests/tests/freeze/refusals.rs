@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use aioinspect::model::units::{Pid, Tid};
-use aioinspect::sys::freeze::{FreezePlan, freeze_and};
-use aioinspect::sys::freeze_error::FreezeError;
-use aioinspect::sys::procfs::{ProcDir, TaskState};
-use aioinspect::sys::tracee;
+use aioinspect_kernel::freeze::error::FreezeError;
+use aioinspect_kernel::freeze::tracee;
+use aioinspect_kernel::freeze::{FreezePlan, freeze_and};
+use aioinspect_kernel::proc::files::{ProcDir, TaskState};
+use aioinspect_model::units::{Pid, Tid};
 
 use super::target::{Target, alone, count, within};
 
@@ -51,7 +51,7 @@ fn ourselves_the_absent_and_the_dead() {
 #[test]
 fn a_kernel_thread() {
     let _alone = alone();
-    let all = aioinspect::sys::procfs::processes().unwrap();
+    let all = aioinspect_kernel::proc::files::processes().unwrap();
     let is_kernel = |pid: &Pid| {
         ProcDir::open(*pid).and_then(|dir| dir.state_of(Tid(pid.0))).is_ok_and(TaskState::is_kernel_thread)
     };

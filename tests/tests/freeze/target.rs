@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aioinspect::model::units::{Pid, Tid};
-use aioinspect::sys::freeze::{FreezePlan, FreezeReport, freeze_and};
-use aioinspect::sys::freeze_error::FreezeError;
-use aioinspect::sys::procfs::ProcDir;
+use aioinspect_kernel::freeze::error::FreezeError;
+use aioinspect_kernel::freeze::{FreezePlan, FreezeReport, freeze_and};
+use aioinspect_kernel::proc::files::ProcDir;
+use aioinspect_model::units::{Pid, Tid};
 
 /// Counters that the test and its target both see.
 pub type Board = [AtomicU64; 128];

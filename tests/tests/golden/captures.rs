@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use aioinspect::convert::{Document, document_from_bytes, evidence_from_bytes, evidence_to_bytes};
-use aioinspect::model::finding::Finding;
-use aioinspect::model::reconcile::reconcile;
-use aioinspect::model::units::Pid;
-use aioinspect::model::verdict::{DumpVerdict, Policy, judge_dump};
-use aioinspect::model::witness::{CensusSource, Evidence};
+use aioinspect_formats::{Document, document_from_bytes, evidence_from_bytes, evidence_to_bytes};
+use aioinspect_model::evidence::{CensusSource, Evidence};
+use aioinspect_model::finding::Finding;
+use aioinspect_model::reconcile::reconcile;
+use aioinspect_model::units::Pid;
+use aioinspect_model::verdict::{DumpVerdict, Policy, judge_dump};
 use aioinspect_tests::record::{RECIPES, said};
 
 use crate::blessed::{Comparison, captures, is_blessing, text_of};

@@ -1,6 +1,6 @@
 //! docs/limitations.md, docs/states.md, docs/evidence.md and docs/json.md are complete.
 
-use aioinspect::model::finding::Finding;
+use aioinspect_model::finding::Finding;
 use aioinspect_proto::evidence::{MAGIC, MAX_MESSAGE_LEN, VERSION};
 use serde_json::Value;
 
@@ -90,7 +90,7 @@ fn every_event_is_described() {
     let table = text.split("| event | when | keys |").nth(1).unwrap();
     let mut rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
     let mut words: Vec<String> = Vec::new();
-    for line in text_of("userspace/src/output/event_json_tests.ndjson").lines() {
+    for line in text_of("userspace/render/src/event_json/tests.ndjson").lines() {
         let event: Value = serde_json::from_str(line).unwrap();
         let word = event["event"].as_str().unwrap();
         let begins = format!("| `{word}` | ");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use aioinspect::convert::evidence_to_bytes;
+use aioinspect_formats::evidence_to_bytes;
 use aioinspect_tests::record::RECIPES;
 use serde_json::Value;
 

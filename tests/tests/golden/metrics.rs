@@ -1,6 +1,6 @@
 //! The list of metrics and its document: one holds the other.
 
-use aioinspect::output::metrics_list::{ALL, OWNER};
+use aioinspect_render::metrics_list::{ALL, OWNER};
 
 use crate::blessed::text_of;
 

@@ -1,11 +1,11 @@
 //! Looking without touching: a blocked call never returns for it.
 
-use aioinspect::model::picture::Proof;
-use aioinspect::model::units::Pid;
-use aioinspect::model::verdict::{DumpVerdict, Policy, judge_dump};
-use aioinspect::model::witness::Manner;
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::{Hold, Source};
+use aioinspect_kernel::look::evidence_source::{Hold, Source};
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::evidence::Manner;
+use aioinspect_model::picture::Proof;
+use aioinspect_model::units::Pid;
+use aioinspect_model::verdict::{DumpVerdict, Policy, judge_dump};
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::run_aioinspect;
 use aioinspect_tests::truth::ThreadTruth;

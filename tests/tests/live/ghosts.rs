@@ -1,11 +1,11 @@
 //! Rings without a context, and files that only look like rings.
 
-use aioinspect::model::finding::Finding;
-use aioinspect::model::picture::ContextView;
-use aioinspect::model::reconcile::reconcile;
-use aioinspect::model::units::Pid;
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::{Ask, Hold, Source};
+use aioinspect_kernel::look::evidence_source::{Ask, Hold, Source};
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::finding::Finding;
+use aioinspect_model::picture::ContextView;
+use aioinspect_model::reconcile::reconcile;
+use aioinspect_model::units::Pid;
 use aioinspect_tests::fixture::{Fixture, forks_copy_rings};
 use aioinspect_tests::programs::{run_aioinspect, skip};
 use serde_json::{Value, json};

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aioinspect::model::nr_req::{nr_events, nr_req_for, ring_len};
-use aioinspect::sys::system;
+use aioinspect_kernel::host::system;
+use aioinspect_model::nr_req::{nr_events, nr_req_for, ring_len};
 use aioinspect_tests::host::Share;
 
 use crate::tool::PATIENCE;

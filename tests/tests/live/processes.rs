@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aioinspect::model::picture::Proof;
-use aioinspect::model::units::Pid;
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::Hold;
+use aioinspect_kernel::look::evidence_source::Hold;
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::picture::Proof;
+use aioinspect_model::units::Pid;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::run_aioinspect;
 

@@ -1,6 +1,6 @@
 //! `--restore-on`: the nr_req that makes the same ring on a host of so many CPUs.
 
-use aioinspect::model::nr_req::{nr_req_for, ring_len};
+use aioinspect_model::nr_req::{nr_req_for, ring_len};
 use aioinspect_tests::fixture::Fixture;
 
 use crate::tool::{aios, can_run, dump, names};

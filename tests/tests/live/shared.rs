@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use aioinspect::model::finding::Finding;
-use aioinspect::model::header::RingHeader;
-use aioinspect::model::picture::Proof;
-use aioinspect::model::units::Pid;
-use aioinspect::model::verdict::{DumpVerdict, Policy, judge_dump};
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::Hold;
+use aioinspect_kernel::look::evidence_source::Hold;
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::finding::Finding;
+use aioinspect_model::header::RingHeader;
+use aioinspect_model::picture::Proof;
+use aioinspect_model::units::Pid;
+use aioinspect_model::verdict::{DumpVerdict, Policy, judge_dump};
 use aioinspect_tests::fixture::{Fixture, forks_copy_rings};
 use aioinspect_tests::programs::skip;
 use rustix::process::{Signal, kill_process};

@@ -1,13 +1,13 @@
 //! A state that changed between the two looks is never called consistent: real readings from before and after a change, put together as
 //! if they were one look.
 
-use aioinspect::model::picture::Proof;
-use aioinspect::model::reconcile::reconcile;
-use aioinspect::model::units::Pid;
-use aioinspect::model::verdict::{DumpVerdict, Policy, judge_dump};
-use aioinspect::model::witness::Evidence;
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::Hold;
+use aioinspect_kernel::look::evidence_source::Hold;
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::evidence::Evidence;
+use aioinspect_model::picture::Proof;
+use aioinspect_model::reconcile::reconcile;
+use aioinspect_model::units::Pid;
+use aioinspect_model::verdict::{DumpVerdict, Policy, judge_dump};
 use aioinspect_tests::fixture::Fixture;
 
 use crate::tool::{at_rest, can_run, look, proof};

@@ -1,6 +1,6 @@
 //! What starting costs: how many instructions the verifier checks.
 
-use aioinspect::sys::probe::Probe;
+use aioinspect_kernel::census::probe::Probe;
 
 /// What a census may cost, whatever the kernel and however many CPUs it could have.
 const CENSUS_AT_MOST: u64 = 10_000;

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use aioinspect::model::picture::{Picture, Proof};
-use aioinspect::model::reconcile::reconcile;
-use aioinspect::model::units::Pid;
-use aioinspect::model::witness::Evidence;
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::{Ask, Hold, Source};
+use aioinspect_kernel::look::evidence_source::{Ask, Hold, Source};
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::evidence::Evidence;
+use aioinspect_model::picture::{Picture, Proof};
+use aioinspect_model::reconcile::reconcile;
+use aioinspect_model::units::Pid;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{Output, is_root, run_aioinspect, skip};
 use serde_json::Value;

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use aioinspect::model::header::{RingHeader, unreaped};
-use aioinspect::model::kioctx::Told;
-use aioinspect::model::picture::Proof;
-use aioinspect::model::units::Pid;
-use aioinspect::model::verdict::{DumpVerdict, Policy, judge_dump};
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::Hold;
+use aioinspect_kernel::look::evidence_source::Hold;
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::header::{RingHeader, unreaped};
+use aioinspect_model::kioctx::Told;
+use aioinspect_model::picture::Proof;
+use aioinspect_model::units::Pid;
+use aioinspect_model::verdict::{DumpVerdict, Policy, judge_dump};
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::run_aioinspect;
 

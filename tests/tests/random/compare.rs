@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use aioinspect::model::kioctx::{RefState, Told};
-use aioinspect::model::picture::{ContextView, Picture};
-use aioinspect::model::reconcile::facts_of;
-use aioinspect::model::units::Pid;
-use aioinspect::model::witness::Evidence;
+use aioinspect_model::evidence::Evidence;
+use aioinspect_model::kioctx::{RefState, Told};
+use aioinspect_model::picture::{ContextView, Picture};
+use aioinspect_model::reconcile::facts_of;
+use aioinspect_model::units::Pid;
 use aioinspect_tests::truth::Truth;
 
 use crate::expected::{self, Context, Ghost};

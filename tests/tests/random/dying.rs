@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use aioinspect::model::picture::ContextView;
-use aioinspect::model::units::Pid;
-use aioinspect::model::witness::{Doing, Evidence, Wait};
+use aioinspect_model::evidence::{Doing, Evidence, Wait};
+use aioinspect_model::picture::ContextView;
+use aioinspect_model::units::Pid;
 use aioinspect_tests::truth::Truth;
 
 use crate::compare::Differs;

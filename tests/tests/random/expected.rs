@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use aioinspect::model::finding::Finding;
-use aioinspect::sys::system;
+use aioinspect_kernel::host::system;
+use aioinspect_model::finding::Finding;
 use aioinspect_tests::fixture::forks_copy_rings;
 use aioinspect_tests::truth::{ContextTruth, StrandTruth, Truth};
 

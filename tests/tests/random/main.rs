@@ -22,7 +22,7 @@ use std::env;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
-use aioinspect::sys::live::Live;
+use aioinspect_kernel::look::live::Live;
 use aioinspect_tests::fixture::forks_copy_rings;
 use aioinspect_tests::programs::{is_root, skip};
 

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use aioinspect::model::units::Pid;
-use aioinspect::model::witness::{Evidence, Perms};
+use aioinspect_model::evidence::{Evidence, Perms};
+use aioinspect_model::units::Pid;
 
 /// Start, end, offset, inode and permissions.
 type Line = (u64, u64, u64, u64, String);

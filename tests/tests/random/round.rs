@@ -5,11 +5,11 @@ use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aioinspect::model::finding::Finding;
-use aioinspect::model::reconcile::reconcile;
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::Source;
-use aioinspect::sys::system;
+use aioinspect_kernel::host::system;
+use aioinspect_kernel::look::evidence_source::Source;
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::finding::Finding;
+use aioinspect_model::reconcile::reconcile;
 use aioinspect_tests::fixture::{Fixture, forks_copy_rings};
 use aioinspect_tests::host::{HostLock, aio_max_nr, aio_nr};
 use aioinspect_tests::prng::Prng;

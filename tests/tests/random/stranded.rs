@@ -1,6 +1,6 @@
 //! Credits of one CPU that another lacks: what is said of them, and whether io_submit does as was said.
 
-use aioinspect::model::picture::{Outlook, Stranded};
+use aioinspect_model::picture::{Outlook, Stranded};
 use rustix::io::Errno;
 
 use crate::expected::{self, Strand};

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use aioinspect::model::finding::Finding;
-use aioinspect::model::reconcile::reconcile;
-use aioinspect::model::units::Pid;
-use aioinspect::model::verdict::{DumpVerdict, Policy, judge_dump};
-use aioinspect::sys::freeze_error::FreezeError;
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::{Ask, Hold, Source, SourceError};
+use aioinspect_kernel::freeze::error::FreezeError;
+use aioinspect_kernel::look::evidence_source::{Ask, Hold, Source, SourceError};
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::finding::Finding;
+use aioinspect_model::reconcile::reconcile;
+use aioinspect_model::units::Pid;
+use aioinspect_model::verdict::{DumpVerdict, Policy, judge_dump};
 use aioinspect_tests::truth::DyingTruth;
 
 use crate::expected;

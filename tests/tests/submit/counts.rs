@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use aioinspect::sys::hook::Hook;
-use aioinspect::sys::submits::SubmitsLost;
-use aioinspect::sys::without_privileges;
+use aioinspect_kernel::confine::without_privileges;
+use aioinspect_kernel::trace::hook::Hook;
+use aioinspect_kernel::trace::submits::SubmitsLost;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::privileges;
 

@@ -1,10 +1,10 @@
 //! Running a test on each hook.
 
-use aioinspect::model::units::Pid;
-use aioinspect::sys::hook::Hook;
-use aioinspect::sys::probe_error::ProbeError;
-use aioinspect::sys::submits::{Sizes, SubmitCount, Submits};
-use aioinspect::sys::system;
+use aioinspect_kernel::bpf::error::ProbeError;
+use aioinspect_kernel::host::system;
+use aioinspect_kernel::trace::hook::Hook;
+use aioinspect_kernel::trace::submits::{Sizes, SubmitCount, Submits};
+use aioinspect_model::units::Pid;
 use aioinspect_tests::programs::{is_root, skip};
 
 /// Starts counting by that hook; `None` where the kernel lacks it.

@@ -1,6 +1,6 @@
 //! Maps that are full: what has no room is counted as lost.
 
-use aioinspect::sys::submits::Sizes;
+use aioinspect_kernel::trace::submits::Sizes;
 use aioinspect_tests::fixture::Fixture;
 
 use crate::hooks::{each_with, of};

@@ -3,9 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aioinspect::model::event::Event;
-use aioinspect::sys::space_end::SpaceEnd;
-use aioinspect::sys::watcher::{WatchOrder, Watcher};
+use aioinspect_kernel::trace::space_end::SpaceEnd;
+use aioinspect_kernel::watch::watcher::{WatchOrder, Watcher};
+use aioinspect_model::event::Event;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{is_root, skip};
 

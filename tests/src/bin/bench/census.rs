@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use aioinspect::sys::census::by_space;
-use aioinspect::sys::probe::{Order, Probe};
-use aioinspect::sys::system;
+use aioinspect_kernel::census::probe::{Order, Probe};
+use aioinspect_kernel::census::records::by_space;
+use aioinspect_kernel::host::system;
 use anyhow::{Context, Result, ensure};
 
 use crate::clocks::Times;

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::io::Read;
 
-use aioinspect::sys::kernel_layout::read_layout;
 use aioinspect_ebpf::{Offsets, Wire};
+use aioinspect_kernel::layout::read::read_layout;
 use anyhow::{Context, Result};
 use aya::programs::Iter;
 use aya::{Btf, EbpfLoader};

@@ -7,9 +7,9 @@ use std::io::Write;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use aioinspect::model::units::Pid;
-use aioinspect::sys::live::Live;
-use aioinspect::sys::source::{Ask, Hold, Source};
+use aioinspect_kernel::look::evidence_source::{Ask, Hold, Source};
+use aioinspect_kernel::look::live::Live;
+use aioinspect_model::units::Pid;
 use aioinspect_tests::fixture::Fixture;
 use anyhow::{Context, Result, ensure};
 

@@ -1,0 +1,51 @@
+//! The walk over threads that wait for contexts: run, and its records taken in pieces.
+
+use std::os::fd::AsFd;
+
+use aioinspect_ebpf::{ContextRecord, Control, WaitRecord};
+
+use crate::bpf::call;
+use crate::bpf::error::ProbeError;
+use crate::census::probe::{Order, Probe};
+
+/// What one walk over the threads that sleep said.
+#[derive(Clone, Debug, Default)]
+pub struct WaitRecords {
+    /// The threads.
+    pub waits: Vec<WaitRecord>,
+    /// The contexts they wait for, grouped by thread in the order of `waits`.
+    pub contexts: Vec<ContextRecord>,
+}
+
+impl Probe {
+    /// The threads that wait for the requests of contexts, or may, and the contexts they wait for.
+    pub fn waits(&mut self) -> Result<WaitRecords, ProbeError> {
+        let walk = call::iter_create(self.waits_link.as_fd())
+            .map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+        self.write_order(Order::All, 1);
+        let mut records = WaitRecords::default();
+        let run = call::iter_run_in_pieces(walk.as_fd(), || {
+            let control = self.control.first::<Control>().filter(|control| control.is_full != 0);
+            if let Some(control) = control {
+                self.copy_waits(&mut records);
+                // The map holds one record of this size: it cannot fail.
+                let _ = self.control.set_first(&Control {
+                    contexts: 0,
+                    credits: 0,
+                    waits: 0,
+                    is_full: 0,
+                    ..control
+                });
+            }
+        });
+        run.map_err(|error| ProbeError::Io { action: "look for dying contexts", error })?;
+        self.copy_waits(&mut records);
+        Ok(records)
+    }
+
+    fn copy_waits(&self, records: &mut WaitRecords) {
+        let control = self.control.first::<Control>().unwrap_or_default();
+        self.waits.read_into(control.waits, &mut records.waits);
+        self.contexts.read_into(control.contexts, &mut records.contexts);
+    }
+}

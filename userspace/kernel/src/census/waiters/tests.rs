@@ -1,0 +1,96 @@
+use crate::census::waiters::*;
+
+fn wait(contexts: u32) -> WaitRecord {
+    WaitRecord {
+        call: 207,
+        tid: 7,
+        tgid: 5,
+        mm: 0x10,
+        task: 0x20,
+        argument: 0x7000,
+        contexts,
+        ..WaitRecord::default()
+    }
+}
+
+fn context(kioctx: u64) -> ContextRecord {
+    ContextRecord {
+        kioctx,
+        user_id: 0x7000,
+        mmap_base: 0x7000,
+        nr_pages: 1,
+        nr_events: 127,
+        max_reqs: 16,
+        atomic_refs: 2,
+        ref_flags: 3,
+        dead: 1,
+        ..ContextRecord::default()
+    }
+}
+
+fn judged(waits: Vec<WaitRecord>, contexts: Vec<ContextRecord>) -> Vec<Waiter> {
+    read(&WaitRecords { waits, contexts }, &Known::all())
+}
+
+/// Check that each thread gets its own contexts, in the order of the records, each once.
+#[test]
+fn each_its_own() {
+    let found = judged(
+        vec![wait(2), WaitRecord { tid: 8, ..wait(1) }],
+        vec![context(1), context(1), ContextRecord { user_id: 0x9000, mmap_base: 0x9000, ..context(2) }],
+    );
+    let ids: Vec<Vec<u64>> =
+        found.iter().map(|w| w.wait.contexts.iter().map(|c| c.user_id.0).collect()).collect();
+    assert_eq!(ids, [vec![0x7000], vec![0x9000]]);
+    assert_eq!(found[0].wait.contexts[0].left().number(), Some(2));
+}
+
+/// Check what a thread is said to do, and that who exits or execs is believed only where it ends an mm or a context is found.
+#[test]
+fn what_it_does() {
+    let exit = WaitRecord { flags: PF_EXITING, mm: 0, call: 0, ending: 0x30, ..wait(0) };
+    let exec = WaitRecord { call: 59, ending: 0x30, ..wait(0) };
+    let exec_32 = WaitRecord { call: 11, is_compat: 1, ending: 0x30, ..wait(0) };
+    let other = WaitRecord { call: 0, ..wait(1) };
+    let doing = |record: WaitRecord| {
+        let contexts = vec![context(1); usize::try_from(record.contexts).unwrap()];
+        judged(vec![record], contexts).first().map(|w| (w.wait.doing, w.mm.0))
+    };
+    assert_eq!(doing(wait(0)), Some((Doing::Destroy, 0x10)));
+    assert_eq!(doing(exit), Some((Doing::Exit, 0x20)));
+    assert_eq!(doing(exec), Some((Doing::Exec, 0x10)));
+    assert_eq!(doing(exec_32), Some((Doing::Exec, 0x10)));
+    assert_eq!(doing(other), Some((Doing::LastUse, 0x10)));
+    let without = |record| WaitRecord { ending: 0, ..record };
+    assert_eq!(
+        [exit, exec, exec_32, WaitRecord { call: 0, ending: 0x30, ..wait(0) }].map(|it| doing(without(it))),
+        [None; 4]
+    );
+    assert_eq!(doing(WaitRecord { contexts: 1, ..without(exec) }), Some((Doing::Exec, 0x10)));
+}
+
+/// Check that what does not fit together is no context, and that the thread is shown all the same.
+#[test]
+fn no_context() {
+    for wrong in [
+        ContextRecord { nr_events: 128, ..context(1) },
+        ContextRecord { max_reqs: 0, ..context(1) },
+        ContextRecord { max_reqs: 128, ..context(1) },
+        ContextRecord { mmap_base: 0x8000, ..context(1) },
+        ContextRecord { user_id: 0x7001, mmap_base: 0x7001, ..context(1) },
+    ] {
+        let found = judged(vec![wait(1)], vec![wrong]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].wait.contexts.is_empty());
+        assert_eq!(found[0].wait.id, Some(ContextId(0x7000)));
+    }
+}
+
+/// Check the age: by the scheduler's clock, never negative, and unknown where the kernel does not keep it.
+#[test]
+fn age() {
+    let asleep = |ran_at, now| judged(vec![WaitRecord { ran_at, now, ..wait(0) }], vec![])[0].wait.asleep_ns;
+    assert_eq!(asleep(100, 350), Some(250));
+    assert_eq!(asleep(400, 350), Some(0));
+    assert_eq!((asleep(0, 350), asleep(100, 0)), (None, None));
+}

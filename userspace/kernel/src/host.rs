@@ -1,0 +1,15 @@
+//! The host and this process: clocks, files, signals, capabilities.
+
+pub mod caps;
+pub mod clock;
+pub mod containers;
+pub mod environment;
+pub mod files;
+pub mod logger;
+pub mod own_usage;
+pub mod readiness;
+pub mod realtime;
+pub mod signals;
+pub mod suspend;
+pub mod syscall_cost;
+pub mod system;

@@ -1,0 +1,116 @@
+//! Where evidence comes from: the running kernel, or a file.
+
+use std::io;
+use std::time::Duration;
+
+use crate::bpf::error::ProbeError;
+use crate::freeze::error::FreezeError;
+use crate::proc::files::ProcError;
+use crate::proc::memory::MemoryError;
+use aioinspect_model::evidence::Evidence;
+use aioinspect_model::units::Pid;
+
+/// How a process is held while it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Not at all.
+    NoTouch,
+    /// Every thread is stopped by ptrace; a thread that does not stop within the time ends the attempt.
+    Ptrace(Duration),
+}
+
+/// What is to be read of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The process.
+    pub pid: Pid,
+    /// How it is held.
+    pub hold: Hold,
+    /// Whether what an image needs is read too.
+    pub image: bool,
+    /// Whether to do without the kernel's word where it cannot be had, rather than fail.
+    pub without_kernel: bool,
+}
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A process, by its files.
+    #[error(transparent)]
+    Proc(#[from] ProcError),
+    /// The kernel's word.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The freeze.
+    #[error(transparent)]
+    Freeze(#[from] FreezeError),
+    /// The process's memory.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The process cannot be read, and the kernel's word on its contexts is all there is.
+    #[error("{closed}; {}", word_alone(*.contexts, *.in_flight))]
+    Closed {
+        /// What was refused.
+        closed: Box<SourceError>,
+        /// How many contexts the kernel named.
+        contexts: usize,
+        /// Their requests in flight, or those of the ones that are known to have some; `None`: not known.
+        in_flight: Option<u64>,
+    },
+    /// Something of the host.
+    #[error("{0}")]
+    Host(#[from] io::Error),
+    /// A text of the kernel's that is not what we know.
+    #[error("cannot understand {what} of process {pid}: {why}")]
+    Text {
+        /// The process.
+        pid: Pid,
+        /// The file.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What the kernel's word says without the process's.
+fn word_alone(contexts: usize, in_flight: Option<u64>) -> String {
+    let contexts = match contexts {
+        1 => "1 context".to_owned(),
+        several => format!("{several} contexts"),
+    };
+    let what = match in_flight {
+        Some(0) => "no request in flight; its rings cannot be read, so it is not proven idle".to_owned(),
+        Some(1) => "1 request in flight: it is not idle".to_owned(),
+        Some(several) => format!("{several} requests in flight: it is not idle"),
+        None => "requests in flight that are not known".to_owned(),
+    };
+    format!("by the kernel's word alone it has {contexts}, {what}")
+}
+
+/// A source of evidence: the live host or a recorded one, and no third.
+pub trait Source {
+    /// Reads every context of the host, without touching anybody. `owners`: cgroups too.
+    fn host(&mut self, owners: bool) -> Result<Evidence, SourceError>;
+    /// Reads one process.
+    fn process(&mut self, ask: &Ask) -> Result<Evidence, SourceError>;
+    /// What the user should know of the last reading: which part of the host could not be seen.
+    fn notes(&mut self) -> Vec<String>;
+}
+
+/// A recorded evidence: it says the same whatever is asked.
+#[derive(Clone, Debug)]
+pub struct Recorded(pub Evidence);
+
+impl Source for Recorded {
+    fn host(&mut self, _owners: bool) -> Result<Evidence, SourceError> {
+        Ok(self.0.clone())
+    }
+
+    fn process(&mut self, _ask: &Ask) -> Result<Evidence, SourceError> {
+        Ok(self.0.clone())
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,179 @@
+//! One process about to be examined: everything that is read of it before anybody is held.
+
+use std::io;
+
+use crate::census::probe::{MmKey, Order, Probe};
+use crate::census::records::{SpaceWord, by_space};
+use crate::host::clock;
+use crate::look::evidence_source::{Ask, SourceError};
+use crate::look::ring_maps::{RingMaps, by_iterator, mm_of};
+use crate::proc::files::ProcDir;
+use aioinspect_model::evidence::{ImageFacts, Process, RingMapping, Sharer, Vma};
+use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
+use aioinspect_parse::proc::auxv;
+use aioinspect_parse::proc::smaps::{confirm_rings, parse, ring_mappings};
+use aioinspect_parse::proc::stat::Stat;
+use aioinspect_parse::proc::status::Status;
+
+/// A process, opened: a PID that is used again is not taken for it.
+pub struct Subject {
+    /// Its files.
+    pub dir: ProcDir,
+    /// Every mapping, with the confirmed rings marked.
+    pub vmas: Vec<Vma>,
+    /// The rings among them.
+    pub mappings: Vec<RingMapping>,
+    /// When the mappings were read.
+    pub mappings_at: Instant,
+}
+
+impl Subject {
+    /// Reads the mappings of an opened process.
+    pub fn read(dir: ProcDir) -> Result<Self, SourceError> {
+        let pid = dir.pid();
+        let mappings_at = clock::now();
+        let text = dir.smaps()?;
+        let mut vmas = parse(&text).map_err(|why| unclear(pid, "smaps", &why))?;
+        confirm_rings(&mut vmas, |start, end| dir.map_file_mode(start, end));
+        let mappings = ring_mappings(&vmas);
+        Ok(Self { dir, vmas, mappings, mappings_at })
+    }
+
+    /// What an image needs beside the contexts and the mappings. A program that is executed meanwhile has others: they are of the program
+    /// that was looked at only if they are the same before and after the look (half of an exec may show in the first of them).
+    pub fn facts(&self) -> Result<ImageFacts, SourceError> {
+        let pid = self.dir.pid();
+        let stat = Stat::parse(&self.dir.stat()?).map_err(|why| unclear(pid, "stat", &why))?;
+        if stat.layout_hidden() {
+            return Err(crate::proc::files::ProcError::NotPermitted {
+                pid,
+                file: "stat (the addresses in it)".to_owned(),
+                barrier: crate::proc::barrier::Barrier::Needs("CAP_SYS_PTRACE"),
+            }
+            .into());
+        }
+        let auxv = auxv::parse(&self.dir.auxv()?).map_err(|why| unclear(pid, "auxv", &why))?;
+        let status = Status::parse(&self.dir.status()?).map_err(|why| unclear(pid, "status", &why))?;
+        let thp_disabled = status.thp_enabled.map(|enabled| !enabled);
+        Ok(ImageFacts { layout: stat.layout, auxv, vmas: Vec::new(), thp_disabled })
+    }
+
+    /// The same where an image is wanted.
+    pub fn facts_for(&self, ask: &Ask) -> Result<Option<ImageFacts>, SourceError> {
+        if ask.image { self.facts().map(Some) } else { Ok(None) }
+    }
+
+    /// The facts with the mappings.
+    pub fn image(self, facts: Option<ImageFacts>) -> Option<ImageFacts> {
+        facts.map(|facts| ImageFacts { vmas: self.vmas, ..facts })
+    }
+
+    /// The same process as a name, from its own files.
+    pub fn process(&self) -> Result<Process, SourceError> {
+        let pid = self.dir.pid();
+        let stat = Stat::parse(&self.dir.stat()?).map_err(|why| unclear(pid, "stat", &why))?;
+        Ok(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: self.dir.cgroup().ok() })
+    }
+}
+
+fn unclear(pid: Pid, what: &'static str, why: &dyn std::fmt::Display) -> SourceError {
+    SourceError::Text { pid, what, why: why.to_string() }
+}
+
+/// The mm of a process and the kernel's word on it, all its threads in all its processes included.
+pub fn word_of(probe: &mut Probe, dir: &ProcDir) -> Result<(MmKey, SpaceWord), SourceError> {
+    let mm = mm_of_process(probe, dir)?;
+    Ok((mm, word_on(probe, mm)?))
+}
+
+/// The mm of a process; an error that says why, if the census shows none.
+pub fn mm_of_process(probe: &mut Probe, dir: &ProcDir) -> Result<MmKey, SourceError> {
+    let records = probe.census(Order::Process(dir.pid()))?;
+    if let Some(mm) = records.mms.last() {
+        return Ok(MmKey(mm.mm));
+    }
+    // No thread of it has memory: say whether it is gone, a zombie, or the kernel's.
+    dir.live_thread()?;
+    // It lives, and the iterator passes it over: a kernel that hides it from BPF hides its memory too.
+    drop(dir.open_maps()?);
+    Err(crate::proc::files::ProcError::Unseen(dir.pid()).into())
+}
+
+/// What is left to say where a process cannot be read: the kernel's word on its contexts.
+pub fn with_word(error: SourceError, word: &SpaceWord) -> SourceError {
+    let is_closed = matches!(
+        error,
+        SourceError::Proc(crate::proc::files::ProcError::NotPermitted { .. })
+            | SourceError::Memory(crate::proc::memory::MemoryError::NotPermitted(_))
+    );
+    if !is_closed {
+        return error;
+    }
+    let contexts = &word.word.contexts;
+    // One that is not known makes the sum unknown, and yet what is known may be too much.
+    let known: Vec<u64> =
+        contexts.iter().filter_map(|context| context.in_flight().number()).map(u64::from).collect();
+    let sum = known.iter().sum::<u64>();
+    let in_flight = (known.len() == contexts.len() || sum > 0).then_some(sum);
+    SourceError::Closed { closed: Box::new(error), contexts: contexts.len(), in_flight }
+}
+
+/// The kernel's word on one mm; nothing if everybody has left it.
+pub fn word_on(probe: &mut Probe, mm: MmKey) -> Result<SpaceWord, SourceError> {
+    let records = probe.census(Order::Mm(mm))?;
+    let mut word = by_space(&records, probe.known()).remove(&mm).unwrap_or_default();
+    word.word.begun_at = records.begun_at;
+    word.word.ended_at = records.ended_at;
+    Ok(word)
+}
+
+/// Who else maps the rings of this address space, which is that of `word`.
+pub fn sharers(
+    probe: &mut Probe,
+    (mm, word): (MmKey, &SpaceWord),
+    rings: &[RingMapping],
+    notes: &mut Vec<String>,
+) -> Result<Vec<Sharer>, SourceError> {
+    if rings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = if let Some(records) = probe.rings()? {
+        let page_size = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
+        records.iter().map(|ring| by_iterator(ring, page_size)).collect()
+    } else {
+        let maps = RingMaps::of_host()?;
+        // Several looks have one thing to say.
+        notes.extend(maps.note().filter(|note| !notes.contains(note)));
+        maps.grouped(&mm_of([(&mm, word)]))
+    };
+    let is_ours = |inode| rings.iter().any(|ring| ring.inode == inode);
+    let others = all.iter().filter(|other| other.mm != mm && is_ours(other.mapping.inode));
+    let mut sharers: Vec<Sharer> = others
+        .map(|other| {
+            let comm = ProcDir::open(other.pid).and_then(|dir| dir.comm()).unwrap_or_default();
+            let RingMapping { inode, start, .. } = other.mapping;
+            Sharer { pid: other.pid, comm, inode, address: ContextId(start) }
+        })
+        .collect();
+    sharers.dedup();
+    Ok(sharers)
+}
+
+/// The addresses whose headers are to be read: where the kernel says that the contexts are.
+pub fn addresses(word: &SpaceWord) -> Vec<ContextId> {
+    word.word.contexts.iter().map(|context| context.user_id).collect()
+}
+
+/// Names the processes of a word, with their cgroups.
+pub fn named(word: &SpaceWord) -> Vec<Process> {
+    let with_cgroup = |process: &Process| {
+        let cgroup = ProcDir::open(process.pid).ok().and_then(|dir| dir.cgroup().ok());
+        Process { cgroup, ..process.clone() }
+    };
+    word.processes.iter().map(with_cgroup).collect()
+}
+
+/// A thread whose memory is that address space.
+pub fn reader(word: &SpaceWord, ask: &Ask) -> Tid {
+    word.live.first().copied().unwrap_or(Tid(ask.pid.0))
+}

@@ -1,0 +1,224 @@
+//! The counts of io_submit, for each process, kept in the kernel since the start.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use aioinspect_ebpf::{
+    SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord, Wire,
+};
+
+use crate::bpf::call::{self, Kind};
+use crate::bpf::embedded::{self, Mapped};
+use crate::bpf::error::ProbeError;
+use crate::bpf::mapped::MappedArray;
+use crate::bpf::program::load_program;
+use crate::bpf::ways::Ways;
+use crate::layout::read::read_layout_and_hooks;
+use crate::trace::cgroup_maps::CgroupMaps;
+use crate::trace::hook::{Attached, Hook};
+use crate::{
+    bpf::{info, map},
+    trace::{cgroup_maps, submit_hook},
+};
+use aioinspect_model::picture::Owner;
+use aioinspect_model::units::Pid;
+
+pub use aioinspect_model::submit_counts::{SubmitCount, Submitter};
+
+/// How large the maps are; memory is taken as processes come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Processes that are told apart at a time.
+    pub processes: u32,
+    /// Pairs of a process and an errno.
+    pub errors: u32,
+}
+
+impl Default for Sizes {
+    /// Room for the processes of a large host.
+    fn default() -> Self {
+        Self { processes: 32_768, errors: 65_536 }
+    }
+}
+
+/// What was missed since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubmitsLost {
+    /// Calls that no count has.
+    pub calls: u64,
+    /// Errors whose errno was not kept; `calls` has their calls.
+    pub errors: u64,
+}
+
+/// Programs that count, until this is dropped.
+pub struct Submits {
+    hook: Hook,
+    // Detached first.
+    attached: Attached,
+    learn: OwnedFd,
+    counts: OwnedFd,
+    errors: OwnedFd,
+    losses: OwnedFd,
+    cgroups: CgroupMaps,
+    possible_cpus: u32,
+}
+
+impl Submits {
+    /// Loads everything and attaches it to the hook asked for, or to the first of the ladder that this kernel takes.
+    ///
+    /// `tried` gets a line for each rung that it does not. Once this is done, reading and forgetting need no capability.
+    pub fn start(
+        possible_cpus: u32,
+        sizes: Sizes,
+        hook: Option<Hook>,
+        log_level: u8,
+        tried: &mut Vec<String>,
+    ) -> Result<Self, ProbeError> {
+        let (layout, ids) = read_layout_and_hooks()?;
+        let mapped = [Mapped { name: "SUBMIT", record_size: SubmitControl::SIZE, capacity: 1 }];
+        let room = [
+            ("SUBMITS", sizes.processes),
+            ("SUBMIT_ERRORS", sizes.errors),
+            ("CGROUPS", cgroup_maps::ENTRIES),
+            ("CGROUP_NAMES", cgroup_maps::ENTRIES),
+        ];
+        let offsets = layout.offsets();
+        let (mut prepared, learn) = Ways::try_all(&layout, |ways| {
+            let prepared = embedded::prepare(embedded::SUBMIT, offsets, ways, log_level, &mapped, &room)?;
+            let kind = Kind::Iter(layout.iter_task_func);
+            let learn = load_program("learn", prepared.code("learn")?, &prepared.btf, kind)?;
+            // One that finds the arguments, by whatever this kernel offers for that.
+            load_program("exit_submit", prepared.code("exit_submit")?, &prepared.btf, Kind::Tracepoint)?;
+            Ok((prepared, learn))
+        })?;
+        learn_reader(&learn)?;
+        let control = prepared.mapped.get("SUBMIT").and_then(MappedArray::first::<SubmitControl>);
+        let reader = control.unwrap_or_default().reader_cgroups;
+        let cgroups = CgroupMaps::take(&mut prepared, reader)?;
+        let (hook, attached) = submit_hook::attach(&prepared, &ids, hook, tried)?;
+        Ok(Self {
+            hook,
+            attached,
+            learn,
+            counts: prepared.take_map("SUBMITS")?,
+            errors: prepared.take_map("SUBMIT_ERRORS")?,
+            losses: prepared.take_map("LOSSES")?,
+            cgroups,
+            possible_cpus,
+        })
+    }
+
+    /// What is asked of the kernel once this is under way, for [`crate::confine::without_privileges::give_up`] to try.
+    pub fn trial(&self) -> impl Fn() -> std::io::Result<()> + Sync {
+        let losses = self.losses.as_fd();
+        let bytes = SubmitLosses::SIZE.saturating_mul(usize::try_from(self.possible_cpus).unwrap_or(1));
+        move || map::lookup(losses, &0_u32.to_ne_bytes(), &mut vec![0; bytes]).map(drop)
+    }
+
+    /// The hook in use.
+    pub fn hook(&self) -> Hook {
+        self.hook
+    }
+
+    /// The counts of every process that has called io_submit since the start, by process; of one that has ended too, until it is forgotten.
+    pub fn read(&mut self) -> Result<Vec<SubmitCount>, ProbeError> {
+        let io = |error| ProbeError::Io { action: "read the counts of io_submit", error };
+        // Before the calls, which are counted first: so no process has more errors than calls.
+        let failed = map::all::<SubmitErrorKey, SubmitErrors>(self.errors.as_fd()).map_err(io)?;
+        let mut errors: HashMap<(u32, u64), Vec<(i32, u64)>> = HashMap::new();
+        for (key, record) in failed {
+            let errno = i32::try_from(key.errno).unwrap_or(i32::MAX);
+            errors.entry((key.tgid, key.start_boottime)).or_default().push((errno, record.count));
+        }
+        let submits = map::all::<SubmitKey, SubmitRecord>(self.counts.as_fd()).map_err(io)?;
+        let mut counts: Vec<SubmitCount> = submits
+            .into_iter()
+            .map(|(key, record)| {
+                let mut errors = errors.remove(&(key.tgid, key.start_boottime)).unwrap_or_default();
+                errors.sort_unstable();
+                count(&key, &record, errors, self.cgroups.owner(record.cgroups))
+            })
+            .collect();
+        self.cgroups
+            .make_room()
+            .map_err(|error| ProbeError::Io { action: "empty the map of control groups", error })?;
+        counts.sort_unstable_by_key(SubmitCount::submitter);
+        Ok(counts)
+    }
+
+    /// Lets go of the counts of processes that have ended, to make room. Of one that lives on, they begin again.
+    pub fn forget(&mut self, dead: &[Submitter]) -> Result<(), ProbeError> {
+        if dead.is_empty() {
+            return Ok(());
+        }
+        let io = |error| ProbeError::Io { action: "let go of the counts of io_submit", error };
+        let dead: HashSet<Submitter> = dead.iter().copied().collect();
+        for one in &dead {
+            let key = SubmitKey { start_boottime: one.start_boottime_ns, tgid: one.pid.0, _pad: 0 };
+            map::delete(self.counts.as_fd(), &key).map_err(io)?;
+        }
+        let failed = map::all::<SubmitErrorKey, SubmitErrors>(self.errors.as_fd()).map_err(io)?;
+        for (key, _) in failed {
+            let of = Submitter { pid: Pid(key.tgid), start_boottime_ns: key.start_boottime };
+            if dead.contains(&of) {
+                map::delete(self.errors.as_fd(), &key).map_err(io)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was missed.
+    pub fn lost(&self) -> Result<SubmitsLost, ProbeError> {
+        let io = |error| ProbeError::Io { action: "read the counts of losses", error };
+        let cpus = usize::try_from(self.possible_cpus).unwrap_or(1);
+        let mut values = vec![0; SubmitLosses::SIZE.saturating_mul(cpus)];
+        map::lookup(self.losses.as_fd(), &0_u32.to_ne_bytes(), &mut values).map_err(io)?;
+        let mut lost = SubmitsLost::default();
+        for losses in values.chunks_exact(SubmitLosses::SIZE).filter_map(SubmitLosses::read) {
+            lost.calls = lost.calls.saturating_add(losses.calls);
+            lost.errors = lost.errors.saturating_add(losses.errors);
+        }
+        for program in &self.attached.programs {
+            let misses = info::recursion_misses(program.as_fd()).map_err(io)?;
+            lost.calls = lost.calls.saturating_add(misses);
+        }
+        Ok(lost)
+    }
+
+    /// The id of the program by which the log of all of them is found.
+    pub fn program_id(&self) -> Result<u32, ProbeError> {
+        info::prog_id(self.learn.as_fd()).map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
+    }
+}
+
+/// Tells the programs whose PID namespace the numbers are to be of: before anything is attached.
+fn learn_reader(learn: &OwnedFd) -> Result<(), ProbeError> {
+    let link = call::iter_link_create(learn.as_fd(), None)
+        .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
+    let walk = call::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
+    call::iter_run(walk.as_fd())
+        .map_err(|error| ProbeError::Io { action: "learn our own PID namespace", error })
+}
+
+fn count(
+    key: &SubmitKey,
+    record: &SubmitRecord,
+    errors: Vec<(i32, u64)>,
+    owner: Option<Arc<Owner>>,
+) -> SubmitCount {
+    let mut comm = [record.comm_low.to_ne_bytes(), record.comm_high.to_ne_bytes()].concat();
+    comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
+    let of = Submitter { pid: Pid(key.tgid), start_boottime_ns: key.start_boottime };
+    SubmitCount {
+        pid: of.pid,
+        comm,
+        start_boottime_ns: of.start_boottime_ns,
+        start_ticks: of.start_ticks(),
+        calls: record.calls,
+        short: record.short,
+        requests: record.requests,
+        errors,
+        owner,
+    }
+}

@@ -1,0 +1,199 @@
+//! What `watch` tells: contexts that come and go, calls that fail, and what was missed.
+
+use std::sync::Arc;
+
+use crate::evidence::Doing;
+use crate::picture::Owner;
+use crate::units::{ContextId, Instant, Pid, Tid};
+use crate::waits::Awaited;
+
+/// One event, and when it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timed {
+    /// On CLOCK_MONOTONIC: orders events.
+    pub at: Instant,
+    /// Nanoseconds since 1970, for the reader.
+    pub unix_ns: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// A thread that did something.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Actor {
+    /// Its process.
+    pub pid: Pid,
+    /// Itself; 0 where no thread is known (a context that was there before).
+    pub tid: Tid,
+    /// `comm` of the process; any bytes, to be escaped by whoever prints it.
+    pub comm: Vec<u8>,
+    /// Who ran the process at that moment; `None` if nobody knows.
+    pub owner: Option<Arc<Owner>>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A context was there before the watch began.
+    Existing {
+        /// A process that lives with it.
+        by: Actor,
+        /// Its id.
+        context: ContextId,
+        /// The argument of io_setup.
+        max_reqs: u32,
+    },
+    /// io_setup succeeded.
+    Setup {
+        /// Who called.
+        by: Actor,
+        /// The new context.
+        context: ContextId,
+        /// The argument of io_setup.
+        max_reqs: u32,
+    },
+    /// io_setup failed.
+    SetupFailed {
+        /// Who called.
+        by: Actor,
+        /// Why, and what there was.
+        failure: Failure,
+    },
+    /// io_destroy succeeded.
+    Destroy {
+        /// Who called.
+        by: Actor,
+        /// The context that is gone.
+        context: ContextId,
+        /// The argument of the io_setup that made it.
+        max_reqs: u32,
+        /// For how long the call lasted, in nanoseconds: it waits for requests in flight.
+        took_ns: u64,
+    },
+    /// A process that had contexts became another program.
+    Exec {
+        /// Who.
+        by: Actor,
+        /// How many contexts died with the old program.
+        contexts: u32,
+    },
+    /// The last process of an address space that had contexts ended.
+    Exit {
+        /// Who.
+        by: Actor,
+        /// How many contexts died with it.
+        contexts: u32,
+    },
+    /// A thread waits for the requests of contexts that are in no table any more. Dated when the wait began.
+    Dying {
+        /// Who waits.
+        by: Actor,
+        /// For what.
+        of: Awaited,
+        /// In which call.
+        doing: Doing,
+        /// For how long it had waited when it was seen, in nanoseconds; `None`: this kernel does not tell.
+        waited_ns: Option<u64>,
+    },
+    /// Such a wait is over.
+    Gone {
+        /// Who waited.
+        by: Actor,
+        /// The context; [`ContextId::UNKNOWN`] where it could not be named.
+        context: ContextId,
+        /// For how long, in nanoseconds; since it was first seen where this kernel does not tell more.
+        waited_ns: u64,
+    },
+    /// Events that were not seen: the buffer was full, or a program could not run.
+    Lost {
+        /// How many.
+        count: u64,
+    },
+    /// Entries of the map in the kernel that a new census put right.
+    Healed {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// An io_setup that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Failure {
+    /// The errno, positive.
+    pub errno: i32,
+    /// The argument `nr_events`.
+    pub requested: u32,
+    /// `fs.aio-max-nr - fs.aio-nr` when it was looked up, just after the failure: may be negative. `None` if it could not be read.
+    pub free: Option<i64>,
+    /// `fs.aio-max-nr` at that time.
+    pub limit: Option<u64>,
+    /// What `*ctxp` held, where it could be read: io_setup wants 0.
+    pub initial: Option<u64>,
+    /// The owners of the most slots at that time, largest first, at most three.
+    pub largest: Vec<Holder>,
+}
+
+/// A process and the slots it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Holder {
+    /// The process.
+    pub pid: Pid,
+    /// Its `comm`.
+    pub comm: Vec<u8>,
+    /// Who runs it.
+    pub owner: Owner,
+    /// Number of its contexts.
+    pub contexts: usize,
+    /// Sum of their max_reqs.
+    pub slots: u64,
+}
+
+/// How the watch itself is doing.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct WatchStatus {
+    /// The hook in use: `fentry`, `kprobe`, `tracepoint`, `raw-tracepoint`; empty for a recorded evidence.
+    pub hook: &'static str,
+    /// Events lost since the start.
+    pub lost: u64,
+    /// Differences healed since the start.
+    pub healed: u64,
+    /// When the watch began, nanoseconds since 1970.
+    pub since_unix_ns: u64,
+    /// When the picture was taken, nanoseconds since 1970.
+    pub taken_unix_ns: u64,
+    /// What the last census of the host took, nanoseconds.
+    pub scan_ns: u64,
+}
+
+impl Event {
+    /// The word for it, in lines and in JSON: a promise.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Event::Existing { .. } => "existing",
+            Event::Setup { .. } => "setup",
+            Event::SetupFailed { .. } => "setup-failed",
+            Event::Destroy { .. } => "destroy",
+            Event::Exec { .. } => "exec",
+            Event::Exit { .. } => "exit",
+            Event::Dying { .. } => "dying",
+            Event::Gone { .. } => "gone",
+            Event::Lost { .. } => "lost",
+            Event::Healed { .. } => "healed",
+        }
+    }
+
+    /// Who did it; `None` where nobody did.
+    pub fn actor(&self) -> Option<&Actor> {
+        match self {
+            Event::Existing { by, .. }
+            | Event::Setup { by, .. }
+            | Event::SetupFailed { by, .. }
+            | Event::Destroy { by, .. }
+            | Event::Exec { by, .. }
+            | Event::Exit { by, .. }
+            | Event::Dying { by, .. }
+            | Event::Gone { by, .. } => Some(by),
+            Event::Lost { .. } | Event::Healed { .. } => None,
+        }
+    }
+}

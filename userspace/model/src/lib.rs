@@ -1,0 +1,39 @@
+//! What aioinspect knows and how it judges: pure, no I/O, no clock, no unsafe.
+
+#![forbid(unsafe_code)]
+
+pub mod call_counts;
+pub mod container_names;
+pub mod cpus;
+pub mod errno;
+pub mod event;
+pub mod evidence;
+pub mod finding;
+pub mod header;
+pub mod headroom;
+pub mod holders;
+pub mod image;
+pub mod kioctx;
+pub mod known;
+pub mod not_looked_at;
+pub mod nr_req;
+pub mod owner;
+pub mod owner_sums;
+pub mod picture;
+pub mod reconcile;
+pub mod series_limit;
+pub mod setup_failure;
+pub mod submit_counts;
+pub mod trend;
+pub mod units;
+pub mod verdict;
+pub mod waits;
+
+#[cfg(any(test, feature = "specimen"))]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "tests of other crates use it, and a test may panic"
+)]
+pub mod specimen;

@@ -1,0 +1,193 @@
+//! The verdict: contexts with findings, as every output shows them.
+
+use std::sync::Arc;
+
+use crate::cpus::CpuSet;
+use crate::evidence::{CensusSource, Manner};
+use crate::finding::Finding;
+use crate::units::{ContextId, Pid, Tid};
+
+/// What the judge made of an evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// The host's sums.
+    pub system: SystemView,
+    /// Every context, by PID, then by context id.
+    pub contexts: Vec<ContextView>,
+    /// Ring mappings without a context, by PID, then by address.
+    pub ghosts: Vec<GhostView>,
+    /// One verdict for each address space, in the evidence's order.
+    pub spaces: Vec<SpaceView>,
+}
+
+/// The footer of `list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemView {
+    /// `fs.aio-nr`.
+    pub aio_nr: u64,
+    /// `fs.aio-max-nr`.
+    pub aio_max_nr: u64,
+    /// Sum of max_reqs over the contexts found; `None` without BPF, or where it is not known of every context.
+    pub attributed: Option<u64>,
+    /// `aio_nr - attributed`: contexts in other PID namespaces, or coming or going; may be negative for a moment.
+    pub unattributed: Option<i64>,
+    /// Number of possible CPUs.
+    pub possible_cpus: u32,
+    /// Which witness named the contexts.
+    pub source: CensusSource,
+}
+
+/// One context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextView {
+    /// The lowest PID of the processes that share it.
+    pub pid: Pid,
+    /// Name of that process; any bytes, to be escaped by whoever prints it. One for all contexts of the process.
+    pub comm: Arc<[u8]>,
+    /// Start of that process, in clock ticks after boot.
+    pub start_ticks: u64,
+    /// Its id.
+    pub context: ContextId,
+    /// The argument of io_setup; `None` without BPF, or where the kernel does not tell it, as with all that follows.
+    pub max_reqs: Option<u32>,
+    /// Slots of the ring; the header's word without BPF, `None` if that cannot be read.
+    pub nr_events: Option<u32>,
+    /// Requests submitted and not completed; `None` without BPF or where the reading was torn.
+    pub in_flight: Option<u32>,
+    /// Completions in the ring that nobody reaped; `None` where head cannot be known.
+    pub unreaped: Option<u32>,
+    /// Next slot to be reaped: the process's claim.
+    pub head: Option<u32>,
+    /// Next slot to be filled: the kernel's fact, or the header's claim without BPF.
+    pub tail: Option<u32>,
+    /// Bytes of the ring.
+    pub ring_len: Option<u64>,
+    /// Whether (some of) the ring is mapped at `context`; `None` if the mappings were not read.
+    pub mapped: Option<bool>,
+    /// Who runs the process. One for all contexts of the processes that are in the same control groups.
+    pub owner: Arc<Owner>,
+    /// What a watch that was under way knows of its making; `None`: there is no such watch, or it does not know the context.
+    pub origin: Option<Origin>,
+    /// For how long its end has been waited for, in nanoseconds; `None`: it is not dying, or that is not known.
+    pub dying_ns: Option<u64>,
+    /// What io_submit would find now; `None` where that cannot be known, and of an unmapped ring, where it answers EINVAL.
+    pub outlook: Option<Outlook>,
+    /// How many contexts it is: 1, but of those that are dying and cannot be named as many as there are, as far as that is known.
+    pub stands_for: u32,
+    /// What is to be said of it, in the list's order, each once.
+    pub findings: Vec<Finding>,
+    /// For each finding that needs it, a sentence of detail: which field, which number, which other process.
+    pub details: Vec<(Finding, String)>,
+}
+
+impl ContextView {
+    /// Whether it is out of the kernel's table already: then fs.aio-nr does not count it any more.
+    pub fn is_dying(&self) -> bool {
+        self.findings.iter().any(|finding| matches!(finding, Finding::Dying | Finding::Exiting))
+    }
+}
+
+/// What io_submit would find now.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Outlook {
+    /// CPUs on which it would fail with EAGAIN: of those online, or of all possible ones where it is not known which are online.
+    pub fails_on: CpuSet,
+    /// Credits that only single CPUs can use, by CPU, while it fails on others; empty where it fails nowhere, or because none is left.
+    pub stranded: Vec<Stranded>,
+}
+
+impl Outlook {
+    /// How many credits are stranded.
+    pub fn stranded_credits(&self) -> u64 {
+        self.stranded.iter().fold(0, |sum, of| sum.saturating_add(of.credits.into()))
+    }
+}
+
+/// Credits of one CPU that others lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stranded {
+    /// The CPU.
+    pub cpu: u32,
+    /// How many requests can be submitted there.
+    pub credits: u32,
+    /// Whether it is online; `None`: not known. An offline CPU submits nothing.
+    pub online: Option<bool>,
+}
+
+/// Where a context comes from, by the word of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Its io_setup was seen.
+    Made {
+        /// When it returned, nanoseconds since 1970.
+        unix_ns: u64,
+        /// How long before the look that is judged, in nanoseconds.
+        age_ns: u64,
+        /// Who called it.
+        pid: Pid,
+        /// The thread.
+        tid: Tid,
+        /// Its argument, exactly.
+        max_reqs: u32,
+    },
+    /// It was there before the watch began, or its io_setup was missed.
+    Found {
+        /// When the watch began, nanoseconds since 1970.
+        since_unix_ns: u64,
+    },
+}
+
+/// Who runs a process, from its cgroup path. Empty strings: not in one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Owner {
+    /// Who runs the container: `docker`, `containerd`, `cri-o`, `podman`, `kubepods` (the kubelet's, by whichever), `lxc`, `nspawn`,
+    /// `machined`; empty if it is not in one, or the path does not tell.
+    pub runtime: String,
+    /// systemd unit.
+    pub unit: String,
+    /// Container id.
+    pub container: String,
+    /// Pod UID.
+    pub pod: String,
+}
+
+/// A ring without a context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GhostView {
+    /// The process that maps it.
+    pub pid: Pid,
+    /// Its name.
+    pub comm: Arc<[u8]>,
+    /// Who runs it.
+    pub owner: Arc<Owner>,
+    /// Where.
+    pub address: ContextId,
+    /// Bytes mapped.
+    pub ring_len: u64,
+}
+
+/// The verdict on one address space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceView {
+    /// Its processes, lowest first.
+    pub pids: Vec<Pid>,
+    /// How strong the proof is.
+    pub proof: Proof,
+    /// How it was held in the look that was judged.
+    pub manner: Manner,
+    /// Indices into `Picture::contexts`.
+    pub contexts: Vec<usize>,
+    /// How long it was stopped by us, nanoseconds.
+    pub pause_ns: u64,
+}
+
+/// Whether what was read of an address space is one consistent state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing ran between the readings: it was frozen, held, or the scheduler shows that it slept throughout.
+    Consistent,
+    /// Some thread ran, or something changed, between the readings.
+    Busy,
+    /// Only one reading, or no word of the kernel: nothing is proven.
+    Unproven,
+}

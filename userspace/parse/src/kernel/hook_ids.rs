@@ -1,0 +1,55 @@
+//! Where the calls of io_setup, io_destroy and io_submit can be seen in this kernel, by BTF id: functions and tracepoints.
+
+use crate::btf::{Btf, Named, Wanted};
+
+macro_rules! hooks {
+    ($($(#[$doc:meta])* $field:ident: $kind:ident, $name:literal;)*) => {
+        /// BTF ids; `None` where this kernel has no such thing.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct HookIds { $($(#[$doc])* pub $field: Option<u32>,)* }
+
+        /// What is looked up for them.
+        pub const WANTED: &[Wanted] = &[$((Named::$kind, $name),)*];
+
+        impl HookIds {
+            /// Looks all of them up.
+            pub fn resolve(btf: &Btf<'_>) -> Self {
+                Self { $($field: btf.find(Named::$kind, $name).map(|id| id.0),)* }
+            }
+        }
+    };
+}
+
+hooks! {
+    /// io_setup of 64-bit callers (arch/x86/include/asm/syscall_wrapper.h).
+    setup: Func, "__x64_sys_io_setup";
+    /// io_destroy of 64-bit callers.
+    destroy: Func, "__x64_sys_io_destroy";
+    /// io_setup of 32-bit callers; `None` without CONFIG_IA32_EMULATION.
+    setup_32: Func, "__ia32_compat_sys_io_setup";
+    /// io_destroy of 32-bit callers.
+    destroy_32: Func, "__ia32_sys_io_destroy";
+    /// io_submit of 64-bit callers.
+    submit: Func, "__x64_sys_io_submit";
+    /// io_submit of 32-bit callers.
+    submit_32: Func, "__ia32_compat_sys_io_submit";
+    /// The tracepoint at the end of an address space, since v6.1 (mm/mmap.c:exit_mmap).
+    exit_mmap: Typedef, "btf_trace_exit_mmap";
+    /// The function that the tracepoint is in.
+    exit_mmap_func: Func, "exit_mmap";
+    /// The tracepoint of a thread that exits.
+    process_exit: Typedef, "btf_trace_sched_process_exit";
+    /// The tracepoint of a process that becomes another program.
+    process_exec: Typedef, "btf_trace_sched_process_exec";
+    /// The tracepoint at the beginning of every system call.
+    sys_enter: Typedef, "btf_trace_sys_enter";
+    /// The tracepoint at the end of every system call.
+    sys_exit: Typedef, "btf_trace_sys_exit";
+}
+
+impl HookIds {
+    /// Whether this kernel serves 32-bit callers.
+    pub fn serves_32_bit(&self) -> bool {
+        self.setup_32.is_some()
+    }
+}

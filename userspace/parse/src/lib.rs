@@ -1,0 +1,8 @@
+//! Readers of what the kernel says in text and in types, and of what container runtimes keep: pure, from bytes to values.
+
+#![forbid(unsafe_code)]
+
+pub mod btf;
+pub mod kernel;
+pub mod oci;
+pub mod proc;

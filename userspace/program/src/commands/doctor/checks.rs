@@ -1,0 +1,183 @@
+//! What `doctor` tries, in the order in which things depend on one another.
+
+use std::path::Path;
+
+use crate::commands::doctor::{hooks, host};
+use crate::commands::exit::{Exit, exit_of};
+use aioinspect_kernel::bpf::denial::Denial;
+use aioinspect_kernel::bpf::embedded;
+use aioinspect_kernel::bpf::error::ProbeError;
+use aioinspect_kernel::census::probe::{Order, Probe};
+use aioinspect_kernel::host::caps::{self, Capability};
+use aioinspect_kernel::host::clock;
+use aioinspect_kernel::host::system;
+use aioinspect_kernel::layout::read::{VMLINUX_BTF, read_layout};
+use aioinspect_model::known;
+use aioinspect_model::units::Tid;
+use aioinspect_render::doctor::{Check, Status};
+
+/// A check, and the exit code it deserves if it is what fails.
+pub type Found = (Check, Exit);
+
+/// All of them.
+pub fn all() -> Vec<Found> {
+    let mut found = vec![embedded(), host::aio(), host::slots(), btf(), host::jit()];
+    found.extend(capabilities());
+    let loaded = load();
+    found.extend(host::memlock(loaded.as_ref().err()));
+    let works = loaded.is_ok();
+    match loaded {
+        Ok(probe) => found.extend(walks(probe)),
+        Err(error) => found.push(refused(error)),
+    }
+    found.extend([host::freeze(), map_files(), host::lockdown(works)]);
+    found.extend(hooks::all(works));
+    found
+}
+
+pub(super) fn check(name: &str, status: Status, detail: impl Into<String>) -> Check {
+    Check { name: name.to_owned(), status, detail: detail.into(), fix: None, needed_for_dump: false }
+}
+
+pub(super) fn needed(check: Check) -> Check {
+    Check { needed_for_dump: true, ..check }
+}
+
+pub(super) fn fixed_by(check: Check, fix: &str) -> Check {
+    Check { fix: Some(fix.to_owned()), ..check }
+}
+
+fn embedded() -> Found {
+    let found = if embedded::is_embedded() {
+        check("eBPF programs", Status::Present, "built in")
+    } else {
+        fixed_by(check("eBPF programs", Status::Missing, "this build has none"), "cargo xtask run -- doctor")
+    };
+    (needed(found), Exit::Error)
+}
+
+fn btf() -> Found {
+    const NAME: &str = "BTF of the kernel";
+    let found = match read_layout() {
+        Ok(layout) => {
+            let seq = if layout.mm_lock_seq.is_present() {
+                "with mm_lock_seq: one number vouches for all mappings"
+            } else {
+                "without mm_lock_seq: mappings are read again inside the freeze"
+            };
+            let mut lost = known::notes(layout.known().lacks());
+            lost.extend(layout.losses());
+            if lost.is_empty() {
+                check(NAME, Status::Present, format!("{VMLINUX_BTF}, {seq}"))
+            } else {
+                check(NAME, Status::Limited, format!("{VMLINUX_BTF}; {}", lost.join("; ")))
+            }
+        }
+        Err(error) => {
+            let fix = if Path::new(VMLINUX_BTF).exists() {
+                "report this line, and what `uname -a` prints: this version does not know such a kernel"
+            } else if !Path::new("/sys/kernel").exists() {
+                host::MOUNT_SYSFS
+            } else {
+                "use a kernel built with CONFIG_DEBUG_INFO_BTF=y"
+            };
+            fixed_by(check(NAME, Status::Missing, error.cause()), fix)
+        }
+    };
+    (needed(found), Exit::Lacks)
+}
+
+fn capabilities() -> Vec<Found> {
+    let wanted = [
+        (Capability::Bpf, "loading the eBPF programs"),
+        (Capability::Perfmon, "reading kernel memory in them"),
+        (Capability::SysPtrace, "freezing processes of others and reading their memory"),
+        (Capability::DacReadSearch, "reading the auxiliary vector of processes of others"),
+    ];
+    let missing = caps::missing(&wanted.map(|(capability, _)| capability)).unwrap_or_default();
+    let nested = caps::in_user_namespace();
+    let each = |(capability, purpose): (Capability, &str)| {
+        let name = capability.name();
+        let found = if missing.contains(&capability) {
+            // What brings one of them should bring all that are missing.
+            fixed_by(check(name, Status::Missing, purpose), &caps::way_to(&missing))
+        } else if nested && matches!(capability, Capability::Bpf | Capability::Perfmon) {
+            let detail = format!("{purpose}: held in a user namespace alone, where it does not count");
+            fixed_by(check(name, Status::Missing, detail), caps::OUT_OF_USER_NAMESPACE)
+        } else {
+            check(name, Status::Present, purpose)
+        };
+        (needed(found), Exit::NotPermitted)
+    };
+    wanted.into_iter().map(each).collect()
+}
+
+const CENSUS: &str = "BPF iterator over tasks";
+
+fn load() -> Result<Probe, ProbeError> {
+    Probe::load(system::possible_cpus().unwrap_or(1), 0)
+}
+
+fn refused(error: ProbeError) -> Found {
+    let mut missing = check(CENSUS, Status::Missing, error.cause());
+    // What the lines of the capabilities say already is not said again.
+    let said = matches!(
+        &error,
+        ProbeError::NotBuilt
+            | ProbeError::NotPermitted { why: Denial::Missing(_) | Denial::UserNamespace, .. }
+    );
+    missing.fix = error.fix().filter(|_| !said);
+    (needed(missing), exit_of(&error.into()))
+}
+
+fn walks(mut probe: Probe) -> Vec<Found> {
+    let begun = clock::now();
+    let census = match probe.census(Order::All) {
+        Ok(records) => {
+            let micros = clock::now().0.saturating_sub(begun.0) / 1000;
+            let detail = format!("a census took {micros} us and found {} contexts", records.contexts.len());
+            check(CENSUS, Status::Present, detail)
+        }
+        Err(error) => check(CENSUS, Status::Missing, error.cause()),
+    };
+    let one_task = match probe.walk_of(Tid(std::process::id())) {
+        Ok(Some(_)) => {
+            check("BPF iterator over one task", Status::Present, "the pause does not grow with the host")
+        }
+        Ok(None) => check(
+            "BPF iterator over one task",
+            Status::Limited,
+            "not known to this kernel: every task is walked in the pause",
+        ),
+        Err(error) => check("BPF iterator over one task", Status::Limited, error.cause()),
+    };
+    let mappings = match probe.rings() {
+        Ok(Some(rings)) => {
+            check("BPF iterator over mappings", Status::Present, format!("{} ring mappings", rings.len()))
+        }
+        Ok(None) => check(
+            "BPF iterator over mappings",
+            Status::Limited,
+            "not known to this kernel: /proc/PID/maps of every process is read instead",
+        ),
+        Err(error) => check("BPF iterator over mappings", Status::Limited, error.cause()),
+    };
+    vec![(needed(census), Exit::Lacks), (one_task, Exit::Lacks), (mappings, Exit::Lacks)]
+}
+
+fn map_files() -> Found {
+    let wanted = [Capability::CheckpointRestore];
+    let found = if caps::missing(&wanted).is_ok_and(|lacking| lacking.is_empty()) {
+        check("map_files", Status::Present, "a file named like a ring is told from one by its mode")
+    } else {
+        fixed_by(
+            check(
+                "map_files",
+                Status::Limited,
+                "without CAP_CHECKPOINT_RESTORE a file named like a ring is told from one by its device alone",
+            ),
+            &caps::way_to(&wanted),
+        )
+    };
+    (found, Exit::NotPermitted)
+}

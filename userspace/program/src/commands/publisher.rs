@@ -1,0 +1,189 @@
+//! Between the watch and the server: counts what happens, and makes a reading of the host when one is asked for.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant as Moment, sleep_until};
+
+use aioinspect_kernel::host::clock;
+use aioinspect_kernel::host::containers::Containers;
+use aioinspect_kernel::host::own_usage::own_usage;
+use aioinspect_kernel::proc::files::{ProcDir, cgroup_of};
+use aioinspect_kernel::trace::submits::Submits;
+use aioinspect_model::call_counts::Tally;
+use aioinspect_model::container_names::Names;
+use aioinspect_model::event::{Event, Timed, WatchStatus};
+use aioinspect_model::owner::owner;
+use aioinspect_model::owner_sums::{ShareKey, shares};
+use aioinspect_model::picture::{Owner, Picture};
+use aioinspect_model::submit_counts::{SubmitCount, SubmitSums, Submitter};
+use aioinspect_model::units::Pid;
+use aioinspect_render::metrics::{Exporter, Exposition, destroy_durations};
+use aioinspect_service::http::{Ask, Reading, Site};
+
+use prometheus_client::metrics::histogram::Histogram;
+
+/// Questions that one reading answers at most.
+const TOGETHER: usize = 4096;
+
+/// What is published, and how.
+#[derive(Clone, Debug)]
+pub struct PublisherOrder {
+    /// Owners that have series of their own.
+    pub max_owners: usize,
+    /// Whether each process is told apart.
+    pub per_process: bool,
+    /// Where bundles of containers are looked for.
+    pub host_root: PathBuf,
+}
+
+/// What processes had done at the last reading, and whose they were: who ends before the next one cannot be asked any more.
+type Counted = HashMap<Submitter, (SubmitCount, Owner)>;
+
+/// The publisher.
+pub struct Publisher {
+    order: PublisherOrder,
+    site: Arc<Site>,
+    questions: Receiver<Ask>,
+    tally: Tally,
+    destroys: Histogram,
+    containers: Containers,
+    submits: Option<(Submits, SubmitSums, Counted)>,
+    started: f64,
+    /// Readings are not taken sooner than this: half of the time is for others, however many ask.
+    not_before: Moment,
+}
+
+impl Publisher {
+    /// Counts from now on. `submits`: the counts of io_submit, if they are wanted.
+    pub fn new(
+        order: PublisherOrder,
+        site: Arc<Site>,
+        questions: Receiver<Ask>,
+        submits: Option<Submits>,
+    ) -> Self {
+        let seconds = Duration::from_nanos(clock::unix_now()).as_secs_f64();
+        let sums = SubmitSums::new(order.max_owners);
+        Self {
+            tally: Tally::new(order.max_owners, order.per_process),
+            containers: Containers::below(order.host_root.clone()),
+            order,
+            site,
+            questions,
+            destroys: destroy_durations(),
+            submits: submits.map(|submits| (submits, sums, HashMap::new())),
+            started: seconds,
+            not_before: Moment::now(),
+        }
+    }
+
+    /// Counts what happened, and tells those who follow.
+    pub fn happened(&mut self, events: &[Timed]) {
+        self.site.stir();
+        for timed in events {
+            if let Event::Destroy { took_ns, .. } = &timed.event {
+                self.destroys.observe(Duration::from_nanos(*took_ns).as_secs_f64());
+            }
+            self.tally.count(timed);
+        }
+        self.site.log.add(events);
+    }
+
+    /// Whether somebody follows the events.
+    pub fn is_followed(&self) -> bool {
+        self.site.log.is_followed()
+    }
+
+    /// Waits until somebody asks for a reading. Nothing is lost if the wait is given up.
+    pub async fn asked(&mut self) -> Vec<Ask> {
+        sleep_until(self.not_before).await;
+        let mut asks = Vec::new();
+        self.questions.recv_many(&mut asks, TOGETHER).await;
+        if asks.is_empty() {
+            // Nobody is left who could ask.
+            std::future::pending::<()>().await;
+        }
+        asks
+    }
+
+    /// Answers all who asked with one reading; `began`: when it was begun to be taken.
+    pub fn answer(&mut self, asks: Vec<Ask>, taken: Result<(Picture, WatchStatus), String>, began: Moment) {
+        let reading = taken.map(|(picture, status)| Arc::new(self.reading(picture, status)));
+        for ask in asks {
+            // Whoever asked may have gone.
+            let _ = ask.send(reading.clone());
+        }
+        let now = Moment::now();
+        self.not_before = now + now.duration_since(began);
+    }
+
+    fn reading(&mut self, picture: Picture, status: WatchStatus) -> Reading {
+        self.site.stir();
+        let shares = shares(&picture, self.order.per_process, self.order.max_owners);
+        let mut called = |(key, _): &(ShareKey, _)| -> Option<(ShareKey, Names)> {
+            let found = self.containers.names(&key.owner.container);
+            (!found.is_empty()).then(|| (key.clone(), found))
+        };
+        let names = shares.owners.iter().filter_map(&mut called).collect();
+        let usage = own_usage();
+        let submits = self.submits(&picture);
+        let exposition = Exposition {
+            system: picture.system.clone(),
+            shares,
+            names,
+            tally: self.tally.clone(),
+            destroys: self.destroys.clone(),
+            submits,
+            exporter: Exporter {
+                probe: Some(status.hook),
+                scan_ns: status.scan_ns,
+                started: self.started,
+                resident: usage.resident,
+                cpu: usage.cpu_seconds,
+            },
+        };
+        Reading::new(picture, Arc::new(exposition), status, self.site.log.failures())
+    }
+
+    /// Adds what was submitted since the last reading to the owners of those who did. The kernel's counts are of processes; one that has
+    /// ended is taken out of them. Whose it is the kernel told at its last call; where it did not, it is asked for while it lives.
+    fn submits(&mut self, picture: &Picture) -> Option<SubmitSums> {
+        let (submits, sums, before) = self.submits.as_mut()?;
+        // What cannot be read now is read the next time: the counts only grow.
+        if let Ok(counts) = submits.read() {
+            let owners: HashMap<Pid, &Owner> =
+                picture.contexts.iter().map(|context| (context.pid, &*context.owner)).collect();
+            let mut ended = Vec::new();
+            for count in counts {
+                let who = count.submitter();
+                let (last, known) = before.get(&who).map(|(last, known)| (last, known)).unzip();
+                if last != Some(&count) {
+                    let told = count.owner.as_deref().or_else(|| owners.get(&count.pid).copied());
+                    let found = told.cloned();
+                    let found = found.or_else(|| read_owner(count.pid)).or_else(|| known.cloned());
+                    let owner = found.unwrap_or_default();
+                    let pid = self.order.per_process.then_some(count.pid);
+                    let key = ShareKey { owner: owner.clone(), comm: count.comm.clone(), pid };
+                    sums.add(key, &count, last);
+                    before.insert(who, (count, owner));
+                } else if ProcDir::open(who.pid).is_err() {
+                    ended.push(who);
+                }
+            }
+            // What could not be let go of in the kernel is still counted there: it must be remembered here.
+            if submits.forget(&ended).is_ok() {
+                for who in &ended {
+                    before.remove(who);
+                }
+            }
+        }
+        Some(sums.clone())
+    }
+}
+
+fn read_owner(pid: Pid) -> Option<Owner> {
+    Some(owner(&cgroup_of(pid).ok()?))
+}

@@ -1,0 +1,130 @@
+//! `aioinspect watch`: what changes, live.
+
+pub mod display;
+pub mod feed;
+pub mod keys;
+pub mod lines;
+pub mod screen;
+
+use std::io::{IsTerminal, Write, stdin, stdout};
+
+use rustix::event::{PollFd, PollFlags};
+use tokio::io::Interest;
+
+use crate::cli::{HookArg, SiteArgs, WatchArgs};
+use crate::commands::exit::{Exit, UsageError};
+use crate::commands::serve::open_server::Bound;
+use crate::commands::terminal::Terminal;
+use crate::commands::watch::feed::{Feed, hook_of};
+use crate::commands::watch::lines::EndSignals;
+use crate::commands::{bpf_log_level, say_lacks};
+use aioinspect_kernel::host::readiness::register;
+use aioinspect_kernel::host::syscall_cost::SyscallCost;
+use aioinspect_service::sockets::Address;
+
+/// Shows events until it is told to end: on a screen, or a line each.
+pub fn run(
+    args: &WatchArgs,
+    verbose: u8,
+    terminal: Terminal,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> anyhow::Result<Exit> {
+    let screen = stdout().is_terminal() && stdin().is_terminal() && !args.ndjson && !args.failures;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // What the runtime needs of file descriptors it needs from the start.
+    let _inside = runtime.enter();
+    let signals = if screen { None } else { Some(EndSignals::new()?) };
+    let mut tried = Vec::new();
+    let before = (verbose > 0).then(SyscallCost::measure);
+    let opened = open(args, verbose, screen, &mut tried);
+    // Of one hook that was asked for, the error itself says as much.
+    if verbose > 0 || (opened.is_err() && args.hook == HookArg::Auto) {
+        for line in tried {
+            writeln!(err, "aioinspect: {line}")?;
+        }
+    }
+    let (mut feed, bound) = opened?;
+    if let Some(bound) = bound {
+        let addresses = bound.addresses()?;
+        bound.serve(&mut feed)?;
+        // A screen would be drawn over it; its user knows the address.
+        for address in addresses.iter().filter(|_| !screen) {
+            writeln!(err, "aioinspect: serving on {address}")?;
+        }
+    }
+    let Some(signals) = signals else {
+        return runtime.block_on(screen::run(feed, args, terminal));
+    };
+    if let Some(watcher) = feed.watcher() {
+        writeln!(err, "aioinspect: watching by {} ({})", watcher.hook().name(), watcher.hook().cost())?;
+        say_lacks(err, watcher.known().lacks())?;
+    }
+    if let Some(before) = before.filter(|_| feed.watcher().is_some()) {
+        let after = SyscallCost::measure();
+        writeln!(
+            err,
+            "aioinspect: a system call that does nothing takes {} ns, {} ns before",
+            after.nanoseconds(),
+            before.nanoseconds()
+        )?;
+    }
+    let exit = runtime.block_on(lines::run(&mut feed, args, out, err, signals, reader_left()))?;
+    if verbose > 0
+        && let Some(compared) = feed.compare()?
+    {
+        writeln!(
+            err,
+            "aioinspect: map: {} entries, census: {} contexts, differences {}",
+            compared.entries, compared.contexts, compared.differences
+        )?;
+    }
+    Ok(exit)
+}
+
+/// What is shown, and the server that is wanted beside it.
+fn open(
+    args: &WatchArgs,
+    verbose: u8,
+    screen: bool,
+    tried: &mut Vec<String>,
+) -> anyhow::Result<(Feed, Option<Bound>)> {
+    if args.metrics.is_none() && args.site != SiteArgs::default() {
+        return Err(UsageError("options of the server need --metrics ADDR".to_owned()).into());
+    }
+    let bind = |address: &Address, tried: &mut Vec<String>| {
+        let addresses = std::slice::from_ref(address);
+        let (hook, level) = (hook_of(args.hook), if screen { 0 } else { bpf_log_level(verbose) });
+        Bound::open(&args.site, addresses, false, screen, hook, level, tried)
+    };
+    let bound = args.metrics.as_ref().map(|address| bind(address, tried)).transpose()?;
+    Ok((Feed::open(args, verbose, screen, tried)?, bound))
+}
+
+/// Ends when standard output is a pipe or socket that nobody reads any more: a watch with nothing to say would never notice.
+async fn reader_left() {
+    let watched = stdout_to_watch().and_then(|fd| register(fd, Interest::WRITABLE).ok());
+    let Some(watched) = watched else { return std::future::pending().await };
+    loop {
+        let Ok(mut ready) = watched.ready(Interest::WRITABLE).await else {
+            return std::future::pending().await;
+        };
+        let mut poll = [PollFd::new(watched.get_ref(), PollFlags::empty())];
+        let gone = rustix::event::poll(&mut poll, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }));
+        let [poll] = poll;
+        if gone.is_ok() && poll.revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return;
+        }
+        // A pipe with room is writable all the time: only the next change matters.
+        ready.clear_ready();
+    }
+}
+
+fn stdout_to_watch() -> Option<std::os::fd::OwnedFd> {
+    use std::os::fd::AsFd;
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(stdout()).ok()?.st_mode);
+    if kind == rustix::fs::FileType::Fifo || kind == rustix::fs::FileType::Socket {
+        return stdout().as_fd().try_clone_to_owned().ok();
+    }
+    None
+}

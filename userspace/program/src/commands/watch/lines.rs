@@ -1,0 +1,99 @@
+//! `watch` in a pipe, or with `--ndjson`: one line an event.
+
+use std::io::Write;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::cli::WatchArgs;
+use crate::commands::exit::Exit;
+use crate::commands::watch::feed::Feed;
+use aioinspect_model::event::{Event, Timed};
+use aioinspect_model::units::Pid;
+use aioinspect_render::{event_json, event_line};
+
+/// The signals that ask for an end. From when this is made they no longer end the program by themselves.
+pub struct EndSignals([Signal; 3]);
+
+impl EndSignals {
+    /// Listens for SIGINT, SIGTERM and SIGHUP.
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    pub async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+/// Writes events until the time is up, a signal asks for an end, or nobody reads any more.
+pub async fn run(
+    feed: &mut Feed,
+    args: &WatchArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    mut signals: EndSignals,
+    reader_left: impl Future<Output = ()>,
+) -> anyhow::Result<Exit> {
+    let mut end = std::pin::pin!(async {
+        match args.duration {
+            Some(duration) => tokio::time::sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    });
+    let mut reader_left = std::pin::pin!(reader_left);
+    let mut told_full = false;
+    loop {
+        let update = tokio::select! {
+            update = feed.next() => update?,
+            () = &mut end => break,
+            () = &mut reader_left => return Ok(Exit::Fine),
+            () = signals.next() => break,
+        };
+        let Some(update) = update else { return Ok(Exit::Fine) };
+        write(&update.events, args, out)?;
+        say_if_full(feed, &mut told_full, err)?;
+    }
+    write(&feed.rest()?, args, out)?;
+    say_if_full(feed, &mut told_full, err)?;
+    Ok(Exit::Fine)
+}
+
+/// Says once that the map in the kernel has no room: what is shown is not touched by that, but `dump` will not find what is missing.
+fn say_if_full(feed: &mut Feed, told: &mut bool, err: &mut dyn Write) -> std::io::Result<()> {
+    let missing = feed.watcher().map_or(0, |watcher| watcher.lost().contexts);
+    if missing > 0 && !*told {
+        *told = true;
+        writeln!(err, "aioinspect: the map in the kernel is full: {missing} contexts are not in it")?;
+    }
+    Ok(())
+}
+
+fn write(events: &[Timed], args: &WatchArgs, out: &mut dyn Write) -> std::io::Result<()> {
+    for timed in events.iter().filter(|timed| is_wanted(&timed.event, args)) {
+        if args.ndjson {
+            event_json::write(out, timed)?;
+        } else {
+            event_line::write(out, timed)?;
+        }
+    }
+    out.flush()
+}
+
+/// What was missed is always told: without it, silence would mean nothing.
+fn is_wanted(event: &Event, args: &WatchArgs) -> bool {
+    let missed = matches!(event, Event::Lost { .. } | Event::Healed { .. });
+    if args.failures && !matches!(event, Event::SetupFailed { .. } | Event::Lost { .. }) {
+        return false;
+    }
+    let of_wanted = event.actor().is_some_and(|actor| args.pid.iter().any(|pid| Pid(*pid) == actor.pid));
+    missed || args.pid.is_empty() || of_wanted
+}

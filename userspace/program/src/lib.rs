@@ -1,0 +1,6 @@
+//! The command aioinspect as a library: its arguments, and a file a verb with the order of its steps.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod commands;

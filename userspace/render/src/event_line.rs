@@ -1,0 +1,147 @@
+//! Events for people, one line each: what `watch` writes into a pipe and shows in the feed of its screen.
+//!
+//! ```text
+//! 12:00:00.123456Z setup        mysqld[1234/1240]       0x7f1200000000 max_reqs 128
+//! 12:00:00.123456Z setup-failed mysqld[1234/1240]       EAGAIN: asked for 5000, 120 free of 65536 (in 0f1e2d3c4b5a)
+//! ```
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use unicode_width::UnicodeWidthStr;
+
+use aioinspect_model::errno;
+use aioinspect_model::event::{Actor, Event, Timed};
+use aioinspect_model::evidence::Doing;
+use aioinspect_model::setup_failure::reason;
+use aioinspect_model::units::ContextId;
+use aioinspect_model::waits::Awaited;
+
+use crate::escape::{escape, escaped};
+use crate::owner_label::owner_label;
+use crate::time;
+
+/// Columns of the longest word, `setup-failed`.
+const WORD: usize = 12;
+/// Columns of who did it; a longer one pushes the rest of its own line alone.
+const WHO: usize = 24;
+
+/// Writes one event and the end of its line.
+pub fn write(out: &mut dyn Write, timed: &Timed) -> io::Result<()> {
+    let mut text = line(timed);
+    text.push('\n');
+    out.write_all(text.as_bytes())
+}
+
+/// One event, without the end of the line: time of day in UTC, what, who, and the rest.
+pub fn line(timed: &Timed) -> String {
+    format!("{} {}", time::of_day(timed.unix_ns), text(&timed.event))
+}
+
+/// One event without its time: what, who, and the rest.
+pub fn text(event: &Event) -> String {
+    let mut text = format!("{:<WORD$} ", event.word());
+    if let Some(actor) = event.actor() {
+        let who = who(actor);
+        text.push_str(&who);
+        text.extend(std::iter::repeat_n(' ', WHO.saturating_sub(who.width()).max(1)));
+    }
+    text.push_str(&what(event));
+    if let Some(owner) = event.actor().and_then(|actor| actor.owner.as_deref()) {
+        let label = owner_label(owner);
+        if !label.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = write!(text, " (in {label})");
+        }
+    }
+    text
+}
+
+/// `comm[pid/tid]`, or `comm[pid]` where no thread is known.
+fn who(actor: &Actor) -> String {
+    let comm = escaped(&actor.comm);
+    match actor.tid.0 {
+        0 => format!("{comm}[{}]", actor.pid),
+        tid => format!("{comm}[{}/{tid}]", actor.pid),
+    }
+}
+
+fn what(event: &Event) -> String {
+    match event {
+        Event::Existing { context, max_reqs, .. } | Event::Setup { context, max_reqs, .. } => {
+            of_context(*context, *max_reqs)
+        }
+        Event::SetupFailed { failure, .. } => {
+            format!("{}: {}", errno::name(failure.errno), escape(&reason(failure)))
+        }
+        Event::Destroy { context, max_reqs, took_ns, .. } => {
+            format!("{}, took {}", of_context(*context, *max_reqs), duration(*took_ns))
+        }
+        Event::Exec { contexts, .. } => {
+            format!("{} ended with the old program", plural(*contexts, "context"))
+        }
+        Event::Exit { contexts, .. } => format!("{} ended with it", plural(*contexts, "context")),
+        Event::Dying { of, doing, waited_ns, .. } => dying(*of, *doing, *waited_ns),
+        Event::Gone { context, waited_ns, .. } => {
+            let what = if context.is_known() { context.to_string() } else { "what it waited for".to_owned() };
+            format!("{what} is gone, waited {}", duration(*waited_ns))
+        }
+        Event::Lost { count } => format!("{} not seen", plural(*count, "event")),
+        Event::Healed { count } => format!("{} put right by a new census", plural(*count, "context")),
+    }
+}
+
+/// What is waited for, where, and for how long so far.
+fn dying(of: Awaited, doing: Doing, waited_ns: Option<u64>) -> String {
+    let what = match (of.context.is_known(), of.contexts) {
+        (true, _) => of_context(of.context, of.max_reqs.unwrap_or(0)),
+        (false, Some(1)) => "1 context that cannot be named".to_owned(),
+        (false, Some(count)) => format!("{count} contexts that cannot be named"),
+        (false, None) => "contexts that cannot be named".to_owned(),
+    };
+    let left = of.in_flight.map(|left| format!(", {} left", plural(left, "request"))).unwrap_or_default();
+    let whom = match doing {
+        Doing::Destroy => "io_destroy waits",
+        Doing::Exit => "exit waits",
+        Doing::Exec => "exec waits",
+        Doing::LastUse => "the last user of its memory waits",
+    };
+    let age = waited_ns.map(|ns| format!(" for {}", duration(ns))).unwrap_or_default();
+    format!("{what}{left}: {whom}{age}")
+}
+
+/// No context has a max_reqs of 0: where it stands, the number was not seen.
+fn of_context(context: ContextId, max_reqs: u32) -> String {
+    match max_reqs {
+        0 => format!("{context} max_reqs -"),
+        max_reqs => format!("{context} max_reqs {max_reqs}"),
+    }
+}
+
+fn plural(count: impl Into<u64>, noun: &str) -> String {
+    match count.into() {
+        1 => format!("1 {noun}"),
+        count => format!("{count} {noun}s"),
+    }
+}
+
+/// Three digits or more, in the unit that makes the number smaller than 1000; cut off, not rounded, so that none becomes the next unit.
+pub(super) fn duration(ns: u64) -> String {
+    let (unit, one, below) = match ns {
+        0..1_000 => return format!("{ns} ns"),
+        1_000..1_000_000 => ("us", 1_000, 1),
+        1_000_000..1_000_000_000 => ("ms", 1_000_000, 1_000),
+        1_000_000_000.. => ("s", 1_000_000_000, 1_000_000),
+    };
+    let (whole, part) = (ns / one, ns % one / below);
+    let mut text = whole.to_string();
+    let digits = 3_usize.saturating_sub(text.len());
+    if digits > 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ".{}", format!("{part:03}").chars().take(digits).collect::<String>());
+    }
+    format!("{text} {unit}")
+}
+
+#[cfg(test)]
+mod tests;

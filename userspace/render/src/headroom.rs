@@ -1,0 +1,215 @@
+//! `headroom`: the host's room in a line, the answer, and who holds the rest.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
+
+use aioinspect_model::event::Holder;
+use aioinspect_model::evidence::CensusSource;
+use aioinspect_model::headroom::{Answer, Headroom, Share};
+use aioinspect_model::picture::Owner;
+
+use crate::escape::escaped;
+use crate::json::{self, SCHEMA_VERSION};
+
+/// Holders that are shown; the rest are summed. JSON has them all.
+const SHOWN: usize = 10;
+
+/// Writes it for people. `waited`: for how long in vain.
+pub fn write(out: &mut dyn Write, of: &Headroom<'_>, waited: Option<Duration>) -> io::Result<()> {
+    let (shown, rest) = of.holders.split_at(of.holders.len().min(SHOWN));
+    let (mut above, mut holders, mut below) = (String::new(), String::new(), String::new());
+    summary(of, waited, &mut above);
+    if !shown.is_empty() {
+        table(shown, &mut holders);
+    }
+    if !rest.is_empty() {
+        line(&mut below, format_args!("{} more {}", rest.len(), sum(rest)));
+    }
+    unseen(of, &mut below);
+    let parts: Vec<String> = [above, holders, below].into_iter().filter(|part| !part.is_empty()).collect();
+    out.write_all(parts.join("\n").as_bytes())
+}
+
+/// Writing to a String cannot fail.
+fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
+    let _ = writeln!(text, "{what}");
+}
+
+fn summary(of: &Headroom<'_>, waited: Option<Duration>, text: &mut String) {
+    let (used, limit) = (of.system.aio_nr, of.system.aio_max_nr);
+    line(text, format_args!("free {} of {limit}, used {used}{}", of.free, percent(used, limit)));
+    let Some((need, answer)) = of.need else { return };
+    match answer {
+        Answer::Enough => line(text, format_args!("need {need}: yes")),
+        Answer::NotNow => {
+            let waited = waited.map_or_else(String::new, |waited| format!(" after {}", seconds(waited)));
+            line(text, format_args!("need {need}: no, {} free{waited}", of.free.max(0)));
+        }
+        Answer::Never => line(
+            text,
+            format_args!("need {need}: no, and never while fs.aio-max-nr is {limit}: raise it with sysctl"),
+        ),
+    }
+}
+
+/// `, 1.5 %`, cut off and not rounded: 100 means full. Nothing where there is no limit to be a part of.
+fn percent(used: u64, limit: u64) -> String {
+    match (u128::from(used) * 1000).checked_div(u128::from(limit)) {
+        Some(permille) => format!(", {}.{} %", permille / 10, permille % 10),
+        None => String::new(),
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{}.{} s", time.as_secs(), time.subsec_millis() / 100)
+}
+
+/// `hold 12`, or in how many contexts where that is all that is known.
+fn sum(rest: &[Share]) -> String {
+    let contexts = rest.iter().fold(0_usize, |sum, share| sum.saturating_add(share.holder.contexts));
+    let slots = rest.iter().try_fold(0_u64, |sum, share| Some(sum.saturating_add(share.slots?)));
+    match slots {
+        Some(slots) => format!("hold {slots} in {contexts} contexts"),
+        None => format!("have {contexts} contexts"),
+    }
+}
+
+/// What the holders do not add up to, and why.
+fn unseen(of: &Headroom<'_>, text: &mut String) {
+    let system = of.system;
+    if system.aio_nr <= system.attributed.unwrap_or(0) {
+        return;
+    }
+    match (system.source, system.unattributed) {
+        (CensusSource::Bpf, _) if system.attributed.is_none() => line(
+            text,
+            format_args!(
+                "who holds how many slots is not known: this kernel does not tell max_reqs of every context"
+            ),
+        ),
+        (CensusSource::Proc, _) => line(
+            text,
+            format_args!(
+                "who holds how many slots is not known without BPF (see `aioinspect doctor`), and a ring inherited by fork looks like a context"
+            ),
+        ),
+        (CensusSource::Bpf, None) => {
+            line(text, format_args!("one process was looked at: who holds the rest is not known"));
+        }
+        (CensusSource::Bpf, Some(rest)) if rest > 0 => line(
+            text,
+            format_args!(
+                "{rest} held by processes that cannot be seen: in another PID namespace, or coming or going"
+            ),
+        ),
+        (CensusSource::Bpf, Some(_)) => {}
+    }
+}
+
+/// A line a holder; numbers to the right, names to the left.
+fn table(shares: &[Share], text: &mut String) {
+    let heading = ["PID", "COMM", "CONTEXTS", "HOLDS", "OWNER"].map(Cow::Borrowed);
+    let rows: Vec<[Cow<'_, str>; 5]> = std::iter::once(heading).chain(shares.iter().map(row)).collect();
+    let mut widths = [0_usize; 5];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.width());
+        }
+    }
+    for row in &rows {
+        let [pid, comm, contexts, slots, owner] = row;
+        let [pid_width, comm_width, contexts_width, slots_width, _] = widths;
+        let comm_gap = " ".repeat(comm_width.saturating_sub(comm.width()));
+        let written = format!(
+            "{pid:>pid_width$} {comm}{comm_gap} {contexts:>contexts_width$} {slots:>slots_width$} {owner}"
+        );
+        line(text, format_args!("{}", written.trim_end_matches(' ')));
+    }
+}
+
+fn row(share: &Share) -> [Cow<'_, str>; 5] {
+    let holder = &share.holder;
+    [
+        holder.pid.to_string().into(),
+        escaped(&holder.comm),
+        holder.contexts.to_string().into(),
+        share.slots.map_or(Cow::Borrowed("-"), |slots| slots.to_string().into()),
+        owner(&holder.owner),
+    ]
+}
+
+/// The unit; the container, and the pod it is in. A unit that only wraps the container has its id in its name.
+fn owner(owner: &Owner) -> Cow<'_, str> {
+    let name = |name: &'_ str| escaped(name.as_bytes()).into_owned();
+    let mut parts: Vec<String> = Vec::new();
+    if !owner.unit.is_empty() && (owner.container.is_empty() || !owner.unit.contains(&owner.container)) {
+        parts.push(name(&owner.unit));
+    }
+    if !owner.container.is_empty() {
+        parts.push(format!("container {}", name(&owner.container)));
+    }
+    if !owner.pod.is_empty() {
+        parts.push(format!("pod {}", name(&owner.pod)));
+    }
+    parts.join(", ").into()
+}
+
+#[derive(Serialize)]
+struct HolderKeys<'a> {
+    pid: u32,
+    comm: Cow<'a, str>,
+    contexts: usize,
+    slots: Option<u64>,
+    owner: OwnerKeys<'a>,
+}
+
+#[derive(Serialize)]
+struct OwnerKeys<'a> {
+    runtime: Cow<'a, str>,
+    unit: Cow<'a, str>,
+    container: Cow<'a, str>,
+    pod: Cow<'a, str>,
+}
+
+/// Writes it as JSON, a holder a line.
+pub fn write_json(out: &mut dyn Write, of: &Headroom<'_>) -> io::Result<()> {
+    write!(out, "{{\"schema_version\":{SCHEMA_VERSION},\n \"system\":")?;
+    serde_json::to_writer(&mut *out, &json::System::from(of.system))?;
+    let need = of.need.map(|(need, _)| need);
+    let enough = of.need.map(|(_, answer)| match answer {
+        Answer::Enough => true,
+        Answer::NotNow | Answer::Never => false,
+    });
+    write!(out, ",\n \"free\":{},\"need\":", of.free)?;
+    serde_json::to_writer(&mut *out, &need)?;
+    out.write_all(b",\"enough\":")?;
+    serde_json::to_writer(&mut *out, &enough)?;
+    out.write_all(b",\n \"holders\":[")?;
+    json::each_line(out, &of.holders, |share, text| serde_json::to_writer(text, &keys(share)))?;
+    out.write_all(b"]}\n")
+}
+
+fn keys(share: &Share) -> HolderKeys<'_> {
+    let Holder { pid, comm, owner, contexts, .. } = &share.holder;
+    let name = |name: &'_ String| escaped(name.as_bytes()).into_owned().into();
+    HolderKeys {
+        pid: pid.0,
+        comm: escaped(comm),
+        contexts: *contexts,
+        slots: share.slots,
+        owner: OwnerKeys {
+            runtime: name(&owner.runtime),
+            unit: name(&owner.unit),
+            container: name(&owner.container),
+            pod: name(&owner.pod),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

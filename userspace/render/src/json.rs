@@ -1,0 +1,170 @@
+//! `list -J`. The keys are a promise: added to, never renamed; what is not known is null, never 0.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use aioinspect_model::evidence::{CensusSource, NotLookedAt};
+use aioinspect_model::picture::{ContextView, GhostView, Outlook, SystemView};
+use aioinspect_model::units::ContextId;
+
+use crate::escape::escaped;
+use crate::table::List;
+
+/// Version of the JSON of every command.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// How many bytes are handed to the writer at a time.
+const CHUNK: usize = 1 << 16;
+
+/// Writes the whole document, a context a line, so that it is read by `jq` and `grep` alike.
+pub fn write(out: &mut dyn Write, list: &List<'_>) -> io::Result<()> {
+    write!(out, "{{\"schema_version\":{SCHEMA_VERSION},\n \"system\":")?;
+    serde_json::to_writer(&mut *out, &System::from(list.system))?;
+    out.write_all(b",\n \"contexts\":[")?;
+    each_line(out, &list.contexts, |view, text| {
+        context(view, text)?;
+        text.push(b'}');
+        Ok(())
+    })?;
+    out.write_all(b"],\n \"ghosts\":[")?;
+    each_line(out, &list.ghosts, |view, text| ghost(view, text))?;
+    out.write_all(b"]}\n")
+}
+
+/// Writes the elements of an array, each on a line of its own, as `element` appends them.
+pub fn each_line<T>(
+    out: &mut dyn Write,
+    elements: impl IntoIterator<Item = T>,
+    element: impl Fn(T, &mut Vec<u8>) -> serde_json::Result<()>,
+) -> io::Result<()> {
+    let mut chunk: Vec<u8> = Vec::with_capacity(CHUNK + 4096);
+    for (place, one) in elements.into_iter().enumerate() {
+        chunk.extend_from_slice(if place == 0 { b"\n  " } else { b",\n  " });
+        element(one, &mut chunk)?;
+        if chunk.len() >= CHUNK {
+            out.write_all(&chunk)?;
+            chunk.clear();
+        }
+    }
+    out.write_all(&chunk)
+}
+
+/// Appends a context as `list -J` and `check -J` show it, without the closing brace: `check` has more to say.
+///
+/// The keys are written as they are, not escaped again for each of ten thousand contexts.
+pub fn context(view: &ContextView, text: &mut Vec<u8>) -> serde_json::Result<()> {
+    put(text, b"{\"pid\":", &view.pid.0)?;
+    put(text, b",\"comm\":", &escaped(&view.comm))?;
+    put(text, b",\"start_ticks\":", &view.start_ticks)?;
+    address(text, b",\"context\":", view.context);
+    put(text, b",\"max_reqs\":", &view.max_reqs)?;
+    put(text, b",\"nr_events\":", &view.nr_events)?;
+    put(text, b",\"in_flight\":", &view.in_flight)?;
+    put(text, b",\"unreaped\":", &view.unreaped)?;
+    put(text, b",\"head\":", &view.head)?;
+    put(text, b",\"tail\":", &view.tail)?;
+    put(text, b",\"ring_len\":", &view.ring_len)?;
+    put(text, b",\"mapped\":", &view.mapped)?;
+    put(text, b",\"owner\":{\"runtime\":", &view.owner.runtime)?;
+    put(text, b",\"unit\":", &escaped(view.owner.unit.as_bytes()))?;
+    put(text, b",\"container\":", &escaped(view.owner.container.as_bytes()))?;
+    put(text, b",\"pod\":", &escaped(view.owner.pod.as_bytes()))?;
+    text.push(b'}');
+    if view.is_dying() {
+        put(
+            text,
+            b",\"dying_seconds\":",
+            &view.dying_ns.map(|ns| std::time::Duration::from_nanos(ns).as_secs_f64()),
+        )?;
+    }
+    text.extend_from_slice(b",\"findings\":[");
+    for (place, finding) in view.findings.iter().enumerate() {
+        text.extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
+        text.extend_from_slice(finding.code().as_bytes());
+        text.push(b'"');
+    }
+    text.push(b']');
+    outlook(view.outlook.as_ref(), text)
+}
+
+/// Where io_submit would fail now, in the kernel's form of a list of CPUs, and which CPUs have the credits that it lacks there.
+fn outlook(outlook: Option<&Outlook>, text: &mut Vec<u8>) -> serde_json::Result<()> {
+    let Some(Outlook { fails_on, stranded }) = outlook else {
+        text.extend_from_slice(b",\"submit_fails_on\":null,\"stranded_credits\":null");
+        return Ok(());
+    };
+    put(text, b",\"submit_fails_on\":", &format_args!("{fails_on}"))?;
+    text.extend_from_slice(b",\"stranded_credits\":[");
+    for (place, of) in stranded.iter().enumerate() {
+        put(text, if place == 0 { &b"{\"cpu\":"[..] } else { &b",{\"cpu\":"[..] }, &of.cpu)?;
+        put(text, b",\"credits\":", &of.credits)?;
+        put(text, b",\"online\":", &of.online)?;
+        text.push(b'}');
+    }
+    text.push(b']');
+    Ok(())
+}
+
+/// Appends a ring without a context.
+pub fn ghost(view: &GhostView, text: &mut Vec<u8>) -> serde_json::Result<()> {
+    put(text, b"{\"pid\":", &view.pid.0)?;
+    address(text, b",\"address\":", view.address);
+    put(text, b",\"ring_len\":", &view.ring_len)?;
+    text.push(b'}');
+    Ok(())
+}
+
+fn put(text: &mut Vec<u8>, key: &[u8], value: &impl Serialize) -> serde_json::Result<()> {
+    text.extend_from_slice(key);
+    serde_json::to_writer(text, value)
+}
+
+/// An address is a string: JSON's numbers lose the low bits of large ones in many readers.
+fn address(text: &mut Vec<u8>, key: &[u8], address: ContextId) {
+    text.extend_from_slice(key);
+    if !address.is_known() {
+        return text.extend_from_slice(b"null");
+    }
+    text.extend_from_slice(b"\"0x");
+    let digits = address.0.checked_ilog2().map_or(1, |log| log / 4 + 1);
+    for place in (0..digits).rev() {
+        let digit = (address.0 >> (place * 4)) & 0xf;
+        text.extend(
+            char::from_digit(u32::try_from(digit).unwrap_or(0), 16).and_then(|c| u8::try_from(c).ok()),
+        );
+    }
+    text.push(b'"');
+}
+
+/// The host's sums, under the keys that every document has them.
+#[derive(Serialize)]
+pub(super) struct System {
+    aio_nr: u64,
+    aio_max_nr: u64,
+    attributed: Option<u64>,
+    unattributed: Option<i64>,
+    possible_cpus: u32,
+    source: &'static str,
+}
+
+impl From<&SystemView> for System {
+    fn from(view: &SystemView) -> Self {
+        Self {
+            aio_nr: view.aio_nr,
+            aio_max_nr: view.aio_max_nr,
+            attributed: view.attributed,
+            unattributed: view.unattributed,
+            possible_cpus: view.possible_cpus,
+            source: match view.source {
+                CensusSource::Bpf => "bpf",
+                CensusSource::Proc => "proc",
+            },
+        }
+    }
+}
+
+/// I/O that is in no context, as `check -J` and `show -J` have it.
+pub fn not_looked_at(found: NotLookedAt) -> serde_json::Value {
+    serde_json::json!({"io_uring": found.io_urings, "posix_aio_threads": found.posix_aio_threads})
+}

@@ -1,0 +1,25 @@
+//! What people and programs read: prints what the model holds into a handed-in writer, or returns it as text or JSON. Pure.
+
+#![forbid(unsafe_code)]
+
+pub mod columns;
+pub mod doctor;
+pub mod escape;
+pub mod event_json;
+pub mod event_line;
+pub mod filter;
+mod footer;
+pub mod headroom;
+pub mod json;
+pub mod metrics;
+pub mod metrics_list;
+mod owner_label;
+pub mod page;
+pub mod screen;
+pub mod show;
+pub mod table;
+mod time;
+pub mod verdict;
+
+#[cfg(test)]
+mod event_specimens;

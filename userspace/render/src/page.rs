@@ -1,0 +1,268 @@
+//! The live page of `serve`: one document with its style, its script and the data of the moment, readable without the script.
+//!
+//! page.js only changes what is written here: it copies the rows' template and sets texts and attributes, so that the page
+//! has one shape, with the script and without. The Content-Security-Policy lets nothing else run or load.
+
+mod drawing;
+mod html;
+mod panel;
+mod query;
+mod rows;
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use aioinspect_model::errno;
+use aioinspect_model::event::{Actor, Event, Timed};
+use aioinspect_model::evidence::CensusSource;
+use aioinspect_model::finding::Finding;
+use aioinspect_model::setup_failure::reason;
+use aioinspect_model::units::age;
+
+use crate::escape::{escape, escaped};
+use crate::owner_label::owner_label;
+use crate::page::html::{number, put, text};
+use crate::screen::severity::{severity, worst_first};
+use crate::table::List;
+use crate::time;
+
+pub use crate::page::query::PageQuery;
+
+const TEMPLATE: &str = include_str!("page/page.html");
+const STYLE: &str = include_str!("page/page.css");
+const SCRIPT: &str = include_str!("page/page.js");
+
+/// Failures that are shown at most, here and in page.js.
+const MOST_FAILURES: usize = 50;
+
+/// What the page shows.
+#[derive(Clone, Copy, Debug)]
+pub struct PageView<'a> {
+    /// The host's sums, every context and every ghost; the page filters and sorts.
+    pub list: &'a List<'a>,
+    /// The failed calls of io_setup, the newest first, and as much of waits for dying contexts; other events are passed over.
+    pub failures: &'a [Timed],
+    /// What the address asks for.
+    pub query: &'a PageQuery,
+    /// When the list was taken, nanoseconds since 1970.
+    pub taken_unix_ns: u64,
+    /// How events are watched: `fentry`, ..; empty for not at all.
+    pub hook: &'a str,
+    /// The program's version.
+    pub version: &'a str,
+}
+
+/// The whole document.
+pub fn render(view: &PageView<'_>) -> String {
+    let system = view.list.system;
+    let chosen = rows::chosen(&view.list.contexts, view.query);
+    let free = i128::from(system.aio_max_nr) - i128::from(system.aio_nr);
+    html::fill(TEMPLATE, |gap, out| match gap {
+        "css" => out.push_str(STYLE),
+        "js" => out.push_str(SCRIPT),
+        "used" => put(&system.aio_nr.to_string(), out),
+        "limit" => put(&system.aio_max_nr.to_string(), out),
+        "percent" => put(&percent(system.aio_nr, system.aio_max_nr), out),
+        "level" => out.push_str(level(system.aio_nr, system.aio_max_nr)),
+        "bar" => bar(system.aio_nr, system.aio_max_nr, out),
+        "slots-free" => put(&free.to_string(), out),
+        "attributed" => put(&number(system.attributed), out),
+        "unattributed" => put(&number(system.unattributed), out),
+        "count" => put(&alive(view.list).to_string(), out),
+        "ghosts" => put(&view.list.ghosts.len().to_string(), out),
+        "source" => out.push_str(match system.source {
+            CensusSource::Bpf => "bpf",
+            CensusSource::Proc => "proc",
+        }),
+        "hook" => put(html::or_dash(view.hook), out),
+        "version" => put(view.version, out),
+        "taken" => put(&seconds(view.taken_unix_ns), out),
+        "taken-full" => put(&time::full(view.taken_unix_ns), out),
+        "q" => put(view.query.q.as_deref().unwrap_or_default(), out),
+        "sort-field" => sort_field(view.query, out),
+        "headings" => rows::headings(view.query, out),
+        "rows" => rows::rows(&chosen, view.query, out),
+        "row" => rows::row(None, view.query, out),
+        "more" => put(&more(chosen.len(), view.list.contexts.len()), out),
+        "most-rows" => put(&rows::MOST_ROWS.to_string(), out),
+        "most-failures" => put(&MOST_FAILURES.to_string(), out),
+        "panel" => panel::panel(&view.list.contexts, view.query, out),
+        "failures" => failures(view.failures, out),
+        "waits" => waits(view.failures, out),
+        "findings" => findings(out),
+        // A gap that nobody knows stays empty; a test looks for one.
+        _ => debug_assert!(false, "unknown gap {gap}"),
+    })
+}
+
+/// The Content-Security-Policy under which the page works, and nothing that is brought into it.
+pub fn csp() -> &'static str {
+    static CSP: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "default-src 'none'; script-src '{}'; style-src '{}'; connect-src 'self'; img-src data:; base-uri 'none'; \
+             form-action 'self'; frame-ancestors 'none'",
+            hash(SCRIPT),
+            hash(STYLE)
+        )
+    });
+    &CSP
+}
+
+fn hash(inlined: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(inlined)))
+}
+
+/// `12:00:00` of that day: nobody reads the fractions while they change every two seconds.
+fn seconds(unix_ns: u64) -> String {
+    let full = time::of_day(unix_ns);
+    full.split('.').next().unwrap_or_default().to_owned()
+}
+
+fn percent(used: u64, limit: u64) -> String {
+    match u128::from(used).saturating_mul(1000).checked_div(limit.into()) {
+        Some(thousandths) => format!("{}.{}%", thousandths / 10, thousandths % 10),
+        None => "-".to_owned(),
+    }
+}
+
+/// As the alerts have it: above 80 % a warning, above 95 % worse.
+fn level(used: u64, limit: u64) -> &'static str {
+    let (used, limit) = (u128::from(used) * 100, u128::from(limit));
+    if used > limit * 95 {
+        "bad"
+    } else if used > limit * 80 {
+        "pending"
+    } else {
+        "fine"
+    }
+}
+
+fn bar(used: u64, limit: u64, out: &mut String) {
+    let width = match u128::from(used).saturating_mul(1000).checked_div(limit.into()) {
+        Some(width) => width.min(1000),
+        None => 0,
+    };
+    let _ = write!(out, "<rect id=\"bar\" width=\"{width}\" height=\"20\"/>");
+}
+
+/// A form sends only its own fields: the order is one of them, so that filtering keeps it.
+fn sort_field(query: &PageQuery, out: &mut String) {
+    if let Some(sort) = &query.sort {
+        let _ = write!(out, "<input type=\"hidden\" name=\"sort\" value=\"{}\">", text(sort));
+    }
+}
+
+fn more(chosen: usize, all: usize) -> String {
+    match (chosen, chosen.saturating_sub(rows::MOST_ROWS)) {
+        (0, _) if all == 0 => "no process has an AIO context".to_owned(),
+        (0, _) => "no context matches the filter".to_owned(),
+        (_, 0) if chosen == all => String::new(),
+        (_, 0) => format!("{chosen} of {all} contexts match"),
+        (_, more) => {
+            format!(
+                "and {more} more: the first {} of {chosen} are shown, filter to see others",
+                rows::MOST_ROWS
+            )
+        }
+    }
+}
+
+fn failures(events: &[Timed], out: &mut String) {
+    let failed = events.iter().filter_map(|timed| match &timed.event {
+        Event::SetupFailed { by, failure } => Some((timed.unix_ns, by, failure)),
+        Event::Existing { .. }
+        | Event::Setup { .. }
+        | Event::Destroy { .. }
+        | Event::Exec { .. }
+        | Event::Exit { .. }
+        | Event::Dying { .. }
+        | Event::Gone { .. }
+        | Event::Lost { .. }
+        | Event::Healed { .. } => None,
+    });
+    for (unix_ns, by, failure) in failed.take(MOST_FAILURES) {
+        let at = time::full(unix_ns);
+        let _ = write!(
+            out,
+            "<li data-key=\"{at}/{}\"><time datetime=\"{at}\">{}</time> <b>{}</b> <span>{}[{}]</span>{} io_setup({}): {}</li>",
+            by.tid,
+            seconds(unix_ns),
+            text(&errno::name(failure.errno)),
+            text(&escaped(&by.comm)),
+            by.pid,
+            text(&within(by)),
+            failure.requested,
+            text(&escape(&reason(failure))),
+        );
+    }
+}
+
+/// Waits for dying contexts that began and ended.
+fn waits(events: &[Timed], out: &mut String) {
+    let told = events.iter().filter_map(|timed| match &timed.event {
+        Event::Dying { by, of, doing, waited_ns } => {
+            let age = waited_ns.map_or_else(String::new, |ns| format!(" for {}", age(ns)));
+            let left = of.in_flight.map_or_else(String::new, |left| format!("requests left {left}, "));
+            Some((timed, by, of.context, format!("{left}waits in {}{age}", doing.word())))
+        }
+        Event::Gone { by, context, waited_ns } => {
+            Some((timed, by, *context, format!("waited {}", age(*waited_ns))))
+        }
+        Event::Existing { .. }
+        | Event::Setup { .. }
+        | Event::SetupFailed { .. }
+        | Event::Destroy { .. }
+        | Event::Exec { .. }
+        | Event::Exit { .. }
+        | Event::Lost { .. }
+        | Event::Healed { .. } => None,
+    });
+    for (timed, by, context, says) in told.take(MOST_FAILURES) {
+        let at = time::full(timed.unix_ns);
+        let _ = write!(
+            out,
+            "<li data-key=\"{at}/{}/{}/{}\"><time datetime=\"{at}\">{}</time> <b>{}</b> <span>{}[{}]</span>{} {context}: {}</li>",
+            by.tid,
+            timed.event.word(),
+            context,
+            seconds(timed.unix_ns),
+            timed.event.word(),
+            text(&escaped(&by.comm)),
+            by.pid,
+            text(&within(by)),
+            text(&says),
+        );
+    }
+}
+
+/// Contexts that are in the kernel's table.
+fn alive(list: &List<'_>) -> usize {
+    list.contexts.iter().filter(|context| !context.is_dying()).count()
+}
+
+/// ` in OWNER`, of one that is in any.
+fn within(by: &Actor) -> String {
+    let label = by.owner.as_deref().map(owner_label).unwrap_or_default();
+    if label.is_empty() { String::new() } else { format!(" in {label}") }
+}
+
+/// What each code means: for the reader, and for page.js, which reads how bad it is from here.
+fn findings(out: &mut String) {
+    for finding in worst_first(Finding::ALL) {
+        let _ = write!(
+            out,
+            "<dt class=\"f {}\" data-code=\"{code}\" data-severity=\"{}\">{code}</dt><dd>{}</dd>",
+            rows::class_of(finding),
+            severity(finding),
+            text(finding.says()),
+            code = finding.code(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! What is typed after `/`: an expression of `list -Q`, or else any part of a name or number.
+
+use crate::columns::Column;
+use crate::filter::{Filter, FilterError};
+use aioinspect_model::picture::ContextView;
+
+/// The columns in which a plain text is looked for.
+const SEARCHED: [Column; 7] = [
+    Column::Pid,
+    Column::Comm,
+    Column::Context,
+    Column::Unit,
+    Column::Container,
+    Column::Pod,
+    Column::Findings,
+];
+
+/// Which contexts are shown.
+#[derive(Debug)]
+pub enum Search {
+    /// All.
+    All,
+    /// Those for which it is true.
+    Expression(Filter<Column>),
+    /// Those that have it somewhere, in upper or lower case.
+    Text {
+        /// What is looked for, in lower case.
+        wanted: String,
+        /// Why it is no expression.
+        why: FilterError,
+    },
+}
+
+impl Search {
+    /// Reads what was typed.
+    pub fn of(typed: &str) -> Self {
+        if typed.trim().is_empty() {
+            return Search::All;
+        }
+        match Filter::parse(typed, |name| Column::named(name).map(|column| (column, column.kind()))) {
+            Ok(filter) => Search::Expression(filter),
+            Err(why) => Search::Text { wanted: typed.trim().to_lowercase(), why },
+        }
+    }
+
+    /// What is wrong with it, if it seems to be meant as an expression and is none.
+    pub fn wrong(&self) -> Option<&str> {
+        match self {
+            Search::Text { wanted, why } if wanted.contains(['=', '<', '>', '~', '&', '|', '"', '\'']) => {
+                Some(&why.message)
+            }
+            Search::All | Search::Expression(_) | Search::Text { .. } => None,
+        }
+    }
+
+    /// Whether a context is shown.
+    pub fn matches(&self, context: &ContextView) -> bool {
+        match self {
+            Search::All => true,
+            Search::Expression(filter) => filter.matches(|column| column.value(context)),
+            Search::Text { wanted, .. } => {
+                let mut text = String::new();
+                SEARCHED.iter().any(|column| {
+                    text.clear();
+                    column.write(context, &mut text);
+                    // What is not there is shown as `-`, which nobody looks for.
+                    text != "-" && has(&text, wanted)
+                })
+            }
+        }
+    }
+}
+
+fn has(text: &str, wanted: &str) -> bool {
+    if text.is_ascii() {
+        let wanted = wanted.as_bytes();
+        return text.as_bytes().windows(wanted.len().max(1)).any(|part| part.eq_ignore_ascii_case(wanted));
+    }
+    text.to_lowercase().contains(wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::screen::specimen::host;
+
+    fn found(typed: &str) -> Vec<u32> {
+        let search = Search::of(typed);
+        host()
+            .contexts
+            .iter()
+            .filter(|context| search.matches(context))
+            .map(|context| context.pid.0)
+            .collect()
+    }
+
+    /// Check that a word is looked for in each place, whatever its case.
+    #[test]
+    fn words() {
+        assert_eq!(found(""), found("  "));
+        assert_eq!(found("").len(), 5);
+        assert_eq!(found("MYSQL"), [812, 812]);
+        assert_eq!(found("mariadb.serv"), [812, 812]);
+        assert_eq!(found("203"), [20_311, 20_311]);
+        assert_eq!(found("7f96cff33"), [20_311]);
+        assert_eq!(found("4F5E6D"), [20_311, 20_311]);
+        assert_eq!(found("ring-full"), [812]);
+        assert_eq!(found("GRÖSSE"), [0_u32; 0]);
+        assert_eq!(found("größe"), [31_016]);
+        assert_eq!(found("GRÖßE 名"), [31_016]);
+        assert_eq!(found("-"), [812, 812, 20_311, 20_311, 31_016]);
+        assert_eq!(found("nothing"), [0_u32; 0]);
+    }
+
+    /// Check that an expression is one, and that half of one is a text.
+    #[test]
+    fn expressions() {
+        assert_eq!(found("in_flight > 33"), [812]);
+        assert_eq!(found("in_flight == null or findings =~ 'idle'"), [20_311, 20_311, 31_016]);
+        assert_eq!(found("in_flight >"), [0_u32; 0]);
+        assert!(matches!(Search::of("in_flight >"), Search::Text { .. }));
+        assert_eq!(
+            Search::of("in_flight >").wrong(),
+            Some("expression ends where a column or a value is expected")
+        );
+        assert_eq!((Search::of("mysql").wrong(), Search::of("pid > 1").wrong()), (None, None));
+    }
+}
