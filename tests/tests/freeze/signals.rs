@@ -210,7 +210,7 @@ fn interrupted_waiting() {
         super::clone_vm(libc::CLONE_VFORK, super::count_forever, (&raw const board[0]).cast_mut().cast());
     });
     assert!(within(|| target.state() == 'D'));
-    let child = aioinspect_kernel::freeze::mm::processes_sharing_mm(target.pid).unwrap().pids[1];
+    let child = target.child();
     let freeze = |own: &'static Board| {
         own[0].store(1, Ordering::SeqCst);
         target.freeze(|| ()).unwrap_err();

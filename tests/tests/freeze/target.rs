@@ -69,6 +69,11 @@ impl Target {
         within(|| self.get(index) != before)
     }
 
+    /// The first child that its first thread made.
+    pub fn child(&self) -> Pid {
+        ProcDir::open(self.pid).unwrap().children_of(Tid(self.pid.0))[0]
+    }
+
     pub fn send(&self, signal: i32) {
         // SAFETY: signals our own child.
         assert_eq!(unsafe { libc::kill(self.raw, signal) }, 0);

@@ -22,14 +22,14 @@ fn each_field() {
             let looks = Looks { handle: 0, code: 5, findings: &["forged-header"], says: &says };
             assert_looks(&mut fixture, &looks);
             let listed = list(fixture.pid());
-            // One glance at a process that may run cannot tell a forged tail from a later one, nor a ring without an id from one
+            // One look at a process that may run cannot tell a forged tail from a later one, nor a ring without an id from one
             // that io_setup is about to give it.
-            let glance: &[&str] = match (field, value) {
+            let plain: &[&str] = match (field, value) {
                 ("tail", "77") => &[],
                 ("id", "0xffffffff") => &["unsettled"],
                 _ => &["forged-header"],
             };
-            assert_eq!(findings(&listed["contexts"][0]), glance, "{field} {value}");
+            assert_eq!(findings(&listed["contexts"][0]), plain, "{field} {value}");
             fixture.run("unforge #0");
         }
     }

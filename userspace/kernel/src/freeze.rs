@@ -3,84 +3,42 @@
 //! ptrace belongs to a thread. A thread of its own seizes all others, so that however it ends, by return, by panic or
 //! by SIGKILL of the whole program, the kernel lets them go (kernel/ptrace.c:exit_ptrace), with their signals.
 //!
-//! The order: `freeze_watch` looks for threads that cannot stop; `freeze_attach` seizes all, which stops none;
-//! `freeze_catch` first stops the one thread that an attempt failed on, if any; `freeze_hold` starts the clock, interrupts all, waits, runs the caller's closure, detaches all.
+//! The order: `wait` looks for threads that cannot stop; `attach` seizes all, which stops none;
+//! `catch` first stops the one thread that an attempt failed on, if any; `hold` starts the clock, interrupts all, waits, runs the caller's closure, detaches all.
 
-pub mod attach;
-pub mod catch;
+mod attach;
+mod catch;
 pub mod error;
-pub mod hold;
-pub mod mm;
+mod handshake;
+mod hold;
+mod plan;
+mod report;
+mod seize;
+mod snag;
 pub mod tracee;
-pub mod wait;
+mod wait;
+
+pub use plan::FreezePlan;
+pub use report::FreezeReport;
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
 use crate::freeze::attach::{Attaching, attach};
-use crate::freeze::catch::{Snag, catch};
+use crate::freeze::catch::catch;
 use crate::freeze::error::FreezeError;
+use crate::freeze::handshake::{Finish, Handshake};
 use crate::freeze::hold::{Ended, Hold, nanoseconds};
-use crate::freeze::tracee::{RawTid, reap};
+use crate::freeze::snag::Snag;
 use crate::freeze::wait::{Deadline, until_all_can_stop, until_gone};
 use crate::host::realtime::before_all_others;
 use crate::host::signals::SignalBlock;
 use crate::proc::files::ProcDir;
-use aioinspect_model::units::{self, Pid, Tid};
 
 /// How often the caller's thread looks whether the tracer hangs: far longer than any freeze that goes well.
 const WATCH: Duration = Duration::from_millis(20);
-
-/// What to freeze.
-#[derive(Debug)]
-pub struct FreezePlan {
-    pub(super) processes: Vec<ProcDir>,
-}
-
-impl FreezePlan {
-    /// Plans for the processes `pids`, which are all that share one address space. They are opened here: a PID that
-    /// is used again later is not taken for them. Those that are gone already are left out.
-    pub fn new(pids: &[Pid]) -> Result<Self, FreezeError> {
-        let own = std::process::id();
-        let mut processes = Vec::with_capacity(pids.len());
-        let mut gone = Pid(0);
-        for pid in pids {
-            if pid.0 == own {
-                return Err(FreezeError::OwnProcess(*pid));
-            }
-            match ProcDir::open(*pid) {
-                Ok(process) => processes.push(process),
-                Err(crate::proc::files::ProcError::NoSuchProcess(pid)) => gone = pid,
-                Err(error) => return Err(FreezeError::Proc(error)),
-            }
-        }
-        if processes.is_empty() { Err(FreezeError::Gone(gone)) } else { Ok(Self { processes }) }
-    }
-}
-
-/// What a freeze cost, and whom it held.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct FreezeReport {
-    /// When the first thread was asked to stop.
-    pub begun_at: units::Instant,
-    /// From then until the last thread was let go, in nanoseconds.
-    pub pause_ns: u64,
-    /// From the first seize to the last detach, in nanoseconds. Seizing stops nobody, but a seized thread that gets a
-    /// signal or makes a thread stops there and then: no thread was stopped for longer than this.
-    pub seized_ns: u64,
-    /// The threads that were held, ascending. A thread that the kernel's word names and this does not was not held.
-    pub tids: Vec<Tid>,
-    /// How many of them were gone when they were to be let go: killed while held.
-    pub lost: u32,
-    /// Attempts before this one that were given up because a thread fell into uninterruptible sleep.
-    pub earlier_attempts: u32,
-    /// What those cost, in nanoseconds of pause.
-    pub earlier_pause_ns: u64,
-}
 
 /// Runs `inside` while every thread of the plan is stopped, on the tracer's thread.
 ///
@@ -115,56 +73,13 @@ pub fn freeze_and<R: Send>(
     }
 }
 
-/// What the tracer's thread shares with the thread that waits for it.
-pub(super) struct Shared {
-    /// Seized threads that are no leaders: if they die, somebody has to reap them.
-    seized: Mutex<Vec<RawTid>>,
-    done: AtomicBool,
-    waiter: Thread,
-}
-
-impl Shared {
-    /// Remembers a thread that was seized, with its process.
-    pub(super) fn note(&self, (tid, leader): (RawTid, RawTid)) {
-        if tid != leader {
-            self.seized.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(tid);
-        }
-    }
-
-    fn finished(&self) -> bool {
-        self.done.load(Ordering::Acquire)
-    }
-
-    /// An exec in the target holds `cred_guard_mutex` until its other threads are reaped, and a seize waits for that
-    /// mutex (kernel/ptrace.c:ptrace_attach): the tracer would wait for what only a tracer can do. Any thread of the
-    /// tracer's process may reap for it.
-    fn reap_the_dead(&self) {
-        let seized = self.seized.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        seized.iter().copied().for_each(reap);
-    }
-}
-
-/// Tells the waiting thread that the tracer is through, also when it panics.
-struct Finish<'a>(&'a Shared);
-
-impl Drop for Finish<'_> {
-    fn drop(&mut self) {
-        self.0.done.store(true, Ordering::Release);
-        self.0.waiter.unpark();
-    }
-}
-
 fn attempt<R: Send, F: FnOnce() -> R + Send>(
     plan: &FreezePlan,
     snag: Option<Snag>,
     deadline: Deadline,
     inside: &mut Option<F>,
 ) -> Result<Ended<R>, FreezeError> {
-    let shared = Shared {
-        seized: Mutex::new(Vec::new()),
-        done: AtomicBool::new(false),
-        waiter: std::thread::current(),
-    };
+    let shared = Handshake::new();
     let tracer_tid = Mutex::new(0);
     let outcome = std::thread::scope(|scope| {
         let tracer = || {

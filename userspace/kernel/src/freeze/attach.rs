@@ -1,23 +1,18 @@
 //! Becoming the tracer of every thread that has the address space, while all of them run on.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::io::Errno;
-
-use crate::freeze::Shared;
-use crate::freeze::catch::{Caught, Snag};
+use crate::freeze::catch::Caught;
 use crate::freeze::error::FreezeError;
-use crate::freeze::tracee::{RawTid, seize, share_mm};
+use crate::freeze::handshake::Handshake;
+use crate::freeze::seize::{Seized, raw, seize_one};
+use crate::freeze::snag::Snag;
+use crate::freeze::tracee::{RawTid, share_mm};
 use crate::freeze::wait::{Deadline, is_stuck};
 use crate::host::signals::end_is_pending;
-use crate::proc::barrier::Barrier;
 use crate::proc::files::{ProcDir, ProcError};
 use aioinspect_model::units::{self, Pid, Tid};
-
-/// How often a thread is seized before a refusal is taken for lack of permission, and how long we wait between.
-const TRIES: u32 = 12;
-const RETRY: Duration = Duration::from_micros(500);
 
 /// After as many lists, each with news, a process that is late is late for making threads.
 const MANY: u32 = 8;
@@ -82,7 +77,7 @@ pub(super) fn attach<'a>(
     caught: Option<Caught>,
     tracer: RawTid,
     deadline: Deadline,
-    shared: &Shared,
+    shared: &Handshake,
 ) -> Result<Attaching<'a>, FreezeError> {
     let members = plan.iter().map(|dir| Member { dir: Dir::Planned(dir), dead_leader: false }).collect();
     let begun = caught.as_ref().map(|caught| caught.at);
@@ -136,7 +131,7 @@ fn seize_process(
     known: &BTreeSet<RawTid>,
     listed: &mut BTreeSet<RawTid>,
     fresh: &mut Vec<(RawTid, RawTid)>,
-    shared: &Shared,
+    shared: &Handshake,
 ) -> Result<(), FreezeError> {
     let threads = match member.dir.threads() {
         Ok(threads) => threads,
@@ -159,62 +154,6 @@ fn seize_process(
         }
     }
     Ok(())
-}
-
-/// Whether a thread is ours now.
-pub(super) enum Seized {
-    /// It is.
-    Yes,
-    /// It has exited, or was never one that runs the process's code.
-    Dead,
-}
-
-/// Seizes one thread, or says why not.
-pub(super) fn seize_one(
-    process: &ProcDir,
-    tid: Tid,
-    raw_tid: RawTid,
-    tracer: RawTid,
-) -> Result<Seized, FreezeError> {
-    for _ in 0..TRIES {
-        match seize(raw_tid) {
-            Ok(()) => return Ok(Seized::Yes),
-            Err(Errno::SRCH) => return Ok(Seized::Dead),
-            Err(Errno::PERM) => {}
-            Err(error) => return Err(FreezeError::System("seize a thread", error)),
-        }
-        if let Some(seized) = why_refused(process, tid, tracer)? {
-            return Ok(seized);
-        }
-        // The refused one may have been a leader that died for another thread's exec, which has its number now.
-        std::thread::sleep(RETRY);
-    }
-    Err(FreezeError::NotPermitted { pid: process.pid(), barrier: Barrier::Needs("CAP_SYS_PTRACE") })
-}
-
-/// EPERM has many reasons (kernel/ptrace.c:ptrace_attach); `None`: the one that is left is lack of permission.
-fn why_refused(process: &ProcDir, tid: Tid, tracer: RawTid) -> Result<Option<Seized>, FreezeError> {
-    let pid = process.pid();
-    let state = match process.state_of(tid) {
-        Ok(state) => state,
-        Err(ProcError::NoSuchProcess(_)) => return Ok(Some(Seized::Dead)),
-        Err(error) => return Err(error.into()),
-    };
-    // A worker of the kernel's in the process is none of those who can touch its memory.
-    if state.is_dead() || state.is_worker() {
-        return Ok(Some(Seized::Dead));
-    }
-    if state.is_kernel_thread() {
-        return Err(FreezeError::KernelThread(pid));
-    }
-    match process.tracer_of(tid) {
-        Ok(Tid(0)) => Ok(None),
-        Err(ProcError::NoSuchProcess(_)) => Ok(Some(Seized::Dead)),
-        // Born of a thread that was seized a moment ago.
-        Ok(Tid(by)) if raw(by).is_ok_and(|by| by == tracer) => Ok(Some(Seized::Yes)),
-        Ok(tracer) => Err(FreezeError::AlreadyTraced { pid, tracer }),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Processes with the same address space that the plan does not know: CLONE_VM children born since it was made.
@@ -241,8 +180,4 @@ fn relatives<'a>(members: &[Member<'_>], fresh: &[(RawTid, RawTid)]) -> Result<V
         }
     }
     Ok(found)
-}
-
-pub(super) fn raw(id: u32) -> Result<RawTid, FreezeError> {
-    RawTid::try_from(id).map_err(|_| FreezeError::Gone(Pid(id)))
 }

@@ -5,27 +5,19 @@
 
 use std::time::{Duration, Instant};
 
-use crate::freeze::Shared;
-use crate::freeze::attach::{Seized, raw, seize_one};
 use crate::freeze::error::FreezeError;
+use crate::freeze::handshake::Handshake;
+use crate::freeze::seize::{Seized, raw, seize_one};
+use crate::freeze::snag::Snag;
 use crate::freeze::tracee::{RawTid, Seen, interrupt, look};
 use crate::freeze::wait::Deadline;
 use crate::host::clock;
 use crate::host::signals::end_is_pending;
 use crate::proc::files::ProcDir;
-use aioinspect_model::units::{self, Pid, Tid};
+use aioinspect_model::units;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_micros(100);
-
-/// A thread that an attempt failed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Snag {
-    /// Its process.
-    pub pid: Pid,
-    /// The thread.
-    pub tid: Tid,
-}
 
 /// A thread that is stopped already when the others are seized.
 pub(super) struct Caught {
@@ -40,7 +32,7 @@ pub(super) fn catch(
     snag: Snag,
     tracer: RawTid,
     deadline: Deadline,
-    shared: &Shared,
+    shared: &Handshake,
 ) -> Result<Option<Caught>, FreezeError> {
     let Ok(process) = ProcDir::open(snag.pid) else { return Ok(None) };
     let thread = (raw(snag.tid.0)?, raw(snag.pid.0)?);

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::freeze::FreezeReport;
-use crate::freeze::attach::{Attached, Member, Seized, raw, seize_one};
-use crate::freeze::catch::Snag;
+use crate::freeze::attach::{Attached, Member};
 use crate::freeze::error::FreezeError;
+use crate::freeze::report::FreezeReport;
+use crate::freeze::seize::{Seized, raw, seize_one};
+use crate::freeze::snag::Snag;
 use crate::freeze::tracee::{
     RawTid, Seen, Stop, StopKind, detach, event_message, interrupt, is_thread_of, look, reap, share_mm,
 };

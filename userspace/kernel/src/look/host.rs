@@ -24,7 +24,7 @@ use aioinspect_model::units::{ContextId, Instant, MmId, Pid};
 const TRIES: usize = 3;
 
 /// Reads every context, every ring mapping and every ring header of the host.
-pub fn host(
+pub fn look(
     probe: &mut Probe,
     mut facts: SystemFacts,
     owners: bool,

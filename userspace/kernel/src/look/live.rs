@@ -77,11 +77,11 @@ impl Source for Live {
         let evidence = match self.probe_or_note(&facts) {
             Some(probe) => {
                 let mut notes = Vec::new();
-                let evidence = host::host(probe, facts, owners, &mut notes, host::HeaderReader::Us)?;
+                let evidence = host::look(probe, facts, owners, &mut notes, host::HeaderReader::Us)?;
                 self.notes.append(&mut notes);
                 evidence
             }
-            None => host_without_bpf::host(facts, owners, &mut self.notes)?,
+            None => host_without_bpf::look(facts, owners, &mut self.notes)?,
         };
         Ok(self.finish(evidence))
     }

@@ -241,7 +241,7 @@ impl Watcher {
         let begun = clock::now();
         let reader =
             if self.tracer.reads_heads() { HeaderReader::Kernel(&mut self.tracer) } else { HeaderReader::Us };
-        let evidence = host::host(&mut self.probe, facts, owners, notes, reader)?;
+        let evidence = host::look(&mut self.probe, facts, owners, notes, reader)?;
         let took = clock::now().0.saturating_sub(begun.0);
         Ok((evidence, took))
     }

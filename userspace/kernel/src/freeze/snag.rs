@@ -1,0 +1,12 @@
+//! The thread that an attempt failed on: it sleeps where nothing can stop it.
+
+use aioinspect_model::units::{Pid, Tid};
+
+/// A thread that an attempt failed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Snag {
+    /// Its process.
+    pub pid: Pid,
+    /// The thread.
+    pub tid: Tid,
+}
