@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::awaited::Awaited;
 use crate::evidence::Doing;
 use crate::picture::Owner;
 use crate::units::{ContextId, Instant, Pid, Tid};
-use crate::waits::Awaited;
 
 /// One event, and when it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]

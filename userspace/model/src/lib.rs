@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod awaited;
 pub mod call_counts;
 pub mod container_names;
 pub mod cpus;
@@ -13,6 +14,7 @@ pub mod header;
 pub mod headroom;
 pub mod holders;
 pub mod image;
+pub mod judged;
 pub mod kioctx;
 pub mod known;
 pub mod not_looked_at;

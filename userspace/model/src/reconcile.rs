@@ -20,13 +20,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::evidence::{AddressSpace, CensusSource, Evidence, KernelWord, Manner, Process};
+use crate::judged::judged_word;
 use crate::kioctx::Kioctx;
 use crate::owner::owner;
 use crate::picture::{ContextView, GhostView, Owner, Picture, Proof, SpaceView, SystemView};
 use crate::trend::{History, Trends};
 use crate::units::Pid;
-
-pub use crate::reconcile::proof::judged_word;
 
 /// Judges the last look at every address space; earlier looks only show what moved.
 pub fn reconcile(evidence: &Evidence) -> Picture {

@@ -7,8 +7,8 @@ mod growth;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::evidence::{AddressSpace, Evidence, KernelWord, RingMapping};
+use crate::judged::judged_word;
 use crate::kioctx::{Kioctx, Told};
-use crate::reconcile::judged_word;
 use crate::units::{ContextId, Instant, Pid};
 
 use crate::trend::growth::Growth;

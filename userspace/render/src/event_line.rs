@@ -15,7 +15,7 @@ use aioinspect_model::event::{Actor, Event, Timed};
 use aioinspect_model::evidence::Doing;
 use aioinspect_model::setup_failure::reason;
 use aioinspect_model::units::ContextId;
-use aioinspect_model::waits::Awaited;
+use aioinspect_model::awaited::Awaited;
 
 use crate::escape::{escape, escaped};
 use crate::owner_label::owner_label;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::awaited::unnamed;
 use crate::evidence::{Doing, Wait};
 use crate::finding::Finding;
 use crate::kioctx::Kioctx;
@@ -9,7 +10,6 @@ use crate::picture::ContextView;
 use crate::reconcile::notes::Notes;
 use crate::reconcile::space::Space;
 use crate::units::{ContextId, age};
-use crate::waits::unnamed;
 
 /// A line for each context that a thread waits for, and one for all those that cannot be named.
 pub fn views(space: &Space<'_>, wait: &Wait) -> Vec<ContextView> {

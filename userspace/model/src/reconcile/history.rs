@@ -1,7 +1,7 @@
 //! What the looks of one evidence show together.
 
 use crate::evidence::Look;
-use crate::reconcile::proof::judged_word;
+use crate::judged::judged_word;
 use crate::trend::{History, Trend};
 
 /// Compares all looks. Empty without the kernel's word in each of them, or if they span too short a time.

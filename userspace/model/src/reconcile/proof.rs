@@ -1,6 +1,7 @@
 //! Whether what was read of an address space in one look is one consistent state.
 
 use crate::evidence::{KernelWord, Look, Manner, TaskFact};
+use crate::judged::judged_word;
 use crate::picture::Proof;
 use crate::units::Instant;
 
@@ -10,11 +11,6 @@ const TASK_RUNNING: u32 = 0;
 /// When the judged word was given; the first instant of the look without one.
 pub fn judged_at(look: &Look) -> Instant {
     judged_word(look).map_or(look.headers_at, |word| word.begun_at)
-}
-
-/// The kernel's word that is judged: the later one, because completions may arrive even in a frozen process.
-pub fn judged_word(look: &Look) -> Option<&KernelWord> {
-    look.after.as_ref().or(look.before.as_ref())
 }
 
 /// How strong the proof of one look is.

@@ -8,6 +8,7 @@ use crate::evidence::{
     AddressSpace, CensusSource, HeaderReading, KernelWord, Look, Manner, Process, SystemFacts,
 };
 use crate::finding::Finding;
+use crate::judged::judged_word;
 use crate::kioctx::Kioctx;
 use crate::picture::{ContextView, GhostView, Owner, Proof};
 use crate::reconcile::context::{self, Ring};
@@ -88,7 +89,7 @@ pub fn judge<'a>(
         comm: Arc::from(shown.process.comm.as_slice()),
         owner: shown.owner,
         look,
-        word: proof::judged_word(look),
+        word: judged_word(look),
         before: earlier.map(|context| (key(context), context)).collect(),
         proof: proof::prove(look),
         history,
