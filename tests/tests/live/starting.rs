@@ -2,8 +2,8 @@
 
 use aioinspect_kernel::census::probe::Probe;
 
-/// What a census may cost, whatever the kernel and however many CPUs it could have.
-const CENSUS_AT_MOST: u64 = 10_000;
+/// What a program may cost, whatever the kernel and however many CPUs it could have: `waits` takes 6,000 to 10,200 from 5.10 to 7.3.
+const AT_MOST: u64 = 12_000;
 
 /// Check that the verifier's work does not grow with the possible CPUs, and is within bounds. The counts are printed.
 #[test]
@@ -17,7 +17,7 @@ fn one_cost_of_starting() {
         let programs = counts(possible_cpus);
         println!("possible_cpus {possible_cpus}: verified instructions {programs:?}");
         for (program, count) in &programs {
-            assert!(*count <= CENSUS_AT_MOST, "{program}: {count}");
+            assert!(*count <= AT_MOST, "{program}: {count}");
         }
         counted.push(programs);
     }
