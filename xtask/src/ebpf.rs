@@ -57,11 +57,6 @@ pub fn lint(toolchain: &Toolchain) -> Result<()> {
     Ok(())
 }
 
-/// Whether the toolchain brings clippy.
-pub fn has_clippy(toolchain: &Toolchain) -> bool {
-    toolchain.bin.join("cargo-clippy").is_file() && toolchain.bin.join("clippy-driver").is_file()
-}
-
 fn build_with(toolchain: &Toolchain, linker: &Path) -> Result<PathBuf> {
     for object in &OBJECTS {
         cargo("build", object, toolchain, linker).run_cargo()?;
