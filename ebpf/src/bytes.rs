@@ -20,6 +20,16 @@ macro_rules! wire {
 
         const _: () = assert!(size_of::<$name>() == $size);
 
+        #[cfg(target_arch = "bpf")]
+        impl $crate::shared::value::Value<$name> {
+            $($(#[$field_doc])*
+            #[inline(always)]
+            pub fn $field(self) -> $crate::shared::value::Value<$ty> {
+                // SAFETY: a member of a value that a map gave out.
+                unsafe { $crate::shared::value::Value::member(&raw mut (*self.as_ptr()).$field) }
+            })*
+        }
+
         impl $crate::bytes::Wire for $name {
             const SIZE: usize = $size;
 
@@ -55,7 +65,8 @@ mod tests {
         SubmitRecord, TaskRecord, TraceControl, WaitRecord,
     };
 
-    /// Check that fields are read where repr(C) puts them: no gap the compiler filled in on its own.
+    /// Check that fields are read where repr(C) puts them: no gap the compiler filled in on its
+    /// own.
     fn round_trips<T: Wire + PartialEq + core::fmt::Debug>() {
         let mut bytes = [0u8; 1024];
         for (i, b) in bytes.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! Building the eBPF object, apart from cargo's own builds: another toolchain, another target, another target directory.
+//! Building the eBPF objects, apart from cargo's own builds: another toolchain, another target, another target directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,19 @@ use crate::toolchain::{Toolchain, is_of_outer_cargo};
 use crate::{linker, paths};
 
 const TARGET: &str = "bpfel-unknown-none";
-/// The objects: what each is called as a binary, and beside the target directory.
-const BINS: [(&str, &str); 3] = [
-    ("aioinspect-bpf", "aioinspect.bpf.o"),
-    ("aioinspect-trace", "aioinspect-trace.bpf.o"),
-    ("aioinspect-submit", "aioinspect-submit.bpf.o"),
+/// The objects.
+const OBJECTS: [Object; 3] = [
+    Object { feature: "census", bin: "aioinspect-bpf", file: "aioinspect.bpf.o" },
+    Object { feature: "trace", bin: "aioinspect-trace", file: "aioinspect-trace.bpf.o" },
+    Object { feature: "submit", bin: "aioinspect-submit", file: "aioinspect-submit.bpf.o" },
 ];
+
+/// An object: each is built apart, so that none holds what only another one uses.
+struct Object {
+    feature: &'static str,
+    bin: &'static str,
+    file: &'static str,
+}
 
 /// Builds the objects with a linker that works, installing one if none does; returns the directory they are in.
 pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
@@ -41,37 +48,39 @@ pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
 pub fn lint(toolchain: &Toolchain) -> Result<()> {
     // Called by path: `cargo clippy` would look into cargo's home first and find rustup's.
     let clippy = toolchain.bin.join("cargo-clippy");
-    let cmd = Cmd::new(&clippy).arg("clippy");
-    let cmd = configured(cmd, toolchain, Path::new("bpf-linker")).env("CARGO", toolchain.bin.join("cargo"));
-    cmd.arguments(["--", "-D", "warnings"]).run_cargo().map(drop)
-}
-
-/// Whether the toolchain brings clippy.
-pub fn has_clippy(toolchain: &Toolchain) -> bool {
-    toolchain.bin.join("cargo-clippy").is_file() && toolchain.bin.join("clippy-driver").is_file()
+    for object in &OBJECTS {
+        let cmd = Cmd::new(&clippy).arg("clippy");
+        let cmd = configured(cmd, object, toolchain, Path::new("bpf-linker"))
+            .env("CARGO", toolchain.bin.join("cargo"));
+        cmd.arguments(["--", "-D", "warnings"]).run_cargo()?;
+    }
+    Ok(())
 }
 
 fn build_with(toolchain: &Toolchain, linker: &Path) -> Result<PathBuf> {
-    cargo(toolchain, "build", linker).run_cargo()?;
+    for object in &OBJECTS {
+        cargo("build", object, toolchain, linker).run_cargo()?;
+    }
     linker::remember(linker)?;
     let objects = paths::target().join("objects");
     fs::create_dir_all(&objects)?;
-    for (bin, object) in BINS {
-        copy_if_changed(&dir().join(TARGET).join("release").join(bin), &objects.join(object))?;
+    for Object { bin, file, .. } in &OBJECTS {
+        copy_if_changed(&dir().join(TARGET).join("release").join(bin), &objects.join(file))?;
     }
     Ok(objects)
 }
 
 fn compiles(toolchain: &Toolchain, linker: &Path) -> bool {
-    cargo(toolchain, "check", linker).run_cargo().is_ok()
+    OBJECTS.iter().all(|object| cargo("check", object, toolchain, linker).run_cargo().is_ok())
 }
 
-fn cargo(toolchain: &Toolchain, verb: &str, linker: &Path) -> Cmd {
-    configured(Cmd::new(toolchain.bin.join("cargo")).arg(verb), toolchain, linker)
+fn cargo(verb: &str, object: &Object, toolchain: &Toolchain, linker: &Path) -> Cmd {
+    configured(Cmd::new(toolchain.bin.join("cargo")).arg(verb), object, toolchain, linker)
 }
 
-fn configured(cmd: Cmd, toolchain: &Toolchain, linker: &Path) -> Cmd {
-    let package = ["--package", "aioinspect-ebpf", "--bins", "--features", "program"];
+fn configured(cmd: Cmd, object: &Object, toolchain: &Toolchain, linker: &Path) -> Cmd {
+    let package =
+        ["--package", "aioinspect-ebpf", "--lib", "--bin", object.bin, "--features", object.feature];
     let flags = [
         format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
         // The kernel wants a type (BTF func_info) of each global function, which it verifies by itself; BTF is made from debuginfo.

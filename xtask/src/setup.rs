@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: what run and test need, found or installed. Quick and silent when all is there.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
@@ -97,13 +97,8 @@ pub fn for_tests() -> Result<PathBuf> {
     packages::need(&TEST_TOOLS)?;
     unpacked::need()?;
     let object = for_run()?;
-    if let Some(toolchain) = toolchain::find()
-        && !ebpf::has_clippy(&toolchain)
-        && toolchain.bin == Path::new("/usr/bin")
-        && packages::can_install()
-        && let Err(error) = packages::install(&["rust-web-clippy"])
-    {
-        note(&format!("the eBPF half will not be linted: {error:#}"));
+    if let Some(toolchain) = toolchain::find() {
+        toolchain::need_clippy(&toolchain)?;
     }
     Ok(object)
 }

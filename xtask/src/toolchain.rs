@@ -17,6 +17,9 @@ const OLDEST: (u32, u32) = (1, 88);
 /// Debian's toolchain, as packages.
 const DEBIAN: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 
+/// The clippy that goes with it.
+const DEBIAN_CLIPPY: &str = "rust-web-clippy";
+
 /// A toolchain that can build for the bpf target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Toolchain {
@@ -80,6 +83,30 @@ pub fn install() -> Result<Toolchain> {
          {} (Debian 12 and later)",
         packages::line(&DEBIAN)
     )
+}
+
+/// Sees to it that the toolchain has clippy, which is not part of what building takes: installs it,
+/// or ends in an error that says what to type.
+pub fn need_clippy(toolchain: &Toolchain) -> Result<()> {
+    let has = || ["cargo-clippy", "clippy-driver"].iter().all(|name| toolchain.bin.join(name).is_file());
+    if has() {
+        return Ok(());
+    }
+    let debian = toolchain.bootstrap;
+    let tried = if debian {
+        packages::install(&[DEBIAN_CLIPPY])
+    } else {
+        rustup_run(&["component", "add", "clippy", "--toolchain", "nightly"], 60)
+    };
+    if tried.is_ok() && has() {
+        return Ok(());
+    }
+    let line = if debian {
+        packages::line(&[DEBIAN_CLIPPY])
+    } else {
+        "rustup component add clippy --toolchain nightly".to_owned()
+    };
+    bail!("the eBPF programs cannot be linted: {} has no clippy; install it:\n  {line}", toolchain.name)
 }
 
 /// A way to get a toolchain.

@@ -2,27 +2,25 @@
 //!
 //! | hook | where | `nr` from |
 //! |---|---|---|
-//! | fexit | `__x64_sys_io_submit` and its kin | the user's registers, at the bottom of the thread's stack |
+//! | fexit | `__x64_sys_io_submit` and its kin | the user's registers, at the bottom of the stack |
 //! | kretprobe | the same | the same |
 //! | tracepoint | `syscalls:sys_exit_io_submit` | the same |
 //! | raw tracepoint | `sys_exit` | the tracepoint's argument: the same |
 //!
-//! No system call changes the registers that hold its arguments (arch/x86/entry/calling.h). A 32-bit caller has them in others.
+//! No system call changes the registers that hold its arguments (arch/x86/entry/calling.h). A
+//! 32-bit caller has them in others.
 
+use aioinspect_ebpf::call::{IO_SUBMIT, IO_SUBMIT_32};
+use aioinspect_ebpf::register_at;
+use aioinspect_ebpf::shared::registers::{NUMBER, is_compat, of_current, register};
 use aya_ebpf::bindings::pt_regs;
 
 use crate::count::submitted;
-use crate::registers::{NUMBER, at, is_compat, of_current, register};
-
-/// Number of arch/x86/entry/syscalls/syscall_64.tbl.
-const IO_SUBMIT: u64 = 209;
-/// Number of arch/x86/entry/syscalls/syscall_32.tbl.
-const IO_SUBMIT_32: u64 = 248;
 
 /// `nr` of a 64-bit caller: a long in this register.
-const NR: usize = at!(rsi);
+const NR: usize = register_at!(rsi);
 /// `nr` of a 32-bit caller: an int in this one.
-const NR_32: usize = at!(rcx);
+const NR_32: usize = register_at!(rcx);
 
 /// The number in a register, by whose it is.
 #[inline(always)]
@@ -30,7 +28,8 @@ fn nr(at: usize, register: u64) -> i64 {
     if at == NR_32 { i64::from(register as i32) } else { register as i64 }
 }
 
-/// Programs at the end of a function whose one argument is the user's registers: after it comes what it returned.
+/// Programs at the end of a function whose one argument is the user's registers: after it comes
+/// what it returned.
 macro_rules! at_end {
     ($fexit:ident, $kretprobe:ident, $function:literal, $nr:expr) => {
         // SAFETY: the section names the hook, the symbol is this program's own.

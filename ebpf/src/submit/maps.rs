@@ -1,9 +1,7 @@
 //! The maps. Sizes are set by userspace before loading.
 
-use aioinspect_ebpf::{
-    CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord, SubmitControl, SubmitErrorKey, SubmitErrors,
-    SubmitKey, SubmitLosses, SubmitRecord,
-};
+use aioinspect_ebpf::shared::value::Value;
+use aioinspect_ebpf::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
 
@@ -21,29 +19,20 @@ pub static SUBMITS: HashMap<SubmitKey, SubmitRecord> = HashMap::with_max_entries
 /// What its calls failed of.
 #[map]
 pub static SUBMIT_ERRORS: HashMap<SubmitErrorKey, SubmitErrors> = HashMap::with_max_entries(1, NO_PREALLOC);
-/// The control groups that were told of. All memory is taken at once, here and below: of what is taken as entries come, the kernel has no more than
-/// some dozens at hand, and a program may need more at its first call.
-#[map]
-pub static CGROUPS: HashMap<CgroupKey, CgroupRecord> = HashMap::with_max_entries(1, 0);
-/// Their names.
-#[map]
-pub static CGROUP_NAMES: HashMap<CgroupNameKey, CgroupNameRecord> = HashMap::with_max_entries(1, 0);
 /// What was missed.
 #[map]
 static LOSSES: PerCpuArray<SubmitLosses> = PerCpuArray::with_max_entries(1, 0);
 
-/// Who reads.
+/// Who reads: written before the other programs are attached.
 #[inline(always)]
-pub fn control() -> Option<&'static mut SubmitControl> {
-    // SAFETY: a map value outlives the program; what the other programs read of it is written before they are attached.
-    SUBMIT.get_ptr_mut(0).map(|control| unsafe { &mut *control })
+pub fn control() -> Option<Value<SubmitControl>> {
+    Value::of(&SUBMIT, 0)
 }
 
 /// Counts something as missed.
 #[inline(always)]
-pub fn lose(what: impl FnOnce(&mut SubmitLosses)) {
-    if let Some(losses) = LOSSES.get_ptr_mut(0) {
-        // SAFETY: a live map value of this CPU.
-        what(unsafe { &mut *losses });
+pub fn lose(what: impl FnOnce(Value<SubmitLosses>) -> Value<u64>) {
+    if let Some(losses) = Value::of_this_cpu(&LOSSES) {
+        what(losses).count();
     }
 }

@@ -2,15 +2,16 @@
 
 use core::ffi::c_void;
 
-use aioinspect_ebpf::{CallKind, CallRecord, EventKind, EventRecord, Origin, SlotKey, flag};
+use aioinspect_ebpf::shared::cgroups;
+use aioinspect_ebpf::shared::memory::read;
+use aioinspect_ebpf::shared::value::Value;
+use aioinspect_ebpf::shared::who::{self, Who};
+use aioinspect_ebpf::{CallKind, CallRecord, Counters, EventKind, EventRecord, Origin, SlotKey, flag, place};
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_probe_read_user};
 
-use crate::constants::place;
-use crate::kernel::read;
-use crate::maps::{CALLS, TRACED, count, emit};
+use crate::maps::{CALLS, TRACED, count, emit, reader};
 use crate::slots::{self, Made};
 use crate::table;
-use crate::who::{self, Who};
 
 const ANY: u64 = 0;
 const NOEXIST: u64 = 1;
@@ -27,6 +28,12 @@ fn task() -> u64 {
 fn now() -> u64 {
     // SAFETY: always allowed.
     unsafe { bpf_ktime_get_ns() }
+}
+
+/// The thread that runs, as the reader knows it.
+#[inline(always)]
+fn current(task: u64) -> Option<Who> {
+    who::current(task, reader()?)
 }
 
 /// io_setup(nr_events, ctxp) begins.
@@ -79,15 +86,8 @@ pub fn destroy_begins(context: u64, compat: bool) {
 /// How the map knows that context in that slot: one of [`Origin`], or 0.
 #[inline(always)]
 fn known_as(mm: u64, slot: u32, kioctx: u64) -> u32 {
-    let Some(entry) = TRACED.get_ptr(&SlotKey { mm, slot, _pad: 0 }) else { return 0 };
-    // SAFETY: a live map value.
-    let (known, origin) = unsafe {
-        (
-            core::ptr::read_volatile(&raw const (*entry).kioctx),
-            core::ptr::read_volatile(&raw const (*entry).origin),
-        )
-    };
-    if known == kioctx { origin } else { 0 }
+    let Some(entry) = Value::under(&TRACED, &SlotKey { mm, slot, _pad: 0 }) else { return 0 };
+    if entry.kioctx().get() == kioctx { entry.origin().get() } else { 0 }
 }
 
 #[inline(always)]
@@ -97,14 +97,15 @@ fn begin(task: u64, call: &CallRecord) {
     }
     if CALLS.insert(&task, call, ANY).is_ok() {
         // The thread was in a call already: the end of that one was not seen.
-        count(|counters| counters.ends = counters.ends.wrapping_add(1));
+        count(Value::<Counters>::ends);
     } else {
-        count(|counters| counters.calls = counters.calls.wrapping_add(1));
+        count(Value::<Counters>::calls);
     }
 }
 
-/// The call that the running thread began, if it is of that kind, and its end. It counts as under way until `act` is done: a census that
-/// no longer saw it, and not yet what it leaves in the map, would put right what is not wrong.
+/// The call that the running thread began, if it is of that kind, and its end. It counts as under
+/// way until `act` is done: a census that no longer saw it, and not yet what it leaves in the map,
+/// would put right what is not wrong.
 #[inline(always)]
 fn end(kind: CallKind, act: impl FnOnce(u64, &CallRecord)) {
     let task = task();
@@ -139,10 +140,11 @@ fn event(kind: EventKind, cgroups: u64, call: &CallRecord, who: &Who) -> EventRe
     }
 }
 
-/// io_setup returns. A call that began before we were attached is not known here: the next census finds what it made.
+/// io_setup returns. A call that began before we were attached is not known here: the next census
+/// finds what it made.
 #[inline(always)]
 pub fn setup_ends(answer: i64) {
-    setup_ended(answer, who::cgroups(task()));
+    setup_ended(answer, cgroups::of_process(task()));
 }
 
 /// Apart, so that what looks at control groups has the stack for itself.
@@ -153,14 +155,14 @@ fn setup_ended(answer: i64, cgroups: u64) {
 
 #[inline(always)]
 fn after_setup(task: u64, call: &CallRecord, answer: i64, cgroups: u64) {
-    let Some(who) = who::current(task) else { return };
+    let Some(who) = current(task) else { return };
     if answer != 0 {
         setup_failed(cgroups, call, answer, &who);
         return;
     }
     let claimed = variable(call).unwrap_or(0);
-    // A new ring is not touched yet: its own word is not to be had. What the thread says may be false. The table has it in any
-    // case, unless it is destroyed again.
+    // A new ring is not touched yet: its own word is not to be had. What the thread says may be
+    // false. The table has it in any case, unless it is destroyed again.
     let found = match table::in_slot(call.mm, claimed, slots::likely(call.mm)) {
         Some(found) => Some(found),
         None => table::by_search(call.mm, claimed, true),
@@ -179,7 +181,7 @@ fn after_setup(task: u64, call: &CallRecord, answer: i64, cgroups: u64) {
             origin: Origin::Traced,
         };
         if !slots::put(call.mm, found.slot, made, &who) {
-            count(|counters| counters.slots = counters.slots.wrapping_add(1));
+            count(Value::<Counters>::slots);
         }
         slots::expect(call.mm, found.slot.wrapping_add(1));
     }
@@ -221,7 +223,7 @@ fn is_told(origin: u32) -> bool {
 /// io_destroy returns.
 #[inline(always)]
 pub fn destroy_ends(answer: i64) {
-    destroy_ended(answer, who::cgroups(task()));
+    destroy_ended(answer, cgroups::of_process(task()));
 }
 
 /// Apart, as above.
@@ -236,19 +238,17 @@ fn destroy_ended(answer: i64, cgroups: u64) {
 
 #[inline(always)]
 fn after_destroy(task: u64, call: &CallRecord, cgroups: u64) {
-    let Some(who) = who::current(task) else { return };
+    let Some(who) = current(task) else { return };
     let mut event = event(EventKind::Destroy, cgroups, call, &who);
     event.value = call.kioctx;
     if call.kioctx != 0 {
         let key = SlotKey { mm: call.mm, slot: call.slot, _pad: 0 };
-        // What was known at the start counts too: by now the slot may be another context's, or marked again by a census that
-        // read the table before this one left it.
+        // What was known at the start counts too: by now the slot may be another context's, or
+        // marked again by a census that read the table before this one left it.
         let mut told = is_told(call.origin);
-        if let Some(entry) = TRACED.get_ptr_mut(&key) {
-            // SAFETY: a live map value.
-            let now = unsafe { core::ptr::read_volatile(&raw const (*entry).origin) };
-            // SAFETY: a live map value.
-            if unsafe { slots::empty(entry, call.kioctx) } {
+        if let Some(entry) = Value::under(&TRACED, &key) {
+            let now = entry.origin().get();
+            if slots::empty(entry, call.kioctx) {
                 told |= is_told(now);
             }
         }

@@ -1,27 +1,23 @@
 //! The end of an address space: what exec and the last exit destroy without a call.
 
-use core::ptr;
-
-use aioinspect_ebpf::{EventKind, EventRecord, SlotKey, SpaceRecord};
+use aioinspect_ebpf::shared::cgroups;
+use aioinspect_ebpf::shared::iterator::{PF_EXITING, PF_KTHREAD};
+use aioinspect_ebpf::shared::memory::read;
+use aioinspect_ebpf::shared::value::Value;
+use aioinspect_ebpf::shared::who;
+use aioinspect_ebpf::{EventKind, EventRecord, SlotKey, SpaceRecord, place};
 use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns};
 
-use crate::constants::place;
-use crate::kernel::read;
-use crate::maps::{SPACES, TRACED, emit};
+use crate::maps::{SPACES, TRACED, emit, reader};
 use crate::slots;
-use crate::who;
-
-/// `PF_EXITING`.
-const PF_EXITING: u32 = 4;
-/// `PF_KTHREAD`.
-const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Slots that one run forgets at most.
 const AT_MOST: u32 = 32 * 1024;
 
-/// The tracepoint exit_mmap: mm/mmap.c:exit_mmap, called when the last user of an address space is gone, after
-/// fs/aio.c:exit_aio has destroyed its contexts, whether by exit or by exec (kernel/fork.c:__mmput). Since 6.1.
+/// The tracepoint exit_mmap: mm/mmap.c:exit_mmap, called when the last user of an address space is
+/// gone, after fs/aio.c:exit_aio has destroyed its contexts, whether by exit or by exec
+/// (kernel/fork.c:__mmput). Since 6.1.
 // SAFETY: the section names the hook, the symbol is this program's own.
 #[unsafe(link_section = "tp_btf/exit_mmap")]
 #[unsafe(no_mangle)]
@@ -51,7 +47,8 @@ extern "C" fn kprobe_exit_mmap(registers: *const pt_regs) -> i32 {
     0
 }
 
-/// Where none of these is to be had: a process ends or becomes another program. Whose contexts that takes is for a census to find.
+/// Where none of these is to be had: a process ends or becomes another program. Whose contexts that
+/// takes is for a census to find.
 // SAFETY: the section names the hook, the symbol is this program's own.
 #[unsafe(link_section = "tp_btf/sched_process_exit")]
 #[unsafe(no_mangle)]
@@ -97,76 +94,59 @@ const NOTHING: EventRecord = EventRecord {
 
 #[inline(always)]
 fn space_ends(mm: u64) {
-    let Some(space) = SPACES.get_ptr_mut(&mm) else { return };
-    // SAFETY: a live map value; nobody calls io_setup in an address space without users.
-    let slots = unsafe { slots::used(space) };
+    let Some(space) = Value::under(&SPACES, &mm) else { return };
+    // Nobody calls io_setup in an address space without users.
+    let slots = slots::used(space);
     // SAFETY: always allowed in a tracing program.
     let task = unsafe { bpf_get_current_task() };
     let kind = kind(task, read(task, place!(task_flags)), mm);
     let mut left_by = 0;
     // Whoever left last is who it was, under the name it has now.
     if !matches!(kind, EventKind::Gone)
-        && let Some(who) = who::current(task)
+        && let Some(reader) = reader()
+        && let Some(who) = who::current(task, reader)
     {
         left_by = who.tid;
-        // SAFETY: a live map value.
-        unsafe {
-            (*space).tgid = who.tgid;
-            (*space).comm_low = who.comm_low;
-            (*space).comm_high = who.comm_high;
-            (*space).start_boottime = who.start_boottime;
-        }
+        space.tgid().set(who.tgid);
+        space.comm_low().set(who.comm_low);
+        space.comm_high().set(who.comm_high);
+        space.start_boottime().set(who.start_boottime);
     }
-    // SAFETY: a live map value.
-    let contexts = forget_32k(unsafe { (*space).mm }, 0, slots);
+    let contexts = forget_32k(space.mm().get(), 0, slots);
     if slots > AT_MOST {
-        // SAFETY: a live map value.
-        unsafe {
-            (*space).left_by = left_by;
-            (*space).counted = contexts;
-            (*space).swept = AT_MOST;
-            ptr::write_volatile(&raw mut (*space).ended, kind as u32);
-        }
+        space.left_by().set(left_by);
+        space.counted().set(contexts);
+        space.swept().set(AT_MOST);
+        space.ended().set(kind as u32);
         wake();
         return;
     }
-    let cgroups = if left_by == 0 { 0 } else { who::cgroups(task) };
+    let cgroups = if left_by == 0 { 0 } else { cgroups::of_process(task) };
     tell(space, kind as u32, contexts, left_by, cgroups);
     let _ = SPACES.remove(&mm);
 }
 
-/// Goes on with an address space that has ended: forgets some of its slots, and after the last of them tells of it. False: there are more.
+/// Goes on with an address space that has ended: forgets some of its slots, and after the last of
+/// them tells of it. False: there are more.
 ///
 /// `end`: how it ended, if that was not seen.
 #[inline(always)]
 pub fn sweep(mm: u64, end: u32) -> bool {
-    let Some(space) = SPACES.get_ptr_mut(&mm) else { return true };
-    // SAFETY: a live map value.
-    let (slots, swept, ended) = unsafe {
-        let ended = ptr::read_volatile(&raw const (*space).ended);
-        if ended == 0 {
-            (*space).swept = 0;
-            (*space).counted = 0;
-            (*space).left_by = 0;
-            ptr::write_volatile(&raw mut (*space).ended, end);
-        }
-        (
-            slots::used(space),
-            ptr::read_volatile(&raw const (*space).swept),
-            if ended == 0 { end } else { ended },
-        )
-    };
-    let contexts = forget_32k(mm, swept, slots);
-    // SAFETY: a live map value.
-    let (contexts, left_by) = unsafe {
-        (*space).counted = (*space).counted.wrapping_add(contexts);
-        (*space).swept = swept.wrapping_add(AT_MOST);
-        ((*space).counted, (*space).left_by)
-    };
+    let Some(space) = Value::under(&SPACES, &mm) else { return true };
+    if space.ended().get() == 0 {
+        space.swept().set(0);
+        space.counted().set(0);
+        space.left_by().set(0);
+        space.ended().set(end);
+    }
+    let (slots, swept) = (slots::used(space), space.swept().get());
+    let contexts = space.counted().get().wrapping_add(forget_32k(mm, swept, slots));
+    space.counted().set(contexts);
+    space.swept().set(swept.wrapping_add(AT_MOST));
     if slots > swept.wrapping_add(AT_MOST) {
         return false;
     }
-    tell(space, ended, contexts, left_by, 0);
+    tell(space, space.ended().get(), contexts, space.left_by().get(), 0);
     let _ = SPACES.remove(&mm);
     true
 }
@@ -174,7 +154,8 @@ pub fn sweep(mm: u64, end: u32) -> bool {
 // As the search through a table does it (table.rs): short loops, each verified once.
 // SAFETY: nobody else has functions of these names.
 
-/// Takes slots out of the map, from `slot` to before `slots` or [`AT_MOST`] of them; how many held a context.
+/// Takes slots out of the map, from `slot` to before `slots` or [`AT_MOST`] of them; how many held
+/// a context.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn forget_32k(mm: u64, slot: u32, slots: u32) -> u32 {
@@ -224,37 +205,34 @@ extern "C" fn forget_32(mm: u64, slot: u32, slots: u32) -> u32 {
 #[inline(never)]
 extern "C" fn forget_slot(mm: u64, slot: u32) -> u32 {
     let key = SlotKey { mm, slot, _pad: 0 };
-    let Some(entry) = TRACED.get_ptr(&key) else { return 0 };
-    // SAFETY: a live map value.
-    let held = u32::from(unsafe { (*entry).kioctx } != 0);
+    let Some(entry) = Value::under(&TRACED, &key) else { return 0 };
+    let held = u32::from(entry.kioctx().get() != 0);
     let _ = TRACED.remove(&key);
     held
 }
 
 #[inline(always)]
-fn tell(space: *const SpaceRecord, kind: u32, contexts: u32, left_by: u32, cgroups: u64) {
+fn tell(space: Value<SpaceRecord>, kind: u32, contexts: u32, left_by: u32, cgroups: u64) {
     if contexts == 0 {
         return;
     }
-    // SAFETY: a live map value, and a helper that is always allowed.
-    let event = unsafe {
-        EventRecord {
-            time: bpf_ktime_get_ns(),
-            comm_low: (*space).comm_low,
-            comm_high: (*space).comm_high,
-            start_boottime: (*space).start_boottime,
-            cgroups,
-            kind,
-            tgid: (*space).tgid,
-            tid: left_by,
-            count: contexts,
-            ..NOTHING
-        }
-    };
-    emit(&event);
+    emit(&EventRecord {
+        // SAFETY: always allowed.
+        time: unsafe { bpf_ktime_get_ns() },
+        comm_low: space.comm_low().get(),
+        comm_high: space.comm_high().get(),
+        start_boottime: space.start_boottime().get(),
+        cgroups,
+        kind,
+        tgid: space.tgid().get(),
+        tid: left_by,
+        count: contexts,
+        ..NOTHING
+    });
 }
 
-/// Whether the thread that lets go of `mm` exits, or becomes another program, or is somebody who only looked at it.
+/// Whether the thread that lets go of `mm` exits, or becomes another program, or is somebody who
+/// only looked at it.
 #[inline(always)]
 fn kind(task: u64, flags: u32, mm: u64) -> EventKind {
     if flags & PF_KTHREAD != 0 {
@@ -264,7 +242,8 @@ fn kind(task: u64, flags: u32, mm: u64) -> EventKind {
         return EventKind::Exit;
     }
     let own: u64 = read(task, place!(task_mm));
-    // A new program's address space has no code yet (fs/exec.c:exec_mmap comes before fs/binfmt_elf.c sets it).
+    // A new program's address space has no code yet (fs/exec.c:exec_mmap comes before
+    // fs/binfmt_elf.c sets it).
     if own != 0 && own != mm && read::<u64>(own, place!(mm_start_code)) == 0 {
         return EventKind::Exec;
     }

@@ -1,26 +1,26 @@
 //! The program `heads`: the header of every ring, read from the memory of its process.
 //!
-//! It may sleep, so it reads what is not in memory at the moment too, and it needs no privilege of whoever runs it: a watch has given
-//! up all of its own by then.
+//! It may sleep, so it reads what is not in memory at the moment too, and it needs no privilege of
+//! whoever runs it: a watch has given up all of its own by then.
 //!
-//! It goes by the kernel's tables, not by the map of contexts: a look-up in that for each of ten thousand is more than a third of its time.
-//! Because it may sleep, a table or a context can be freed under it (fs/aio.c:kill_ioctx waits for RCU, and RCU does not wait for this).
-//! Then it reads from some address of the process's that no context of a census has, and nobody asks for that.
+//! It goes by the kernel's tables, not by the map of contexts: a look-up in that for each of ten
+//! thousand is more than a third of its time. Because it may sleep, a table or a context can be
+//! freed under it (fs/aio.c:kill_ioctx waits for RCU, and RCU does not wait for this). Then it
+//! reads from some address of the process's that no context of a census has, and nobody asks for
+//! that.
 
 use core::ffi::c_void;
 
+use aioinspect_ebpf::place;
+use aioinspect_ebpf::shared::iterator::{AGAIN, IterTask, NEXT, PF_KTHREAD};
+use aioinspect_ebpf::shared::memory::read;
+use aioinspect_ebpf::shared::pointer::as_number;
+use aioinspect_ebpf::shared::value::Value;
 use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::generated::bpf_copy_from_user_task;
 
-use crate::constants::place;
-use crate::kernel::read;
 use crate::maps::{HEADS, control};
-use crate::pointer::as_number;
-use crate::settle::{AGAIN, IterTask, NEXT};
 use crate::table::{Table, user_id};
-
-/// `PF_KTHREAD`.
-const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Slots in one run: the program is run on the same task again until it has been through its table.
 const STEPS: u32 = 32;
@@ -35,19 +35,19 @@ extern "C" fn heads(iter: *const IterTask) -> i32 {
         return NEXT;
     }
     let Some(control) = control() else { return NEXT };
-    let at = as_number(&mut control.pointer, task);
+    let at = as_number(control.pointer(), task);
     if read::<u32>(at, place!(task_flags)) & PF_KTHREAD != 0 {
         return NEXT;
     }
     let mm: u64 = read(at, place!(task_mm));
-    if mm == 0 || mm == control.last_mm {
+    if mm == 0 || mm == control.last_mm().get() {
         return NEXT;
     }
     let table = Table::of(mm);
-    let first = if control.walk_task == at { control.walk_slot } else { 0 };
+    let first = if control.walk_task().get() == at { control.walk_slot().get() } else { 0 };
     if table.slots > first {
-        if HEADS.get_ptr(control.heads.wrapping_add(STEPS - 1)).is_none() {
-            control.is_full = 1;
+        if HEADS.get_ptr(control.heads().get().wrapping_add(STEPS - 1)).is_none() {
+            control.is_full().set(1);
             return AGAIN;
         }
         for step in 0..STEPS {
@@ -61,29 +61,30 @@ extern "C" fn heads(iter: *const IterTask) -> i32 {
             }
         }
         if table.slots > first.wrapping_add(STEPS) {
-            control.walk_task = at;
-            control.walk_slot = first.wrapping_add(STEPS);
+            control.walk_task().set(at);
+            control.walk_slot().set(first.wrapping_add(STEPS));
             return AGAIN;
         }
     }
-    control.last_mm = mm;
+    control.last_mm().set(mm);
     NEXT
 }
 
 #[inline(always)]
 fn read_one(task: *const task_struct, mm: u64, kioctx: u64) {
     let Some(control) = control() else { return };
-    let position = control.heads;
-    let Some(record) = HEADS.get_ptr_mut(position) else { return };
-    control.heads = position.wrapping_add(1);
-    // A context that is being destroyed may be gone while this reads it: then its address is none of those that a census finds.
+    let position = control.heads().get();
+    let Some(record) = Value::of(&HEADS, position) else { return };
+    control.heads().set(position.wrapping_add(1));
+    // A context that is being destroyed may be gone while this reads it: then its address is none
+    // of those that a census finds.
     let address = user_id(kioctx);
-    // SAFETY: a live map value with room for 32 bytes; the helper checks the source, and the verifier the task.
-    unsafe {
-        (*record).mm = mm;
-        (*record).address = address;
-        let header = (&raw mut (*record).header).cast::<c_void>();
-        let answer = bpf_copy_from_user_task(header, 32, address as *const c_void, task.cast_mut().cast(), 0);
-        (*record).answer = answer as i32;
-    }
+    record.mm().set(mm);
+    record.address().set(address);
+    let header = record.header().as_ptr().cast::<c_void>();
+    // SAFETY: room for 32 bytes, from this member on; the helper checks the source, and the
+    // verifier the task.
+    let answer =
+        unsafe { bpf_copy_from_user_task(header, 32, address as *const c_void, task.cast_mut().cast(), 0) };
+    record.answer().set(answer as i32);
 }

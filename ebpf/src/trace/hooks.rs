@@ -4,20 +4,21 @@
 //! |---|---|---|
 //! | fentry, fexit | `__x64_sys_io_setup` and its kin | only who calls them |
 //! | kprobe, kretprobe | the same | only who calls them |
-//! | tracepoint | `syscalls:sys_enter_io_setup` and its kin | every system call of the host takes the slow path |
+//! | tracepoint | `syscalls:sys_enter_io_setup` and its kin | every system call of the host gets slower |
 //! | raw tracepoint | `sys_enter`, `sys_exit` | the same, and a program runs at each of them |
 //!
-//! The functions are those of arch/x86: their one argument is the user's registers. A 32-bit caller has its arguments
-//! in others, and other call numbers.
+//! The functions are those of arch/x86: their one argument is the user's registers. A 32-bit caller
+//! has its arguments in others, and other call numbers.
 
 use aioinspect_ebpf::call::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32};
+use aioinspect_ebpf::shared::registers::is_compat;
 use aya_ebpf::bindings::pt_regs;
 
 use crate::calls;
-use crate::registers::is_compat;
 
-/// A pair of programs at the beginning and the end of a function whose argument is the user's registers. They are taken from where they are kept:
-/// of the argument some kernels say no type (5.10).
+/// A pair of programs at the beginning and the end of a function whose argument is the user's
+/// registers. They are taken from where they are kept: of the argument some kernels say no type
+/// (5.10).
 macro_rules! at_function {
     ($begin:ident, $end:ident, $function:literal, $begins:expr, $ends:path) => {
         mod $begin {
@@ -50,7 +51,7 @@ macro_rules! at_function {
 /// One register of the user's, of the thread that runs.
 macro_rules! own {
     ($register:ident) => {
-        crate::registers::of_current(crate::registers::at!($register))
+        aioinspect_ebpf::shared::registers::of_current(aioinspect_ebpf::register_at!($register))
     };
 }
 
@@ -58,7 +59,9 @@ macro_rules! own {
 macro_rules! user {
     ($regs:ident.$register:ident) => {
         // SAFETY: comes from the program's context.
-        unsafe { crate::registers::register($regs, crate::registers::at!($register)) }
+        unsafe {
+            aioinspect_ebpf::shared::registers::register($regs, aioinspect_ebpf::register_at!($register))
+        }
     };
 }
 
@@ -91,7 +94,8 @@ at_function!(
     calls::destroy_ends
 );
 
-/// The same with kprobes: the argument is in the probed function's own registers, and nothing vouches for it.
+/// The same with kprobes: the argument is in the probed function's own registers, and nothing
+/// vouches for it.
 macro_rules! at_probe {
     ($begin:ident, $end:ident, $function:literal, |$regs:ident| $begins:expr, $ends:path) => {
         mod $begin {
@@ -126,7 +130,9 @@ macro_rules! at_probe {
 /// One register of the user's, at an address that is only a number.
 macro_rules! probed {
     ($regs:ident.$register:ident) => {
-        crate::kernel::read_8($regs.wrapping_add(crate::registers::at!($register) as u64))
+        aioinspect_ebpf::shared::memory::read_8(
+            $regs.wrapping_add(aioinspect_ebpf::register_at!($register) as u64),
+        )
     };
 }
 

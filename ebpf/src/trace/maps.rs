@@ -1,13 +1,12 @@
 //! The maps. Sizes are set by userspace before loading.
 
+use aioinspect_ebpf::shared::value::Value;
+use aioinspect_ebpf::shared::who::Reader;
 use aioinspect_ebpf::{
-    CallRecord, CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord, Counters, EventKind, EventRecord,
-    HeadRecord, SlotKey, SlotRecord, SpaceRecord, TraceControl,
+    CallRecord, Counters, EventKind, EventRecord, HeadRecord, SlotKey, SlotRecord, SpaceRecord, TraceControl,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-
-use crate::settle::Walk;
 
 /// `BPF_F_MMAPABLE`.
 const MMAPABLE: u32 = 1024;
@@ -23,19 +22,10 @@ pub static TRACED: HashMap<SlotKey, SlotRecord> = HashMap::with_max_entries(1, N
 /// Every address space that has contexts.
 #[map]
 pub static SPACES: HashMap<u64, SpaceRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
-/// Every call under way.
+/// Every call under way. All memory is taken at once: of what is taken as entries come, the kernel
+/// has no more than some dozens at hand.
 #[map]
 pub static CALLS: HashMap<u64, CallRecord> = HashMap::with_max_entries(1, 0);
-/// The control groups that were told of. All memory is taken at once, here and below: of what is taken as entries come, the kernel has no more than
-/// some dozens at hand, and a program may need more at its first call.
-#[map]
-pub static CGROUPS: HashMap<CgroupKey, CgroupRecord> = HashMap::with_max_entries(1, 0);
-/// Their names.
-#[map]
-pub static CGROUP_NAMES: HashMap<CgroupNameKey, CgroupNameRecord> = HashMap::with_max_entries(1, 0);
-/// Where the program that settles is.
-#[map]
-pub static WALK: Array<Walk> = Array::with_max_entries(1, 0);
 /// What the rings' headers say.
 #[map]
 pub static HEADS: Array<HeadRecord> = Array::with_max_entries(1, MMAPABLE);
@@ -46,10 +36,11 @@ pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
-/// Bytes that wait before userspace is woken, a power of two; until then it looks by itself, several times a second.
+/// Bytes that wait before userspace is woken, a power of two; until then it looks by itself,
+/// several times a second.
 const WAKE_AT: u64 = 64 * 1024;
-/// A call that failed wakes it at once, unless more than this waits already: why it failed is for what is free and who holds it at
-/// that moment. In a flood userspace is awake anyway.
+/// A call that failed wakes it at once, unless more than this waits already: why it failed is for
+/// what is free and who holds it at that moment. In a flood userspace is awake anyway.
 const WAKE_BELOW: u64 = 4 * 1024;
 /// Bytes that one event takes, its header included.
 const STEP: u64 = size_of::<EventRecord>() as u64 + 8;
@@ -62,11 +53,12 @@ const FORCE_WAKEUP: u64 = 2;
 #[inline(always)]
 pub fn emit(event: &EventRecord) {
     let Some(mut entry) = EVENTS.reserve::<EventRecord>(0) else {
-        count(|counters| counters.events = counters.events.wrapping_add(1));
+        count(Value::<Counters>::events);
         return;
     };
     entry.write(*event);
-    // Once for each of these amounts, not for each event beyond it: a wake-up costs more than an event.
+    // Once for each of these amounts, not for each event beyond it: a wake-up costs more than an
+    // event.
     let waiting = EVENTS.query(AVAIL_DATA);
     let many = waiting & (WAKE_AT - 1) < STEP && waiting >= WAKE_AT;
     let urgent = event.kind == EventKind::SetupFailed as u32 && waiting < WAKE_BELOW;
@@ -83,16 +75,21 @@ pub fn has_room_for(events: u64) -> bool {
 
 /// Counts something as missed.
 #[inline(always)]
-pub fn count(what: impl FnOnce(&mut Counters)) {
-    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
-        // SAFETY: a live map value of this CPU.
-        what(unsafe { &mut *counters });
+pub fn count(what: impl FnOnce(Value<Counters>) -> Value<u64>) {
+    if let Some(counters) = Value::of_this_cpu(&COUNTERS) {
+        what(counters).count();
     }
 }
 
 /// The order of userspace.
 #[inline(always)]
-pub fn control() -> Option<&'static mut TraceControl> {
-    // SAFETY: a map value outlives the program; what the other programs read of it is written before they are attached.
-    TRACE.get_ptr_mut(0).map(|control| unsafe { &mut *control })
+pub fn control() -> Option<Value<TraceControl>> {
+    Value::of(&TRACE, 0)
+}
+
+/// Who reads: written before the programs are attached that ask for it.
+#[inline(always)]
+pub fn reader() -> Option<Reader> {
+    let control = control()?;
+    Some(Reader { level_plus_one: control.level_plus_one().get(), ns: control.reader_ns().get() })
 }

@@ -2,11 +2,12 @@
 
 use core::ptr;
 
+use aioinspect_ebpf::shared::value::Value;
+use aioinspect_ebpf::shared::who::Who;
 use aioinspect_ebpf::{Origin, SlotKey, SlotRecord, SpaceRecord};
 
 use crate::maps::{SPACES, TRACED};
 use crate::table::{self, Table};
-use crate::who::Who;
 
 const NOEXIST: u64 = 1;
 
@@ -42,13 +43,13 @@ impl Made {
     }
 }
 
-/// Writes a context to its slot, unless its own io_setup was written there before. False if there is no room.
+/// Writes a context to its slot, unless its own io_setup was written there before. False if there
+/// is no room.
 #[inline(always)]
 pub fn put(mm: u64, slot: u32, made: Made, who: &Who) -> bool {
     let key = SlotKey { mm, slot, _pad: 0 };
-    if let Some(entry) = TRACED.get_ptr_mut(&key) {
-        // SAFETY: a live map value.
-        unsafe { write(entry, &made, who) };
+    if let Some(entry) = Value::under(&TRACED, &key) {
+        write(entry, &made, who);
         return true;
     }
     // Before the entry, so that whoever ends the address space finds the entry.
@@ -71,56 +72,41 @@ pub fn put(mm: u64, slot: u32, made: Made, who: &Who) -> bool {
         return true;
     }
     // Another CPU was quicker, or there is no room.
-    if let Some(entry) = TRACED.get_ptr_mut(&key) {
-        // SAFETY: a live map value.
-        unsafe { write(entry, &made, who) };
+    if let Some(entry) = Value::under(&TRACED, &key) {
+        write(entry, &made, who);
         return true;
     }
     false
 }
 
-/// Whether an entry is of that context. The kernel uses memory again: where the end of a call was not seen, another context may have
-/// come to the same address and the same slot.
-///
-/// # Safety
-///
-/// `entry` must be a live value of TRACED.
+/// Whether an entry is of that context. The kernel uses memory again: where the end of a call was
+/// not seen, another context may have come to the same address and the same slot.
 #[inline(always)]
-pub unsafe fn is(entry: *mut SlotRecord, kioctx: u64, max_reqs: u32) -> bool {
-    // SAFETY: by the contract above.
-    unsafe {
-        ptr::read_volatile(&raw const (*entry).kioctx) == kioctx
-            && ptr::read_volatile(&raw const (*entry).max_reqs) == max_reqs
-    }
+pub fn is(entry: Value<SlotRecord>, kioctx: u64, max_reqs: u32) -> bool {
+    entry.kioctx().get() == kioctx && entry.max_reqs().get() == max_reqs
 }
 
 /// Writes over an entry: the context last, since all who read go by that.
-///
-/// # Safety
-///
-/// `entry` must be a live value of TRACED.
 #[inline(always)]
-unsafe fn write(entry: *mut SlotRecord, made: &Made, who: &Who) {
-    // SAFETY: by the contract above; volatile, so that the order stays.
-    unsafe {
-        let seen = ptr::read_volatile(&raw const (*entry).origin) == Origin::Traced as u32;
-        if seen && made.origin as u32 != Origin::Traced as u32 && is(entry, made.kioctx, made.max_reqs) {
-            return;
-        }
-        ptr::write_volatile(&raw mut (*entry).kioctx, 0);
-        (*entry).context = made.context;
-        (*entry).made_at = made.at;
-        (*entry).comm_low = who.comm_low;
-        (*entry).comm_high = who.comm_high;
-        (*entry).max_reqs = made.max_reqs;
-        (*entry).tgid = who.tgid;
-        (*entry).tid = who.tid;
-        (*entry).origin = made.origin as u32;
-        ptr::write_volatile(&raw mut (*entry).kioctx, made.kioctx);
+fn write(entry: Value<SlotRecord>, made: &Made, who: &Who) {
+    let seen = entry.origin().get() == Origin::Traced as u32;
+    if seen && made.origin as u32 != Origin::Traced as u32 && is(entry, made.kioctx, made.max_reqs) {
+        return;
     }
+    entry.kioctx().set(0);
+    entry.context().set(made.context);
+    entry.made_at().set(made.at);
+    entry.comm_low().set(who.comm_low);
+    entry.comm_high().set(who.comm_high);
+    entry.max_reqs().set(made.max_reqs);
+    entry.tgid().set(who.tgid);
+    entry.tid().set(who.tid);
+    entry.origin().set(made.origin as u32);
+    entry.kioctx().set(made.kioctx);
 }
 
-/// Notes where a slot differs from the table, and nothing else of it. False if there is no room: then the slot stays unknown.
+/// Notes where a slot differs from the table, and nothing else of it. False if there is no room:
+/// then the slot stays unknown.
 #[inline(always)]
 pub fn mark(mm: u64, slot: u32, marked: u64, who: &Who) -> bool {
     let key = SlotKey { mm, slot, _pad: 0 };
@@ -131,13 +117,13 @@ pub fn mark(mm: u64, slot: u32, marked: u64, who: &Who) -> bool {
         // An io_setup that ends at the same time may be quicker.
         let _ = TRACED.insert(&key, &EMPTY, NOEXIST);
     }
-    let Some(entry) = TRACED.get_ptr_mut(&key) else { return false };
-    // SAFETY: a live map value.
-    unsafe { ptr::write_volatile(&raw mut (*entry).marked, marked) };
+    let Some(entry) = Value::under(&TRACED, &key) else { return false };
+    entry.marked().set(marked);
     true
 }
 
-/// Notes that a slot of this address space is used; false if there is no room for another address space.
+/// Notes that a slot of this address space is used; false if there is no room for another address
+/// space.
 #[inline(always)]
 fn widen(mm: u64, slot: u32, who: &Who) -> bool {
     if set_used(mm, slot) {
@@ -167,20 +153,19 @@ fn widen(mm: u64, slot: u32, who: &Who) -> bool {
 /// Where the next context of this address space is likely to be.
 #[inline(always)]
 pub fn likely(mm: u64) -> u32 {
-    // SAFETY: a live map value.
-    SPACES.get_ptr(&mm).map_or(0, |space| unsafe { ptr::read_volatile(&raw const (*space).likely_slot) })
+    Value::under(&SPACES, &mm).map_or(0, |space| space.likely_slot().get())
 }
 
 /// Says where it is likely to be.
 #[inline(always)]
 pub fn expect(mm: u64, slot: u32) {
-    if let Some(space) = SPACES.get_ptr_mut(&mm) {
-        // SAFETY: a live map value.
-        unsafe { ptr::write_volatile(&raw mut (*space).likely_slot, slot) };
+    if let Some(space) = Value::under(&SPACES, &mm) {
+        space.likely_slot().set(slot);
     }
 }
 
-/// The number of bits up to the highest one that is set. Without a branch, since each doubles the verifier's work.
+/// The number of bits up to the highest one that is set. Without a branch, since each doubles the
+/// verifier's work.
 #[inline(always)]
 fn bit_length(number: u32) -> u32 {
     let mut ones = number;
@@ -196,28 +181,22 @@ fn bit_length(number: u32) -> u32 {
     ones.wrapping_mul(0x0101_0101) >> 24
 }
 
-/// Sets the byte of the slot's class: class `c` holds slots below 4^c, as the table grows (fs/aio.c:ioctx_add_table).
+/// Sets the byte of the slot's class: class `c` holds slots below 4^c, as the table grows
+/// (fs/aio.c:ioctx_add_table).
 #[inline(always)]
 fn set_used(mm: u64, slot: u32) -> bool {
-    let Some(space) = SPACES.get_ptr_mut(&mm) else { return false };
+    let Some(space) = Value::under(&SPACES, &mm) else { return false };
     let class = (bit_length(slot).wrapping_add(1) >> 1 & 15) as usize;
-    // SAFETY: a byte of a live map value: the two words are next to each other and the class is below their length.
-    unsafe { ptr::write_volatile((&raw mut (*space).used_low).cast::<u8>().add(class), 1) };
+    // SAFETY: a byte of a live map value: the two words are next to each other and the class is
+    // below their length.
+    unsafe { ptr::write_volatile(space.used_low().as_ptr().cast::<u8>().add(class), 1) };
     true
 }
 
 /// All slots that were ever used are below this.
-///
-/// # Safety
-///
-/// `space` must be a live value of SPACES.
 #[inline(always)]
-pub unsafe fn used(space: *const SpaceRecord) -> u32 {
-    // SAFETY: by the contract above.
-    let (low, high) = unsafe {
-        (ptr::read_volatile(&raw const (*space).used_low), ptr::read_volatile(&raw const (*space).used_high))
-    };
-    let classes = bits(low) | bits(high) << 8;
+pub fn used(space: Value<SpaceRecord>) -> u32 {
+    let classes = bits(space.used_low().get()) | bits(space.used_high().get()) << 8;
     if classes == 0 {
         return 0;
     }
@@ -230,36 +209,28 @@ fn bits(bytes: u64) -> u32 {
     (bytes.wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
 }
 
-/// Empties an entry if it holds `kioctx` still; true if it did. Not in one step: who calls this looks again with [`level`].
-///
-/// # Safety
-///
-/// `entry` must be a live value of TRACED.
+/// Empties an entry if it holds `kioctx` still; true if it did. Not in one step: who calls this
+/// looks again with [`level`].
 #[inline(always)]
-pub unsafe fn empty(entry: *mut SlotRecord, kioctx: u64) -> bool {
-    // SAFETY: by the contract above.
-    unsafe {
-        if ptr::read_volatile(&raw const (*entry).kioctx) != kioctx {
-            return false;
-        }
-        ptr::write_volatile(&raw mut (*entry).kioctx, 0);
+pub fn empty(entry: Value<SlotRecord>, kioctx: u64) -> bool {
+    if entry.kioctx().get() != kioctx {
+        return false;
     }
+    entry.kioctx().set(0);
     true
 }
 
-/// Makes one slot agree with the table, whoever else changed it: at the end of an io_destroy, when nobody who saw the
-/// destroyed context in the table is still writing it here (the call waits for RCU, and programs run under it). True if there was another
-/// context.
+/// Makes one slot agree with the table, whoever else changed it: at the end of an io_destroy, when
+/// nobody who saw the destroyed context in the table is still writing it here (the call waits for
+/// RCU, and programs run under it). True if there was another context.
 #[inline(always)]
 pub fn level(mm: u64, slot: u32, who: &Who) -> bool {
     let key = SlotKey { mm, slot, _pad: 0 };
-    let Some(entry) = TRACED.get_ptr_mut(&key) else { return false };
+    let Some(entry) = Value::under(&TRACED, &key) else { return false };
     let now = Table::of(mm).at(slot);
-    // SAFETY: a live map value.
-    let known = unsafe { ptr::read_volatile(&raw const (*entry).kioctx) };
+    let known = entry.kioctx().get();
     if now == 0 {
-        // SAFETY: a live map value.
-        unsafe { empty(entry, known) };
+        empty(entry, known);
         return false;
     }
     if known == now {

@@ -2,12 +2,11 @@
 
 use core::ffi::c_void;
 
+use aioinspect_ebpf::shared::memory::{read, read_8};
+use aioinspect_ebpf::shared::value::Value;
+use aioinspect_ebpf::{SlotKey, place};
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 
-use aioinspect_ebpf::SlotKey;
-
-use crate::constants::place;
-use crate::kernel::{read, read_8};
 use crate::maps::TRACED;
 
 /// A context in its table.
@@ -65,9 +64,9 @@ pub fn max_reqs(kioctx: u64) -> u32 {
     read(kioctx, place!(kioctx_max_reqs))
 }
 
-/// The context whose id is `context`, found as the kernel does: its slot stands in the first word of its ring, and is
-/// believed only if the table agrees (fs/aio.c:lookup_ioctx). A ring that the process has not touched yet cannot be read
-/// from here.
+/// The context whose id is `context`, found as the kernel does: its slot stands in the first word
+/// of its ring, and is believed only if the table agrees (fs/aio.c:lookup_ioctx). A ring that the
+/// process has not touched yet cannot be read from here.
 #[inline(always)]
 pub fn by_ring(mm: u64, context: u64) -> Option<Found> {
     let mut slot = 0u32;
@@ -88,8 +87,8 @@ pub fn in_slot(mm: u64, context: u64, slot: u32) -> Option<Found> {
     Some(Found { kioctx, slot, max_reqs: max_reqs(kioctx) })
 }
 
-/// The context whose id is `context`, by a walk through the table. With `or_new`, or else one that the map does not hold:
-/// for when the process has written over the variable that io_setup filled.
+/// The context whose id is `context`, by a walk through the table. With `or_new`, or else one that
+/// the map does not hold: for when the process has written over the variable that io_setup filled.
 #[inline(always)]
 pub fn by_search(mm: u64, context: u64, or_new: bool) -> Option<Found> {
     let table = Table::of(mm);
@@ -110,12 +109,13 @@ pub fn by_search(mm: u64, context: u64, or_new: bool) -> Option<Found> {
 /// Stands for any context that the map does not hold. No ring is mapped there.
 const ANY_NEW: u64 = 0;
 
-// No kernel takes a loop without a bound, and a long one takes long to verify: turn by turn. So a short loop calls a function with a short loop: the
-// verifier checks each of them once.
+// No kernel takes a loop without a bound, and a long one takes long to verify: turn by turn. So a
+// short loop calls a function with a short loop: the verifier checks each of them once.
 // SAFETY: nobody else has functions of these names.
 
-/// Searches 1,048,576 slots, of which there are `slots`; the slot plus one, 0: not found. No table has more: the kernel makes it four times as large as
-/// the one before, by kzalloc (fs/aio.c:ioctx_add_table), which gives 4 MiB at most, so 262,144 slots.
+/// Searches 1,048,576 slots, of which there are `slots`; the slot plus one, 0: not found. No table
+/// has more: the kernel makes it four times as large as the one before, by kzalloc
+/// (fs/aio.c:ioctx_add_table), which gives 4 MiB at most, so 262,144 slots.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn search_1m(mm: u64, first: u64, context: u64, slots: u64) -> u64 {
@@ -194,7 +194,6 @@ extern "C" fn is_wanted(mm: u64, first: u64, context: u64, slot: u64) -> u32 {
         return u32::from(user_id(kioctx) == context);
     }
     let key = SlotKey { mm, slot: slot as u32, _pad: 0 };
-    // SAFETY: a live map value; one word of it is read.
-    let known = TRACED.get_ptr(&key).map_or(0, |slot| unsafe { (*slot).kioctx });
+    let known = Value::under(&TRACED, &key).map_or(0, |slot| slot.kioctx().get());
     u32::from(known != kioctx)
 }

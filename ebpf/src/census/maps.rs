@@ -7,7 +7,8 @@ use aya_ebpf::maps::{Array, PerCpuArray};
 /// `BPF_F_MMAPABLE`: userspace reads the records where the program wrote them.
 const MMAPABLE: u32 = 1024;
 
-/// Levels of a tree of mappings; ten slots to a node make this many more than there can be mappings.
+/// Levels of a tree of mappings; ten slots to a node make this many more than there can be
+/// mappings.
 pub const LEVELS: u32 = 12;
 
 /// Sizes here are the smallest; userspace sets the real ones before loading.
@@ -26,7 +27,8 @@ pub static MMS: Array<MmRecord> = Array::with_max_entries(1, MMAPABLE);
 pub static TASKS: Array<TaskRecord> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 pub static WAITS: Array<WaitRecord> = Array::with_max_entries(1, MMAPABLE);
-/// Where a walk through a tree of mappings is: for each level the node's address, and in its low bits what it is and the slot that is next.
+/// Where a walk through a tree of mappings is: for each level the node's address, and in its low
+/// bits what it is and the slot that is next.
 #[map]
 pub static TREE: Array<u64> = Array::with_max_entries(LEVELS, 0);
 #[map]

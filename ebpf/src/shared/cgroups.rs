@@ -1,19 +1,37 @@
-//! The control groups of whoever calls, taken at the call: a moment later the process and its groups may be gone, and with them their names.
+//! The control groups of whoever calls, taken at the call: a moment later the process and its
+//! groups may be gone, and with them their names.
 //!
-//! What names them is told once for each css_set, in maps (`cgroup_record.rs`); an event has the key. So a storm of failures costs the digest
-//! alone: a walk along the css_set's list, one entry for each hierarchy, of which a host has one (cgroup v2) or about a dozen (v1).
+//! What names them is told once for each css_set, in maps (`records/cgroups.rs`); an event has the
+//! key. So a storm of failures costs the digest alone: a walk along the css_set's list, one entry
+//! for each hierarchy, of which a host has one (cgroup v2) or about a dozen (v1).
 //!
-//! The list of a css_set does not change while a process is in it, but where a hierarchy is mounted meanwhile (kernel/cgroup/cgroup.c:
-//! cgroup_setup_root); what is read in such a moment is another digest.
+//! The list of a css_set does not change while a process is in it, but where a hierarchy is mounted
+//! meanwhile (kernel/cgroup/cgroup.c: cgroup_setup_root); what is read in such a moment is another
+//! digest.
+#![expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "helpers take the address of a key: no copy is made for it"
+)]
 
-use aioinspect_ebpf::{CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord};
 use aya_ebpf::helpers::generated::bpf_get_current_task;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::HashMap;
 
-use crate::constants::place;
-use crate::kernel::{read, read_8};
-use crate::maps::{CGROUP_NAMES, CGROUPS};
+use crate::shared::memory::{read, read_8};
+use crate::shared::who::leader_of;
+use crate::{CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord, place};
 
-/// Hierarchies that are looked at: each of the kernel's controllers may have one, and a few have none of them.
+/// The control groups that were told of; userspace sets the size. All memory is taken at once, here
+/// and below: of what is taken as entries come, the kernel has no more than some dozens at hand,
+/// and a program may need more at its first call.
+#[map]
+static CGROUPS: HashMap<CgroupKey, CgroupRecord> = HashMap::with_max_entries(1, 0);
+/// Their names.
+#[map]
+static CGROUP_NAMES: HashMap<CgroupNameKey, CgroupNameRecord> = HashMap::with_max_entries(1, 0);
+
+/// Hierarchies that are looked at: each of the kernel's controllers may have one, and a few have
+/// none of them.
 const HIERARCHIES: u32 = 32;
 /// Groups one in the other.
 const LEVELS: u32 = 32;
@@ -21,7 +39,15 @@ const LEVELS: u32 = 32;
 const NOEXIST: u64 = 1;
 const EEXIST: i32 = -17;
 
-/// The root of the reader's cgroup namespace, to which it has all paths relative; 0 if it is not known.
+/// The control groups of the process of `task`: those of its leader, as /proc/PID/cgroup has them.
+/// A key of CGROUPS, 0 if they are not known.
+#[inline(always)]
+pub fn of_process(task: u64) -> u64 {
+    told(read(leader_of(task), place!(task_cgroups)))
+}
+
+/// The root of the reader's cgroup namespace, to which it has all paths relative; 0 if it is not
+/// known.
 #[inline(always)]
 pub fn root_of_reader() -> u64 {
     // SAFETY: always allowed in a tracing program.
@@ -31,7 +57,8 @@ pub fn root_of_reader() -> u64 {
     told(read(namespace, place!(cgroup_ns_root)))
 }
 
-// Functions of their own with global names: the verifier checks each once, and not again at each of its calls.
+// Functions of their own with global names: the verifier checks each once, and not again at each of
+// its calls.
 // SAFETY: nobody else has functions of these names.
 
 /// The key of a css_set, told of if it was not yet.
@@ -45,7 +72,8 @@ pub extern "C" fn told(css_set: u64) -> u64 {
     if tell(css_set, cgroups) == 0 { 0 } else { cgroups }
 }
 
-/// A digest of the groups of a css_set: of hierarchies and ids, no addresses. 0 if they cannot be read.
+/// A digest of the groups of a css_set: of hierarchies and ids, no addresses. 0 if they cannot be
+/// read.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn digest(css_set: u64) -> u64 {
@@ -64,7 +92,8 @@ extern "C" fn digest(css_set: u64) -> u64 {
     if at == 0 || at != end || digest == 0 { 0 } else { digest }
 }
 
-/// Writes the groups of a css_set to CGROUPS and their names to CGROUP_NAMES; 0 if there is no room.
+/// Writes the groups of a css_set to CGROUPS and their names to CGROUP_NAMES; 0 if there is no
+/// room.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn tell(css_set: u64, cgroups: u64) -> u32 {
@@ -139,7 +168,8 @@ extern "C" fn tell_name(node: u64, hierarchy: u64, above: u64) -> u32 {
 const ENDED: u32 = 1;
 const GOES_ON: u32 = 2;
 
-/// Tells one part of a name; `place`: the hierarchy, and above 32 bits the number of the part. Whether the name ends in it, 0 if there is no room.
+/// Tells one part of a name; `place`: the hierarchy, and above 32 bits the number of the part.
+/// Whether the name ends in it, 0 if there is no room.
 ///
 /// A part is short because all of it is on the stack, of which those who call have little left.
 #[unsafe(no_mangle)]
@@ -149,7 +179,8 @@ extern "C" fn tell_part(node: u64, place: u64, above: u64) -> u32 {
     let part = (place >> 32) as u32;
     let at = name.wrapping_add(u64::from(part.wrapping_mul(CgroupNameRecord::BYTES)));
     let mut ended = false;
-    // Beyond the end too: to leave words out would have the compiler fill them in a loop, which 5.10 does not take.
+    // Beyond the end too: to leave words out would have the compiler fill them in a loop, which
+    // 5.10 does not take.
     let mut word = |nth: u64| {
         let word = read_8(at.wrapping_add(nth * 8));
         ended |= has_nul(word);

@@ -2,19 +2,21 @@
 
 use core::mem::offset_of;
 
-use aioinspect_ebpf::way;
 use aya_ebpf::bindings::{pt_regs, task_struct};
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs};
 
-use crate::constants::{has, place};
-use crate::kernel::{read, read_8};
+use crate::shared::constants::has;
+use crate::shared::memory::{read, read_8};
+use crate::{place, register_at, way};
 
-/// `THREAD_SIZE` of arch/x86: bytes of a kernel stack. Used where no helper knows, which is before 5.15: nothing lay above the registers then.
+/// `THREAD_SIZE` of arch/x86: bytes of a kernel stack. Used where no helper knows, which is before
+/// 5.15: nothing lay above the registers then.
 pub const THREAD_SIZE: u64 = 16 * 1024;
 /// `TS_COMPAT` of arch/x86/include/asm/thread_info.h: the call under way is a 32-bit one.
 pub const TS_COMPAT: u32 = 2;
 
-/// One register, by its offset in `struct pt_regs`, through a pointer whose type the verifier knows.
+/// One register, by its offset in `struct pt_regs`, through a pointer whose type the verifier
+/// knows.
 ///
 /// # Safety
 ///
@@ -25,11 +27,13 @@ pub unsafe fn register(registers: *const pt_regs, offset: usize) -> u64 {
     unsafe { registers.byte_add(offset).cast::<u64>().read_volatile() }
 }
 
-/// One register of the user's of a thread that an iterator hands over; `at`: its address once more, as a number.
+/// One register of the user's of a thread that an iterator hands over; `at`: its address once more,
+/// as a number.
 #[inline(always)]
 pub fn of_task(task: *const task_struct, at: u64, offset: usize) -> u64 {
     if has(way::TASK_REGISTERS) {
-        // SAFETY: `task` comes from the context, as whoever calls this promises the verifier; what the helper returns it knows.
+        // SAFETY: `task` comes from the context, as whoever calls this promises the verifier; what
+        // the helper returns it knows.
         return unsafe { register(bpf_task_pt_regs(task.cast_mut()) as *const pt_regs, offset) };
     }
     on_stack(at, offset)
@@ -39,9 +43,9 @@ pub fn of_task(task: *const task_struct, at: u64, offset: usize) -> u64 {
 #[inline(always)]
 pub fn first_argument(task: *const task_struct, at: u64, is_compat: bool) -> u64 {
     if is_compat {
-        return of_task(task, at, at!(rbx)) & 0xffff_ffff;
+        return of_task(task, at, register_at!(rbx)) & 0xffff_ffff;
     }
-    of_task(task, at, at!(rdi))
+    of_task(task, at, register_at!(rdi))
 }
 
 /// One register of the user's of the thread that runs.
@@ -71,12 +75,12 @@ pub fn is_compat() -> bool {
 }
 
 /// The offset of a register in `struct pt_regs`.
-macro_rules! at {
+#[macro_export]
+macro_rules! register_at {
     ($register:ident) => {
         core::mem::offset_of!(aya_ebpf::bindings::pt_regs, $register)
     };
 }
-pub(crate) use at;
 
 /// The number of the call, as it was asked for.
 pub const NUMBER: usize = offset_of!(pt_regs, orig_rax);

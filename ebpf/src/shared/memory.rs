@@ -1,16 +1,17 @@
 //! Reading kernel memory, by address and place.
 //!
-//! Two ways, and which one is a constant to the verifier. Where the kernel has `bpf_rdonly_cast` (since 6.2, with its JIT), a number becomes an
-//! address that can be loaded from: a few instructions, no call, and under lockdown=confidentiality too. Elsewhere it is the helper
+//! Two ways, and which one is a constant to the verifier. Where the kernel has `bpf_rdonly_cast`
+//! (since 6.2, with its JIT), a number becomes an address that can be loaded from: a few
+//! instructions, no call, and under lockdown=confidentiality too. Elsewhere it is the helper
 //! `bpf_probe_read_kernel`. In either case what cannot be read is 0.
 
 use core::ffi::c_void;
 use core::mem::transmute;
 
-use aioinspect_ebpf::{CAST_CALL, Place, way};
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 
-use crate::constants::{has, number};
+use crate::shared::constants::has;
+use crate::{CAST_CALL, Place, number, way};
 
 /// A plain number of the kernel's.
 pub trait Word: Copy {
@@ -48,7 +49,8 @@ pub fn read_8(at: u64) -> u64 {
     read_number(at, Place::whole(0, 8).0)
 }
 
-// Functions of their own with global names: the verifier checks each once, and not again at each of its calls.
+// Functions of their own with global names: the verifier checks each once, and not again at each of
+// its calls.
 // SAFETY: nobody else has functions of these names.
 
 /// The number at that place.
@@ -113,10 +115,12 @@ fn read_1(at: u64) -> u64 {
     helped::<1>(at)
 }
 
-/// A pointer to the member at offset `within` of a struct of that type, if such a struct lay so that the member is at `at`.
+/// A pointer to the member at offset `within` of a struct of that type, if such a struct lay so
+/// that the member is at `at`.
 #[inline(always)]
 fn cast(at: u64, of_type: u32, within: u32) -> *const c_void {
-    // SAFETY: a call of a constant number is a helper call to the compiler; userspace puts the kernel's function there.
+    // SAFETY: a call of a constant number is a helper call to the compiler; userspace puts the
+    // kernel's function there.
     let cast: unsafe extern "C" fn(u64, u32) -> *const c_void =
         unsafe { transmute::<usize, _>(CAST_CALL as usize) };
     // SAFETY: the function gives its argument back.
@@ -127,7 +131,8 @@ fn cast(at: u64, of_type: u32, within: u32) -> *const c_void {
 #[inline(always)]
 fn helped<const N: u32>(at: u64) -> u64 {
     let mut bytes = 0u64;
-    // SAFETY: the destination is a live local of at least this size; the helper checks the source, and leaves zeroes where that faults.
+    // SAFETY: the destination is a live local of at least this size; the helper checks the source,
+    // and leaves zeroes where that faults.
     unsafe { bpf_probe_read_kernel((&raw mut bytes).cast(), N, at as *const _) };
     bytes
 }

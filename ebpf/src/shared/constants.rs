@@ -31,17 +31,17 @@ pub fn has(way: u32) -> bool {
 }
 
 /// One place of [`OFFSETS`].
+#[macro_export]
 macro_rules! place {
     ($member:ident) => {
         $crate::constants::place_of(&$crate::constants::OFFSETS.$member)
     };
 }
-pub(crate) use place;
 
 /// One of the numbers of [`OFFSETS`] that are no places.
+#[macro_export]
 macro_rules! number {
     ($member:ident) => {
         $crate::constants::constant(&$crate::constants::OFFSETS.$member)
     };
 }
-pub(crate) use number;

@@ -10,8 +10,9 @@ pub enum Origin {
     Traced = 1,
     /// A census found it.
     Found = 2,
-    /// The end of another context's io_destroy met it in the slot. Its own io_setup, if that was seen, writes over this; if not, it was
-    /// under way when the watch began, and the census at the start has to tell of it.
+    /// The end of another context's io_destroy met it in the slot. Its own io_setup, if that was
+    /// seen, writes over this; if not, it was under way when the watch began, and the census at the
+    /// start has to tell of it.
     Met = 3,
 }
 
@@ -43,8 +44,9 @@ pub enum EventKind {
     Gone = 6,
     /// A census found a context whose io_setup was not seen.
     Found = 7,
-    /// An address space ended and had more slots than a program may walk, or a process ended where the end of an address space cannot be
-    /// seen: a pass of [`Pass::Sweep`] tells the rest. Never told to anybody.
+    /// An address space ended and had more slots than a program may walk, or a process ended where
+    /// the end of an address space cannot be seen: a pass of [`Pass::Sweep`] tells the rest. Never
+    /// told to anybody.
     Left = 8,
 }
 
@@ -56,26 +58,28 @@ pub enum Pass {
     Learn = 0,
     /// Compare every table with the map; mark what differs.
     Mark = 1,
-    /// Note the address spaces in which an io_setup is under way, and unmark what an io_destroy under way explains.
+    /// Note the address spaces in which an io_setup is under way, and unmark what an io_destroy
+    /// under way explains.
     Busy = 2,
     /// Put right what was marked, but for the busy ones.
     Resolve = 3,
-    /// Forget the contexts of the address space `TraceControl::mm`, which has ended, and tell of its end.
+    /// Forget the contexts of the address space `TraceControl::mm`, which has ended, and tell of
+    /// its end.
     Sweep = 4,
 }
 
 /// Bits of `EventRecord::flags`.
 pub mod flag {
-    /// The context was not announced when its io_destroy began: it was there before the watch, and no census had met it. One that
-    /// has met it since has told of it (EventKind::Found).
+    /// The context was not announced when its io_destroy began: it was there before the watch, and
+    /// no census had met it. One that has met it since has told of it (EventKind::Found).
     pub const UNANNOUNCED: u32 = 1;
     /// `EventRecord::value` was read.
     pub const HAS_VALUE: u32 = 2;
 }
 
 wire! {
-    /// Key of the map TRACED: a slot of an address space's context table. A slot holds one context at a time, whatever
-    /// its address, which mremap may change and another context may use again.
+    /// Key of the map TRACED: a slot of an address space's context table. A slot holds one context
+    /// at a time, whatever its address, which mremap may change and another context may use again.
     pub struct SlotKey: 16 {
         /// Kernel address of the mm: an identity, never printed.
         mm: u64,
@@ -87,8 +91,8 @@ wire! {
 }
 
 wire! {
-    /// Value of the map TRACED. It stays, with `kioctx` 0, when its context is destroyed: the slot is used again, and
-    /// a value that is never moved can be written by two CPUs at once.
+    /// Value of the map TRACED. It stays, with `kioctx` 0, when its context is destroyed: the slot
+    /// is used again, and a value that is never moved can be written by two CPUs at once.
     pub struct SlotRecord: 64 {
         /// Kernel address of the context, 0 for none: an identity, never printed.
         kioctx: u64,
@@ -108,8 +112,9 @@ wire! {
         tid: u32,
         /// One of [`Origin`].
         origin: u32,
-        /// Where the last census found the slot to differ from the table: the context of the table, or, where that has none, `kioctx`
-        /// with [`GONE`] added. Only censuses write it: what ends at the same time writes all but this.
+        /// Where the last census found the slot to differ from the table: the context of the table,
+        /// or, where that has none, `kioctx` with [`GONE`] added. Only censuses write it: what ends
+        /// at the same time writes all but this.
         marked: u64,
     }
 }
@@ -128,10 +133,12 @@ wire! {
 wire! {
     /// Value of the map SPACES, keyed by mm: an address space that has, or had, contexts.
     pub struct SpaceRecord: 80 {
-        /// The key once more: read from here it is a number, where the program that looked it up has a pointer.
+        /// The key once more: read from here it is a number, where the program that looked it up
+        /// has a pointer.
         mm: u64,
-        /// Sixteen bytes, in memory's order: byte `c` is 1 if a slot below 4^c was ever used, and not below 4^(c-1). Each
-        /// byte is only ever set, so that two CPUs can do it at once without a lock.
+        /// Sixteen bytes, in memory's order: byte `c` is 1 if a slot below 4^c was ever used, and
+        /// not below 4^(c-1). Each byte is only ever set, so that two CPUs can do it at once
+        /// without a lock.
         used_low: u64,
         /// The second half.
         used_high: u64,
@@ -145,7 +152,8 @@ wire! {
         comm_high: u64,
         /// `start_boottime` of that process.
         start_boottime: u64,
-        /// Where the next context is likely to come: after the last one that came, or where one went.
+        /// Where the next context is likely to come: after the last one that came, or where one
+        /// went.
         likely_slot: u32,
         /// One of [`EventKind`] once it has ended and is not told of yet, else 0.
         ended: u32,
@@ -181,7 +189,8 @@ wire! {
         kind: u32,
         /// 1 for a 32-bit caller: `*ctxp` has 4 bytes.
         compat: u32,
-        /// io_destroy: how the map knew the context at the start, one of [`Origin`]; 0 if it did not.
+        /// io_destroy: how the map knew the context at the start, one of [`Origin`]; 0 if it did
+        /// not.
         origin: u32,
         /// Named padding, 0.
         _pad: u32,
@@ -197,8 +206,8 @@ wire! {
         context: u64,
         /// Setup, SetupFailed, Destroy: when the call began.
         entered_at: u64,
-        /// SetupFailed: what `*ctxp` held, if HAS_VALUE. Found, Setup, Destroy: kernel address of the context, 0 if it is not
-        /// known: an identity, never printed.
+        /// SetupFailed: what `*ctxp` held, if HAS_VALUE. Found, Setup, Destroy: kernel address of
+        /// the context, 0 if it is not known: an identity, never printed.
         value: u64,
         /// `comm` of the process, NUL-padded.
         comm_low: u64,
@@ -206,7 +215,8 @@ wire! {
         comm_high: u64,
         /// `start_boottime` of the process.
         start_boottime: u64,
-        /// Key of the map CGROUPS: the control groups of the process at this moment; 0 if they are not known.
+        /// Key of the map CGROUPS: the control groups of the process at this moment; 0 if they are
+        /// not known.
         cgroups: u64,
         /// One of [`EventKind`].
         kind: u32,
@@ -256,15 +266,18 @@ wire! {
         walk_task: u64,
         /// Cursor: the slot at which it goes on.
         walk_slot: u32,
-        /// Order of [`Pass::Sweep`]: one of [`EventKind`], for an address space whose end was not seen.
+        /// Order of [`Pass::Sweep`]: one of [`EventKind`], for an address space whose end was not
+        /// seen.
         end: u32,
         /// Scratch: a pointer of the kernel's, stored as one and read back as a number.
         pointer: u64,
         /// Count: contexts for which the map has no room.
         unstored: u32,
-        /// Answer: 1 if the walk stopped because HEADS, or the buffer for events, has no room for more: userspace takes out what is there.
+        /// Answer: 1 if the walk stopped because HEADS, or the buffer for events, has no room for
+        /// more: userspace takes out what is there.
         is_full: u32,
-        /// Learnt: key of the map CGROUPS, the root of the reader's cgroup namespace; 0 if it is not known.
+        /// Learnt: key of the map CGROUPS, the root of the reader's cgroup namespace; 0 if it is
+        /// not known.
         reader_cgroups: u64,
     }
 }

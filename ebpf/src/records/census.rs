@@ -17,7 +17,8 @@ pub enum Mode {
 }
 
 wire! {
-    /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the order before a run and reads the counts after it.
+    /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the order before a
+    /// run and reads the counts after it.
     pub struct Control: 184 {
         /// Order: one of [`Mode`].
         mode: u32,
@@ -25,13 +26,15 @@ wire! {
         tgid: u32,
         /// Order: kernel address of the mm, for [`Mode::OneMm`].
         mm: u64,
-        /// Scratch, 0 at the start of a run: the mm reported last; neighbours in the walk mostly share it.
+        /// Scratch, 0 at the start of a run: the mm reported last; neighbours in the walk mostly
+        /// share it.
         last_mm: u64,
         /// Scratch, 0 at the start of a run: the reader's PID namespace level plus one.
         level_plus_one: u32,
         /// Kept from run to run: possible CPUs whose distance is known, counted from the first.
         cpus_known: u32,
-        /// Count: elements of CONTEXTS wanted; more than its capacity means that the rest was left out.
+        /// Count: elements of CONTEXTS wanted; more than its capacity means that the rest was left
+        /// out.
         contexts: u32,
         /// Count: elements of MMS wanted.
         mms: u32,
@@ -39,7 +42,8 @@ wire! {
         tasks: u32,
         /// Count: elements of RINGS wanted.
         rings: u32,
-        /// Scratch, 0 at the start of a run: the task whose ring was reported last; its next one follows at once.
+        /// Scratch, 0 at the start of a run: the task whose ring was reported last; its next one
+        /// follows at once.
         last_task: u64,
         /// Scratch: the process id of that task, in the reader's PID namespace.
         last_tgid: u32,
@@ -47,8 +51,8 @@ wire! {
         walk_cpu: u32,
         /// Scratch: a pointer of the kernel's, stored as one and read back as a number.
         pointer: u64,
-        /// Cursor, 0 at the start of a run: the mm whose table is being walked. A table is walked a few steps at a time, and the program is run
-        /// again on the same task until it is done.
+        /// Cursor, 0 at the start of a run: the mm whose table is being walked. A table is walked a
+        /// few steps at a time, and the program is run again on the same task until it is done.
         walk_mm: u64,
         /// Cursor: the task through which it is walked.
         walk_task: u64,
@@ -66,10 +70,12 @@ wire! {
         walk_first: u64,
         /// Cursor, of one run: how many places the table has.
         walk_places: u32,
-        /// Order: how many CPUs are possible. Not a constant to the verifier: it would follow loops over them.
+        /// Order: how many CPUs are possible. Not a constant to the verifier: it would follow loops
+        /// over them.
         possible_cpus: u32,
-        /// Order: 1 if the walk is to stop where there is no room for more: userspace takes the records, sets the counts to 0, and lets it go on.
-        /// 0: it goes on by itself, and only counts what does not fit.
+        /// Order: 1 if the walk is to stop where there is no room for more: userspace takes the
+        /// records, sets the counts to 0, and lets it go on. 0: it goes on by itself, and only
+        /// counts what does not fit.
         in_pieces: u32,
         /// Answer: 1 if that is why it stopped; userspace sets it to 0.
         is_full: u32,
@@ -85,7 +91,8 @@ wire! {
         walk_ending: u64,
         /// Cursor: its mapping that is next, where mappings are a list.
         walk_mapping: u64,
-        /// Cursor: how deep in the tree of its mappings the walk is; the nodes are in the map TREE. 0: it is at its end.
+        /// Cursor: how deep in the tree of its mappings the walk is; the nodes are in the map TREE.
+        /// 0: it is at its end.
         walk_depth: u32,
         /// Cursor: steps of that walk so far.
         walk_steps: u32,
@@ -93,7 +100,8 @@ wire! {
 }
 
 wire! {
-    /// One context: facts of `struct kioctx` (fs/aio.c), read while the kernel cannot free it (RCU). A member that this kernel has not is 0.
+    /// One context: facts of `struct kioctx` (fs/aio.c), read while the kernel cannot free it
+    /// (RCU). A member that this kernel has not is 0.
     pub struct ContextRecord: 144 {
         /// Kernel address of its mm: an identity, never printed.
         mm: u64,
@@ -133,8 +141,8 @@ wire! {
         req_batch: u64,
         /// The first element of CREDITS that is of this context.
         credits_first: u32,
-        /// How many elements from there on are: a CPU each that has credits, in ascending order. None where `reqs_available` is a batch or more:
-        /// then every CPU has what it takes.
+        /// How many elements from there on are: a CPU each that has credits, in ascending order.
+        /// None where `reqs_available` is a batch or more: then every CPU has what it takes.
         credits_count: u32,
     }
 }
@@ -164,7 +172,8 @@ wire! {
         map_count: u32,
         /// `kioctx_table.nr`: places of the table, 0 without one.
         table_slots: u32,
-        /// 1 if the task left this mm while its table was read: the contexts of this record prove nothing.
+        /// 1 if the task left this mm while its table was read: the contexts of this record prove
+        /// nothing.
         torn: u32,
         /// Contexts found in the table.
         contexts: u32,
@@ -204,7 +213,8 @@ wire! {
         leader_exit_state: u32,
         /// `flags` (PF_*).
         flags: u32,
-        /// `cgroups`, the address of its css_set: an identity, never printed; 0 where the kernel has no cgroups.
+        /// `cgroups`, the address of its css_set: an identity, never printed; 0 where the kernel
+        /// has no cgroups.
         css_set: u64,
     }
 }
@@ -232,14 +242,16 @@ wire! {
 }
 
 wire! {
-    /// A thread in uninterruptible sleep that waits for the requests of contexts, or may: io_destroy, exit or exec. Its contexts are the next
-    /// `contexts` records of the map CONTEXTS, with `task` in place of their mm.
+    /// A thread in uninterruptible sleep that waits for the requests of contexts, or may:
+    /// io_destroy, exit or exec. Its contexts are the next `contexts` records of the map CONTEXTS,
+    /// with `task` in place of their mm.
     pub struct WaitRecord: 144 {
         /// Kernel address of its mm, 0 if it has none any more: an identity, never printed.
         mm: u64,
         /// Kernel address of the thread: likewise.
         task: u64,
-        /// Kernel address of an mm that nobody uses any more and that still has a context table: the one it ends; 0 if it ends none.
+        /// Kernel address of an mm that nobody uses any more and that still has a context table:
+        /// the one it ends; 0 if it ends none.
         ending: u64,
         /// First argument of the call it is in: of io_destroy, the context's id.
         argument: u64,
@@ -247,7 +259,8 @@ wire! {
         start_boottime: u64,
         /// `group_leader->start_boottime`.
         leader_start_boottime: u64,
-        /// `sched_info.last_arrival`: when it last came to a CPU, nanoseconds of the scheduler's clock; 0 where the kernel does not say.
+        /// `sched_info.last_arrival`: when it last came to a CPU, nanoseconds of the scheduler's
+        /// clock; 0 where the kernel does not say.
         ran_at: u64,
         /// The same of the reader: now, a moment ago.
         now: u64,
@@ -261,7 +274,8 @@ wire! {
         comm_low: u64,
         /// Its second half.
         comm_high: u64,
-        /// `cgroups`, the address of its css_set: an identity, never printed; 0 where the kernel has no cgroups.
+        /// `cgroups`, the address of its css_set: an identity, never printed; 0 where the kernel
+        /// has no cgroups.
         css_set: u64,
         /// Number of the system call it is in.
         call: u32,

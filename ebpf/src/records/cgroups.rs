@@ -1,18 +1,23 @@
-//! The records by which the programs tell which control groups a process is in, by number and by name: whoever reads an event may find them
-//! gone.
+//! The records by which the programs tell which control groups a process is in, by number and by
+//! name: whoever reads an event may find them gone.
 //!
 //! ```text
-//! event or count: cgroups ──> CGROUPS {cgroups, 0}: 2 follow
-//!                             CGROUPS {cgroups, 1}: hierarchy 0, id 4711 ──> CGROUP_NAMES {4711, 0, part 0}: "docker-0f1e..", above it 12
-//!                             CGROUPS {cgroups, 2}: hierarchy 4, id 0         CGROUP_NAMES {12, 0, part 0}: "system.slice", above it 0
+//! event or count: cgroups
+//!   -> CGROUPS {cgroups, 0}: 2 follow
+//!      CGROUPS {cgroups, 1}: hierarchy 0, id 4711
+//!        -> CGROUP_NAMES {4711, 0, part 0}: "docker-0f1e..", above it 12
+//!           CGROUP_NAMES {12, 0, part 0}: "system.slice", above it 0
+//!      CGROUPS {cgroups, 2}: hierarchy 4, id 0
 //! ```
 
 use crate::bytes::wire;
 
 wire! {
-    /// Key of the map CGROUPS: one of the control groups of a css_set (kernel/cgroup/cgroup.c), which is one of each hierarchy.
+    /// Key of the map CGROUPS: one of the control groups of a css_set (kernel/cgroup/cgroup.c),
+    /// which is one of each hierarchy.
     pub struct CgroupKey: 16 {
-        /// A digest of them all, never 0: the same ones have the same, and whatever is in the map under it is true for ever.
+        /// A digest of them all, never 0: the same ones have the same, and whatever is in the map
+        /// under it is true for ever.
         cgroups: u64,
         /// 0: how many there are. From 1: one of them.
         index: u32,
@@ -34,7 +39,8 @@ wire! {
 }
 
 wire! {
-    /// Key of the map CGROUP_NAMES: [`CgroupNameRecord::BYTES`] bytes of the name of a control group.
+    /// Key of the map CGROUP_NAMES: [`CgroupNameRecord::BYTES`] bytes of the name of a control
+    /// group.
     pub struct CgroupNameKey: 16 {
         /// `kernfs_node.id`.
         id: u64,
@@ -46,7 +52,8 @@ wire! {
 }
 
 wire! {
-    /// Value of the map CGROUP_NAMES. The name ends with a NUL, in this part or a later one; what follows it means nothing.
+    /// Value of the map CGROUP_NAMES. The name ends with a NUL, in this part or a later one; what
+    /// follows it means nothing.
     pub struct CgroupNameRecord: 40 {
         /// `kernfs_node.id` of the one that it is in; 0: the root.
         above: u64,

@@ -1,9 +1,8 @@
 //! Reading kernel memory without a call, for what is read of every context and of every CPU.
 
-use aioinspect_ebpf::{Place, way};
-
-use crate::constants::has;
-use crate::kernel::{read_4, read_number, word};
+use crate::shared::constants::has;
+use crate::shared::memory::{read_4, read_number, word};
+use crate::{Place, way};
 
 /// The number at its place in the struct at `base`; 0 where this kernel has no such member.
 #[inline(always)]
@@ -17,6 +16,7 @@ pub fn read_here(base: u64, place: Place) -> u64 {
             _ => {}
         }
     }
-    // What is not taken at a place the verifier removes there, which takes its time: so this is all that stands at each.
+    // What is not taken at a place the verifier removes there, which takes its time: so this is all
+    // that stands at each.
     read_number(base, place.0)
 }

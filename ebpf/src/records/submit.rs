@@ -1,4 +1,5 @@
-//! The records of the programs that count io_submit: what a process asked for, and what it was answered.
+//! The records of the programs that count io_submit: what a process asked for, and what it was
+//! answered.
 
 use crate::bytes::wire;
 
@@ -29,7 +30,8 @@ wire! {
         comm_low: u64,
         /// Its second half.
         comm_high: u64,
-        /// Kernel address of the css_set of the process at its last call: an identity, never printed.
+        /// Kernel address of the css_set of the process at its last call: an identity, never
+        /// printed.
         css_set: u64,
         /// Key of the map CGROUPS: the control groups that this was, 0 if they are not known.
         cgroups: u64,
@@ -65,7 +67,8 @@ wire! {
         _pad: u32,
         /// Learnt: kernel address of the reader's PID namespace: an identity, never printed.
         reader_ns: u64,
-        /// Learnt: key of the map CGROUPS, the root of the reader's cgroup namespace; 0 if it is not known.
+        /// Learnt: key of the map CGROUPS, the root of the reader's cgroup namespace; 0 if it is
+        /// not known.
         reader_cgroups: u64,
     }
 }

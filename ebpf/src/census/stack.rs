@@ -1,0 +1,44 @@
+//! The kernel stack of a thread that waits.
+
+use aioinspect_ebpf::Place;
+use aioinspect_ebpf::shared::here::read_here;
+use aioinspect_ebpf::shared::registers::THREAD_SIZE;
+
+/// Words of a stack that one row looks at.
+pub const ROW: u32 = 64;
+/// Rows of a stack: 32 rows of 64 words are its 16 kB.
+pub const ROWS: u32 = (THREAD_SIZE / 8 / ROW as u64) as u32;
+
+/// Whether a number is an address on that stack.
+#[inline(always)]
+pub fn holds(stack: u64, address: u64) -> bool {
+    address.wrapping_sub(stack) < THREAD_SIZE
+}
+
+/// Whether a word stands on the stack.
+// SAFETY: nobody else has functions of these names. The verifier checks each of them once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn is_on_stack(stack: u64, word: u64) -> u32 {
+    for row in 0..ROWS {
+        if is_in_row(stack, row, word) != 0 {
+            return 1;
+        }
+    }
+    0
+}
+
+/// The same of a row of it.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn is_in_row(stack: u64, row: u32, word: u64) -> u32 {
+    let mut at = stack.wrapping_add(u64::from(row).wrapping_mul(u64::from(ROW) * 8));
+    for _ in 0..ROW {
+        if read_here(at, Place::whole(0, 8)) == word {
+            return 1;
+        }
+        at = at.wrapping_add(8);
+    }
+    0
+}
