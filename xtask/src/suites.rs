@@ -74,7 +74,7 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
     let catalogue = catalogue()?;
     let object = setup::for_tests()?;
     if matches!(what, What::All | What::Local) {
-        suites.extend(unprivileged()?);
+        suites.push(unprivileged()?);
     }
     if catalogue.suites.is_empty() {
         bail!("package aioinspect-tests has no live suites");
@@ -129,16 +129,10 @@ fn choose(what: &What, listed: Vec<Listed>) -> Result<Vec<Listed>> {
     }
 }
 
-/// What `cargo test` runs, and then what it ignores because it needs a tool that set-up has brought by now.
-fn unprivileged() -> Result<Vec<Suite>> {
-    let path = unpacked::path()?;
-    let all = || build::cargo().arguments(["test", "--workspace"]).env("PATH", &path);
-    let mut first = stream(all().arguments(["--", "--show-output"]), "cargo test", LIMIT)?;
-    if first.take_ignored() == 0 {
-        return Ok(vec![first]);
-    }
-    let ignored = all().arguments(["--tests", "--", "--ignored", "--show-output"]);
-    Ok(vec![first, stream(ignored, "cargo test, ignored", LIMIT)?])
+/// What `cargo test` runs, with the tools that set-up has brought.
+fn unprivileged() -> Result<Suite> {
+    let cmd = build::cargo().arguments(["test", "--workspace", "--", "--show-output"]);
+    stream(cmd.env("PATH", unpacked::path()?), "cargo test", LIMIT)
 }
 
 fn live(name: &str, built: &Built, long: bool) -> Result<Suite> {
