@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
+use cargo_metadata::{Artifact, Message};
 
 use crate::command::Cmd;
 use crate::paths;
@@ -60,20 +60,13 @@ pub fn everything(object: &Path, catalogue: &Catalogue) -> Result<Built> {
     let made = build(object, &args)?;
     let program = bin_of(&made, "aioinspect")?;
     let bins = program.parent().context("aioinspect has no directory")?.to_path_buf();
-    let suites =
-        made.into_iter().filter(|made| made.kind == "test").map(|made| (made.name, made.file)).collect();
+    let suites = made.into_iter().filter(|made| made.target.is_test());
+    let suites = suites.filter_map(|made| Some((made.target.name, made.executable?.into()))).collect();
     Ok(Built { bins, suites })
 }
 
-/// One executable that cargo made.
-#[derive(Debug, PartialEq, Eq)]
-struct Made {
-    name: String,
-    kind: String,
-    file: PathBuf,
-}
-
-fn build(object: &Path, what: &[&str]) -> Result<Vec<Made>> {
+/// Builds it; every artifact that cargo made or found up to date.
+fn build(object: &Path, what: &[&str]) -> Result<Vec<Artifact>> {
     let messages = cargo()
         .arguments(["build", "--release", "--target"])
         .arg(paths::host_triple())
@@ -82,47 +75,51 @@ fn build(object: &Path, what: &[&str]) -> Result<Vec<Made>> {
         .env("RUSTFLAGS", "-C target-feature=+crt-static")
         .env("AIOINSPECT_EBPF_OBJECTS", object)
         .run_cargo()?;
-    Ok(executables(&messages))
+    artifacts(&messages)
 }
 
-fn bin_of(made: &[Made], name: &str) -> Result<PathBuf> {
-    let found = made.iter().find(|made| made.kind == "bin" && made.name == name);
-    found.map(|made| made.file.clone()).with_context(|| format!("cargo made no binary {name}"))
+fn artifacts(messages: &str) -> Result<Vec<Artifact>> {
+    let mut made = Vec::new();
+    for message in Message::parse_stream(messages.as_bytes()) {
+        if let Message::CompilerArtifact(artifact) = message.context("cannot read cargo's messages")? {
+            made.push(artifact);
+        }
+    }
+    Ok(made)
 }
 
-/// The executables named in cargo's JSON messages, one object a line.
-fn executables(messages: &str) -> Vec<Made> {
-    let read = |line: &str| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        let target = message.get("target")?;
-        Some(Made {
-            name: target.get("name")?.as_str()?.to_owned(),
-            kind: target.get("kind")?.get(0)?.as_str()?.to_owned(),
-            file: PathBuf::from(message.get("executable")?.as_str()?),
-        })
-    };
-    messages.lines().filter_map(read).collect()
+fn bin_of(made: &[Artifact], name: &str) -> Result<PathBuf> {
+    let found = made.iter().find(|made| made.target.is_bin() && made.target.name == name);
+    let file = found.and_then(|made| made.executable.clone());
+    file.map(PathBuf::from).with_context(|| format!("cargo made no binary {name}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Check that executables are found among cargo's other messages, and that a library is none.
+    /// Check that a binary is found among cargo's messages, and that neither a test nor a library of the name is one.
     #[test]
-    fn reads_cargos_messages() {
-        let messages = concat!(
-            r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"a"},"executable":null}"#,
-            "\nnot json\n",
-            r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"b"},"executable":"/t/b"}"#,
-            "\n",
-            r#"{"reason":"compiler-artifact","target":{"kind":["test"],"name":"live"},"executable":"/t/live-1"}"#,
-            "\n",
-            r#"{"reason":"build-finished","success":true}"#,
-        );
-        let made = executables(messages);
-        assert_eq!(made.len(), 2);
+    fn finds_binaries() {
+        let artifact = |name: &str, kind: &str, executable: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","package_id":"p","target":{{"kind":["{kind}"],
+                "crate_types":["bin"],"name":"{name}","src_path":"/s"}},"profile":{{"opt_level":"3",
+                "debug_assertions":false,"overflow_checks":false,"test":false}},"features":[],"filenames":[],
+                "executable":{executable},"fresh":true}}"#
+            )
+            .replace('\n', "")
+        };
+        let messages = [
+            artifact("a", "lib", "null"),
+            "not json".to_owned(),
+            artifact("b", "bin", "\"/t/b\""),
+            artifact("live", "test", "\"/t/live-1\""),
+            r#"{"reason":"build-finished","success":true}"#.to_owned(),
+        ];
+        let made = artifacts(&messages.join("\n")).unwrap();
+        assert_eq!(made.len(), 3);
         assert_eq!(bin_of(&made, "b").unwrap(), PathBuf::from("/t/b"));
-        assert!(bin_of(&made, "live").is_err());
+        assert!(bin_of(&made, "a").is_err() && bin_of(&made, "live").is_err());
     }
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use cargo_metadata::{Metadata, MetadataCommand};
+use serde::Deserialize;
 
 use crate::build::{self, Built};
 use crate::command::{Cmd, Ended, Limits, note, say};
@@ -37,9 +38,11 @@ pub enum What {
 }
 
 /// The live suites of package aioinspect-tests, as its Cargo.toml names them.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Catalogue {
     /// Every test target with `test = false`: those that `cargo test` leaves alone.
+    #[serde(skip)]
     pub suites: Vec<String>,
     /// Those of them that run in virtual machines: `[package.metadata.aioinspect] vm-suites`.
     pub vm_suites: Vec<String>,
@@ -74,7 +77,7 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
     let catalogue = catalogue()?;
     let object = setup::for_tests()?;
     if matches!(what, What::All | What::Local) {
-        suites.extend(unprivileged()?);
+        suites.push(unprivileged()?);
     }
     if catalogue.suites.is_empty() {
         bail!("package aioinspect-tests has no live suites");
@@ -129,16 +132,10 @@ fn choose(what: &What, listed: Vec<Listed>) -> Result<Vec<Listed>> {
     }
 }
 
-/// What `cargo test` runs, and then what it ignores because it needs a tool that set-up has brought by now.
-fn unprivileged() -> Result<Vec<Suite>> {
-    let path = unpacked::path()?;
-    let all = || build::cargo().arguments(["test", "--workspace"]).env("PATH", &path);
-    let mut first = stream(all().arguments(["--", "--show-output"]), "cargo test", LIMIT)?;
-    if first.take_ignored() == 0 {
-        return Ok(vec![first]);
-    }
-    let ignored = all().arguments(["--tests", "--", "--ignored", "--show-output"]);
-    Ok(vec![first, stream(ignored, "cargo test, ignored", LIMIT)?])
+/// What `cargo test` runs, with the tools that set-up has brought.
+fn unprivileged() -> Result<Suite> {
+    let cmd = build::cargo().arguments(["test", "--workspace", "--", "--show-output"]);
+    stream(cmd.env("PATH", unpacked::path()?), "cargo test", LIMIT)
 }
 
 fn live(name: &str, built: &Built, long: bool) -> Result<Suite> {
@@ -189,37 +186,16 @@ fn stream(cmd: Cmd, name: &str, limit: Duration) -> Result<Suite> {
 /// The suites of this checkout.
 pub fn catalogue() -> Result<Catalogue> {
     let metadata = build::cargo().arguments(["metadata", "--no-deps", "--format-version", "1"]).ask();
-    let metadata = metadata.context("`cargo metadata` failed")?;
-    read_catalogue(&serde_json::from_str(&metadata).context("cargo metadata is not JSON")?)
+    read_catalogue(&MetadataCommand::parse(metadata.context("`cargo metadata` failed")?)?)
 }
 
-fn read_catalogue(metadata: &Value) -> Result<Catalogue> {
-    let packages =
-        metadata.get("packages").and_then(Value::as_array).context("cargo metadata names no packages")?;
-    let named = |package: &&Value| package.get("name").and_then(Value::as_str) == Some("aioinspect-tests");
-    let package = packages.iter().find(named).context("no package aioinspect-tests")?;
-    let targets =
-        package.get("targets").and_then(Value::as_array).context("aioinspect-tests has no targets")?;
-    let is_live = |target: &&Value| {
-        let kind = target.get("kind").and_then(|kind| kind.get(0)).and_then(Value::as_str);
-        kind == Some("test") && target.get("test").and_then(Value::as_bool) == Some(false)
-    };
-    let name = |target: &Value| target.get("name").and_then(Value::as_str).map(str::to_owned);
-    let suites: Vec<String> = targets.iter().filter(is_live).filter_map(name).collect();
-    let own = package.get("metadata").and_then(|metadata| metadata.get("aioinspect"));
-    let words = |key: &str| -> Vec<String> {
-        let list = own.and_then(|own| own.get(key)).and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-    };
-    let (vm_suites, vm_modules) = (words("vm-suites"), words("vm-modules"));
-    let systemd_kernel = own.and_then(|own| own.get("systemd-kernel")).and_then(Value::as_str);
-    let catalogue = Catalogue {
-        suites,
-        vm_suites,
-        vm_modules,
-        systemd_suites: words("systemd-suites"),
-        systemd_kernel: systemd_kernel.unwrap_or_default().to_owned(),
-    };
+fn read_catalogue(metadata: &Metadata) -> Result<Catalogue> {
+    let package = metadata.packages.iter().find(|package| *package.name == "aioinspect-tests");
+    let package = package.context("no package aioinspect-tests")?;
+    let own = package.metadata.get("aioinspect").context("aioinspect-tests has no metadata of ours")?;
+    let live = package.targets.iter().filter(|target| target.is_test() && !target.test);
+    let suites = live.map(|target| target.name.clone()).collect();
+    let catalogue = Catalogue { suites, ..Catalogue::deserialize(own)? };
     for suite in catalogue.vm_suites.iter().chain(&catalogue.systemd_suites) {
         if !catalogue.suites.contains(suite) {
             bail!("tests/Cargo.toml names the suite {suite}, which is no test target with `test = false`");
@@ -237,21 +213,21 @@ pub fn executable<'a>(built: &'a Built, suite: &str) -> Result<&'a Path> {
 mod tests {
     use super::*;
 
-    fn metadata(vm_suites: &str) -> Value {
-        let text = r#"{"packages":[{"name":"aioinspect-tests","targets":[
-            {"kind":["test"],"name":"live","test":false},{"kind":["test"],"name":"golden","test":true},
-            {"kind":["bin"],"name":"vm-init","test":false},{"kind":["test"],"name":"random","test":false}],
-            "metadata":{"aioinspect":{"vm-suites":["VM"],"vm-modules":["fuse"]}}}]}"#;
-        serde_json::from_str(&text.replace("VM", vm_suites)).unwrap()
-    }
-
     /// Check that the live suites are the test targets that cargo leaves alone, and that the list for VMs is checked.
     #[test]
     fn discovers_the_suites() {
-        let catalogue = read_catalogue(&metadata("random")).unwrap();
-        assert_eq!(catalogue.suites, ["live", "random"]);
-        assert_eq!((catalogue.vm_suites, catalogue.vm_modules), (vec!["random".into()], vec!["fuse".into()]));
-        assert!(read_catalogue(&metadata("golden")).unwrap_err().to_string().contains("golden"));
+        let ask =
+            || build::cargo().arguments(["metadata", "--no-deps", "--format-version", "1"]).ask().unwrap();
+        let catalogue = read_catalogue(&MetadataCommand::parse(ask()).unwrap()).unwrap();
+        assert!(catalogue.suites.iter().any(|suite| suite == "live"));
+        assert!(catalogue.suites.iter().all(|suite| suite != "golden"));
+        assert_eq!(
+            (catalogue.vm_modules, catalogue.systemd_suites),
+            (vec!["fuse".into()], vec!["service".into()])
+        );
+        let wrong = ask().replace(r#""vm-suites":["#, r#""vm-suites":["golden","#);
+        let error = read_catalogue(&MetadataCommand::parse(wrong).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("golden"), "{error}");
     }
 
     /// Check which kernels each form of the verb runs on, and that an unknown one is named.

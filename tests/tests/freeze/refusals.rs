@@ -8,6 +8,7 @@ use aioinspect_kernel::freeze::tracee;
 use aioinspect_kernel::freeze::{FreezePlan, freeze_and};
 use aioinspect_kernel::proc::files::{ProcDir, TaskState};
 use aioinspect_model::units::{Pid, Tid};
+use aioinspect_tests::programs::skip;
 
 use super::target::{Target, alone, count, within};
 
@@ -56,7 +57,7 @@ fn a_kernel_thread() {
         ProcDir::open(*pid).and_then(|dir| dir.state_of(Tid(pid.0))).is_ok_and(TaskState::is_kernel_thread)
     };
     let Some(thread) = all.into_iter().find(is_kernel) else {
-        println!("skipped: no kernel thread is visible in this PID namespace");
+        skip("a_kernel_thread", "no kernel thread is visible in this PID namespace");
         return;
     };
     let frozen = freeze_and(&FreezePlan::new(&[thread]).unwrap(), Duration::from_secs(1), || ());

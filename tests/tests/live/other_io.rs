@@ -11,14 +11,17 @@ use serde_json::Value;
 
 use crate::tool::{at_rest, can_run, check, directory, eventually, json, names, run_on};
 
-/// A child of this test's binary that does one thing and waits until it is killed.
+/// Set for the child that a test makes of itself.
+const IN_CHILD: &str = "AIOINSPECT_OTHER_IO";
+
+/// A child that does one thing and waits until it is killed.
 struct Helper(Child);
 
 impl Helper {
-    /// The test named `does` is what the child runs.
-    fn start(does: &str) -> (Helper, ChildStdout) {
+    /// Runs the test of this name again, which finds that it is in the child.
+    fn start(test: &str) -> (Helper, ChildStdout) {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", does, "--nocapture", "--ignored"]).env("AIOINSPECT_OTHER_IO", "1");
+        command.args(["--exact", test, "--nocapture"]).env(IN_CHILD, "1");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let output = child.stdout.take().unwrap();
         (Helper(child), output)
@@ -37,9 +40,9 @@ impl Drop for Helper {
     }
 }
 
-/// Whether this is such a child, and not a run of every ignored test.
+/// Whether this is such a child.
 fn is_helper() -> bool {
-    std::env::var_os("AIOINSPECT_OTHER_IO").is_some()
+    std::env::var_os(IN_CHILD).is_some()
 }
 
 fn io_uring() -> io::Result<OwnedFd> {
@@ -54,38 +57,30 @@ fn io_uring() -> io::Result<OwnedFd> {
 }
 
 /// What the child does: it has two io_urings, one of them by two descriptors.
-#[test]
-#[ignore = "what a child of two_io_urings runs"]
 fn has_io_urings() {
-    if is_helper() {
-        let (one, _two) = (io_uring().unwrap(), io_uring().unwrap());
-        let _again = one.try_clone().unwrap();
-        wait_for_end();
-    }
+    let (one, _two) = (io_uring().unwrap(), io_uring().unwrap());
+    let _again = one.try_clone().unwrap();
+    wait_for_end();
 }
 
 /// What the child does: three requests of aio_read that nothing answers, for the pipe stays empty.
-#[test]
-#[ignore = "what a child of posix_aio runs"]
 fn has_posix_aio() {
-    if is_helper() {
-        let mut requests = Vec::new();
-        for _ in 0..3 {
-            // A stream: the library reads it by read or pread, whichever it tries, in a thread of its own.
-            let (from, to) = io::pipe().unwrap();
-            // SAFETY: zeroes are a request without notification.
-            let mut request: Box<libc::aiocb> = Box::new(unsafe { std::mem::zeroed() });
-            let room = Box::leak(vec![0_u8; 8].into_boxed_slice());
-            request.aio_fildes = from.as_raw_fd();
-            request.aio_buf = room.as_mut_ptr().cast();
-            request.aio_nbytes = room.len();
-            request.aio_sigevent.sigev_notify = libc::SIGEV_NONE;
-            // SAFETY: the request and its room live until the process ends.
-            assert_eq!(unsafe { libc::aio_read(&raw mut *request) }, 0);
-            requests.push((request, from, to));
-        }
-        wait_for_end();
+    let mut requests = Vec::new();
+    for _ in 0..3 {
+        // A stream: the library reads it by read or pread, whichever it tries, in a thread of its own.
+        let (from, to) = io::pipe().unwrap();
+        // SAFETY: zeroes are a request without notification.
+        let mut request: Box<libc::aiocb> = Box::new(unsafe { std::mem::zeroed() });
+        let room = Box::leak(vec![0_u8; 8].into_boxed_slice());
+        request.aio_fildes = from.as_raw_fd();
+        request.aio_buf = room.as_mut_ptr().cast();
+        request.aio_nbytes = room.len();
+        request.aio_sigevent.sigev_notify = libc::SIGEV_NONE;
+        // SAFETY: the request and its room live until the process ends.
+        assert_eq!(unsafe { libc::aio_read(&raw mut *request) }, 0);
+        requests.push((request, from, to));
     }
+    wait_for_end();
 }
 
 fn wait_for_end() {
@@ -144,6 +139,9 @@ fn is_said(pid: u32, words: &str, key: &str, count: u32) {
 /// Check that each io_uring is counted once and said by check and dump, and that neither is idle strictly.
 #[test]
 fn two_io_urings() {
+    if is_helper() {
+        return has_io_urings();
+    }
     if !can_run("two_io_urings") {
         return;
     }
@@ -157,7 +155,7 @@ fn two_io_urings() {
             return;
         }
     };
-    let (helper, output) = Helper::start("other_io::has_io_urings");
+    let (helper, output) = Helper::start("other_io::two_io_urings");
     assert!(made(output), "the helper made no io_uring");
     // Before 5.12 all of them are one inode, and nothing else tells them apart.
     let inode = |of: &OwnedFd| rustix::fs::fstat(of).unwrap().st_ino;
@@ -168,10 +166,13 @@ fn two_io_urings() {
 /// Check that requests of aio_read that are under way are seen by the threads that serve them.
 #[test]
 fn posix_aio() {
+    if is_helper() {
+        return has_posix_aio();
+    }
     if !can_run("posix_aio") {
         return;
     }
-    let (helper, output) = Helper::start("other_io::has_posix_aio");
+    let (helper, output) = Helper::start("other_io::posix_aio");
     assert!(made(output), "the helper made no request");
     eventually("three threads serve", || {
         check(helper.pid(), &[]).1["not_looked_at"]["posix_aio_threads"] == 3

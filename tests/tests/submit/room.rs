@@ -2,6 +2,7 @@
 
 use aioinspect_kernel::trace::submits::Sizes;
 use aioinspect_tests::fixture::Fixture;
+use aioinspect_tests::programs::skip;
 
 use crate::hooks::{each_with, of};
 
@@ -17,6 +18,7 @@ fn full_maps() {
         // Somebody else on this host may have been quicker.
         let [count] = kept.as_slice() else { panic!("{kept:?}") };
         if count.pid.0 != one.pid() {
+            skip("full_maps", "another process of this host submitted first");
             return;
         }
         assert_eq!((count.calls, count.errors.as_slice()), (5, [(libc::EINVAL, 2)].as_slice()), "{hook:?}");

@@ -8,7 +8,6 @@ mod guard;
 mod questions;
 mod routes;
 mod server;
-mod timeouts;
 
 pub use crate::http::events::EventLog;
 pub use crate::http::guard::Access;

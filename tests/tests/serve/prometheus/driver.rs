@@ -196,7 +196,5 @@ fn argument(name: &str, path: &Path) -> String {
 
 /// An expression as a part of an address.
 pub fn encoded(expr: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-    let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    expr.bytes().map(one).collect()
+    form_urlencoded::byte_serialize(expr.as_bytes()).collect()
 }

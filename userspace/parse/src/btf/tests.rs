@@ -1,5 +1,7 @@
 //! Checks on blobs built here, on damaged ones, and on this machine's own.
 
+use std::io::Write;
+
 use proptest::prelude::*;
 
 use aioinspect_ebpf::Place;
@@ -288,8 +290,8 @@ fn damage_is_named() {
 #[test]
 fn the_running_kernel() {
     let Ok(blob) = std::fs::read("/sys/kernel/btf/vmlinux") else {
-        println!("SKIPPED the_running_kernel: /sys/kernel/btf/vmlinux cannot be read");
-        return;
+        let reason = "/sys/kernel/btf/vmlinux cannot be read";
+        return writeln!(std::io::stderr(), "SKIPPED the_running_kernel: {reason}").unwrap();
     };
     let btf = Btf::parse(&blob, WANTED).unwrap();
     assert!(btf.count() > 10_000);

@@ -1,7 +1,5 @@
 //! The one way by which text gets into the page, and a template whose gaps are filled in one pass.
 
-use std::fmt::Write as _;
-
 /// Appends text, as it may stand between tags and in an attribute's double or single quotes.
 pub fn put(text: &str, out: &mut String) {
     for c in text.chars() {
@@ -20,21 +18,6 @@ pub fn put(text: &str, out: &mut String) {
 pub fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     put(text, &mut out);
-    out
-}
-
-/// Text as a value in the query of a link, for [`put`] to be brought into an attribute.
-pub fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte));
-            }
-            // Writing to a String cannot fail.
-            byte => drop(write!(out, "%{byte:02X}")),
-        }
-    }
     out
 }
 

@@ -1,6 +1,6 @@
 //! What the address of the page asks for: `?q=mysqld&sort=-pid&pid=812&context=0x7f39bb64d000`.
 
-use crate::page::html::encoded;
+use form_urlencoded::Serializer;
 
 /// The query of the page's address. What cannot be read is as if it were not there.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -19,12 +19,10 @@ impl PageQuery {
     /// Reads what stands after the question mark; of several values of one name the last counts.
     pub fn parse(query: &str) -> PageQuery {
         let mut read = PageQuery::default();
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decoded(value);
-            match name {
-                "q" => read.q = Some(value).filter(|value| !value.trim().is_empty()),
-                "sort" => read.sort = Some(value).filter(|value| !value.is_empty()),
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "q" => read.q = Some(value.into_owned()).filter(|value| !value.trim().is_empty()),
+                "sort" => read.sort = Some(value.into_owned()).filter(|value| !value.is_empty()),
                 "pid" => read.pid = value.parse().ok(),
                 "context" => read.context = address(&value),
                 _ => {}
@@ -40,17 +38,14 @@ impl PageQuery {
 
     /// The address of the page with this sorting and this context, and the filter that there is.
     pub(super) fn link(&self, sort: Option<&str>, selected: Option<(u32, u64)>) -> String {
-        let mut parts = Vec::new();
-        if let Some(q) = &self.q {
-            parts.push(format!("q={}", encoded(q)));
-        }
-        if let Some(sort) = sort {
-            parts.push(format!("sort={}", encoded(sort)));
-        }
+        let mut query = Serializer::new(String::new());
+        query.extend_pairs(self.q.as_ref().map(|q| ("q", q)));
+        query.extend_pairs(sort.map(|sort| ("sort", sort)));
         if let Some((pid, context)) = selected {
-            parts.push(format!("pid={pid}&context={context:#x}"));
+            query.append_pair("pid", &pid.to_string()).append_pair("context", &format!("{context:#x}"));
         }
-        if parts.is_empty() { "./".to_owned() } else { format!("?{}", parts.join("&")) }
+        let query = query.finish();
+        if query.is_empty() { "./".to_owned() } else { format!("?{query}") }
     }
 }
 
@@ -64,29 +59,6 @@ fn address(text: &str) -> Option<u64> {
         Some(_) => None,
         None => text.parse().ok(),
     }
-}
-
-/// `+` and `%NN` as a form sends them; a `%` that begins no such thing is itself, and what is not UTF-8 is replaced.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let (byte, after) = match (first, after) {
-            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => (high << 4 | low, after),
-                _ => (b'%', rest.get(1..).unwrap_or_default()),
-            },
-            (b'+', after) => (b' ', after),
-            (byte, after) => (*byte, after),
-        };
-        bytes.push(byte);
-        rest = after;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use aioinspect_model::units::Instant;
 use crate::escape::escape;
 use crate::show::json::{manner_name, mapping_source_name, perms_text, ref_state_name, source_name};
 use crate::show::{count, hex, or_dash, row, table, yes};
+use crate::time;
 
 pub(super) fn print(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> {
     let system = &evidence.system;
@@ -21,7 +22,7 @@ pub(super) fn print(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> 
     let spaces = count(evidence.spaces.len(), "address space");
     writeln!(out, "evidence of {of}: {spaces}, contexts by {}", source_name(evidence.source))?;
     let version = escape(system.tool_version.as_bytes());
-    writeln!(out, "  taken at {} by aioinspect {version}", unix_time(system.taken_at_unix_ns))?;
+    writeln!(out, "  taken at {} by aioinspect {version}", time::full(system.taken_at_unix_ns))?;
     let release = escape(system.kernel_release.as_bytes());
     writeln!(
         out,
@@ -298,29 +299,6 @@ fn print_image(facts: &ImageFacts, out: &mut dyn Write) -> io::Result<()> {
         ]
     }));
     table("    ", &rows, out)
-}
-
-/// Nanoseconds since 1970 as RFC 3339 in UTC; 64 bits reach to the year 2554.
-fn unix_time(ns: u64) -> String {
-    let (seconds, ns) = (ns / 1_000_000_000, ns % 1_000_000_000);
-    let (mut days, second) = (seconds / 86_400, seconds % 86_400);
-    let is_leap =
-        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(is_leap(year)) {
-        days -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let mut month = 1;
-    for len in [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < len {
-            break;
-        }
-        days -= len;
-        month += 1;
-    }
-    let (day, hour, minute, second) = (days + 1, second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ns:09}Z")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Connections: accepted up to a number, served over HTTP/1.1, given up on when they are too slow.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 
 use crate::http::guard::Access;
 use crate::http::questions::Site;
 use crate::http::routes::router;
-use crate::http::timeouts::Patient;
 use crate::sockets::Listener;
 use crate::tls::Tls;
 
@@ -99,7 +100,7 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let stream = Patient::new(stream, self.limits.stall);
+        let stream = with_write_timeout(stream, self.limits.stall);
         let Some(tls) = &self.tls else { return self.requests(stream).await };
         let (acceptor, note) = tls.current();
         if let Some(note) = note {
@@ -129,9 +130,63 @@ impl Server {
     }
 }
 
+/// A stream on which no write waits for longer than `stall`; reading is bounded by hyper, for a request as a whole.
+fn with_write_timeout<S: AsyncRead + AsyncWrite>(stream: S, stall: Duration) -> Pin<Box<TimeoutStream<S>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(stall));
+    Box::pin(stream)
+}
+
 fn is_of_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(20);
+
+    /// Check that a client that takes nothing is given up after that time, and one that is only slow never.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let began = Instant::now();
+        let (ours, theirs) = duplex(16);
+        let error = with_write_timeout(ours, STALL).write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!((error.kind(), began.elapsed()), (io::ErrorKind::TimedOut, STALL));
+        drop(theirs);
+
+        let began = Instant::now();
+        let (ours, mut theirs) = duplex(16);
+        let almost = Duration::from_millis(19_999);
+        let reader = tokio::spawn(async move {
+            let mut buffer = [0; 16];
+            for _ in 0..4 {
+                sleep(almost).await;
+                theirs.read_exact(&mut buffer).await.unwrap();
+            }
+        });
+        with_write_timeout(ours, STALL).write_all(&[0; 64]).await.unwrap();
+        reader.await.unwrap();
+        assert_eq!(began.elapsed(), almost * 4);
+    }
+
+    /// Check that a client that says nothing is not given up by it: how long it may be idle is another limit.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_says_nothing_is_waited_for() {
+        let (ours, mut theirs) = duplex(16);
+        let mut ours = with_write_timeout(ours, STALL);
+        let writer = tokio::spawn(async move {
+            sleep(STALL * 10).await;
+            theirs.write_all(b"x").await.unwrap();
+        });
+        assert_eq!(ours.read_u8().await.unwrap(), b'x');
+        writer.await.unwrap();
+    }
 }

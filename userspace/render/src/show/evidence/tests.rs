@@ -1,6 +1,5 @@
 //! The text and the JSON of one evidence with everything in it.
 
-use crate::show::evidence::unix_time;
 use crate::show::{evidence_json, evidence_text, json};
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::{
@@ -172,15 +171,4 @@ fn nothing_raw_is_printed() {
     json(&evidence_json(&sample()), &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
-}
-
-#[test]
-fn times_are_utc() {
-    assert_eq!(unix_time(0), "1970-01-01T00:00:00.000000000Z");
-    assert_eq!(unix_time(951_782_400_000_000_000), "2000-02-29T00:00:00.000000000Z");
-    assert_eq!(unix_time(951_868_799_999_999_999), "2000-02-29T23:59:59.999999999Z");
-    assert_eq!(unix_time(4_107_542_400_000_000_000), "2100-03-01T00:00:00.000000000Z");
-    assert_eq!(unix_time(1_767_225_599_000_000_000), "2025-12-31T23:59:59.000000000Z");
-    assert_eq!(unix_time(1_769_860_799_000_000_001), "2026-01-31T11:59:59.000000001Z");
-    assert_eq!(unix_time(u64::MAX), "2554-07-21T23:34:33.709551615Z");
 }
