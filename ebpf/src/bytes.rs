@@ -12,7 +12,7 @@ pub trait Wire: Sized {
 
 /// Defines a record: its struct, its asserted size, and [`Wire`].
 macro_rules! wire {
-    ($(#[$doc:meta])* pub struct $name:ident: $size:literal { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* }) => {
+    ($(#[$doc:meta])* pub struct $name:ident: $size:tt { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[repr(C)]

@@ -73,192 +73,154 @@ impl Place {
     }
 }
 
-wire! {
-    /// Places of members, each named struct_member, and what else the programs take from the kernel that runs. The global `OFFSETS` of
-    /// the eBPF objects holds one. A member that this kernel has not is 0 and reads as 0.
-    pub struct Offsets: 688 {
-        /// `task_struct.mm`
-        task_mm: u64,
-        /// `task_struct.signal`
-        task_signal: u64,
-        /// `task_struct.group_leader`
-        task_group_leader: u64,
-        /// `task_struct.thread_pid`
-        task_thread_pid: u64,
-        /// `task_struct.comm`
-        task_comm: u64,
-        /// `task_struct.start_boottime`
-        task_start_boottime: u64,
-        /// `task_struct.nvcsw`
-        task_nvcsw: u64,
-        /// `task_struct.nivcsw`
-        task_nivcsw: u64,
-        /// `task_struct.se.sum_exec_runtime`
-        task_sum_exec_runtime: u64,
-        /// `task_struct.on_cpu`
-        task_on_cpu: u64,
-        /// `task_struct.__state`
-        task_state: u64,
-        /// `task_struct.exit_state`
-        task_exit_state: u64,
-        /// `task_struct.flags`
-        task_flags: u64,
-        /// `signal_struct.pids[PIDTYPE_TGID]`
-        signal_tgid: u64,
-        /// `pid.level`
-        pid_level: u64,
-        /// `pid.numbers[0].nr`
-        pid_numbers_nr: u64,
-        /// `mm_struct.ioctx_table`
-        mm_ioctx_table: u64,
-        /// `mm_struct.brk`
-        mm_brk: u64,
-        /// `mm_struct.flags`
-        mm_flags: u64,
-        /// `mm_struct.map_count`
-        mm_map_count: u64,
-        /// `mm_struct.mm_lock_seq`
-        mm_lock_seq: u64,
-        /// `kioctx_table.nr`
-        table_nr: u64,
-        /// `kioctx_table.table`
-        table_table: u64,
-        /// `kioctx.dead`
-        kioctx_dead: u64,
-        /// `kioctx.reqs.percpu_count_ptr`
-        kioctx_reqs_ptr: u64,
-        /// `kioctx.reqs.data`
-        kioctx_reqs_data: u64,
-        /// `percpu_ref_data.count`
-        ref_data_count: u64,
-        /// `kioctx.user_id`
-        kioctx_user_id: u64,
-        /// `kioctx.cpu`
-        kioctx_cpu: u64,
-        /// `kioctx.max_reqs`
-        kioctx_max_reqs: u64,
-        /// `kioctx.nr_events`
-        kioctx_nr_events: u64,
-        /// `kioctx.req_batch`
-        kioctx_req_batch: u64,
-        /// `kioctx.mmap_base`
-        kioctx_mmap_base: u64,
-        /// `kioctx.mmap_size`
-        kioctx_mmap_size: u64,
-        /// `kioctx.nr_pages`
-        kioctx_nr_pages: u64,
-        /// `kioctx.reqs_available`
-        kioctx_reqs_available: u64,
-        /// `kioctx.tail`
-        kioctx_tail: u64,
-        /// `kioctx.completed_events`
-        kioctx_completed_events: u64,
-        /// `kioctx_cpu.reqs_available`
-        kioctx_cpu_reqs_available: u64,
-        /// `vm_area_struct.vm_start`
-        vma_start: u64,
-        /// `vm_area_struct.vm_end`
-        vma_end: u64,
-        /// `vm_area_struct.vm_flags`
-        vma_flags: u64,
-        /// `vm_area_struct.vm_pgoff`
-        vma_pgoff: u64,
-        /// `vm_area_struct.vm_file`
-        vma_file: u64,
-        /// `vm_area_struct.vm_mm`
-        vma_mm: u64,
-        /// `file.f_inode`
-        file_inode: u64,
-        /// `inode.i_sb`
-        inode_sb: u64,
-        /// `inode.i_ino`
-        inode_ino: u64,
-        /// `super_block.s_magic`
-        sb_magic: u64,
-        /// `bpf_array.pptrs`
-        bpf_array_pptrs: u64,
-        /// `pid.numbers[0].ns`
-        pid_numbers_ns: u64,
-        /// `mm_struct.start_code`
-        mm_start_code: u64,
-        /// `task_struct.thread_info.status`
-        task_status: u64,
-        /// `task_struct.cgroups`
-        task_cgroups: u64,
-        /// `task_struct.pid`, the number in the first PID namespace
-        task_pid: u64,
-        /// `task_struct.tgid`, likewise
-        task_tgid: u64,
-        /// `task_struct.stack`
-        task_stack: u64,
-        /// `task_struct.nsproxy`
-        task_nsproxy: u64,
-        /// `nsproxy.cgroup_ns`
-        nsproxy_cgroup_ns: u64,
-        /// `cgroup_namespace.root_cset`
-        cgroup_ns_root: u64,
-        /// `css_set.cgrp_links.next`
-        css_set_links: u64,
-        /// `cgrp_cset_link.cgrp`
-        link_cgroup: u64,
-        /// `cgrp_cset_link.cgrp_link.next`
-        link_next: u64,
-        /// `cgroup.root`
-        cgroup_root: u64,
-        /// `cgroup.kn`
-        cgroup_kn: u64,
-        /// `cgroup_root.hierarchy_id`
-        root_hierarchy: u64,
-        /// `kernfs_node.id`
-        kernfs_id: u64,
-        /// `kernfs_node.name`
-        kernfs_name: u64,
-        /// `kernfs_node.parent`
-        kernfs_parent: u64,
-        /// `task_struct.sched_info.last_arrival`
-        task_last_arrival: u64,
-        /// `kioctx.rq_wait`
-        kioctx_rq_wait: u64,
-        /// `ctx_rq_wait.count`
-        rq_wait_count: u64,
-        /// `mm_struct.mm_users`
-        mm_users: u64,
-        /// `mm_struct.mmap`, the first of its mappings (before v6.1)
-        mm_mmap: u64,
-        /// `vm_area_struct.vm_next` (likewise)
-        vma_next: u64,
-        /// `mm_struct.mm_mt.ma_root`, the root of the tree of its mappings (since v6.1)
-        mm_tree_root: u64,
-        /// `maple_range_64.slot`
-        range_slots: u64,
-        /// `maple_arange_64.slot`
-        arange_slots: u64,
-        /// `file.f_mapping`
-        file_mapping: u64,
-        /// `address_space.i_private_data`: of a ring, its context (before v7.3)
-        mapping_private: u64,
-        /// `aio_inode_info.ctx`: of a ring, its context (since v7.3 at the latest)
-        aio_inode_ctx: u64,
-        /// Kernel address of the array of distances of each CPU's memory (`__per_cpu_offset`), 0: not known.
-        per_cpu_offset_at: u64,
-        /// Size of `struct upid`.
-        upid_size: u32,
-        /// Bits of [`crate::way`]: what this kernel offers.
-        ways: u32,
-        /// BTF id of a struct with an 8-byte number, through which any 8 bytes are read; used with `way::CAST`.
-        word8_type: u32,
-        /// Where in it that number lies.
-        word8_at: u32,
-        /// The same for 4 bytes.
-        word4_type: u32,
-        /// Where in it that number lies.
-        word4_at: u32,
-        /// The same for 1 byte.
-        word1_type: u32,
-        /// Where in it that number lies.
-        word1_at: u32,
-    }
+/// The members of kernel structs that the programs read: one row each, for both halves.
+///
+/// `field: shape, "struct", ["path", "another name of it"], cost;` hands all rows to the macro `then`: here they become [`Offsets`], in
+/// userspace (parse/kernel/layout.rs) what is looked up in BTF, where `shape` is one of `btf::number::Shape` and `cost` a `Cost`, what is
+/// lost where a kernel has no such member. The same is said to readers in docs/kernel.md, and a test holds it against these rows.
+#[macro_export]
+macro_rules! members {
+    ($then:ident) => {
+        $then! {
+            task_mm: Pointer, "task_struct", ["mm"], ALL;
+            task_signal: Pointer, "task_struct", ["signal"], Cost::OwnIds;
+            task_thread_pid: Pointer, "task_struct", ["thread_pid"], Cost::OwnIds;
+            signal_tgid: Pointer, "signal_struct", ["pids.1"], Cost::OwnIds;
+            pid_level: Number, "pid", ["level"], Cost::OwnIds;
+            pid_numbers_nr: Number, "pid", ["numbers.0.nr"], Cost::OwnIds;
+            pid_numbers_ns: Pointer, "pid", ["numbers.0.ns"], Cost::OwnIds;
+            // The number in the first PID namespace.
+            task_pid: Number, "task_struct", ["pid"], Cost::FirstIds;
+            // Likewise.
+            task_tgid: Number, "task_struct", ["tgid"], Cost::FirstIds;
+            task_group_leader: Pointer, "task_struct", ["group_leader"], Cost::Facts(&[Fact::Comm, Fact::LeaderStart]);
+            task_comm: Name, "task_struct", ["comm"], Cost::Facts(&[Fact::Comm]);
+            task_start_boottime: Number, "task_struct", ["start_boottime", "real_start_time"], Cost::Facts(&[Fact::StartBoottime, Fact::LeaderStart]);
+            task_nvcsw: Number, "task_struct", ["nvcsw"], Cost::Facts(&[Fact::Switches]);
+            task_nivcsw: Number, "task_struct", ["nivcsw"], Cost::Facts(&[Fact::Switches]);
+            task_sum_exec_runtime: Number, "task_struct", ["se.sum_exec_runtime"], Cost::Facts(&[Fact::Runtime]);
+            task_on_cpu: Number, "task_struct", ["on_cpu"], Cost::Facts(&[Fact::OnCpu]);
+            // `state` before v5.14.
+            task_state: Number, "task_struct", ["__state", "state"], Cost::Facts(&[Fact::State]);
+            task_exit_state: Number, "task_struct", ["exit_state"], EXITED;
+            task_flags: Number, "task_struct", ["flags"], THREADS;
+            task_status: Number, "task_struct", ["thread_info.status"], BITS;
+            task_cgroups: Pointer, "task_struct", ["cgroups"], OWNERS;
+            task_stack: Pointer, "task_struct", ["stack"], DYING;
+            task_last_arrival: Number, "task_struct", ["sched_info.last_arrival"], Cost::Lost("for how long a context has been dying is not known");
+            task_nsproxy: Pointer, "task_struct", ["nsproxy"], OWNERS;
+            nsproxy_cgroup_ns: Pointer, "nsproxy", ["cgroup_ns"], OWNERS;
+            cgroup_ns_root: Pointer, "cgroup_namespace", ["root_cset"], OWNERS;
+
+            css_set_links: Pointer, "css_set", ["cgrp_links.next"], OWNERS;
+            link_cgroup: Pointer, "cgrp_cset_link", ["cgrp"], OWNERS;
+            link_next: Pointer, "cgrp_cset_link", ["cgrp_link.next"], OWNERS;
+            cgroup_root: Pointer, "cgroup", ["root"], OWNERS;
+            cgroup_kn: Pointer, "cgroup", ["kn"], OWNERS;
+            root_hierarchy: Number, "cgroup_root", ["hierarchy_id"], OWNERS;
+            kernfs_id: Number, "kernfs_node", ["id"], OWNERS;
+            kernfs_name: Pointer, "kernfs_node", ["name"], OWNERS;
+            // `__parent` since v6.15.
+            kernfs_parent: Pointer, "kernfs_node", ["parent", "__parent"], OWNERS;
+
+            mm_ioctx_table: Pointer, "mm_struct", ["ioctx_table"], ALL;
+            mm_brk: Number, "mm_struct", ["brk"], Cost::Facts(&[Fact::Brk]);
+            mm_start_code: Number, "mm_struct", ["start_code"], EXEC;
+            // A bitmap since v6.18.
+            mm_flags: Number, "mm_struct", ["flags", "flags.__mm_flags.0"], Cost::Facts(&[Fact::Dumpable]);
+            mm_map_count: Number, "mm_struct", ["map_count"], Cost::Facts(&[Fact::MapCount]);
+            // A seqcount since v6.14.
+            mm_lock_seq: Number, "mm_struct", ["mm_lock_seq", "mm_lock_seq.sequence"], Cost::Facts(&[Fact::LockSeq]);
+
+            table_nr: Number, "kioctx_table", ["nr"], ALL;
+            table_table: Pointer, "kioctx_table", ["table.0"], ALL;
+
+            // `*`: should it move into a struct of its own. So with all of a context.
+            kioctx_user_id: Number, "kioctx", ["user_id", "*.user_id"], ALL;
+            kioctx_max_reqs: Number, "kioctx", ["max_reqs", "*.max_reqs"], Cost::Facts(&[Fact::MaxReqs]);
+            kioctx_nr_events: Number, "kioctx", ["nr_events", "*.nr_events"], Cost::Facts(&[Fact::NrEvents]);
+            kioctx_req_batch: Number, "kioctx", ["req_batch", "*.req_batch"], Cost::Facts(&[Fact::ReqBatch]);
+            kioctx_tail: Number, "kioctx", ["tail", "*.tail"], Cost::Facts(&[Fact::Tail]);
+            kioctx_completed_events: Number, "kioctx", ["completed_events", "*.completed_events"], Cost::Facts(&[Fact::CompletedEvents]);
+            kioctx_reqs_available: Signed, "kioctx", ["reqs_available", "*.reqs_available"], Cost::Facts(&[Fact::ReqsAvailable]);
+            kioctx_cpu: Pointer, "kioctx", ["cpu", "*.cpu"], Cost::Facts(&[Fact::PercpuAvailable]);
+            kioctx_cpu_reqs_available: Number, "kioctx_cpu", ["reqs_available"], Cost::Facts(&[Fact::PercpuAvailable]);
+            kioctx_dead: Number, "kioctx", ["dead", "*.dead"], Cost::Facts(&[Fact::Dead]);
+            kioctx_reqs_ptr: Number, "kioctx", ["reqs.percpu_count_ptr"], Cost::Facts(&[Fact::RefState, Fact::PercpuRefs, Fact::AtomicRefs]);
+            kioctx_reqs_data: Pointer, "kioctx", ["reqs.data"], Cost::Facts(&[Fact::AtomicRefs]);
+            ref_data_count: Signed, "percpu_ref_data", ["count"], Cost::Facts(&[Fact::AtomicRefs]);
+            kioctx_mmap_base: Number, "kioctx", ["mmap_base", "*.mmap_base"], Cost::Facts(&[Fact::MmapBase]);
+            kioctx_mmap_size: Number, "kioctx", ["mmap_size", "*.mmap_size"], Cost::Facts(&[Fact::MmapSize]);
+            kioctx_rq_wait: Pointer, "kioctx", ["rq_wait", "*.rq_wait"], DYING;
+            kioctx_nr_pages: Number, "kioctx", ["nr_pages", "*.nr_pages"], Cost::Facts(&[Fact::NrPages]);
+
+            rq_wait_count: Number, "ctx_rq_wait", ["count"], Cost::Lost("how many contexts an exiting process waits for is not known");
+
+            mm_users: Number, "mm_struct", ["mm_users"], ENDING;
+            // The first of its mappings, before v6.1.
+            mm_mmap: Pointer, "mm_struct", ["mmap"], Cost::Nothing;
+            // Likewise.
+            vma_next: Pointer, "vm_area_struct", ["vm_next"], Cost::Nothing;
+            // The root of the tree of its mappings, since v6.1.
+            mm_tree_root: Pointer, "mm_struct", ["mm_mt.ma_root"], Cost::Nothing;
+            range_slots: Pointer, "maple_range_64", ["slot.0"], Cost::Nothing;
+            arange_slots: Pointer, "maple_arange_64", ["slot.0"], Cost::Nothing;
+            file_mapping: Pointer, "file", ["f_mapping"], Cost::Nothing;
+            // Of a ring, its context, before v7.3.
+            mapping_private: Pointer, "address_space", ["i_private_data", "private_data"], Cost::Nothing;
+            // Of a ring, its context, since v7.3 at the latest.
+            aio_inode_ctx: Pointer, "aio_inode_info", ["ctx"], Cost::Nothing;
+
+            vma_start: Number, "vm_area_struct", ["vm_start"], GHOSTS;
+            vma_end: Number, "vm_area_struct", ["vm_end"], GHOSTS;
+            vma_flags: Number, "vm_area_struct", ["vm_flags"], GHOSTS;
+            vma_pgoff: Number, "vm_area_struct", ["vm_pgoff"], GHOSTS;
+            vma_file: Pointer, "vm_area_struct", ["vm_file"], GHOSTS;
+            vma_mm: Pointer, "vm_area_struct", ["vm_mm"], GHOSTS;
+            file_inode: Pointer, "file", ["f_inode"], GHOSTS;
+            inode_sb: Pointer, "inode", ["i_sb"], GHOSTS;
+            inode_ino: Number, "inode", ["i_ino"], GHOSTS;
+            sb_magic: Number, "super_block", ["s_magic"], GHOSTS;
+
+            bpf_array_pptrs: Pointer, "bpf_array", ["pptrs.0"], Cost::Nothing;
+        }
+    };
 }
+
+macro_rules! offsets {
+    ($($field:ident: $shape:ident, $of:literal, [$path:literal $(, $other:literal)*], $cost:expr;)*) => {
+        const MEMBERS: usize = [$(stringify!($field)),*].len();
+        const OFFSETS_LEN: usize = 8 * MEMBERS + 40;
+
+        wire! {
+            /// Places of members, and what else the programs take from the kernel that runs. The global `OFFSETS` of the eBPF objects
+            /// holds one. A member that this kernel has not is 0 and reads as 0.
+            pub struct Offsets: OFFSETS_LEN {
+                $(#[doc = concat!("[`Place`] of `", $of, ".", $path, "`.")] $field: u64,)*
+                /// Kernel address of the array of distances of each CPU's memory (`__per_cpu_offset`), 0: not known.
+                per_cpu_offset_at: u64,
+                /// Size of `struct upid`.
+                upid_size: u32,
+                /// Bits of [`crate::way`]: what this kernel offers.
+                ways: u32,
+                /// BTF id of a struct with an 8-byte number, through which any 8 bytes are read; used with `way::CAST`.
+                word8_type: u32,
+                /// Where in it that number lies.
+                word8_at: u32,
+                /// The same for 4 bytes.
+                word4_type: u32,
+                /// Where in it that number lies.
+                word4_at: u32,
+                /// The same for 1 byte.
+                word1_type: u32,
+                /// Where in it that number lies.
+                word1_at: u32,
+            }
+        }
+    };
+}
+
+members! { offsets }
 
 #[cfg(test)]
 mod tests {

@@ -80,7 +80,7 @@ enum Verb {
         #[arg(long = "try")]
         try_it: bool,
     },
-    /// Check layers, file lengths, the list of findings and unfinished work
+    /// Check file lengths and unfinished work
     Tidy,
     /// Formatting, clippy of both halves, and tidy; warnings are errors
     Check,

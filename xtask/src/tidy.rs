@@ -47,7 +47,6 @@ pub fn tidy() -> Result<()> {
         }
         problems.extend(unfinished(&path, &text));
     }
-    problems.extend(findings(&root)?);
     for problem in &problems {
         note(&problem.to_string());
     }
@@ -92,77 +91,6 @@ fn unfinished(path: &str, text: &str) -> Vec<Problem> {
     problems
 }
 
-/// Each finding of the one list must be explained in docs/ and shown by a capture or its golden output.
-fn findings(root: &Path) -> Result<Vec<Problem>> {
-    const LIST: &str = "userspace/model/src/finding.rs";
-    let list = fs::read_to_string(root.join(LIST)).with_context(|| format!("cannot read {LIST}"))?;
-    let codes = codes(&list);
-    if codes.is_empty() {
-        bail!("no finding codes in {LIST}: it is written in a way that tidy does not read");
-    }
-    let (docs, captures) = (contents(&root.join("docs"))?, contents(&root.join("tests/captures"))?);
-    Ok(unshown(LIST, &codes, &docs, &captures))
-}
-
-/// `Name = "code", "what it says";` of the list.
-fn codes(list: &str) -> Vec<(usize, String)> {
-    let read = |line: &str| {
-        let (name, rest) = line.trim().split_once(" = \"")?;
-        let (code, says) = rest.split_once("\", \"")?;
-        let is_entry = name.chars().all(char::is_alphanumeric) && says.ends_with("\";");
-        is_entry.then(|| code.to_owned())
-    };
-    list.lines().enumerate().filter_map(|(nth, line)| Some((nth + 1, read(line)?))).collect()
-}
-
-fn unshown(list: &str, codes: &[(usize, String)], docs: &str, captures: &str) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (line, code) in codes {
-        if !names(docs, code) {
-            problems.push(Problem {
-                path: list.to_owned(),
-                line: *line,
-                says: format!("finding `{code}` is explained in no file of docs/"),
-            });
-        }
-        if !names(captures, code) {
-            problems.push(Problem {
-                path: list.to_owned(),
-                line: *line,
-                says: format!("finding `{code}` is shown by no file of tests/captures/"),
-            });
-        }
-    }
-    problems
-}
-
-/// Whether a text has the code as a word of its own: `ring` is not in `shared-ring`.
-fn names(text: &str, code: &str) -> bool {
-    let part = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
-    text.match_indices(code).any(|(at, _)| {
-        let (before, from) = text.split_at(at);
-        !before.ends_with(part) && !from.trim_start_matches(code).starts_with(part)
-    })
-}
-
-/// All files below a directory, with their names; empty where there is no such directory.
-fn contents(dir: &Path) -> Result<String> {
-    let mut all = String::new();
-    let Ok(entries) = fs::read_dir(dir) else { return Ok(all) };
-    for entry in entries {
-        let path = entry?.path();
-        all.push_str(&paths::name_of(&path));
-        all.push('\n');
-        if path.is_dir() {
-            all += &contents(&path)?;
-        } else {
-            all += &String::from_utf8_lossy(&fs::read(&path)?);
-        }
-        all.push('\n');
-    }
-    Ok(all)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,24 +101,5 @@ mod tests {
         let text = format!("fine\n// {}: later\n{}()\n", ["TO", "DO"].concat(), ["todo", "!"].concat());
         let lines: Vec<usize> = unfinished("a.rs", &text).iter().map(|problem| problem.line).collect();
         assert_eq!(lines, [2, 3]);
-    }
-
-    /// Check that a finding without a document or a capture is named, and that another's longer code does not count.
-    #[test]
-    fn unshown_findings_are_found() {
-        let codes = codes(
-            "    /// Doc.\n    SharedRing = \"shared-ring\", \"mapped twice\";\n    Ring = \"ring\", \"x\";\n",
-        );
-        assert_eq!(codes, [(2, "shared-ring".to_owned()), (3, "ring".to_owned())]);
-        let problems = unshown("f.rs", &codes, "`shared-ring` and `ring`", "\"findings\":[\"shared-ring\"]");
-        let says: Vec<&str> = problems.iter().map(|problem| problem.says.as_str()).collect();
-        assert_eq!(says, ["finding `ring` is shown by no file of tests/captures/"]);
-    }
-
-    /// Check that the checkout's list of findings is written as tidy reads it.
-    #[test]
-    fn reads_the_checkouts_findings() {
-        let list = fs::read_to_string(paths::root().join("userspace/model/src/finding.rs")).unwrap();
-        assert!(codes(&list).iter().any(|(_, code)| code == "ghost-ring"));
     }
 }

@@ -86,7 +86,7 @@ fn unmapped_ring() {
     fixture.setup(128);
     let other = fixture.setup(16);
     fixture.run("munmap #0 all hold");
-    let says = ["1 of 2 contexts", "max_reqs 128 stays in aio-nr", "restart the process"];
+    let says = ["1 of 2 contexts", "its 128 slots stay reserved", "restart the process"];
     let looks = Looks { handle: 0, code: 5, findings: &["unmapped-ring"], says: &says };
     let json = assert_looks(&mut fixture, &looks);
     let id = fixture.truth().contexts[0].id;

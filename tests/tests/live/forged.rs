@@ -18,7 +18,7 @@ fn each_field() {
     for field in ["id", "nr", "head", "tail", "magic", "compat", "incompat", "header_length"] {
         for value in ["77", "0xffffffff"] {
             fixture.run(&format!("forge #0 {field} {value}"));
-            let says = [field, "does not say what the kernel knows", "restart the process"];
+            let says = [field, "differs from what the kernel wrote", "restart the process"];
             let looks = Looks { handle: 0, code: 5, findings: &["forged-header"], says: &says };
             assert_looks(&mut fixture, &looks);
             let listed = list(fixture.pid());

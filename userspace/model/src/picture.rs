@@ -83,7 +83,7 @@ pub struct ContextView {
 impl ContextView {
     /// Whether it is out of the kernel's table already: then fs.aio-nr does not count it any more.
     pub fn is_dying(&self) -> bool {
-        self.findings.iter().any(|finding| matches!(finding, Finding::Dying | Finding::Exiting))
+        self.findings.iter().copied().any(Finding::is_dying)
     }
 }
 

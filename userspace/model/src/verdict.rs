@@ -79,9 +79,9 @@ impl Reason {
         Self { context: None, finding: None, what, remedy, is_lack: false }
     }
 
-    /// Something is wrong.
+    /// A finding refuses it.
     fn of(finding: Finding, what: String) -> Self {
-        Self { finding: Some(finding), ..Self::open(what, remedy(finding)) }
+        Self { finding: Some(finding), ..Self::open(what, finding.remedy().unwrap_or_default()) }
     }
 }
 
@@ -104,8 +104,7 @@ pub fn judge_dump(evidence: &Evidence, picture: &Picture, pid: Pid, policy: &Pol
     reasons.splice(0..0, whole);
     let without_kernel = evidence.source == CensusSource::Proc;
     // Who waits in the kernel does not run, and what is waited for is known whatever else is not.
-    let waits =
-        reasons.iter().any(|reason| matches!(reason.finding, Some(Finding::Dying | Finding::Exiting)));
+    let waits = reasons.iter().any(|reason| reason.finding.is_some_and(Finding::is_dying));
     match space.proof {
         Proof::Consistent => {}
         Proof::Busy | Proof::Unproven if waits => {}
@@ -141,66 +140,10 @@ pub fn warnings_of<'a>(
 ) -> impl Iterator<Item = (usize, Finding, &'a str)> {
     space.contexts.iter().filter_map(|index| Some((*index, picture.contexts.get(*index)?))).flat_map(
         |(index, context)| {
-            let warns = context.details.iter().filter(|(finding, _)| match weight(*finding) {
-                Weight::Warns => true,
-                Weight::Refuses => false,
-            });
+            let warns = context.details.iter().filter(|(finding, _)| finding.remedy().is_none());
             warns.map(move |(finding, detail)| (index, *finding, detail.as_str()))
         },
     )
-}
-
-/// What a finding of a context means for its dump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Weight {
-    /// The context is not dumped.
-    Refuses,
-    /// It does not stand against a dump by itself, and the user is told.
-    Warns,
-}
-
-fn weight(finding: Finding) -> Weight {
-    match finding {
-        Finding::InFlight
-        | Finding::Unreaped
-        | Finding::UnmappedRing
-        | Finding::ForgedHeader
-        | Finding::UnreadableRing
-        | Finding::ProtectionChanged
-        | Finding::SplitMapping
-        | Finding::Dying
-        | Finding::Exiting
-        | Finding::Unsettled => Weight::Refuses,
-        Finding::SharedRing
-        | Finding::GhostRing
-        // Full, stranded and stuck mean in flight or unreaped, which refuse; a leaked context is idle.
-        | Finding::RingFull
-        | Finding::StrandedCredits
-        | Finding::Stuck
-        | Finding::IdleLeak
-        // The kernel's word counts; that a watch missed something is worth knowing.
-        | Finding::TracedOtherwise => Weight::Warns,
-    }
-}
-
-fn remedy(finding: Finding) -> &'static str {
-    match finding {
-        Finding::InFlight | Finding::Dying => "wait for them with --wait 5s",
-        Finding::Exiting => "see what they are for; after an exit there will be nothing to dump",
-        Finding::Unreaped => "let the process reap them with --wait 5s, or keep them with --allow-unreaped",
-        Finding::UnmappedRing => "restart the process: nothing else frees it",
-        Finding::ForgedHeader => "restart the process: its ring was overwritten",
-        Finding::UnreadableRing | Finding::ProtectionChanged => "make the ring readable and writable again",
-        Finding::SplitMapping => "restart the process: a ring cannot be put together again",
-        Finding::Unsettled => "look again with --wait 5s",
-        Finding::GhostRing
-        | Finding::SharedRing
-        | Finding::RingFull
-        | Finding::StrandedCredits
-        | Finding::Stuck
-        | Finding::IdleLeak
-        | Finding::TracedOtherwise => "",
-    }
 }
 
 /// What stands against one context: its findings, and then everything that no finding vouches for.
@@ -210,8 +153,8 @@ fn reasons_of(evidence: &Evidence, pid: Pid, context: &ContextView, policy: Poli
         let kept = finding == Finding::Unreaped && policy.allow_unreaped;
         // What its process does says it all.
         let told = finding == Finding::Dying && context.findings.contains(&Finding::Exiting);
-        if weight(finding) == Weight::Refuses && !kept && !told {
-            reasons.push(Reason::of(finding, what(context, finding)));
+        if finding.remedy().is_some() && !kept && !told {
+            reasons.push(Reason::of(finding, finding.in_words(context)));
         }
     }
     if reasons.is_empty() {
@@ -219,36 +162,6 @@ fn reasons_of(evidence: &Evidence, pid: Pid, context: &ContextView, policy: Poli
         reasons.extend(what.map(|what| Reason::of(Finding::Unsettled, what.to_owned())));
     }
     reasons
-}
-
-fn what(context: &ContextView, finding: Finding) -> String {
-    let details = context.details.iter().filter(|(of, _)| *of == finding).map(|(_, detail)| detail.as_str());
-    let details = details.collect::<Vec<_>>().join("; ");
-    let counted = match finding {
-        Finding::InFlight => context.in_flight.map(|count| (count, "request", "in flight")),
-        Finding::Unreaped => context.unreaped.map(|count| (count, "completion", "not reaped")),
-        Finding::GhostRing
-        | Finding::UnmappedRing
-        | Finding::ForgedHeader
-        | Finding::UnreadableRing
-        | Finding::SharedRing
-        | Finding::ProtectionChanged
-        | Finding::SplitMapping
-        | Finding::RingFull
-        | Finding::Dying
-        | Finding::Exiting
-        | Finding::StrandedCredits
-        | Finding::Stuck
-        | Finding::IdleLeak
-        | Finding::TracedOtherwise
-        | Finding::Unsettled => None,
-    };
-    match counted {
-        Some((1, one, how)) => format!("1 {one} {how}"),
-        Some((count, one, how)) => format!("{count} {one}s {how}"),
-        None if details.is_empty() => finding.says().to_owned(),
-        None => format!("{}: {details}", finding.says()),
-    }
 }
 
 /// The conditions themselves, asked of the numbers and not of the findings: a finding that was forgotten passes nothing. What this kernel

@@ -1,8 +1,9 @@
 //! `show`: an mm image or an evidence file, as text or as JSON.
 
-pub mod evidence;
-pub mod image;
-pub mod json;
+mod evidence;
+mod image;
+mod text;
+mod value;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -18,14 +19,14 @@ pub fn image_text(image: &MmImage, out: &mut dyn Write) -> io::Result<()> {
     image::print(image, out)
 }
 
-/// Prints evidence as text: each look with its instants relative to the first reading.
+/// Prints evidence as text: every field, by the same names as in JSON; instants relative to the first reading.
 pub fn evidence_text(evidence: &Evidence, out: &mut dyn Write) -> io::Result<()> {
     evidence::print(evidence, out)
 }
 
-/// Evidence as JSON: every raw field; addresses are hexadecimal strings, names are escaped, null was not read.
+/// Evidence as JSON: the same fields, raw; addresses are hexadecimal strings, names are escaped, null was not read.
 pub fn evidence_json(evidence: &Evidence) -> Value {
-    json::evidence(evidence)
+    evidence::json(evidence)
 }
 
 /// Prints JSON as crit does: four blanks of indentation, keys in order, a newline at the end.

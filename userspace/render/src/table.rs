@@ -216,31 +216,8 @@ fn cut(cell: &str, width: usize) -> std::borrow::Cow<'_, str> {
 fn color(findings: &[Finding]) -> Option<&'static str> {
     match findings {
         [] => None,
-        findings if findings.iter().copied().any(is_wrong) => Some("\x1b[31m"),
+        findings if findings.iter().copied().any(Finding::is_wrong) => Some("\x1b[31m"),
         [_, ..] => Some("\x1b[33m"),
-    }
-}
-
-/// Whether something is wrong; the rest is merely pending.
-pub(super) fn is_wrong(finding: Finding) -> bool {
-    match finding {
-        Finding::UnmappedRing
-        | Finding::ForgedHeader
-        | Finding::UnreadableRing
-        | Finding::ProtectionChanged
-        | Finding::SplitMapping
-        | Finding::RingFull
-        | Finding::Dying
-        | Finding::Exiting
-        | Finding::StrandedCredits
-        | Finding::Stuck
-        | Finding::IdleLeak => true,
-        Finding::InFlight
-        | Finding::Unreaped
-        | Finding::GhostRing
-        | Finding::SharedRing
-        | Finding::TracedOtherwise
-        | Finding::Unsettled => false,
     }
 }
 

@@ -78,7 +78,7 @@ pub fn write(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
         let (address, bytes) = (ghost.address, ghost.ring_len);
         writeln!(
             out,
-            "  ghost-ring: {address}: {bytes} bytes of a ring without a context; it is not dumped as one"
+            "  ghost-ring: {address}: {bytes} bytes of a ring without a context; a dump does not include it"
         )?;
     }
     for path in report.wrote {
@@ -121,14 +121,14 @@ fn origins(report: &Report<'_>, space: &SpaceView, out: &mut dyn Write) -> io::R
             )?,
             Origin::Found { since_unix_ns } => writeln!(
                 out,
-                "  {context}: was there before the watch began at {}, or its making was missed",
+                "  {context}: was made before the watch began at {}, or the watch missed it",
                 time::of_day(*since_unix_ns)
             )?,
         }
     }
     match known.len().saturating_sub(NAMED) {
         0 => Ok(()),
-        more => writeln!(out, "  and {more} more of which a watch knows (-J shows all)"),
+        more => writeln!(out, "  and {more} more that the watch knows (-J shows all)"),
     }
 }
 
@@ -149,7 +149,7 @@ fn headline(report: &Report<'_>, space: &SpaceView) -> String {
     let seen = how(report.evidence, space);
     match report.verdict {
         DumpVerdict::Idle { unproven, .. } if !unproven.is_empty() => {
-            format!("looks idle, which is not proven: {} ({seen})", contexts(all))
+            format!("appears idle (not proven): {} ({seen})", contexts(all))
         }
         DumpVerdict::Idle { .. } => format!("is idle: {} ({seen})", contexts(all)),
         DumpVerdict::Refused { reasons } => {
@@ -185,11 +185,11 @@ fn how(evidence: &Evidence, space: &SpaceView) -> String {
         (_, Proof::Busy) => "it ran while we looked".to_owned(),
         (Manner::Frozen, _) => format!("frozen for {} us", space.pause_ns / 1000),
         (Manner::Held, _) => "stopped by someone else".to_owned(),
-        (Manner::Running, Proof::Consistent) => "not touched: it slept while we looked".to_owned(),
+        (Manner::Running, Proof::Consistent) => "not stopped: it slept throughout".to_owned(),
         (Manner::Running, Proof::Unproven) if known::why(&evidence.lacks, &known::SCHEDULER).is_some() => {
-            "not touched; it may have run while we looked".to_owned()
+            "not stopped; it may have run while we looked".to_owned()
         }
-        (Manner::Running, Proof::Unproven) => "not touched, looked at once".to_owned(),
+        (Manner::Running, Proof::Unproven) => "not stopped, looked at once".to_owned(),
     }
 }
 

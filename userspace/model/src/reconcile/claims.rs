@@ -88,7 +88,7 @@ fn check_tail(claim: u32, fact: &Kioctx, (tail, nr_events): (u32, u32), rule: Ta
         }
         TailRule::Earlier if claim != tail => notes.say(
             Finding::Unsettled,
-            format!("tail was {claim} in the ring and is {tail} in the kernel: completions arrived"),
+            format!("completions arrived: tail was {claim} in the ring and is {tail} in the kernel"),
         ),
         TailRule::Equal | TailRule::Earlier | TailRule::AfterFree | TailRule::Free => {}
     }
@@ -110,7 +110,10 @@ fn unreaped(claim: &RingHeader, fact: &Kioctx, rule: TailRule, notes: &mut Notes
     if rule.still() || (rule == TailRule::AfterFree && claim.tail == tail) {
         notes.say(
             Finding::ForgedHeader,
-            format!("head is {}: {waiting} slots would wait, the kernel has {bound} at most", claim.head),
+            format!(
+                "head is {}: {waiting} completions would wait, but the kernel has at most {bound}",
+                claim.head
+            ),
         );
         return None;
     }
@@ -119,7 +122,7 @@ fn unreaped(claim: &RingHeader, fact: &Kioctx, rule: TailRule, notes: &mut Notes
     if at_once.is_none() {
         notes.say(
             Finding::Unsettled,
-            format!("head {} and tail {tail} were not read of one state", claim.head),
+            format!("head {} and tail {tail} were not read at the same instant", claim.head),
         );
     }
     at_once

@@ -157,7 +157,7 @@ fn changed(space: &Space<'_>, fact: &Kioctx, notes: &mut Notes) {
         return;
     }
     match space.before.get(&key(fact)) {
-        None => notes.say(Finding::Unsettled, "it appeared or moved while we looked"),
+        None => notes.say(Finding::Unsettled, "it was made or moved while we looked"),
         Some(earlier) if *earlier != fact => {
             notes.say(Finding::Unsettled, "requests came or went between the two looks");
         }
@@ -213,14 +213,14 @@ fn mapped(
         Ring::Ambiguous => {
             notes.say(
                 Finding::Unsettled,
-                "another context has the same address: which one is mapped is not known",
+                "another context has the same address, and which of the two is mapped is not known",
             );
             None
         }
         Ring::Gone { .. } if space.proof != Proof::Consistent && answers(fact, reading) => {
             notes.say(
                 Finding::Unsettled,
-                "its header was there, its mapping was not: it appeared while we looked",
+                "its header was read, but not its mapping: the ring appeared while we looked",
             );
             None
         }
@@ -229,15 +229,15 @@ fn mapped(
                 Finding::UnmappedRing,
                 match fact.max_reqs {
                     Some(max_reqs) => {
-                        format!("max_reqs {max_reqs} stays in aio-nr until the process exits or execs")
+                        format!("its {max_reqs} slots stay reserved until the process exits or execs")
                     }
-                    None => "its slots stay in aio-nr until the process exits or execs".to_owned(),
+                    None => "its slots stay reserved until the process exits or execs".to_owned(),
                 },
             );
             if rest > 0 {
                 notes.say(
                     Finding::SplitMapping,
-                    format!("{rest} bytes of it are still mapped, its beginning is not"),
+                    format!("{rest} bytes of it are still mapped, but not its beginning"),
                 );
             }
             Some(false)
@@ -290,7 +290,7 @@ fn history(space: &Space<'_>, fact: &Kioctx, in_flight: Option<u32>, notes: &mut
         let (was, is) = space.history.grown;
         notes.say(
             Finding::IdleLeak,
-            format!("the process went from {was} to {is} contexts; this one was never used"),
+            format!("the process went from {was} to {is} contexts and never used this one"),
         );
     }
 }

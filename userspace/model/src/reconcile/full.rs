@@ -56,7 +56,7 @@ pub fn credits(context: &Kioctx, possible_cpus: u32, online: &CpuSet, head: Opti
     let clears = match (in_flight, waiting) {
         (0, 0) => return None,
         (_, 0) => format!("none is free until one of {in_flight} in flight completes and is reaped"),
-        (_, waiting) => format!("reaping the {waiting} completions that wait frees their slots"),
+        (_, waiting) => format!("reaping the {waiting} completions that wait frees their ring entries"),
     };
     let remainder = match left {
         0 => String::new(),

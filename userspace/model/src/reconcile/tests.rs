@@ -265,7 +265,7 @@ fn ring_full() {
         full(6, 0, 0, 0),
         "none is free until one of 376 in flight completes and is reaped; 6 left, fewer than a batch of 47"
     );
-    assert_eq!(full(0, 0, 82, 0), "reaping the 82 completions that wait frees their slots");
+    assert_eq!(full(0, 0, 82, 0), "reaping the 82 completions that wait frees their ring entries");
     assert_eq!(full(47, 0, 0, 0), "");
     assert_eq!(full(6, 1, 0, 0), "");
     assert_eq!(full(0, 0, 82, 1), "", "one was reaped: io_submit takes its slot back");

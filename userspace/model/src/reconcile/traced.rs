@@ -27,13 +27,15 @@ impl<'a> Traced<'a> {
     /// Where a context comes from; what the watch says otherwise than the kernel is a finding.
     pub fn origin(&self, fact: &Kioctx, notes: &mut Notes) -> Option<Origin> {
         let Some(context) = self.contexts.get(&fact.table_index) else {
-            notes.say(Finding::TracedOtherwise, "it does not know this context");
+            notes.say(Finding::TracedOtherwise, "the watch does not know this context");
             return None;
         };
         if let Some(is) = fact.max_reqs.filter(|is| *is != context.max_reqs) {
             let said = context.max_reqs;
-            notes
-                .say(Finding::TracedOtherwise, format!("max_reqs is {said} by its word, {is} in the kernel"));
+            notes.say(
+                Finding::TracedOtherwise,
+                format!("max_reqs is {said} in the watch, {is} in the kernel"),
+            );
         }
         Some(match context.made {
             Some(made) => Origin::Made {

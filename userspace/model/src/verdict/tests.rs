@@ -65,8 +65,8 @@ fn wrong_is_refused() {
     type Wrong = fn(&mut Look);
     let wrongs: [(&str, Wrong); 9] = [
         ("unmapped", |look| look.mappings.clear()),
-        ("was split", |look| look.mappings[0].end -= 4096),
-        ("protection", |look| look.mappings[0].perms.write = false),
+        ("no longer one mapping", |look| look.mappings[0].end -= 4096),
+        ("no longer readable and writable", |look| look.mappings[0].perms.write = false),
         ("cannot be read", |look| look.headers[0].bytes = Err(14)),
         ("header was not read", |look| look.headers.clear()),
         ("mapping was not read", |look| {
@@ -98,7 +98,7 @@ fn wrong_is_refused() {
         let mut it = idle();
         forge(&mut it, forgery);
         assert!(!accepted(&it, Policy { allow_unreaped: true, unverified: true, ..Policy::default() }));
-        assert!(refused(&it).contains("does not say what the kernel knows"));
+        assert!(refused(&it).contains("differs from what the kernel wrote"));
     }
 }
 

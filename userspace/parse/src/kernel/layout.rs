@@ -1,11 +1,11 @@
 //! Where the kernel that runs keeps what the programs read, resolved by name from its BTF.
 //!
-//! One table below is all there is to change when a kernel renames a member. Each row says what its absence costs; a member that is
+//! The rows are in [`aioinspect_ebpf::members`], all there is to change when a kernel renames a member. Each says what its absence costs; a member that is
 //! gone, or that is no number any more, costs that and nothing else, and is never a wrong number.
 
 use std::fmt;
 
-use aioinspect_ebpf::{Offsets, Place};
+use aioinspect_ebpf::{Offsets, Place, members};
 
 use crate::btf::number::Shape;
 use crate::btf::{Btf, BtfError, Named, TypeId, Wanted};
@@ -178,98 +178,7 @@ const ITER_TASK_VMA: &str = "bpf_iter_task_vma";
 const RDONLY_CAST: &str = "bpf_rdonly_cast";
 const VHOST_TASK: &str = "vhost_task_create";
 
-// Other names of a member: before v5.14 `state`, since v6.14 a seqcount, since v6.15 `__parent`, since v6.18 a bitmap. `*`: should it move into a struct of its own.
-layout! {
-    task_mm: Pointer, "task_struct", ["mm"], ALL;
-    task_signal: Pointer, "task_struct", ["signal"], Cost::OwnIds;
-    task_thread_pid: Pointer, "task_struct", ["thread_pid"], Cost::OwnIds;
-    signal_tgid: Pointer, "signal_struct", ["pids.1"], Cost::OwnIds;
-    pid_level: Number, "pid", ["level"], Cost::OwnIds;
-    pid_numbers_nr: Number, "pid", ["numbers.0.nr"], Cost::OwnIds;
-    pid_numbers_ns: Pointer, "pid", ["numbers.0.ns"], Cost::OwnIds;
-    task_pid: Number, "task_struct", ["pid"], Cost::FirstIds;
-    task_tgid: Number, "task_struct", ["tgid"], Cost::FirstIds;
-    task_group_leader: Pointer, "task_struct", ["group_leader"], Cost::Facts(&[Fact::Comm, Fact::LeaderStart]);
-    task_comm: Name, "task_struct", ["comm"], Cost::Facts(&[Fact::Comm]);
-    task_start_boottime: Number, "task_struct", ["start_boottime", "real_start_time"], Cost::Facts(&[Fact::StartBoottime, Fact::LeaderStart]);
-    task_nvcsw: Number, "task_struct", ["nvcsw"], Cost::Facts(&[Fact::Switches]);
-    task_nivcsw: Number, "task_struct", ["nivcsw"], Cost::Facts(&[Fact::Switches]);
-    task_sum_exec_runtime: Number, "task_struct", ["se.sum_exec_runtime"], Cost::Facts(&[Fact::Runtime]);
-    task_on_cpu: Number, "task_struct", ["on_cpu"], Cost::Facts(&[Fact::OnCpu]);
-    task_state: Number, "task_struct", ["__state", "state"], Cost::Facts(&[Fact::State]);
-    task_exit_state: Number, "task_struct", ["exit_state"], EXITED;
-    task_flags: Number, "task_struct", ["flags"], THREADS;
-    task_status: Number, "task_struct", ["thread_info.status"], BITS;
-    task_cgroups: Pointer, "task_struct", ["cgroups"], OWNERS;
-    task_stack: Pointer, "task_struct", ["stack"], DYING;
-    task_last_arrival: Number, "task_struct", ["sched_info.last_arrival"], Cost::Lost("for how long a context has been dying is not known");
-    task_nsproxy: Pointer, "task_struct", ["nsproxy"], OWNERS;
-    nsproxy_cgroup_ns: Pointer, "nsproxy", ["cgroup_ns"], OWNERS;
-    cgroup_ns_root: Pointer, "cgroup_namespace", ["root_cset"], OWNERS;
-
-    css_set_links: Pointer, "css_set", ["cgrp_links.next"], OWNERS;
-    link_cgroup: Pointer, "cgrp_cset_link", ["cgrp"], OWNERS;
-    link_next: Pointer, "cgrp_cset_link", ["cgrp_link.next"], OWNERS;
-    cgroup_root: Pointer, "cgroup", ["root"], OWNERS;
-    cgroup_kn: Pointer, "cgroup", ["kn"], OWNERS;
-    root_hierarchy: Number, "cgroup_root", ["hierarchy_id"], OWNERS;
-    kernfs_id: Number, "kernfs_node", ["id"], OWNERS;
-    kernfs_name: Pointer, "kernfs_node", ["name"], OWNERS;
-    kernfs_parent: Pointer, "kernfs_node", ["parent", "__parent"], OWNERS;
-
-    mm_ioctx_table: Pointer, "mm_struct", ["ioctx_table"], ALL;
-    mm_brk: Number, "mm_struct", ["brk"], Cost::Facts(&[Fact::Brk]);
-    mm_start_code: Number, "mm_struct", ["start_code"], EXEC;
-    mm_flags: Number, "mm_struct", ["flags", "flags.__mm_flags.0"], Cost::Facts(&[Fact::Dumpable]);
-    mm_map_count: Number, "mm_struct", ["map_count"], Cost::Facts(&[Fact::MapCount]);
-    mm_lock_seq: Number, "mm_struct", ["mm_lock_seq", "mm_lock_seq.sequence"], Cost::Facts(&[Fact::LockSeq]);
-
-    table_nr: Number, "kioctx_table", ["nr"], ALL;
-    table_table: Pointer, "kioctx_table", ["table.0"], ALL;
-
-    kioctx_user_id: Number, "kioctx", ["user_id", "*.user_id"], ALL;
-    kioctx_max_reqs: Number, "kioctx", ["max_reqs", "*.max_reqs"], Cost::Facts(&[Fact::MaxReqs]);
-    kioctx_nr_events: Number, "kioctx", ["nr_events", "*.nr_events"], Cost::Facts(&[Fact::NrEvents]);
-    kioctx_req_batch: Number, "kioctx", ["req_batch", "*.req_batch"], Cost::Facts(&[Fact::ReqBatch]);
-    kioctx_tail: Number, "kioctx", ["tail", "*.tail"], Cost::Facts(&[Fact::Tail]);
-    kioctx_completed_events: Number, "kioctx", ["completed_events", "*.completed_events"], Cost::Facts(&[Fact::CompletedEvents]);
-    kioctx_reqs_available: Signed, "kioctx", ["reqs_available", "*.reqs_available"], Cost::Facts(&[Fact::ReqsAvailable]);
-    kioctx_cpu: Pointer, "kioctx", ["cpu", "*.cpu"], Cost::Facts(&[Fact::PercpuAvailable]);
-    kioctx_cpu_reqs_available: Number, "kioctx_cpu", ["reqs_available"], Cost::Facts(&[Fact::PercpuAvailable]);
-    kioctx_dead: Number, "kioctx", ["dead", "*.dead"], Cost::Facts(&[Fact::Dead]);
-    kioctx_reqs_ptr: Number, "kioctx", ["reqs.percpu_count_ptr"], Cost::Facts(&[Fact::RefState, Fact::PercpuRefs, Fact::AtomicRefs]);
-    kioctx_reqs_data: Pointer, "kioctx", ["reqs.data"], Cost::Facts(&[Fact::AtomicRefs]);
-    ref_data_count: Signed, "percpu_ref_data", ["count"], Cost::Facts(&[Fact::AtomicRefs]);
-    kioctx_mmap_base: Number, "kioctx", ["mmap_base", "*.mmap_base"], Cost::Facts(&[Fact::MmapBase]);
-    kioctx_mmap_size: Number, "kioctx", ["mmap_size", "*.mmap_size"], Cost::Facts(&[Fact::MmapSize]);
-    kioctx_rq_wait: Pointer, "kioctx", ["rq_wait", "*.rq_wait"], DYING;
-    kioctx_nr_pages: Number, "kioctx", ["nr_pages", "*.nr_pages"], Cost::Facts(&[Fact::NrPages]);
-
-    rq_wait_count: Number, "ctx_rq_wait", ["count"], Cost::Lost("how many contexts an exiting process waits for is not known");
-
-    mm_users: Number, "mm_struct", ["mm_users"], ENDING;
-    mm_mmap: Pointer, "mm_struct", ["mmap"], Cost::Nothing;
-    vma_next: Pointer, "vm_area_struct", ["vm_next"], Cost::Nothing;
-    mm_tree_root: Pointer, "mm_struct", ["mm_mt.ma_root"], Cost::Nothing;
-    range_slots: Pointer, "maple_range_64", ["slot.0"], Cost::Nothing;
-    arange_slots: Pointer, "maple_arange_64", ["slot.0"], Cost::Nothing;
-    file_mapping: Pointer, "file", ["f_mapping"], Cost::Nothing;
-    mapping_private: Pointer, "address_space", ["i_private_data", "private_data"], Cost::Nothing;
-    aio_inode_ctx: Pointer, "aio_inode_info", ["ctx"], Cost::Nothing;
-
-    vma_start: Number, "vm_area_struct", ["vm_start"], GHOSTS;
-    vma_end: Number, "vm_area_struct", ["vm_end"], GHOSTS;
-    vma_flags: Number, "vm_area_struct", ["vm_flags"], GHOSTS;
-    vma_pgoff: Number, "vm_area_struct", ["vm_pgoff"], GHOSTS;
-    vma_file: Pointer, "vm_area_struct", ["vm_file"], GHOSTS;
-    vma_mm: Pointer, "vm_area_struct", ["vm_mm"], GHOSTS;
-    file_inode: Pointer, "file", ["f_inode"], GHOSTS;
-    inode_sb: Pointer, "inode", ["i_sb"], GHOSTS;
-    inode_ino: Number, "inode", ["i_ino"], GHOSTS;
-    sb_magic: Number, "super_block", ["s_magic"], GHOSTS;
-
-    bpf_array_pptrs: Pointer, "bpf_array", ["pptrs.0"], Cost::Nothing;
-}
+members! { layout }
 
 /// Structs with a plain number of 8 bytes, the first that serves.
 const WORDS8: [(&str, &str); 3] =

@@ -22,18 +22,10 @@ pub struct Status {
     pub state: Option<u8>,
     /// `Tgid`: the process a thread belongs to.
     pub tgid: Option<Pid>,
-    /// `Pid`: the thread itself.
-    pub pid: Option<Pid>,
-    /// `PPid`; 0 for none.
-    pub ppid: Option<Pid>,
-    /// `TracerPid`; 0 for none.
-    pub tracer_pid: Option<Pid>,
     /// `NSpid`: the thread's id in each PID namespace, from the reader's inwards.
     pub ns_pids: Vec<Pid>,
     /// `Uid`: real, effective, saved, file system.
     pub uids: Option<[u32; 4]>,
-    /// `Threads`.
-    pub threads: Option<u32>,
     /// `SigBlk`: signals that the thread blocks, a bit each from signal 1 on.
     pub sig_blk: Option<u64>,
     /// `CapPrm`: permitted capabilities, a bit each.
@@ -42,8 +34,6 @@ pub struct Status {
     pub cap_eff: Option<u64>,
     /// `THP_enabled`: 0 where PR_SET_THP_DISABLE forbids huge pages; since v5.0, and only of processes with memory.
     pub thp_enabled: Option<bool>,
-    /// `Kthread`: whether it is a thread of the kernel; since v6.8.
-    pub kthread: Option<bool>,
 }
 
 impl Status {
@@ -66,20 +56,15 @@ impl Status {
                 self.state = Some(letter.ok_or_else(|| bad("State", value))?);
             }
             b"Tgid" => self.tgid = Some(Pid(number("Tgid", value)?)),
-            b"Pid" => self.pid = Some(Pid(number("Pid", value)?)),
-            b"PPid" => self.ppid = Some(Pid(number("PPid", value)?)),
-            b"TracerPid" => self.tracer_pid = Some(Pid(number("TracerPid", value)?)),
             b"NSpid" => self.ns_pids = numbers("NSpid", value)?.into_iter().map(Pid).collect(),
             b"Uid" => {
                 let uids = numbers("Uid", value)?;
                 self.uids = Some(uids.try_into().map_err(|_| bad("Uid", value))?);
             }
-            b"Threads" => self.threads = Some(number("Threads", value)?),
             b"SigBlk" => self.sig_blk = Some(mask("SigBlk", value)?),
             b"CapPrm" => self.cap_prm = Some(mask("CapPrm", value)?),
             b"CapEff" => self.cap_eff = Some(mask("CapEff", value)?),
             b"THP_enabled" => self.thp_enabled = Some(flag("THP_enabled", value)?),
-            b"Kthread" => self.kthread = Some(flag("Kthread", value)?),
             _ => {}
         }
         Ok(())
@@ -139,17 +124,12 @@ mod tests {
         let expected = Status {
             state: Some(b't'),
             tgid: Some(Pid(42)),
-            pid: Some(Pid(43)),
-            ppid: Some(Pid(0)),
-            tracer_pid: Some(Pid(7)),
             ns_pids: vec![Pid(43), Pid(2), Pid(1)],
             uids: Some([0, 1, 2, u32::MAX]),
-            threads: Some(3),
             sig_blk: Some(0x10000),
             cap_prm: Some(0xf0),
             cap_eff: Some(0x1ff_ffff_ffff),
             thp_enabled: Some(false),
-            kthread: Some(false),
         };
         assert_eq!(status, expected);
         assert_eq!(Status::parse(b"Name:\tx\n"), Ok(Status::default()));
@@ -159,16 +139,15 @@ mod tests {
     #[test]
     fn unreadable_values() {
         for (line, key) in [
-            ("Pid:\tx", "Pid"),
-            ("Pid:\t1 2", "Pid"),
             ("Tgid:\t-1", "Tgid"),
+            ("Tgid:\t1 2", "Tgid"),
+            ("NSpid:\t4294967296", "NSpid"),
             ("NSpid:\t", "NSpid"),
             ("Uid:\t1 2 3", "Uid"),
             ("CapEff:\t+1", "CapEff"),
             ("CapPrm:\tx", "CapPrm"),
             ("THP_enabled:\t2", "THP_enabled"),
             ("State:\t", "State"),
-            ("Threads:\t4294967296", "Threads"),
         ] {
             assert_eq!(Status::parse(line.as_bytes()).unwrap_err().key, key, "{line}");
         }
@@ -179,13 +158,13 @@ mod tests {
     fn own() {
         let status = Status::parse(&std::fs::read("/proc/self/status").unwrap()).unwrap();
         assert_eq!(status.tgid, Some(Pid(std::process::id())));
-        assert!(status.uids.is_some() && status.cap_eff.is_some() && status.threads >= Some(1));
+        assert!(status.uids.is_some() && status.cap_eff.is_some());
     }
 
     proptest! {
         /// Check that no text makes it panic.
         #[test]
-        fn any_text(bytes: Vec<u8>, text in "((Pid|NSpid|Uid|CapEff|THP_enabled|State):[ \t]?[-+0-9a-f ]{0,8}\n){0,6}") {
+        fn any_text(bytes: Vec<u8>, text in "((Tgid|NSpid|Uid|CapEff|THP_enabled|State):[ \t]?[-+0-9a-f ]{0,8}\n){0,6}") {
             let _ = (Status::parse(&bytes), Status::parse(text.as_bytes()));
         }
     }

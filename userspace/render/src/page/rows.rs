@@ -8,7 +8,6 @@ use crate::escape::escaped;
 use crate::owner_label::owner_label;
 use crate::screen::field::percent_taken;
 use crate::screen::severity::{severity, worst, worst_first};
-use crate::table::is_wrong;
 use aioinspect_model::finding::Finding;
 use aioinspect_model::picture::ContextView;
 use aioinspect_model::units::age;
@@ -236,5 +235,5 @@ pub fn mark(context: &ContextView) -> &'static str {
 
 /// How a finding is coloured.
 pub fn class_of(finding: Finding) -> &'static str {
-    if is_wrong(finding) { "bad" } else { "pending" }
+    if finding.is_wrong() { "bad" } else { "pending" }
 }

@@ -36,7 +36,7 @@ fn idle_with_warnings() {
     let (text, json) = both(&it, Pid(100), Policy::default(), &[PathBuf::from("d/mm-100.img")]);
     let expected = r"pid 100 (svc) is idle: 1 context (frozen for 212 us)
   shared-ring: 0x7f0000000000: another process maps this ring and can write its head: pid 7 (k\x1bid) maps it at 0x1000
-  ghost-ring: 0x7f0000010000: 12288 bytes of a ring without a context; it is not dumped as one
+  ghost-ring: 0x7f0000010000: 12288 bytes of a ring without a context; a dump does not include it
 wrote d/mm-100.img
 ";
     assert_eq!(text, expected);
@@ -69,8 +69,8 @@ fn not_idle() {
 pid 100 (svc) is not idle: 2 of 3 contexts (frozen for 0 us)
   0x7f0000000000: 3 requests in flight; wait for them with --wait 5s
   0x7f0000000000: 1 completion not reaped; let the process reap them with --wait 5s, or keep them with --allow-unreaped
-  0x7f0000020000: the ring was unmapped: its slots are lost until exit: max_reqs 128 stays in aio-nr until the process \
-exits or execs; restart the process: nothing else frees it
+  0x7f0000020000: the process unmapped the ring, so it cannot destroy the context: its 128 slots stay reserved until the \
+process exits or execs; restart the process: nothing else frees the slots
 ";
     assert_eq!(text, expected);
     let first = r#""findings":["in-flight","unreaped"],"submit_fails_on":"","stranded_credits":[],"origin":null,"reasons":[{"finding":"in-flight","what":"3 requests in flight","remedy":"wait for them with --wait 5s"},{"finding":"unreaped","#;
@@ -86,11 +86,11 @@ fn busy_unproven_missing() {
     last(&mut it).manner = Manner::Running;
     assert_eq!(
         text(&it),
-        "pid 100 (svc) is not proven idle: 1 context (not touched, looked at once)\n  \
+        "pid 100 (svc) is not proven idle: 1 context (not stopped, looked at once)\n  \
          one look at a running process proves nothing; freeze it with --freeze ptrace\n"
     );
     last(&mut it).after = Some(kernel_word(vec![kioctx(AT, 0)], 1040));
-    assert_eq!(text(&it), "pid 100 (svc) is idle: 1 context (not touched: it slept while we looked)\n");
+    assert_eq!(text(&it), "pid 100 (svc) is idle: 1 context (not stopped: it slept throughout)\n");
     last(&mut it).after.as_mut().unwrap().tasks[0].runtime_ns = Some(5001);
     assert_eq!(
         text(&it),
@@ -125,9 +125,7 @@ fn without_kernel() {
     );
     let (text, json) = both(&it, Pid(100), Policy { unverified: true, ..Policy::default() }, &[]);
     assert!(
-        text.starts_with(
-            "pid 100 (svc) looks idle, which is not proven: 1 context (stopped by someone else)\n"
-        )
+        text.starts_with("pid 100 (svc) appears idle (not proven): 1 context (stopped by someone else)\n")
     );
     assert!(text.contains("\n  not proven: requests in flight: a restore loses them\n"));
     assert!(json.contains(r#""verdict":"unproven","proof":"unproven","manner":"held""#), "{json}");

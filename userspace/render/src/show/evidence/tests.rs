@@ -4,7 +4,7 @@ use crate::show::{evidence_json, evidence_text, json};
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::{
     AddressSpace, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MmFact, Perms, Process,
-    RingMapping, Sharer, SystemFacts, TaskFact, Vma,
+    RingMapping, Sharer, SystemFacts, TaskFact, Vma, Wait,
 };
 use aioinspect_model::kioctx::{CpuCredits, Kioctx, RefState};
 use aioinspect_model::known::{Fact, Known};
@@ -52,7 +52,15 @@ fn sample() -> Evidence {
             tasks: vec![task],
             mm: MmFact { brk: Some(0x2000), dumpable: Some(1), lock_seq: None, map_count: Some(30) },
             torn: false,
-            waits: Vec::new(),
+            waits: vec![Wait {
+                tid: Tid(13),
+                pid: Pid(10),
+                id: Some(ContextId(0x7f00_0000_5000)),
+                asleep_ns: Some(30),
+                left: Some(1),
+                contexts: vec![Kioctx { user_id: ContextId(0x7f00_0000_5000), ..Kioctx::default() }],
+                ..Wait::default()
+            }],
         }),
         mappings: vec![RingMapping { start: 0x1000, end: 0x4000, inode: 9, perms, ..RingMapping::default() }],
         mappings_at: Instant(4_999_000),
@@ -105,7 +113,12 @@ fn sample() -> Evidence {
 fn the_text_says_everything() {
     let mut out = Vec::new();
     evidence_text(&sample(), &mut out).unwrap();
-    assert_eq!(String::from_utf8(out).unwrap(), include_str!("tests.txt"));
+    let out = String::from_utf8(out).unwrap();
+    if std::env::var_os("AIOINSPECT_BLESS").is_some() {
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/show/evidence/tests.txt"), &out).unwrap();
+        return;
+    }
+    assert_eq!(out, include_str!("tests.txt"));
 }
 
 #[test]
@@ -127,6 +140,7 @@ fn json_keeps_every_field_raw() {
     assert_eq!(word["contexts"][0]["user_id"], "0x7f0000001000");
     assert_eq!(word["contexts"][0]["percpu_refs"], i64::MIN);
     assert!(word["mm"]["lock_seq"].is_null());
+    assert_eq!((&word["waits"][0]["doing"], &word["waits"][0]["left"]), (&"destroy".into(), &1.into()));
     assert!(space["looks"][0]["after"].is_null());
     let headers = &space["looks"][0]["headers"];
     assert_eq!(headers[0]["bytes"], "000000007f0100000200000005000000a1100aa1010000000000000020000000");
@@ -143,16 +157,17 @@ fn what_is_not_known() {
     word.contexts = vec![Kioctx { user_id: ContextId(0x1000), ..Kioctx::default() }];
     word.tasks = vec![TaskFact { tid: Tid(11), pid: Pid(10), ..TaskFact::default() }];
     word.mm = MmFact::default();
+    word.waits.clear();
     let mut known = Known::all();
     known.lose(Fact::Tail, "no member\n");
     evidence.lacks = known.lacks().to_vec();
     let mut out = Vec::new();
     evidence_text(&evidence, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
-    assert!(text.contains("  tail is not known: no member\\n\n"), "{text}");
+    assert!(text.contains("  tail  no member\\n\n"), "{text}");
     assert!(text.contains("mm: brk -, dumpable -, lock_seq -, map_count -"), "{text}");
     let row = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap();
-    assert_eq!(row("0x1000 ").split_whitespace().filter(|cell| *cell == "-").count(), 13);
+    assert_eq!(row("0x1000 ").split_whitespace().filter(|cell| *cell == "-").count(), 15);
     assert_eq!(row("11 ").split_whitespace().filter(|cell| *cell == "-").count(), 5);
     let value = evidence_json(&evidence);
     assert_eq!(value["lacks"][0]["fact"], "tail");
