@@ -16,6 +16,8 @@ mod deploy;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
+mod fields;
+#[cfg(test)]
 mod help;
 #[cfg(test)]
 mod keys;

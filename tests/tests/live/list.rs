@@ -75,7 +75,7 @@ fn table() {
     let output = run_aioinspect(&["-p", &pid]);
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     let lines: Vec<Vec<&str>> = output.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
-    let heading = ["PID", "COMM", "CONTEXT", "MAX_REQS", "SLOTS", "IN_FLIGHT", "UNREAPED", "FINDINGS"];
+    let heading = ["PID", "COMM", "CONTEXT", "MAX_REQS", "NR_EVENTS", "IN_FLIGHT", "UNREAPED", "FINDINGS"];
     assert_eq!(lines[0], heading);
     let id = format!("{id:#x}");
     assert_eq!(lines[1], [&pid, "aio-fixture", &id, "128", "383", "3", "0", "in-flight"]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::errno;
 use crate::event::{Event, Timed};
-use crate::owner_sums::ShareKey;
+use crate::owner_sums::OwnerLabels;
 use crate::series_limit::Admission;
 use crate::units::Pid;
 
@@ -31,7 +31,7 @@ pub struct Failures {
 pub struct Tally {
     calls: [u64; RESULTS.len()],
     /// Failed calls by owner and errno.
-    pub failures: BTreeMap<(ShareKey, i32), Failures>,
+    pub failures: BTreeMap<(OwnerLabels, i32), Failures>,
     /// Slots that were asked for and refused with EAGAIN.
     pub rejected_events: u64,
     /// Events that were not seen.
@@ -64,7 +64,7 @@ impl Tally {
                 }
                 let pid = self.by_process.then_some(by.pid);
                 let owner = by.owner.as_deref().cloned().unwrap_or_default();
-                let key = ShareKey { owner, comm: by.comm.clone(), pid };
+                let key = OwnerLabels { owner, comm: by.comm.clone(), pid };
                 let key = self.admission.admit(key, &[failure.errno]);
                 let last = Failures { count: 0, pid: by.pid, unix_ns: timed.unix_ns };
                 let failures = self.failures.entry((key, failure.errno)).or_insert(last);
@@ -169,7 +169,7 @@ mod tests {
             }
         }
         assert_eq!(tally.failures.len(), 101);
-        assert_eq!(tally.failures[&(ShareKey::other(), 11)].count, 1800);
+        assert_eq!(tally.failures[&(OwnerLabels::other(), 11)].count, 1800);
         assert_eq!(tally.failures.values().map(|of| of.count).sum::<u64>(), 2000);
     }
 

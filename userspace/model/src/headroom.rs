@@ -1,4 +1,4 @@
-//! How many slots of the host are free, and who holds the rest.
+//! How many slots of the host are free, and who has the rest reserved.
 
 use crate::event::Holder;
 use crate::holders::holders;
@@ -9,12 +9,20 @@ use crate::picture::{Picture, SystemView};
 pub struct Headroom<'a> {
     /// The host's sums.
     pub system: &'a SystemView,
-    /// `aio-max-nr - aio-nr`: negative where the limit was lowered below what is held.
+    /// `aio-max-nr - aio-nr`: negative where the limit was lowered below what is reserved.
     pub free: i64,
     /// How many slots are asked for, and whether they are there.
     pub need: Option<(u64, Answer)>,
-    /// Everybody who holds slots, most first.
-    pub holders: Vec<Share>,
+    /// Everybody who has slots reserved, most first.
+    pub holders: Vec<Holder>,
+}
+
+impl Headroom<'_> {
+    /// How many slots a holder has reserved; `None` where max_reqs is not known of every context: a holder would seem to
+    /// have less than it has.
+    pub fn reserved(&self, holder: &Holder) -> Option<u64> {
+        self.system.attributed.map(|_| holder.slots)
+    }
 }
 
 /// Whether there are enough slots.
@@ -24,7 +32,7 @@ pub enum Answer {
     Enough,
     /// Not now.
     NotNow,
-    /// Not under this limit, whoever gives his back: fs/aio.c:ioctx_alloc refuses what alone exceeds aio-max-nr.
+    /// Not under this limit, whoever gives slots back: fs/aio.c:ioctx_alloc refuses what alone exceeds aio-max-nr.
     Never,
 }
 
@@ -37,24 +45,15 @@ pub fn advised_limit(aio_nr: u64, aio_max_nr: u64) -> u64 {
     wanted.checked_next_multiple_of(DEFAULT).unwrap_or(u64::MAX)
 }
 
-/// A holder, and how much.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// Who; its `slots` are to be read here instead.
-    pub holder: Holder,
-    /// Sum of max_reqs; `None` without the kernel's word on all of them.
-    pub slots: Option<u64>,
-}
-
 /// `aio-max-nr - aio-nr`, as far as it goes: either number may have 64 bits.
-pub fn free(used: u64, limit: u64) -> i64 {
-    let free = i128::from(limit) - i128::from(used);
+pub fn free(reserved: u64, limit: u64) -> i64 {
+    let free = i128::from(limit) - i128::from(reserved);
     i64::try_from(free).unwrap_or(if free < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// Whether so many slots are free.
-pub fn answer(need: u64, used: u64, limit: u64) -> Answer {
-    match used.checked_add(need) {
+pub fn answer(need: u64, reserved: u64, limit: u64) -> Answer {
+    match reserved.checked_add(need) {
         // fs/aio.c:ioctx_alloc asks the same: aio_nr + max_reqs > aio_max_nr.
         Some(sum) if sum <= limit || need == 0 => Answer::Enough,
         Some(_) | None if need > limit => Answer::Never,
@@ -62,24 +61,21 @@ pub fn answer(need: u64, used: u64, limit: u64) -> Answer {
     }
 }
 
-/// What a picture of the host says of it.
+/// How many slots a picture of the host has free, and who has the rest.
 pub fn headroom(picture: &Picture, need: Option<u64>) -> Headroom<'_> {
     let system = &picture.system;
-    let (used, limit) = (system.aio_nr, system.aio_max_nr);
-    let share = |holder: Holder| {
-        // What is not known of every context is known of nobody: a holder would seem to have less than it has.
-        let slots = system.attributed.map(|_| holder.slots);
-        Share { holder, slots }
-    };
-    let mut holders: Vec<Share> = holders(picture).into_iter().map(share).collect();
-    // What the holders have cannot be told from their contexts, but somebody with many is worth a look first.
-    holders.sort_by_key(|share| std::cmp::Reverse((share.slots, share.holder.contexts)));
-    Headroom {
+    let (reserved, limit) = (system.aio_nr, system.aio_max_nr);
+    let mut of = Headroom {
         system,
-        free: free(used, limit),
-        need: need.map(|need| (need, answer(need, used, limit))),
-        holders,
-    }
+        free: free(reserved, limit),
+        need: need.map(|need| (need, answer(need, reserved, limit))),
+        holders: Vec::new(),
+    };
+    let mut holders = holders(picture);
+    // Without the number of slots, whoever has many contexts is worth a look first.
+    holders.sort_by_key(|holder| std::cmp::Reverse((of.reserved(holder), holder.contexts)));
+    of.holders = holders;
+    of
 }
 
 #[cfg(test)]
@@ -150,20 +146,20 @@ mod tests {
         it
     }
 
-    fn shares(evidence: &Evidence) -> Vec<(u32, usize, Option<u64>)> {
+    fn holders_of(evidence: &Evidence) -> Vec<(u32, usize, Option<u64>)> {
         let picture = reconcile(evidence);
         let of = headroom(&picture, Some(1));
         assert_eq!(of.need, Some((1, Answer::Enough)));
-        of.holders.iter().map(|share| (share.holder.pid.0, share.holder.contexts, share.slots)).collect()
+        of.holders.iter().map(|holder| (holder.pid.0, holder.contexts, of.reserved(holder))).collect()
     }
 
     /// Check who comes first, with the kernel's word and without.
     #[test]
     fn largest_first() {
         let mut it = three();
-        assert_eq!(shares(&it), [(102, 3, Some(384)), (100, 2, Some(256)), (101, 1, Some(128))]);
+        assert_eq!(holders_of(&it), [(102, 3, Some(384)), (100, 2, Some(256)), (101, 1, Some(128))]);
         it.source = CensusSource::Proc;
-        assert_eq!(shares(&it), [(102, 3, None), (100, 2, None), (101, 1, None)]);
+        assert_eq!(holders_of(&it), [(102, 3, None), (100, 2, None), (101, 1, None)]);
     }
 
     proptest! {

@@ -1,26 +1,27 @@
-//! Who holds the slots: the contexts of a picture, summed by process.
+//! Holders: the processes that have slots reserved, with the owner of each.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 
 use crate::event::Holder;
+use crate::owner_sums::{ProcessSums, by_process};
 use crate::picture::{Owner, Picture};
-use crate::units::Pid;
 
 /// Every process that has contexts, the one with the most slots first; equal ones by PID.
 pub fn holders(picture: &Picture) -> Vec<Holder> {
-    let mut by_pid: BTreeMap<Pid, Holder> = BTreeMap::new();
-    for context in picture.contexts.iter().filter(|context| !context.is_dying()) {
-        let holder = by_pid.entry(context.pid).or_insert_with(|| Holder {
-            pid: context.pid,
-            comm: context.comm.to_vec(),
-            owner: Owner::clone(&context.owner),
-            contexts: 0,
-            slots: 0,
-        });
-        holder.contexts = holder.contexts.saturating_add(1);
-        holder.slots = holder.slots.saturating_add(u64::from(context.max_reqs.unwrap_or(0)));
-    }
-    let mut holders: Vec<Holder> = by_pid.into_values().collect();
-    holders.sort_by_key(|holder| std::cmp::Reverse(holder.slots));
+    let contexts = &picture.contexts;
+    let holder = |of: ProcessSums| {
+        let example = contexts.get(of.example)?;
+        Some(Holder {
+            pid: example.pid,
+            comm: example.comm.to_vec(),
+            owner: Owner::clone(&example.owner),
+            contexts: usize::try_from(of.sums.contexts).unwrap_or(usize::MAX),
+            slots: of.sums.reserved.value().unwrap_or(0),
+        })
+    };
+    let processes = by_process(contexts, 0..contexts.len());
+    let mut holders: Vec<Holder> =
+        processes.into_iter().filter(|of| of.sums.contexts > 0).filter_map(holder).collect();
+    holders.sort_by_key(|holder| Reverse(holder.slots));
     holders
 }

@@ -37,7 +37,7 @@ facts! {
     /// `kioctx.max_reqs`.
     MaxReqs = "max_reqs", Hides::Always("MAX_REQS and who has the slots reserved are not known");
     /// `kioctx.nr_events`, also a part of the credits.
-    NrEvents = "nr_events", Hides::Always("SLOTS and UNREAPED are not known");
+    NrEvents = "nr_events", Hides::Always("NR_EVENTS and UNREAPED are not known");
     /// `kioctx.tail`.
     Tail = "tail", Hides::Always("UNREAPED is not known");
     /// `kioctx.completed_events`: a part of the credits, and what bounds the head that a process claims.
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(
             said(&[Fact::NrEvents, Fact::PercpuRefs]),
             [
-                "no nr_events: SLOTS and UNREAPED are not known; IN_FLIGHT is not known",
+                "no nr_events: NR_EVENTS and UNREAPED are not known; IN_FLIGHT is not known",
                 "no percpu_refs: IN_FLIGHT is not known"
             ]
         );

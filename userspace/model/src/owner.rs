@@ -8,6 +8,31 @@
 
 use crate::picture::Owner;
 
+/// A part of an owner: the name it has in JSON, and where it is.
+pub type Part = (&'static str, fn(&Owner) -> &String);
+
+/// Of what an owner is named, the first that there is. The unit is the user session's scope where that is all there
+/// is. The page's script is handed the same list.
+pub const WORKLOAD: [Part; 3] =
+    [("pod", |owner| &owner.pod), ("container", |owner| &owner.container), ("unit", |owner| &owner.unit)];
+
+/// Characters that tell a container's id from others, as `docker ps` shows it.
+pub const SHORT_ID: usize = 12;
+
+impl Owner {
+    /// The workload a process belongs to: its pod, else its container, else its systemd unit; empty if it is in none.
+    /// This is the column OWNER of every output.
+    pub fn workload(&self) -> &str {
+        WORKLOAD.iter().map(|(_, part)| part(self)).find(|part| !part.is_empty()).map_or("", String::as_str)
+    }
+
+    /// The same within a sentence: an id of 64 digits is cut to its first [`SHORT_ID`].
+    pub fn short_workload(&self) -> &str {
+        let name = self.workload();
+        name.get(..SHORT_ID).filter(|_| is_id(name)).unwrap_or(name)
+    }
+}
+
 /// Reads off what the paths say; what they do not say stays empty.
 pub fn owner(cgroup: &[u8]) -> Owner {
     let text = String::from_utf8_lossy(cgroup);
@@ -297,6 +322,25 @@ mod tests {
         for (text, runtime) in table {
             assert_eq!(owner(text.as_bytes()).runtime, runtime, "{text}");
         }
+    }
+
+    /// Check which part of an owner names it, and that only ids are cut.
+    #[test]
+    fn workloads() {
+        let of = |cgroup: String| {
+            let owner = owner(cgroup.as_bytes());
+            (owner.workload().to_owned(), owner.short_workload().to_owned())
+        };
+        let both = |name: &str| (name.to_owned(), name.to_owned());
+        assert_eq!(of(format!("0::/kubepods/besteffort/pod{UID}/{ID}")), both(UID));
+        assert_eq!(
+            of(format!("0::/system.slice/docker-{ID}.scope")),
+            (ID.to_owned(), "0f1e2d3c4b5a".to_owned())
+        );
+        assert_eq!(of("0::/lxc.payload.a-container-by-name".into()), both("a-container-by-name"));
+        assert_eq!(of("0::/system.slice/mariadb.service".into()), both("mariadb.service"));
+        assert_eq!(of("0::/user.slice/user-1000.slice/session-3.scope".into()), both("session-3.scope"));
+        assert_eq!(of("0::/".into()), both(""));
     }
 
     /// Check that names that only look alike say nothing.

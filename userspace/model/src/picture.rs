@@ -1,4 +1,4 @@
-//! The verdict: contexts with findings, as every output shows them.
+//! What the judge made of an evidence: contexts with findings, as every output shows them.
 
 use std::sync::Arc;
 
@@ -50,15 +50,15 @@ pub struct ContextView {
     pub context: ContextId,
     /// The argument of io_setup; `None` without BPF, or where the kernel does not tell it, as with all that follows.
     pub max_reqs: Option<u32>,
-    /// Slots of the ring; the header's word without BPF, `None` if that cannot be read.
+    /// Ring entries; the header's word without BPF, `None` if that cannot be read.
     pub nr_events: Option<u32>,
     /// Requests submitted and not completed; `None` without BPF or where the reading was torn.
     pub in_flight: Option<u32>,
     /// Completions in the ring that nobody reaped; `None` where head cannot be known.
     pub unreaped: Option<u32>,
-    /// Next slot to be reaped: the process's claim.
+    /// Ring entry to be reaped next: the process's claim.
     pub head: Option<u32>,
-    /// Next slot to be filled: the kernel's fact, or the header's claim without BPF.
+    /// Ring entry to be filled next: the kernel's fact, or the header's claim without BPF.
     pub tail: Option<u32>,
     /// Bytes of the ring.
     pub ring_len: Option<u64>,
@@ -74,7 +74,7 @@ pub struct ContextView {
     pub outlook: Option<Outlook>,
     /// How many contexts it is: 1, but of those that are dying and cannot be named as many as there are, as far as that is known.
     pub stands_for: u32,
-    /// What is to be said of it, in the list's order, each once.
+    /// Problems found with this context, and what waits in it: in the list's order, each once.
     pub findings: Vec<Finding>,
     /// For each finding that needs it, a sentence of detail: which field, which number, which other process.
     pub details: Vec<(Finding, String)>,
@@ -84,6 +84,43 @@ impl ContextView {
     /// Whether it is out of the kernel's table already: then fs.aio-nr does not count it any more.
     pub fn is_dying(&self) -> bool {
         self.findings.iter().copied().any(Finding::is_dying)
+    }
+
+    /// Ring entries that are neither in flight nor unreaped; one of them always stays empty and is not counted
+    /// (fs/aio.c:ioctx_alloc). `None`: not known, or the numbers contradict each other.
+    pub fn free(&self) -> Option<u32> {
+        self.nr_events?.checked_sub(1)?.checked_sub(self.in_flight?)?.checked_sub(self.unreaped?)
+    }
+
+    /// How much of the ring is in flight or unreaped; `None` where [`ContextView::free`] is, and of a ring without a
+    /// usable entry.
+    pub fn fill(&self) -> Option<Fill> {
+        let usable = self.nr_events?.checked_sub(1).filter(|usable| *usable > 0)?;
+        Some(Fill { taken: usable.checked_sub(self.free()?)?, usable })
+    }
+}
+
+/// How full a ring is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    taken: u32,
+    usable: u32,
+}
+
+impl Fill {
+    /// From 0 to 1.
+    pub fn ratio(self) -> f64 {
+        f64::from(self.taken) / f64::from(self.usable)
+    }
+
+    /// In percent: 0 only of an empty ring, 100 only of a full one.
+    pub fn percent(self) -> u32 {
+        let exact = u64::from(self.taken).saturating_mul(100).checked_div(self.usable.into()).unwrap_or(0);
+        match self.taken {
+            0 => 0,
+            taken if taken >= self.usable => 100,
+            _ => u32::try_from(exact).unwrap_or(99).clamp(1, 99),
+        }
     }
 }
 
@@ -137,7 +174,8 @@ pub enum Origin {
     },
 }
 
-/// Who runs a process, from its cgroup path. Empty strings: not in one.
+/// Who runs a process, from its cgroup path. Empty strings: not in one. Which of them is its owner says
+/// [`Owner::workload`](crate::owner).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Owner {
     /// Who runs the container: `docker`, `containerd`, `cri-o`, `podman`, `kubepods` (the kubelet's, by whichever), `lxc`, `nspawn`,
@@ -190,4 +228,35 @@ pub enum Proof {
     Busy,
     /// Only one reading, or no word of the kernel: nothing is proven.
     Unproven,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconcile::reconcile;
+    use crate::specimen;
+
+    /// Check that a ring is full only when it is, empty only when it is, and unknown where numbers lie.
+    #[test]
+    fn fills() {
+        let of = |nr_events, in_flight, unreaped| {
+            let context = reconcile(&specimen::idle()).contexts.remove(0);
+            let fill = ContextView { nr_events, in_flight, unreaped, ..context }.fill();
+            fill.map(|fill| (fill.percent(), fill.ratio()))
+        };
+        assert_eq!(of(Some(383), Some(0), Some(0)), Some((0, 0.0)));
+        assert_eq!(of(Some(383), Some(1), Some(0)).unwrap().0, 1);
+        assert_eq!(of(Some(383), Some(100), Some(91)), Some((50, 0.5)));
+        assert_eq!(of(Some(383), Some(381), Some(0)).unwrap().0, 99);
+        assert_eq!(of(Some(383), Some(382), Some(0)), Some((100, 1.0)));
+        for (nr_events, in_flight) in [
+            (Some(383), None),
+            (Some(383), Some(383)),
+            (Some(0), Some(0)),
+            (Some(1), Some(0)),
+            (None, Some(1)),
+        ] {
+            assert_eq!(of(nr_events, in_flight, Some(0)), None);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::owner_sums::ShareKey;
+use crate::owner_sums::OwnerLabels;
 
 /// Missing series that are remembered of each metric, 8 bytes each, to be counted once each.
 const MOST: usize = 65_536;
@@ -12,7 +12,7 @@ const MOST: usize = 65_536;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admission {
     limit: usize,
-    owners: BTreeSet<ShareKey>,
+    owners: BTreeSet<OwnerLabels>,
     /// Digests of the series that there would be without a limit.
     missing: HashSet<u64>,
 }
@@ -27,8 +27,8 @@ impl Admission {
     /// ones stay.
     ///
     /// `series`: what tells apart the series that are about to be counted for it.
-    pub fn admit(&mut self, key: ShareKey, series: &[impl Hash]) -> ShareKey {
-        let other = ShareKey::other();
+    pub fn admit(&mut self, key: OwnerLabels, series: &[impl Hash]) -> OwnerLabels {
+        let other = OwnerLabels::other();
         // A process of that name cannot be told from the rest.
         if key == other || self.owners.contains(&key) {
             return key;
@@ -57,8 +57,8 @@ impl Admission {
 mod tests {
     use super::*;
 
-    fn key(comm: &str) -> ShareKey {
-        ShareKey { comm: comm.as_bytes().to_vec(), ..ShareKey::default() }
+    fn key(comm: &str) -> OwnerLabels {
+        OwnerLabels { comm: comm.as_bytes().to_vec(), ..OwnerLabels::default() }
     }
 
     /// Check that the first owners stay, that each missing series is counted once, and that a further series of an owner is another one.
@@ -67,7 +67,7 @@ mod tests {
         let mut admission = Admission::of(1);
         for _ in 0..3 {
             assert_eq!(admission.admit(key("a"), &[1]), key("a"));
-            assert_eq!(admission.admit(key("b"), &[1]), ShareKey::other());
+            assert_eq!(admission.admit(key("b"), &[1]), OwnerLabels::other());
         }
         assert_eq!(admission.missing(), 1);
         admission.admit(key("b"), &[1, 2]);
@@ -80,9 +80,9 @@ mod tests {
     #[test]
     fn one_named_other() {
         let mut admission = Admission::of(0);
-        assert_eq!(admission.admit(key("other"), &[1]), ShareKey::other());
+        assert_eq!(admission.admit(key("other"), &[1]), OwnerLabels::other());
         assert_eq!(admission.missing(), 0);
-        assert_eq!(admission.admit(key("a"), &[1]), ShareKey::other());
+        assert_eq!(admission.admit(key("a"), &[1]), OwnerLabels::other());
         assert_eq!(admission.missing(), 1);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::owner_sums::ShareKey;
+use crate::owner_sums::OwnerLabels;
 use crate::picture::Owner;
 use crate::series_limit::Admission;
 use crate::units::Pid;
@@ -70,9 +70,9 @@ pub struct OwnerSubmits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubmitSums {
     /// By owner.
-    pub owners: BTreeMap<ShareKey, OwnerSubmits>,
+    pub owners: BTreeMap<OwnerLabels, OwnerSubmits>,
     /// Calls that failed, by owner and errno.
-    pub errors: BTreeMap<(ShareKey, i32), u64>,
+    pub errors: BTreeMap<(OwnerLabels, i32), u64>,
     admission: Admission,
 }
 
@@ -96,7 +96,7 @@ impl SubmitSums {
     }
 
     /// Adds what a process did since the last time.
-    pub fn add(&mut self, key: ShareKey, more: &SubmitCount, before: Option<&SubmitCount>) {
+    pub fn add(&mut self, key: OwnerLabels, more: &SubmitCount, before: Option<&SubmitCount>) {
         let errors = more.errors.iter().map(|(errno, _)| Series::Errors(*errno));
         let series: Vec<Series> = [Series::Calls, Series::Short].into_iter().chain(errors).collect();
         let key = self.admission.admit(key, &series);
@@ -120,7 +120,7 @@ mod tests {
     /// Check that only what is new is added, and that a further owner is counted with the others.
     #[test]
     fn adds_what_is_new() {
-        let key = |comm: &str| ShareKey { comm: comm.as_bytes().to_vec(), ..ShareKey::default() };
+        let key = |comm: &str| OwnerLabels { comm: comm.as_bytes().to_vec(), ..OwnerLabels::default() };
         let first = SubmitCount { calls: 5, short: 1, errors: vec![(22, 2)], ..SubmitCount::default() };
         let then =
             SubmitCount { calls: 8, short: 1, errors: vec![(22, 3), (9, 1)], ..SubmitCount::default() };
@@ -135,6 +135,6 @@ mod tests {
             sums.add(key("b"), &first, None);
         }
         // Its calls, its short ones, and its errors of one kind.
-        assert_eq!((sums.owners[&ShareKey::other()].calls, sums.missing()), (10, 3));
+        assert_eq!((sums.owners[&OwnerLabels::other()].calls, sums.missing()), (10, 3));
     }
 }

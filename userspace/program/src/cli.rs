@@ -30,16 +30,21 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 fine; 1 error; 2 usage; 3 no such process or nothing matched; 4 not permitted; 5 check failed; \
 6 timed out; 7 the kernel lacks a feature.";
 
+/// The columns, from the table of fields, and the exit codes.
+fn list_help() -> String {
+    format!("{}\n{EXIT_CODES}", aioinspect_render::fields::help())
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Show all contexts of all processes, and who holds the slots of fs.aio-nr. Freezes nothing.
-    #[command(after_help = EXIT_CODES)]
+    /// Show all contexts of all processes, and who has the slots of fs.aio-nr reserved. Freezes nothing.
+    #[command(after_help = EXIT_CODES, after_long_help = list_help())]
     List(ListArgs),
     /// Show contexts come and go, live, and why an io_setup failed: a screen on a terminal, else one line an event.
     #[command(after_help = WATCH_HELP)]
     Watch(WatchArgs),
-    /// Say how many slots of fs.aio-max-nr are free, and who holds the rest.
+    /// Say how many slots of fs.aio-max-nr are free, and who has the rest reserved.
     #[command(after_help = EXIT_CODES)]
     Headroom(HeadroomArgs),
     /// Say whether every context of a process is idle. Writes nothing and, by default, touches nothing.
@@ -111,7 +116,7 @@ pub struct ListArgs {
     /// Show only these processes; exit 3 if one of them does not exist.
     #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = pid, allow_negative_numbers = true)]
     pub pid: Vec<u32>,
-    /// Columns to show, by name; with a leading `+`, in addition to the usual ones.
+    /// Columns to show, by name; with a leading `+`, in addition to the usual ones. `list --help` names them all.
     #[arg(short, long, value_name = "[+]COL,..", allow_hyphen_values = true)]
     pub output: Option<String>,
     /// No headings and no footer: one line a context, for scripts.

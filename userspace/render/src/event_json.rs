@@ -9,12 +9,11 @@ use serde::Serialize;
 
 use aioinspect_model::errno;
 use aioinspect_model::event::{Actor, Event, Failure, Timed};
-use aioinspect_model::picture::Owner;
 use aioinspect_model::setup_failure::reason;
 use aioinspect_model::units::ContextId;
 
 use crate::escape::{escape, escaped};
-use crate::json::SCHEMA_VERSION;
+use crate::json::{OwnerKeys, SCHEMA_VERSION};
 use crate::time;
 
 /// Writes one event and the end of its line.
@@ -49,14 +48,6 @@ struct By<'a> {
 #[derive(Serialize)]
 struct Of<'a> {
     owner: Option<OwnerKeys<'a>>,
-}
-
-#[derive(Serialize)]
-struct OwnerKeys<'a> {
-    runtime: &'a str,
-    unit: Cow<'a, str>,
-    container: Cow<'a, str>,
-    pod: Cow<'a, str>,
 }
 
 /// What each kind of event has of its own.
@@ -105,16 +96,7 @@ fn line(timed: &Timed) -> Line<'_> {
         event: timed.event.word(),
         by: timed.event.actor().map(by),
         what: what(&timed.event),
-        of: timed.event.actor().map(|actor| Of { owner: actor.owner.as_deref().map(owner) }),
-    }
-}
-
-fn owner(owner: &Owner) -> OwnerKeys<'_> {
-    OwnerKeys {
-        runtime: &owner.runtime,
-        unit: escaped(owner.unit.as_bytes()),
-        container: escaped(owner.container.as_bytes()),
-        pod: escaped(owner.pod.as_bytes()),
+        of: timed.event.actor().map(|actor| Of { owner: actor.owner.as_deref().map(OwnerKeys::from) }),
     }
 }
 

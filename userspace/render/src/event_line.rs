@@ -18,7 +18,6 @@ use aioinspect_model::units::ContextId;
 use aioinspect_model::awaited::Awaited;
 
 use crate::escape::{escape, escaped};
-use crate::owner_label::owner_label;
 use crate::time;
 
 /// Columns of the longest word, `setup-failed`.
@@ -48,10 +47,10 @@ pub fn text(event: &Event) -> String {
     }
     text.push_str(&what(event));
     if let Some(owner) = event.actor().and_then(|actor| actor.owner.as_deref()) {
-        let label = owner_label(owner);
-        if !label.is_empty() {
+        let name = escaped(owner.short_workload().as_bytes());
+        if !name.is_empty() {
             // Writing to a String cannot fail.
-            let _ = write!(text, " (in {label})");
+            let _ = write!(text, " (in {name})");
         }
     }
     text

@@ -39,8 +39,8 @@ pub fn failure() -> Failure {
 fn container() -> Owner {
     Owner {
         runtime: "docker".into(),
-        unit: "docker-0f1e2d3c4b5a69788796.scope".into(),
-        container: "0f1e2d3c4b5a69788796".into(),
+        unit: "docker-0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0.scope".into(),
+        container: "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0".into(),
         pod: String::new(),
     }
 }

@@ -1,4 +1,4 @@
-//! `headroom`: the host's room in a line, the answer, and who holds the rest.
+//! `headroom`: the host's slots in a line, the answer, and who has the rest reserved.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,11 +10,11 @@ use unicode_width::UnicodeWidthStr;
 
 use aioinspect_model::event::Holder;
 use aioinspect_model::evidence::CensusSource;
-use aioinspect_model::headroom::{Answer, Headroom, Share};
-use aioinspect_model::picture::Owner;
+use aioinspect_model::headroom::{Answer, Headroom};
 
 use crate::escape::escaped;
-use crate::json::{self, SCHEMA_VERSION};
+use crate::fields::Field;
+use crate::json::{self, OwnerKeys, SCHEMA_VERSION};
 
 /// Holders that are shown; the rest are summed. JSON has them all.
 const SHOWN: usize = 10;
@@ -25,10 +25,10 @@ pub fn write(out: &mut dyn Write, of: &Headroom<'_>, waited: Option<Duration>) -
     let (mut above, mut holders, mut below) = (String::new(), String::new(), String::new());
     summary(of, waited, &mut above);
     if !shown.is_empty() {
-        table(shown, &mut holders);
+        table(of, shown, &mut holders);
     }
     if !rest.is_empty() {
-        line(&mut below, format_args!("{} more {}", rest.len(), sum(rest)));
+        line(&mut below, format_args!("{} more {}", rest.len(), sum(of, rest)));
     }
     unseen(of, &mut below);
     let parts: Vec<String> = [above, holders, below].into_iter().filter(|part| !part.is_empty()).collect();
@@ -41,8 +41,8 @@ fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
 }
 
 fn summary(of: &Headroom<'_>, waited: Option<Duration>, text: &mut String) {
-    let (used, limit) = (of.system.aio_nr, of.system.aio_max_nr);
-    line(text, format_args!("free {} of {limit}, used {used}{}", of.free, percent(used, limit)));
+    let (reserved, limit) = (of.system.aio_nr, of.system.aio_max_nr);
+    line(text, format_args!("free {} of {limit}, reserved {reserved}{}", of.free, percent(reserved, limit)));
     let Some((need, answer)) = of.need else { return };
     match answer {
         Answer::Enough => line(text, format_args!("need {need}: yes")),
@@ -58,8 +58,8 @@ fn summary(of: &Headroom<'_>, waited: Option<Duration>, text: &mut String) {
 }
 
 /// `, 1.5 %`, cut off and not rounded: 100 means full. Nothing where there is no limit to be a part of.
-fn percent(used: u64, limit: u64) -> String {
-    match (u128::from(used) * 1000).checked_div(u128::from(limit)) {
+fn percent(reserved: u64, limit: u64) -> String {
+    match (u128::from(reserved) * 1000).checked_div(u128::from(limit)) {
         Some(permille) => format!(", {}.{} %", permille / 10, permille % 10),
         None => String::new(),
     }
@@ -69,12 +69,12 @@ fn seconds(time: Duration) -> String {
     format!("{}.{} s", time.as_secs(), time.subsec_millis() / 100)
 }
 
-/// `hold 12`, or in how many contexts where that is all that is known.
-fn sum(rest: &[Share]) -> String {
-    let contexts = rest.iter().fold(0_usize, |sum, share| sum.saturating_add(share.holder.contexts));
-    let slots = rest.iter().try_fold(0_u64, |sum, share| Some(sum.saturating_add(share.slots?)));
+/// `have 12 slots reserved`, or in how many contexts where that is all that is known.
+fn sum(of: &Headroom<'_>, rest: &[Holder]) -> String {
+    let contexts = rest.iter().fold(0_usize, |sum, holder| sum.saturating_add(holder.contexts));
+    let slots = rest.iter().try_fold(0_u64, |sum, holder| Some(sum.saturating_add(of.reserved(holder)?)));
     match slots {
-        Some(slots) => format!("hold {slots} in {contexts} contexts"),
+        Some(slots) => format!("have {slots} slots reserved in {contexts} contexts"),
         None => format!("have {contexts} contexts"),
     }
 }
@@ -89,22 +89,25 @@ fn unseen(of: &Headroom<'_>, text: &mut String) {
         (CensusSource::Bpf, _) if system.attributed.is_none() => line(
             text,
             format_args!(
-                "who holds how many slots is not known: this kernel does not tell max_reqs of every context"
+                "who has how many slots reserved is not known: this kernel does not tell max_reqs of every context"
             ),
         ),
         (CensusSource::Proc, _) => line(
             text,
             format_args!(
-                "who holds how many slots is not known without BPF (see `aioinspect doctor`), and a ring inherited by fork looks like a context"
+                "who has how many slots reserved is not known without BPF (see `aioinspect doctor`), and a ring inherited by fork looks like a context"
             ),
         ),
         (CensusSource::Bpf, None) => {
-            line(text, format_args!("one process was looked at: who holds the rest is not known"));
+            line(
+                text,
+                format_args!("only one process was looked at: who has the rest reserved is not known"),
+            );
         }
         (CensusSource::Bpf, Some(rest)) if rest > 0 => line(
             text,
             format_args!(
-                "{rest} held by processes that cannot be seen: in another PID namespace, or coming or going"
+                "{rest} reserved by processes that cannot be seen: in another PID namespace, or coming or going"
             ),
         ),
         (CensusSource::Bpf, Some(_)) => {}
@@ -112,9 +115,12 @@ fn unseen(of: &Headroom<'_>, text: &mut String) {
 }
 
 /// A line a holder; numbers to the right, names to the left.
-fn table(shares: &[Share], text: &mut String) {
-    let heading = ["PID", "COMM", "CONTEXTS", "HOLDS", "OWNER"].map(Cow::Borrowed);
-    let rows: Vec<[Cow<'_, str>; 5]> = std::iter::once(heading).chain(shares.iter().map(row)).collect();
+fn table(of: &Headroom<'_>, shown: &[Holder], text: &mut String) {
+    let fields = [Field::Pid, Field::Comm, Field::Contexts].map(Field::heading);
+    let [pid, comm, contexts] = fields.map(Cow::Borrowed);
+    let heading = [pid, comm, contexts, "RESERVED".into(), Field::Owner.heading().into()];
+    let rows = shown.iter().map(|holder| row(of, holder));
+    let rows: Vec<[Cow<'_, str>; 5]> = std::iter::once(heading).chain(rows).collect();
     let mut widths = [0_usize; 5];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -132,31 +138,13 @@ fn table(shares: &[Share], text: &mut String) {
     }
 }
 
-fn row(share: &Share) -> [Cow<'_, str>; 5] {
-    let holder = &share.holder;
-    [
-        holder.pid.to_string().into(),
-        escaped(&holder.comm),
-        holder.contexts.to_string().into(),
-        share.slots.map_or(Cow::Borrowed("-"), |slots| slots.to_string().into()),
-        owner(&holder.owner),
-    ]
-}
-
-/// The unit; the container, and the pod it is in. A unit that only wraps the container has its id in its name.
-fn owner(owner: &Owner) -> Cow<'_, str> {
-    let name = |name: &'_ str| escaped(name.as_bytes()).into_owned();
-    let mut parts: Vec<String> = Vec::new();
-    if !owner.unit.is_empty() && (owner.container.is_empty() || !owner.unit.contains(&owner.container)) {
-        parts.push(name(&owner.unit));
-    }
-    if !owner.container.is_empty() {
-        parts.push(format!("container {}", name(&owner.container)));
-    }
-    if !owner.pod.is_empty() {
-        parts.push(format!("pod {}", name(&owner.pod)));
-    }
-    parts.join(", ").into()
+fn row<'a>(of: &Headroom<'_>, holder: &'a Holder) -> [Cow<'a, str>; 5] {
+    let slots = of.reserved(holder).map_or(Cow::Borrowed("-"), |slots| slots.to_string().into());
+    let owner = match holder.owner.workload() {
+        "" => "-".into(),
+        name => escaped(name.as_bytes()),
+    };
+    [holder.pid.to_string().into(), escaped(&holder.comm), holder.contexts.to_string().into(), slots, owner]
 }
 
 #[derive(Serialize)]
@@ -166,14 +154,6 @@ struct HolderKeys<'a> {
     contexts: usize,
     slots: Option<u64>,
     owner: OwnerKeys<'a>,
-}
-
-#[derive(Serialize)]
-struct OwnerKeys<'a> {
-    runtime: Cow<'a, str>,
-    unit: Cow<'a, str>,
-    container: Cow<'a, str>,
-    pod: Cow<'a, str>,
 }
 
 /// Writes it as JSON, a holder a line.
@@ -190,24 +170,18 @@ pub fn write_json(out: &mut dyn Write, of: &Headroom<'_>) -> io::Result<()> {
     out.write_all(b",\"enough\":")?;
     serde_json::to_writer(&mut *out, &enough)?;
     out.write_all(b",\n \"holders\":[")?;
-    json::each_line(out, &of.holders, |share, text| serde_json::to_writer(text, &keys(share)))?;
+    json::each_line(out, &of.holders, |holder, text| serde_json::to_writer(text, &keys(of, holder)))?;
     out.write_all(b"]}\n")
 }
 
-fn keys(share: &Share) -> HolderKeys<'_> {
-    let Holder { pid, comm, owner, contexts, .. } = &share.holder;
-    let name = |name: &'_ String| escaped(name.as_bytes()).into_owned().into();
+fn keys<'a>(of: &Headroom<'_>, holder: &'a Holder) -> HolderKeys<'a> {
+    let Holder { pid, comm, owner, contexts, .. } = holder;
     HolderKeys {
         pid: pid.0,
         comm: escaped(comm),
         contexts: *contexts,
-        slots: share.slots,
-        owner: OwnerKeys {
-            runtime: name(&owner.runtime),
-            unit: name(&owner.unit),
-            container: name(&owner.container),
-            pod: name(&owner.pod),
-        },
+        slots: of.reserved(holder),
+        owner: owner.into(),
     }
 }
 

@@ -1,14 +1,19 @@
 //! `list -J`. The keys are a promise: added to, never renamed; what is not known is null, never 0.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
+use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use aioinspect_model::evidence::{CensusSource, NotLookedAt};
-use aioinspect_model::picture::{ContextView, GhostView, Outlook, SystemView};
+use aioinspect_model::picture::{ContextView, GhostView, Owner, SystemView};
 use aioinspect_model::units::ContextId;
 
 use crate::escape::escaped;
+use crate::fields::cell::Cell;
+use crate::fields::{Field, Of, View};
 use crate::table::List;
 
 /// Version of the JSON of every command.
@@ -54,62 +59,90 @@ pub fn each_line<T>(
 ///
 /// The keys are written as they are, not escaped again for each of ten thousand contexts.
 pub fn context(view: &ContextView, text: &mut Vec<u8>) -> serde_json::Result<()> {
-    put(text, b"{\"pid\":", &view.pid.0)?;
-    put(text, b",\"comm\":", &escaped(&view.comm))?;
-    put(text, b",\"start_ticks\":", &view.start_ticks)?;
-    address(text, b",\"context\":", view.context);
-    put(text, b",\"max_reqs\":", &view.max_reqs)?;
-    put(text, b",\"nr_events\":", &view.nr_events)?;
-    put(text, b",\"in_flight\":", &view.in_flight)?;
-    put(text, b",\"unreaped\":", &view.unreaped)?;
-    put(text, b",\"head\":", &view.head)?;
-    put(text, b",\"tail\":", &view.tail)?;
-    put(text, b",\"ring_len\":", &view.ring_len)?;
-    put(text, b",\"mapped\":", &view.mapped)?;
-    put(text, b",\"owner\":{\"runtime\":", &view.owner.runtime)?;
-    put(text, b",\"unit\":", &escaped(view.owner.unit.as_bytes()))?;
-    put(text, b",\"container\":", &escaped(view.owner.container.as_bytes()))?;
-    put(text, b",\"pod\":", &escaped(view.owner.pod.as_bytes()))?;
-    text.push(b'}');
-    if view.is_dying() {
-        put(
-            text,
-            b",\"dying_seconds\":",
-            &view.dying_ns.map(|ns| std::time::Duration::from_nanos(ns).as_secs_f64()),
-        )?;
+    let mut of = Of::Context;
+    for (place, field) in JSON.iter().enumerate() {
+        let (row, cell) = (field.row(), field.of(view));
+        if matches!(cell, Cell::Absent) {
+            continue;
+        }
+        if of == Of::Owner && row.of == Of::Context {
+            text.push(b'}');
+        }
+        text.extend_from_slice(match (place, of, row.of) {
+            (0, ..) => b"{\"",
+            (_, Of::Context, Of::Owner) => b",\"owner\":{\"",
+            _ => b",\"",
+        });
+        of = row.of;
+        text.extend_from_slice(row.id.as_bytes());
+        text.extend_from_slice(b"\":");
+        write_cell(cell, text)?;
     }
-    text.extend_from_slice(b",\"findings\":[");
-    for (place, finding) in view.findings.iter().enumerate() {
-        text.extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
-        text.extend_from_slice(finding.code().as_bytes());
-        text.push(b'"');
-    }
-    text.push(b']');
-    outlook(view.outlook.as_ref(), text)
+    Ok(())
 }
 
-/// Where io_submit would fail now, in the kernel's form of a list of CPUs, and which CPUs have the credits that it lacks there.
-fn outlook(outlook: Option<&Outlook>, text: &mut Vec<u8>) -> serde_json::Result<()> {
-    let Some(Outlook { fails_on, stranded }) = outlook else {
-        text.extend_from_slice(b",\"submit_fails_on\":null,\"stranded_credits\":null");
-        return Ok(());
-    };
-    put(text, b",\"submit_fails_on\":", &format_args!("{fails_on}"))?;
-    text.extend_from_slice(b",\"stranded_credits\":[");
-    for (place, of) in stranded.iter().enumerate() {
-        put(text, if place == 0 { &b"{\"cpu\":"[..] } else { &b",{\"cpu\":"[..] }, &of.cpu)?;
-        put(text, b",\"credits\":", &of.credits)?;
-        put(text, b",\"online\":", &of.online)?;
-        text.push(b'}');
+/// The fields of a context, in the order of the keys.
+static JSON: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Json).collect());
+
+fn write_cell(cell: Cell<'_>, text: &mut Vec<u8>) -> serde_json::Result<()> {
+    match cell {
+        Cell::Unknown | Cell::Absent => text.extend_from_slice(b"null"),
+        Cell::Number(number) => serde_json::to_writer(text, &number)?,
+        Cell::Percent(percent) => serde_json::to_writer(text, &percent)?,
+        Cell::Nanoseconds(ns) => serde_json::to_writer(text, &Duration::from_nanos(ns).as_secs_f64())?,
+        Cell::Address(id) => address(text, ContextId(id)),
+        Cell::Text(name) => serde_json::to_writer(text, &escaped(name))?,
+        Cell::Flag(flag) => serde_json::to_writer(text, &flag)?,
+        Cell::Cpus(cpus) => serde_json::to_writer(text, &format_args!("{cpus}"))?,
+        Cell::Findings(of) => {
+            text.push(b'[');
+            for (place, finding) in of.findings.iter().enumerate() {
+                text.extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
+                text.extend_from_slice(finding.code().as_bytes());
+                text.push(b'"');
+            }
+            text.push(b']');
+        }
+        Cell::Stranded(stranded) => {
+            text.push(b'[');
+            for (place, of) in stranded.iter().enumerate() {
+                put(text, if place == 0 { &b"{\"cpu\":"[..] } else { &b",{\"cpu\":"[..] }, &of.cpu)?;
+                put(text, b",\"credits\":", &of.credits)?;
+                put(text, b",\"online\":", &of.online)?;
+                text.push(b'}');
+            }
+            text.push(b']');
+        }
     }
-    text.push(b']');
     Ok(())
+}
+
+/// Who runs a process, with the keys that every document has them under.
+#[derive(Serialize)]
+pub struct OwnerKeys<'a> {
+    runtime: Cow<'a, str>,
+    unit: Cow<'a, str>,
+    container: Cow<'a, str>,
+    pod: Cow<'a, str>,
+}
+
+impl<'a> From<&'a Owner> for OwnerKeys<'a> {
+    fn from(owner: &'a Owner) -> Self {
+        let name = |name: &'a String| escaped(name.as_bytes());
+        Self {
+            runtime: name(&owner.runtime),
+            unit: name(&owner.unit),
+            container: name(&owner.container),
+            pod: name(&owner.pod),
+        }
+    }
 }
 
 /// Appends a ring without a context.
 pub fn ghost(view: &GhostView, text: &mut Vec<u8>) -> serde_json::Result<()> {
     put(text, b"{\"pid\":", &view.pid.0)?;
-    address(text, b",\"address\":", view.address);
+    text.extend_from_slice(b",\"address\":");
+    address(text, view.address);
     put(text, b",\"ring_len\":", &view.ring_len)?;
     text.push(b'}');
     Ok(())
@@ -121,8 +154,7 @@ fn put(text: &mut Vec<u8>, key: &[u8], value: &impl Serialize) -> serde_json::Re
 }
 
 /// An address is a string: JSON's numbers lose the low bits of large ones in many readers.
-fn address(text: &mut Vec<u8>, key: &[u8], address: ContextId) {
-    text.extend_from_slice(key);
+fn address(text: &mut Vec<u8>, address: ContextId) {
     if !address.is_known() {
         return text.extend_from_slice(b"null");
     }

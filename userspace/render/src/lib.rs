@@ -2,18 +2,17 @@
 
 #![forbid(unsafe_code)]
 
-pub mod columns;
 pub mod doctor;
 pub mod escape;
 pub mod event_json;
 pub mod event_line;
+pub mod fields;
 pub mod filter;
 mod footer;
 pub mod headroom;
 pub mod json;
 pub mod metrics;
 pub mod metrics_list;
-mod owner_label;
 pub mod page;
 pub mod screen;
 pub mod show;

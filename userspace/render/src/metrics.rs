@@ -16,11 +16,12 @@ use prometheus_client::metrics::histogram::{Histogram, NativeHistogramConfig};
 use prometheus_client::registry::Registry;
 
 use crate::escape::escaped;
+use crate::fields::{Field, float};
 use crate::metrics_list::{self as list, Kind, Metric};
 use aioinspect_model::call_counts::Tally;
 use aioinspect_model::container_names::Names;
 use aioinspect_model::errno;
-use aioinspect_model::owner_sums::{ShareKey, Shares, Sum, Sums};
+use aioinspect_model::owner_sums::{OwnerLabels, OwnerSums};
 use aioinspect_model::picture::SystemView;
 use aioinspect_model::submit_counts::SubmitSums;
 
@@ -57,9 +58,9 @@ pub struct Exposition {
     /// The host's sums.
     pub system: SystemView,
     /// The owners.
-    pub shares: Shares,
+    pub owners: OwnerSums,
     /// Names of those owners that have any.
-    pub names: Vec<(ShareKey, Names)>,
+    pub names: Vec<(OwnerLabels, Names)>,
     /// The counts.
     pub tally: Tally,
     /// How long calls of io_destroy took.
@@ -171,33 +172,17 @@ impl Collected {
         }
     }
 
+    /// What the table of fields sums by owner. What is not known is no series, never 0.
     fn owners(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let of = |read: fn(&Sums) -> u64| move |sums: &Sums| Some(float(read(sums)));
-        // What is not known is no series, never 0.
-        let sum = |read: fn(&Sums) -> Sum| move |sums: &Sums| read(sums).value().map(float);
-        self.each(out, list::CONTEXTS, of(|sums| sums.contexts))?;
-        self.each(out, list::OWNER_RESERVED, sum(|sums| sums.reserved))?;
-        self.each(out, list::RING_SLOTS, sum(|sums| sums.ring_slots))?;
-        self.each(out, list::RING_MEMORY, sum(|sums| sums.ring_bytes))?;
-        self.each(out, list::IN_FLIGHT, sum(|sums| sums.in_flight))?;
-        self.each(out, list::UNREAPED, sum(|sums| sums.unreaped))?;
-        self.each(out, list::MAX_FILL, |sums| sums.max_fill)?;
-        self.each(out, list::STRANDED, sum(|sums| sums.stranded))?;
-        self.each(out, list::GHOSTS, of(|sums| sums.ghosts))?;
-        self.each(out, list::DYING, of(|sums| sums.dying))?;
-        self.each(out, list::DYING_OLDEST, |sums| sums.oldest_dying_ns.map(|ns| float(ns) / 1e9))
-    }
-
-    fn each(
-        &self,
-        out: &mut DescriptorEncoder<'_>,
-        metric: Metric,
-        value: impl Fn(&Sums) -> Option<f64>,
-    ) -> fmt::Result {
-        let mut family = describe(out, metric)?;
-        for (key, sums) in &self.0.shares.owners {
-            if let Some(value) = value(sums) {
-                family.encode_family(&labels(key))?.encode_gauge(&Number(value))?;
+        for metric in list::ALL {
+            let Some(field) = Field::ALL.iter().find(|field| field.row().metric == Some(*metric)) else {
+                continue;
+            };
+            let mut family = describe(out, *metric)?;
+            for (owner, sums) in &self.0.owners.owners {
+                if let Some(value) = field.measured(sums) {
+                    family.encode_family(&labels(owner))?.encode_gauge(&Number(value))?;
+                }
             }
         }
         Ok(())
@@ -282,8 +267,8 @@ impl Collected {
             one.kind == Kind::Gauge && one.labels == list::OWNER && **one != list::DYING_OLDEST
         };
         let gauges = list::ALL.iter().filter(of_all).count();
-        let shares = &self.0.shares;
-        let of_gauges = shares.folded.saturating_mul(gauges).saturating_add(shares.folded_dying);
+        let owners = &self.0.owners;
+        let of_gauges = owners.folded.saturating_mul(gauges).saturating_add(owners.folded_dying);
         let of_submits = self.0.submits.as_ref().map_or(0, SubmitSums::missing);
         let missing = of_gauges.saturating_add(self.0.tally.missing()).saturating_add(of_submits);
         u64::try_from(missing).unwrap_or(u64::MAX)
@@ -307,7 +292,7 @@ impl EncodeGaugeValue for Number {
 }
 
 /// The labels of an owner; empty ones are none to Prometheus.
-fn labels(key: &ShareKey) -> Labels<'_> {
+fn labels(key: &OwnerLabels) -> Labels<'_> {
     let owner = &key.owner;
     let parts = [
         ("runtime", &owner.runtime),
@@ -355,12 +340,6 @@ fn count_of(
     value: &impl EncodeCounterValue,
 ) -> fmt::Result {
     family.encode_family(labels)?.encode_counter(value, None::<&Exemplar<NoLabelSet, f64>>)
-}
-
-/// Prometheus' numbers are doubles; a sum beyond 2^53 loses its last digits there.
-#[expect(clippy::cast_precision_loss, reason = "the format has no other numbers")]
-fn float(number: u64) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

@@ -20,11 +20,13 @@ use aioinspect_model::errno;
 use aioinspect_model::event::{Actor, Event, Timed};
 use aioinspect_model::evidence::CensusSource;
 use aioinspect_model::finding::Finding;
+use aioinspect_model::owner::WORKLOAD;
+use aioinspect_model::picture::Owner;
 use aioinspect_model::setup_failure::reason;
 use aioinspect_model::units::age;
 
 use crate::escape::{escape, escaped};
-use crate::owner_label::owner_label;
+use crate::fields::{Field, View};
 use crate::page::html::{number, put, text};
 use crate::screen::severity::{severity, worst_first};
 use crate::table::List;
@@ -64,7 +66,7 @@ pub fn render(view: &PageView<'_>) -> String {
     html::fill(TEMPLATE, |gap, out| match gap {
         "css" => out.push_str(STYLE),
         "js" => out.push_str(SCRIPT),
-        "used" => put(&system.aio_nr.to_string(), out),
+        "reserved" => put(&system.aio_nr.to_string(), out),
         "limit" => put(&system.aio_max_nr.to_string(), out),
         "percent" => put(&percent(system.aio_nr, system.aio_max_nr), out),
         "level" => out.push_str(level(system.aio_nr, system.aio_max_nr)),
@@ -90,6 +92,10 @@ pub fn render(view: &PageView<'_>) -> String {
         "more" => put(&more(chosen.len(), view.list.contexts.len()), out),
         "most-rows" => put(&rows::MOST_ROWS.to_string(), out),
         "most-failures" => put(&MOST_FAILURES.to_string(), out),
+        "owner-rule" => out.push_str(&WORKLOAD.map(|(part, _)| part).join(" ")),
+        "searched" => {
+            out.push_str(&Field::on(View::Search).map(|field| field.row().id).collect::<Vec<_>>().join(" "));
+        }
         "panel" => panel::panel(&view.list.contexts, view.query, out),
         "failures" => failures(view.failures, out),
         "waits" => waits(view.failures, out),
@@ -122,27 +128,27 @@ fn seconds(unix_ns: u64) -> String {
     full.split('.').next().unwrap_or_default().to_owned()
 }
 
-fn percent(used: u64, limit: u64) -> String {
-    match u128::from(used).saturating_mul(1000).checked_div(limit.into()) {
+fn percent(reserved: u64, limit: u64) -> String {
+    match u128::from(reserved).saturating_mul(1000).checked_div(limit.into()) {
         Some(thousandths) => format!("{}.{}%", thousandths / 10, thousandths % 10),
         None => "-".to_owned(),
     }
 }
 
 /// As the alerts have it: above 80 % a warning, above 95 % worse.
-fn level(used: u64, limit: u64) -> &'static str {
-    let (used, limit) = (u128::from(used) * 100, u128::from(limit));
-    if used > limit * 95 {
+fn level(reserved: u64, limit: u64) -> &'static str {
+    let (reserved, limit) = (u128::from(reserved) * 100, u128::from(limit));
+    if reserved > limit * 95 {
         "bad"
-    } else if used > limit * 80 {
+    } else if reserved > limit * 80 {
         "pending"
     } else {
         "fine"
     }
 }
 
-fn bar(used: u64, limit: u64, out: &mut String) {
-    let width = match u128::from(used).saturating_mul(1000).checked_div(limit.into()) {
+fn bar(reserved: u64, limit: u64, out: &mut String) {
+    let width = match u128::from(reserved).saturating_mul(1000).checked_div(limit.into()) {
         Some(width) => width.min(1000),
         None => 0,
     };
@@ -246,8 +252,10 @@ fn alive(list: &List<'_>) -> usize {
 
 /// ` in OWNER`, of one that is in any.
 fn within(by: &Actor) -> String {
-    let label = by.owner.as_deref().map(owner_label).unwrap_or_default();
-    if label.is_empty() { String::new() } else { format!(" in {label}") }
+    match by.owner.as_deref().map_or("", Owner::short_workload) {
+        "" => String::new(),
+        name => format!(" in {}", escaped(name.as_bytes())),
+    }
 }
 
 /// What each code means: for the reader, and for page.js, which reads how bad it is from here.

@@ -5,16 +5,16 @@ mod canvas;
 mod cursor;
 mod detail;
 mod draw;
-pub(super) mod field;
 mod grid;
 mod head;
 mod help;
 pub mod key;
 mod keys;
 mod look;
-mod owners;
 mod page;
+mod processes;
 pub(super) mod ring;
+mod row;
 mod rows;
 mod search;
 pub(super) mod severity;
@@ -23,12 +23,13 @@ pub mod typed;
 use std::collections::VecDeque;
 
 use aioinspect_model::event::{Timed, WatchStatus};
+use aioinspect_model::owner_sums::ProcessKey;
 use aioinspect_model::picture::{ContextView, Picture};
 use aioinspect_model::units::Pid;
 
+use crate::fields::Field;
+use crate::fields::order::Order;
 use crate::screen::cursor::Cursor;
-use crate::screen::field::{Field, Order};
-use crate::screen::owners::OwnerKey;
 use crate::screen::rows::{ContextKey, Rows, key_of};
 use crate::screen::search::Search;
 
@@ -40,7 +41,7 @@ const KEPT_EVENTS: usize = 1000;
 /// Which table takes the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pane {
-    Owners,
+    Processes,
     Contexts,
 }
 
@@ -56,9 +57,9 @@ pub struct Screen {
     ended: bool,
     rows: Rows,
     pane: Pane,
-    owner_order: Order,
+    process_order: Order,
     context_order: Order,
-    owner: Cursor<Option<OwnerKey>>,
+    process: Cursor<Option<ProcessKey>>,
     context: Cursor<ContextKey>,
     search: Search,
     /// The text of the search.
@@ -104,10 +105,10 @@ impl Screen {
             paused: None,
             ended: false,
             rows: Rows::default(),
-            pane: Pane::Owners,
-            owner_order: Order::by(Field::MaxReqs),
+            pane: Pane::Processes,
+            process_order: Order::by(Field::MaxReqs),
             context_order: Order::by(Field::MaxReqs),
-            owner: Cursor::default(),
+            process: Cursor::default(),
             context: Cursor::default(),
             search: Search::All,
             typed: String::new(),
@@ -173,12 +174,12 @@ impl Screen {
         }
     }
 
-    /// Makes all rows anew: the picture, the search or the order of owners changed.
+    /// Makes all rows anew: the picture, the search or the order of processes changed.
     fn sift(&mut self) {
         let Some(picture) = &self.shown.picture else { return };
-        self.rows.sift(picture, &self.only, &self.search, self.owner_order, self.look);
-        let owners = &self.rows.owners;
-        self.owner.settle(owners.len(), |row| owners.get(row).map(|owner| owner.key));
+        self.rows.sift(picture, &self.only, &self.search, self.process_order, self.look);
+        let processes = &self.rows.processes;
+        self.process.settle(processes.len(), |row| processes.get(row).map(|process| process.key));
         self.choose();
         self.refresh_detail();
     }
@@ -193,10 +194,10 @@ impl Screen {
         }
     }
 
-    /// Makes the rows of the contexts anew: another owner was selected, or their order changed.
+    /// Makes the rows of the contexts anew: another process was selected, or their order changed.
     fn choose(&mut self) {
         let Some(picture) = &self.shown.picture else { return };
-        self.rows.choose(picture, self.owner.key().flatten(), self.context_order, self.look);
+        self.rows.choose(picture, self.process.key().flatten(), self.context_order, self.look);
         let rows = &self.rows;
         self.context.settle(rows.contexts.len(), |row| rows.context(picture, row).map(key_of));
     }

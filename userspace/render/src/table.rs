@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use aioinspect_model::finding::Finding;
 use aioinspect_model::picture::{ContextView, GhostView, Picture, SystemView};
 
-use crate::columns::{Align, Column};
+use crate::fields::Field;
 use crate::footer;
 
 /// How many bytes are handed to the writer at a time.
@@ -56,7 +56,7 @@ impl Style {
 }
 
 /// Writes the table.
-pub fn write(out: &mut dyn Write, list: &List<'_>, columns: &[Column], style: Style) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, list: &List<'_>, columns: &[Field], style: Style) -> io::Result<()> {
     let cells = Cells::of(list, columns);
     let widths = fitted(&cells.widest(columns, style.headings), columns, style.width);
     let mut text = String::with_capacity(CHUNK + 1024);
@@ -69,8 +69,8 @@ pub fn write(out: &mut dyn Write, list: &List<'_>, columns: &[Column], style: St
         for (column, width) in columns.iter().zip(&widths) {
             let (cell, cell_width) = row.next().unwrap_or_default();
             let color =
-                (style.color && *column == Column::Findings).then(|| color(&context.findings)).flatten();
-            line.put(cell, cell_width, *width, column.align(), color);
+                (style.color && *column == Field::Findings).then(|| color(&context.findings)).flatten();
+            line.put(cell, cell_width, *width, column.is_right(), color);
         }
         text.push('\n');
         if text.len() >= CHUNK {
@@ -84,11 +84,11 @@ pub fn write(out: &mut dyn Write, list: &List<'_>, columns: &[Column], style: St
     out.write_all(text.as_bytes())
 }
 
-fn heading(columns: &[Column], widths: &[usize], style: Style, text: &mut String) {
+fn heading(columns: &[Field], widths: &[usize], style: Style, text: &mut String) {
     let mut line = Line::new(text);
     for (column, width) in columns.iter().zip(widths) {
         let bold = style.color.then_some("\x1b[1m");
-        line.put(column.name(), column.name().len(), *width, column.align(), bold);
+        line.put(column.heading(), column.heading().len(), *width, column.is_right(), bold);
     }
     text.push('\n');
 }
@@ -101,7 +101,7 @@ struct Cells {
 }
 
 impl Cells {
-    fn of(list: &List<'_>, columns: &[Column]) -> Cells {
+    fn of(list: &List<'_>, columns: &[Field]) -> Cells {
         let count = list.contexts.len().saturating_mul(columns.len());
         let mut cells =
             Cells { text: String::with_capacity(count.saturating_mul(8)), ends: Vec::with_capacity(count) };
@@ -125,9 +125,9 @@ impl Cells {
         })
     }
 
-    fn widest(&self, columns: &[Column], headings: bool) -> Vec<usize> {
+    fn widest(&self, columns: &[Field], headings: bool) -> Vec<usize> {
         let mut widths: Vec<usize> =
-            columns.iter().map(|column| if headings { column.name().len() } else { 0 }).collect();
+            columns.iter().map(|column| if headings { column.heading().len() } else { 0 }).collect();
         for row in self.ends.chunks_exact(columns.len().max(1)) {
             for (widest, (_, width)) in widths.iter_mut().zip(row) {
                 *widest = (*widest).max(*width);
@@ -142,13 +142,13 @@ fn width_of(cell: &str) -> usize {
 }
 
 /// Takes what a terminal has too little of from the texts, the last ones first; numbers are never cut.
-fn fitted(widest: &[usize], columns: &[Column], terminal: Option<usize>) -> Vec<usize> {
+fn fitted(widest: &[usize], columns: &[Field], terminal: Option<usize>) -> Vec<usize> {
     let mut widths = widest.to_vec();
     let Some(terminal) = terminal else { return widths };
     let gaps = widths.len().saturating_sub(1);
     let mut excess = widths.iter().sum::<usize>().saturating_add(gaps).saturating_sub(terminal);
     for (width, column) in widths.iter_mut().zip(columns).rev() {
-        if column.align() == Align::Left {
+        if !column.is_right() {
             let spare = excess.min(width.saturating_sub(NARROWEST));
             *width -= spare;
             excess -= spare;
@@ -168,14 +168,11 @@ impl<'t> Line<'t> {
         Line { text, blanks: 0 }
     }
 
-    fn put(&mut self, cell: &str, cell_width: usize, width: usize, align: Align, color: Option<&str>) {
+    fn put(&mut self, cell: &str, cell_width: usize, width: usize, right: bool, color: Option<&str>) {
         let (cell, cell_width) =
             if cell_width > width { (cut(cell, width), width) } else { (cell.into(), cell_width) };
         let padding = width.saturating_sub(cell_width);
-        let (left, right) = match align {
-            Align::Left => (0, padding),
-            Align::Right => (padding, 0),
-        };
+        let (left, right) = if right { (padding, 0) } else { (0, padding) };
         blanks(self.blanks.saturating_add(left), self.text);
         match color {
             // Writing to a String cannot fail.

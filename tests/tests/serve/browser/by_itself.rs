@@ -22,7 +22,7 @@ fn numbers_and_rows_follow() {
     browser.run("window.sameDocument = true", &[]);
     browser.until_text("#state", "live");
     let (before, limit) = (aio_nr(), aio_max_nr());
-    browser.until_text("#used", &before.to_string());
+    browser.until_text("#reserved", &before.to_string());
     assert_eq!(browser.text("#limit"), limit.to_string());
     assert_eq!(browser.text("#slots-free"), (i128::from(limit) - i128::from(before)).to_string());
     assert_eq!(keys_of(&browser, &fixture), [key(&fixture, first)]);
@@ -41,7 +41,7 @@ fn numbers_and_rows_follow() {
     });
     let after = aio_nr();
     assert!(after > before);
-    browser.until_text("#used", &after.to_string());
+    browser.until_text("#reserved", &after.to_string());
 
     fixture.run(&format!("destroy {first:#x}"));
     browser.until("one row less", || (keys_of(&browser, &fixture) == [key(&fixture, second)]).then_some(()));

@@ -166,7 +166,7 @@ fn pause() {
     assert_eq!(browser.attribute("#pause", "aria-pressed").as_deref(), Some("true"));
     assert_eq!(browser.attribute("#status", "data-state").as_deref(), Some("paused"));
     let seen =
-        || (browser.text("#used"), keys(&browser), ring(&browser), browser.texts("#failures li").len());
+        || (browser.text("#reserved"), keys(&browser), ring(&browser), browser.texts("#failures li").len());
     let before = seen();
     assert_eq!(before.2, ["0", "0", "3", "0"]);
     fixture.run("complete #0 2");

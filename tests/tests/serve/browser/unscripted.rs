@@ -28,7 +28,7 @@ fn readable() {
     assert!(browser.is_shown("noscript p"), "scripts run");
     assert_eq!(browser.text("#state"), "taken");
     assert!(!browser.is_shown("#pause") && !browser.is_shown("#theme"), "buttons that do nothing");
-    assert_eq!(browser.text("#used"), aio_nr().to_string());
+    assert_eq!(browser.text("#reserved"), aio_nr().to_string());
     assert_eq!(browser.text("#limit"), aio_max_nr().to_string());
     assert_eq!((keys_of(&browser, &fixture).len(), keys_of(&browser, &other).len()), (3, 1));
     assert!(browser.texts("#contexts td:nth-child(2)").contains(&"<i>other</i>".to_owned()));

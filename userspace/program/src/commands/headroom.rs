@@ -1,4 +1,4 @@
-//! `aioinspect headroom`: how many slots are free, and who holds the rest.
+//! `aioinspect headroom`: how many slots are free, and who has the rest reserved.
 
 use std::io::Write;
 use std::thread::sleep;
@@ -35,7 +35,7 @@ pub fn run(
         if let (Some(need), Some(deadline)) = (args.need, deadline) {
             timed_out = wait(need, deadline)?;
         }
-        // Who holds what is asked once the numbers are good, or will not be; the verdict is on what is shown.
+        // Who has slots reserved is asked once the numbers are good, or will not be; the answer is on what is shown.
         let evidence = source.host(true)?;
         let picture = reconcile(&evidence);
         let headroom = headroom(&picture, args.need);
@@ -64,8 +64,8 @@ pub fn run(
 /// Waits until there is enough or never will be; whether the time was up before.
 fn wait(need: u64, deadline: Instant) -> Result<bool, SourceError> {
     loop {
-        let (used, limit) = system::slots()?;
-        match answer(need, used, limit) {
+        let (reserved, limit) = system::slots()?;
+        match answer(need, reserved, limit) {
             Answer::Enough | Answer::Never => return Ok(false),
             Answer::NotNow => {}
         }

@@ -1,4 +1,4 @@
-//! `aioinspect list`: everybody's contexts, and who holds the slots.
+//! `aioinspect list`: the contexts of all processes, and who has slots reserved.
 
 use std::io::Write;
 
@@ -14,8 +14,8 @@ use aioinspect_kernel::proc::files::ProcError;
 use aioinspect_model::picture::Picture;
 use aioinspect_model::reconcile::reconcile;
 use aioinspect_model::units::Pid;
-use aioinspect_render::columns::{self, Column};
 use aioinspect_render::escape::escape;
+use aioinspect_render::fields::{Field, choice};
 use aioinspect_render::filter::Filter;
 use aioinspect_render::json;
 use aioinspect_render::table::{self, List, Style};
@@ -29,15 +29,15 @@ pub fn run(
     err: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
     let columns = match &args.output {
-        Some(list) => columns::parse(list).map_err(|error| UsageError(error.to_string()))?,
-        None => Column::defaults(),
+        Some(list) => choice::parse(list).map_err(|error| UsageError(error.to_string()))?,
+        None => choice::usual(),
     };
     let filter = args.filter.as_deref().map(|text| {
-        Filter::parse(text, |name| Column::named(name).map(|column| (column, column.kind())))
+        Filter::parse(text, |name| Field::named(name).map(|field| (field, field.row().kind)))
             .map_err(|error| UsageError(error.to_string()))
     });
     let filter = filter.transpose()?;
-    let filtered: Vec<Column> =
+    let filtered: Vec<Field> =
         filter.iter().flat_map(|filter| filter.columns().into_iter().copied()).collect();
     let owners = args.json || columns.iter().chain(&filtered).any(|column| column.is_of_owner());
 
@@ -58,7 +58,7 @@ pub fn run(
         list.ghosts.retain(|ghost| shown.contains(&ghost.pid));
     }
     if let Some(filter) = &filter {
-        list.contexts.retain(|context| filter.matches(|column| column.value(context)));
+        list.contexts.retain(|context| filter.matches(|field| field.of(context).value()));
     }
     if args.json {
         json::write(out, &list)?;

@@ -17,7 +17,7 @@ use aioinspect_model::call_counts::Tally;
 use aioinspect_model::container_names::Names;
 use aioinspect_model::event::{Event, Timed, WatchStatus};
 use aioinspect_model::owner::owner;
-use aioinspect_model::owner_sums::{ShareKey, shares};
+use aioinspect_model::owner_sums::{OwnerLabels, by_owner};
 use aioinspect_model::picture::{Owner, Picture};
 use aioinspect_model::submit_counts::{SubmitCount, SubmitSums, Submitter};
 use aioinspect_model::units::Pid;
@@ -122,17 +122,17 @@ impl Publisher {
 
     fn reading(&mut self, picture: Picture, status: WatchStatus) -> Reading {
         self.site.stir();
-        let shares = shares(&picture, self.order.per_process, self.order.max_owners);
-        let mut called = |(key, _): &(ShareKey, _)| -> Option<(ShareKey, Names)> {
-            let found = self.containers.names(&key.owner.container);
-            (!found.is_empty()).then(|| (key.clone(), found))
+        let owners = by_owner(&picture, self.order.per_process, self.order.max_owners);
+        let mut called = |(labels, _): &(OwnerLabels, _)| -> Option<(OwnerLabels, Names)> {
+            let found = self.containers.names(&labels.owner.container);
+            (!found.is_empty()).then(|| (labels.clone(), found))
         };
-        let names = shares.owners.iter().filter_map(&mut called).collect();
+        let names = owners.owners.iter().filter_map(&mut called).collect();
         let usage = own_usage();
         let submits = self.submits(&picture);
         let exposition = Exposition {
             system: picture.system.clone(),
-            shares,
+            owners,
             names,
             tally: self.tally.clone(),
             destroys: self.destroys.clone(),
@@ -166,8 +166,8 @@ impl Publisher {
                     let found = found.or_else(|| read_owner(count.pid)).or_else(|| known.cloned());
                     let owner = found.unwrap_or_default();
                     let pid = self.order.per_process.then_some(count.pid);
-                    let key = ShareKey { owner: owner.clone(), comm: count.comm.clone(), pid };
-                    sums.add(key, &count, last);
+                    let labels = OwnerLabels { owner: owner.clone(), comm: count.comm.clone(), pid };
+                    sums.add(labels, &count, last);
                     before.insert(who, (count, owner));
                 } else if ProcDir::open(who.pid).is_err() {
                     ended.push(who);

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::headroom::*;
 use aioinspect_model::headroom::{answer, free};
-use aioinspect_model::picture::SystemView;
+use aioinspect_model::picture::{Owner, SystemView};
 use aioinspect_model::units::Pid;
 
 fn system(aio_nr: u64, unattributed: i64) -> SystemView {
@@ -19,15 +19,14 @@ fn system(aio_nr: u64, unattributed: i64) -> SystemView {
     }
 }
 
-fn share(pid: u32, comm: &[u8], contexts: usize, slots: u64, owner: Owner) -> Share {
-    let holder = Holder { pid: Pid(pid), comm: comm.to_vec(), owner, contexts, slots };
-    Share { holder, slots: Some(slots) }
+fn holder(pid: u32, comm: &[u8], contexts: usize, slots: u64, owner: Owner) -> Holder {
+    Holder { pid: Pid(pid), comm: comm.to_vec(), owner, contexts, slots }
 }
 
-fn of(system: &SystemView, need: Option<u64>, holders: Vec<Share>) -> Headroom<'_> {
-    let (used, limit) = (system.aio_nr, system.aio_max_nr);
-    let need = need.map(|need| (need, answer(need, used, limit)));
-    Headroom { system, free: free(used, limit), need, holders }
+fn of(system: &SystemView, need: Option<u64>, holders: Vec<Holder>) -> Headroom<'_> {
+    let (reserved, limit) = (system.aio_nr, system.aio_max_nr);
+    let need = need.map(|need| (need, answer(need, reserved, limit)));
+    Headroom { system, free: free(reserved, limit), need, holders }
 }
 
 fn text(of: &Headroom<'_>, waited: Option<Duration>) -> String {
@@ -51,25 +50,23 @@ fn whole() {
         ..Owner::default()
     };
     let mut holders = vec![
-        share(1234, b"mysqld", 8, 1024, unit("mariadb.service")),
-        share(9, "名".as_bytes(), 1, 128, pod),
-        share(5, b"\x1b[2J", 1, 100, Owner::default()),
+        holder(1234, b"mysqld", 8, 1024, unit("mariadb.service")),
+        holder(9, "名".as_bytes(), 1, 128, pod),
+        holder(5, b"\x1b[2J", 1, 100, Owner::default()),
     ];
-    holders.extend((10..20).map(|pid| share(pid, b"x", 2, 1, Owner::default())));
+    holders.extend((10..20).map(|pid| holder(pid, b"x", 2, 1, Owner::default())));
     let system = SystemView { attributed: Some(1262), ..system(1264, 2) };
     let is = text(&of(&system, Some(5000), holders), None);
-    let expected = format!(
-        "free 64272 of 65536, used 1264, 1.9 %\n\
+    let expected = "free 64272 of 65536, reserved 1264, 1.9 %\n\
          need 5000: yes\n\
          \n\
-         \x20PID COMM    CONTEXTS HOLDS OWNER\n\
-         1234 mysqld         8  1024 mariadb.service\n\
-         \x20  9 名             1   128 container {id}, pod 0a1b\n\
-         \x20  5 \\x1b[2J        1   100\n"
-    );
-    assert!(is.starts_with(&expected), "{is}");
-    let ends = "\n  16 x              2     1\n\n3 more hold 3 in 6 contexts\n\
-        2 held by processes that cannot be seen: in another PID namespace, or coming or going\n";
+         \x20PID COMM    CONTEXTS RESERVED OWNER\n\
+         1234 mysqld         8     1024 mariadb.service\n\
+         \x20  9 名             1      128 0a1b\n\
+         \x20  5 \\x1b[2J        1      100 -\n";
+    assert!(is.starts_with(expected), "{is}");
+    let ends = "\n  16 x              2        1 -\n\n3 more have 3 slots reserved in 6 contexts\n\
+        2 reserved by processes that cannot be seen: in another PID namespace, or coming or going\n";
     assert!(is.ends_with(ends), "{is}");
 }
 
@@ -80,15 +77,15 @@ fn answers() {
         let system = SystemView { aio_max_nr: limit, ..system(aio_nr, 0) };
         text(&of(&system, Some(need), Vec::new()), waited)
     };
-    assert_eq!(says(0, 65536, 65536, None), "free 65536 of 65536, used 0, 0.0 %\nneed 65536: yes\n");
-    assert_eq!(says(65535, 65536, 2, None), "free 1 of 65536, used 65535, 99.9 %\nneed 2: no, 1 free\n");
+    assert_eq!(says(0, 65536, 65536, None), "free 65536 of 65536, reserved 0, 0.0 %\nneed 65536: yes\n");
+    assert_eq!(says(65535, 65536, 2, None), "free 1 of 65536, reserved 65535, 99.9 %\nneed 2: no, 1 free\n");
     let waited = Some(Duration::from_millis(2071));
     assert_eq!(
         says(70000, 65536, 2, waited),
-        "free -4464 of 65536, used 70000, 106.8 %\nneed 2: no, 0 free after 2.0 s\n"
+        "free -4464 of 65536, reserved 70000, 106.8 %\nneed 2: no, 0 free after 2.0 s\n"
     );
     let never = "need 1: no, and never while fs.aio-max-nr is 0: raise it with sysctl\n";
-    assert_eq!(says(0, 0, 1, None), format!("free 0 of 0, used 0\n{never}"));
+    assert_eq!(says(0, 0, 1, None), format!("free 0 of 0, reserved 0\n{never}"));
 }
 
 /// Check that without BPF no number is said of what nobody knows, in text and in JSON.
@@ -96,12 +93,12 @@ fn answers() {
 fn without_bpf() {
     let system =
         SystemView { attributed: None, unattributed: None, source: CensusSource::Proc, ..system(128, 0) };
-    let holders = (1..=11).map(|pid| Share { slots: None, ..share(pid, b"x", 2, 0, Owner::default()) });
+    let holders = (1..=11).map(|pid| holder(pid, b"x", 2, 0, Owner::default()));
     let headroom = of(&system, None, holders.collect());
     let is = text(&headroom, None);
-    assert!(is.contains("\n  1 x           2     -\n"), "{is}");
+    assert!(is.contains("\n  1 x           2        - -\n"), "{is}");
     assert!(is.contains("1 more have 2 contexts\n") && is.contains("not known without BPF"), "{is}");
-    assert_eq!(is.lines().next(), Some("free 65408 of 65536, used 128, 0.1 %"));
+    assert_eq!(is.lines().next(), Some("free 65408 of 65536, reserved 128, 0.1 %"));
     let json = json(&headroom);
     assert!(json["holders"][0]["slots"].is_null() && json["need"].is_null() && json["enough"].is_null());
     assert_eq!((json["holders"].as_array().unwrap().len(), &json["free"]), (11, &65408.into()));
@@ -118,8 +115,8 @@ fn json(of: &Headroom<'_>) -> Value {
 fn keys_are_a_promise() {
     let system = system(1152, 0);
     let holders = vec![
-        share(1234, b"mysqld", 8, 1024, unit("mariadb.service")),
-        share(9, b"a\n", 1, 128, Owner::default()),
+        holder(1234, b"mysqld", 8, 1024, unit("mariadb.service")),
+        holder(9, b"a\n", 1, 128, Owner::default()),
     ];
     let mut out = Vec::new();
     write_json(&mut out, &of(&system, Some(65000), holders)).unwrap();
@@ -139,7 +136,7 @@ proptest! {
     fn anything(comm: Vec<u8>, name: String, aio_nr: u64, aio_max_nr: u64, need: Option<u64>, slots: u64) {
         let owner = Owner { unit: name.clone(), container: name.clone(), pod: name.clone(), runtime: name };
         let system = SystemView { aio_nr, aio_max_nr, ..system(0, 0) };
-        let headroom = of(&system, need, vec![share(1, &comm, 1, slots, owner)]);
+        let headroom = of(&system, need, vec![holder(1, &comm, 1, slots, owner)]);
         let is = text(&headroom, None);
         prop_assert!(!is.chars().any(|c| c.is_control() && c != '\n'));
         prop_assert_eq!(is.lines().count(), 4 + usize::from(need.is_some()));

@@ -2,7 +2,7 @@ use crate::metrics::*;
 use aioinspect_model::event::{Actor, Event, Failure, Timed};
 use aioinspect_model::finding::Finding;
 use aioinspect_model::known::Fact;
-use aioinspect_model::owner_sums::shares;
+use aioinspect_model::owner_sums::by_owner;
 use aioinspect_model::picture::{ContextView, Owner};
 use aioinspect_model::reconcile::reconcile;
 use aioinspect_model::specimen;
@@ -22,7 +22,7 @@ fn exposition() -> Exposition {
         findings,
         ..dying
     });
-    let shares = shares(&picture, false, 100);
+    let owners = by_owner(&picture, false, 100);
     let mut tally = Tally::new(100, false);
     let by = Actor { pid: Pid(7), tid: Tid(7), comm: b"db".to_vec(), owner: None };
     let inside = Actor { owner: Some(owner.into()), ..by.clone() };
@@ -35,12 +35,12 @@ fn exposition() -> Exposition {
     destroys.observe(0.03);
     let mut submits = SubmitSums::new(9);
     let count = SubmitCount { calls: 3, short: 1, errors: vec![(9, 1)], ..SubmitCount::default() };
-    submits.add(shares.owners[0].0.clone(), &count, None);
+    submits.add(owners.owners[0].0.clone(), &count, None);
     let names = Names { pod: "db-0".into(), ..Names::default() };
     Exposition {
         system: picture.system.clone(),
-        names: vec![(shares.owners[0].0.clone(), names)],
-        shares,
+        names: vec![(owners.owners[0].0.clone(), names)],
+        owners,
         tally,
         destroys,
         submits: Some(submits),
@@ -120,7 +120,7 @@ fn unknown_is_absent() {
 fn unknown_is_no_series() {
     let mut it = specimen::idle();
     specimen::lose(&mut it, &[Fact::MaxReqs, Fact::PercpuAvailable, Fact::PercpuRefs, Fact::Tail]);
-    let unknown = Exposition { shares: shares(&reconcile(&it), false, 100), ..exposition() };
+    let unknown = Exposition { owners: by_owner(&reconcile(&it), false, 100), ..exposition() };
     let said = String::from_utf8(render(Arc::new(unknown), Format::Text).unwrap()).unwrap();
     for name in ["aio_reserved_events{", "aio_inflight_requests{", "aio_unreaped_completions{"] {
         assert!(!said.contains(name), "{said}");
@@ -154,11 +154,11 @@ fn negotiation() {
 #[test]
 fn dropped_series() {
     let it = exposition();
-    let shares = Shares { folded: 900, folded_dying: 7, ..it.shares.clone() };
+    let owners = OwnerSums { folded: 900, folded_dying: 7, ..it.owners.clone() };
     let (mut tally, mut submits) = (Tally::new(100, false), SubmitSums::new(100));
     for name in 0..1000_u32 {
         let by = Actor { pid: Pid(name), comm: name.to_string().into_bytes(), ..Actor::default() };
-        let key = ShareKey { comm: by.comm.clone(), ..ShareKey::default() };
+        let key = OwnerLabels { comm: by.comm.clone(), ..OwnerLabels::default() };
         let failure = Failure { errno: 11, ..Failure::default() };
         let event = Event::SetupFailed { by, failure };
         tally.count(&Timed { at: Instant(1), unix_ns: 1, event });
@@ -175,5 +175,5 @@ fn dropped_series() {
     assert_eq!(said(&failures), 900);
     let submitted = Exposition { submits: Some(submits), ..failures };
     assert_eq!(said(&submitted), 900 + 900 * 3);
-    assert_eq!(said(&Exposition { shares, ..submitted }), 900 + 900 * 3 + 900 * 10 + 7);
+    assert_eq!(said(&Exposition { owners, ..submitted }), 900 + 900 * 3 + 900 * 10 + 7);
 }

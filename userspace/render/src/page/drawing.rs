@@ -1,4 +1,4 @@
-//! One ring as a circle: slot 0 at the top, then clockwise; completions behind tail, requests in flight before it.
+//! One ring as a circle: entry 0 at the top, then clockwise; completions behind tail, requests in flight before it.
 //!
 //! Every element is always there, and only its attributes differ: so page.js redraws it without making any.
 
@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use crate::screen::ring::Ring;
 use aioinspect_model::picture::ContextView;
 
-/// Degrees below which an arc of a few among many slots would not be seen.
+/// Degrees below which an arc of a few among many entries would not be seen.
 const LEAST: f64 = 5.0;
-/// Rings of up to so many slots show each of them.
+/// Rings of up to so many entries show each of them.
 const COUNTABLE: u64 = 200;
 
 /// Where things are drawn, in degrees from the top.
@@ -23,8 +23,8 @@ pub struct Drawing {
     pub done: (f64, f64),
     /// The same of the requests in flight.
     pub flight: (f64, f64),
-    /// Degrees of a slot, where slots are drawn one by one.
-    pub slot: Option<f64>,
+    /// Degrees of an entry, where entries are drawn one by one.
+    pub entry: Option<f64>,
     /// Whether all that it holds is known.
     pub known: bool,
 }
@@ -34,9 +34,9 @@ impl Drawing {
     pub fn of(context: Option<&ContextView>) -> Drawing {
         let Some(ring) = context.and_then(Ring::of) else {
             let (head, tail, nothing) = (None, None, (0.0, 0.0));
-            return Drawing { head, tail, done: nothing, flight: nothing, slot: None, known: false };
+            return Drawing { head, tail, done: nothing, flight: nothing, entry: None, known: false };
         };
-        let degrees = |slot: u64| float(slot) * 360.0 / float(ring.slots).max(1.0);
+        let degrees = |entry: u64| float(entry) * 360.0 / float(ring.entries).max(1.0);
         let (head, tail) = (ring.head.map(degrees), ring.tail.map(degrees));
         let at = tail.unwrap_or(0.0);
         let len = |arc: Option<(u64, u64)>| arc.map_or(0.0, |(_, len)| degrees(len));
@@ -49,7 +49,7 @@ impl Drawing {
             tail,
             done: ((at - done).rem_euclid(360.0), done),
             flight: (at, flight),
-            slot: (ring.slots <= COUNTABLE).then(|| degrees(1)),
+            entry: (ring.entries <= COUNTABLE).then(|| degrees(1)),
             known: ring.done.is_some() && ring.flight.is_some(),
         }
     }
@@ -64,12 +64,12 @@ impl Drawing {
         );
         arc("flight", self.flight, out);
         arc("done", self.done, out);
-        let (slot, shown) = self.slot.map_or((360.0, "none"), |slot| (slot, "inline"));
+        let (entry, shown) = self.entry.map_or((360.0, "none"), |entry| (entry, "inline"));
         let _ = write!(
             out,
-            "<circle class=\"slots\" r=\"80\" pathLength=\"360\" stroke-dasharray=\"0.5 {:.3}\" display=\"{shown}\"/></g>\
+            "<circle class=\"entries\" r=\"80\" pathLength=\"360\" stroke-dasharray=\"0.5 {:.3}\" display=\"{shown}\"/></g>\
              <path class=\"zero\" d=\"M0-92v-6\"/>",
-            slot - 0.5
+            entry - 0.5
         );
         marker("head", self.head, "M0-93l6-11h-12z", 114.0, out);
         marker("tail", self.tail, "M0-67l6 11h-12z", 44.0, out);
@@ -98,9 +98,9 @@ fn marker(class: &str, at: Option<f64>, path: &str, radius: f64, out: &mut Strin
     );
 }
 
-/// Slots are numbered by 32 bits, which f64 holds exactly.
-fn float(slot: u64) -> f64 {
-    f64::from(u32::try_from(slot).unwrap_or(u32::MAX))
+/// Ring entries are numbered by 32 bits, which f64 holds exactly.
+fn float(entry: u64) -> f64 {
+    f64::from(u32::try_from(entry).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -110,14 +110,20 @@ mod tests {
     use super::*;
 
     fn drawn(
-        slots: Option<u32>,
+        entries: Option<u32>,
         head: Option<u32>,
         tail: Option<u32>,
         done: Option<u32>,
         flight: Option<u32>,
     ) -> Drawing {
-        let view =
-            ContextView { nr_events: slots, head, tail, unreaped: done, in_flight: flight, ..context(1, 1) };
+        let view = ContextView {
+            nr_events: entries,
+            head,
+            tail,
+            unreaped: done,
+            in_flight: flight,
+            ..context(1, 1)
+        };
         Drawing::of(Some(&view))
     }
 
@@ -129,7 +135,7 @@ mod tests {
         assert_eq!((drawing.done.1, drawing.flight.1, drawing.known), (0.0, 0.0, true));
     }
 
-    /// Check a full ring: the arcs meet, and leave the one slot that stays empty.
+    /// Check a full ring: the arcs meet, and leave the one entry that stays empty.
     #[test]
     fn full() {
         let drawing = drawn(Some(360), Some(0), Some(180), Some(180), Some(179));

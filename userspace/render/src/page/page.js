@@ -10,7 +10,9 @@ const $ = (id) => document.getElementById(id);
 const body = $("contexts").tBodies[0], heads = [...$("contexts").tHead.rows[0].cells];
 const MOST_ROWS = Number(document.body.dataset.rows), MOST_FAILURES = Number(document.body.dataset.failures);
 const PERIOD = 2000, SLOWEST = 30000, TIMEOUT = 10000, LEAST = 5, COUNTABLE = 200;
-const BIG_FIRST = ["max_reqs", "in_flight", "unreaped", "fill", "findings"];
+// The columns and the rule for owners are the program's: it wrote them into the headings and the body.
+const columns = heads.map((th) => ({ sort: th.dataset.sort, id: th.dataset.id, type: th.dataset.type, down: th.dataset.first === "greatest" }));
+const OWNER = document.body.dataset.owner.split(" "), SEARCHED = document.body.dataset.search.split(" ");
 const put = (at, value) => { const text = String(value ?? "-"); if (at.textContent !== text) at.textContent = text; };
 const set = (at, name, value) => { if (at.getAttribute(name) !== String(value)) at.setAttribute(name, value); };
 
@@ -34,7 +36,7 @@ const age = (seconds) => {
   const s = Math.floor(seconds), m = Math.floor(s / 60), h = Math.floor(s / 3600);
   return h ? `${h} h ${m % 60} min` : m ? `${m} min ${s % 60} s` : `${s} s`;
 };
-const ownerOf = (o) => [...(o?.container || "")].slice(0, 12).join("") || o?.pod || o?.unit || "";
+const ownerOf = (o) => OWNER.map((part) => o?.[part]).find(Boolean) || "";
 const free = (c) => {
   if (c.nr_events == null || c.in_flight == null || c.unreaped == null) return null;
   const left = c.nr_events - 1 - c.in_flight - c.unreaped;
@@ -45,23 +47,27 @@ const percent = (c) => {
   if (left == null || all <= 0) return null;
   return left === all ? 0 : left === 0 ? 100 : Math.min(99, Math.max(1, Math.floor((all - left) * 100 / all)));
 };
+// What the document does not have ready.
+const derived = { owner: (c) => ownerOf(c.owner), fill: percent, free };
+const get = (c, id) => (derived[id] ? derived[id](c) : c[id] ?? c.owner?.[id]);
 const order = () => {
-  const name = sort.replace(/^-/, "").toLowerCase();
-  const by = heads.some((th) => th.dataset.sort === name) ? name : "max_reqs";
-  const turned = by === name && sort.startsWith("-");
-  return { by, turned, down: BIG_FIRST.includes(by) !== turned };
+  const name = sort.replace(/^-/, "").toLowerCase(), named = columns.find((column) => column.sort === name);
+  const column = named ?? columns.find((one) => one.sort === "max_reqs");
+  const turned = Boolean(named) && sort.startsWith("-");
+  return { by: column.sort, column, turned, down: column.down !== turned };
 };
-const valueOf = {
-  comm: (c) => c.comm, owner: (c) => ownerOf(c.owner) || null, context: (c) => (c.context == null ? null : BigInt(c.context)), fill: percent,
-  findings: (c) => (c.findings.length ? Math.max(...c.findings.map(severity)) : null),
+const rank = (c, { id, type }) => {
+  const value = get(c, id);
+  if (value == null || value === "") return null;
+  if (type === "findings") return value.length ? Math.max(...value.map(severity)) : null;
+  return type === "address" ? BigInt(value) : value;
 };
 const choose = () => {
-  const wanted = $("filter").value.trim().toLowerCase(), { by, down } = order();
+  const wanted = $("filter").value.trim().toLowerCase(), { column, down } = order();
   const has = (text) => String(text ?? "").toLowerCase().includes(wanted);
-  const value = valueOf[by] ?? ((c) => c[by]);
   const rows = data.contexts
-    .filter((c) => !wanted || has(c.comm) || has(c.pid) || has(c.owner?.container) || has(c.owner?.pod) || has(c.owner?.unit) || c.findings.some(has))
-    .map((c, place) => ({ c, place, v: value(c) ?? null }));
+    .filter((c) => !wanted || SEARCHED.some((id) => has(get(c, id))))
+    .map((c, place) => ({ c, place, v: rank(c, column) }));
   // The document is in the order of PIDs, then of contexts: what is equal keeps it.
   rows.sort((a, b) => {
     if (a.v === null || b.v === null) return (a.v === null) - (b.v === null) || a.place - b.place;
@@ -95,14 +101,17 @@ const codes = (at, c) => {
   at.append(old);
 };
 const fillRow = (tr, c) => {
-  const cells = tr.cells, taken = percent(c), a = cells[3].firstElementChild;
-  [c.pid, c.comm || "-", ownerOf(c.owner) || "-"].forEach((value, at) => put(cells[at], value));
-  put(a, c.context);
-  set(a, "href", link(keyOf(c)));
-  [c.max_reqs, c.in_flight, c.unreaped].forEach((value, at) => put(cells[at + 4], value));
-  put(cells[7].firstElementChild, taken == null ? "-" : `${taken}%`);
-  set(cells[7].querySelector("rect"), "width", taken ?? 0);
-  codes(cells[8], c);
+  columns.forEach(({ id, type }, at) => {
+    const td = tr.cells[at], value = get(c, id);
+    if (type === "findings") codes(td, c);
+    else if (type === "percent") {
+      put(td.firstElementChild, value == null ? null : `${value}%`);
+      set(td.querySelector("rect"), "width", value ?? 0);
+    } else if (type === "address") {
+      put(td.firstElementChild, value);
+      set(td.firstElementChild, "href", link(keyOf(c)));
+    } else put(td, value === "" ? null : value);
+  });
   tr.classList.toggle("open", keyOf(c) === open?.key);
 };
 const drawRows = () => {
@@ -137,7 +146,7 @@ const drawHeads = () => {
 };
 const drawSystem = () => {
   const s = data.system, ratio = s.aio_max_nr > 0 ? s.aio_nr / s.aio_max_nr : null;
-  put($("used"), s.aio_nr); put($("limit"), s.aio_max_nr);
+  put($("reserved"), s.aio_nr); put($("limit"), s.aio_max_nr);
   const thousandths = ratio == null ? null : Math.floor(s.aio_nr * 1000 / s.aio_max_nr);
   put($("percent"), ratio == null ? "-" : `${Math.floor(thousandths / 10)}.${thousandths % 10}%`);
   put($("slots-free"), s.aio_max_nr - s.aio_nr);
@@ -149,16 +158,16 @@ const drawSystem = () => {
 };
 
 const arcsOf = (c) => {
-  const slots = c.nr_events;
-  if (!slots) return { head: null, tail: null, done: 0, flight: 0, slot: null, known: false };
-  const degrees = (n) => n * 360 / slots, inside = (n) => (n != null && n < slots ? n : null);
+  const entries = c.nr_events;
+  if (!entries) return { head: null, tail: null, done: 0, flight: 0, entry: null, known: false };
+  const degrees = (n) => n * 360 / entries, inside = (n) => (n != null && n < entries ? n : null);
   const head = inside(c.head), tail = inside(c.tail);
-  const done = c.unreaped === 0 ? 0 : c.unreaped != null && tail != null && c.unreaped < slots ? c.unreaped : null;
-  const flight = c.in_flight === 0 ? 0 : c.in_flight != null && tail != null ? Math.min(c.in_flight, slots - (done ?? 0)) : null;
+  const done = c.unreaped === 0 ? 0 : c.unreaped != null && tail != null && c.unreaped < entries ? c.unreaped : null;
+  const flight = c.in_flight === 0 ? 0 : c.in_flight != null && tail != null ? Math.min(c.in_flight, entries - (done ?? 0)) : null;
   const seen = (n) => (n ? Math.max(degrees(n), LEAST) : 0), first = Math.min(seen(done), 360 - Math.min(seen(flight), LEAST));
   return {
     head: head == null ? null : degrees(head), tail: tail == null ? null : degrees(tail), done: first,
-    flight: Math.min(seen(flight), 360 - first), slot: slots <= COUNTABLE ? degrees(1) : null, known: done != null && flight != null,
+    flight: Math.min(seen(flight), 360 - first), entry: entries <= COUNTABLE ? degrees(1) : null, known: done != null && flight != null,
   };
 };
 const drawRing = (c) => {
@@ -171,9 +180,9 @@ const drawRing = (c) => {
   arc("done", ((at - arcs.done) % 360 + 360) % 360, arcs.done);
   arc("flight", at, arcs.flight);
   set(ring.querySelector(".base"), "class", `base ${arcs.known ? "free" : "unknown"}`);
-  const slots = ring.querySelector(".slots");
-  set(slots, "display", arcs.slot ? "inline" : "none");
-  set(slots, "stroke-dasharray", `0.5 ${((arcs.slot ?? 360) - 0.5).toFixed(3)}`);
+  const entries = ring.querySelector(".entries");
+  set(entries, "display", arcs.entry ? "inline" : "none");
+  set(entries, "stroke-dasharray", `0.5 ${((arcs.entry ?? 360) - 0.5).toFixed(3)}`);
   for (const [name, angle, radius] of [["head", arcs.head, 114], ["tail", arcs.tail, 44]]) {
     const mark = ring.querySelector(`g.${name}`), radians = (angle ?? 0) * Math.PI / 180;
     set(mark, "display", angle == null ? "none" : "inline");
@@ -207,11 +216,11 @@ const drawPanel = () => {
     panel.dataset[name] = String(value ?? "-");
   put($("ring-title"), `${c.comm}[${c.pid}] ${c.context}`);
   drawRing(c);
-  const facts = { ...c, ...c.owner, free: free(c), mapped: c.mapped == null ? null : c.mapped ? "yes" : "no",
-    submit_fails_on: c.submit_fails_on || (c.submit_fails_on === "" ? "none" : null), stranded_credits: stranded(c.stranded_credits) };
+  const said = { mapped: c.mapped == null ? null : c.mapped ? "yes" : "no", fill: percent(c) == null ? null : `${percent(c)}%`,
+    submit_fails_on: c.submit_fails_on === "" ? "none" : c.submit_fails_on, stranded_credits: stranded(c.stranded_credits) };
   for (const at of panel.querySelectorAll("[data-f]")) {
-    const name = at.dataset.f;
-    if (name === "findings") codes(at, c); else put(at, facts[name] === "" ? "-" : facts[name]);
+    const name = at.dataset.f, value = name in said ? said[name] : get(c, name);
+    if (name === "findings") codes(at, c); else put(at, value === "" ? null : value);
   }
 };
 const stranded = (all) => {
@@ -229,8 +238,8 @@ const select = (key, from) => {
   if (key) $("ring-title").focus(); else { focusKey(opener); opener = null; }
 };
 const rowOf = (key) => [...body.rows].find((tr) => tr.dataset.key === key);
-const focusKey = (key) => { const tr = key && rowOf(key); if (tr) tr.cells[3].firstElementChild.focus(); };
-const focusRow = (at) => { const tr = body.rows[at]; if (tr) tr.cells[3].firstElementChild.focus(); else $("filter").focus(); };
+const focusKey = (key) => { const tr = key && rowOf(key); if (tr) tr.querySelector("a").focus(); };
+const focusRow = (at) => { const tr = body.rows[at]; if (tr) tr.querySelector("a").focus(); else $("filter").focus(); };
 
 const drawStatus = () => {
   const age = Math.floor((performance.now() - taken) / 1000);
@@ -270,7 +279,8 @@ const item = (list, key, e, word, says) => {
   const time = part("time", String(e.time).slice(11, 19));
   time.dateTime = e.time;
   li.dataset.key = key;
-  const owner = ownerOf(e.owner);
+  // In a sentence an id of 64 digits is cut, as everywhere.
+  const owner = ownerOf(e.owner).replace(/^([0-9a-f]{12})[0-9a-f]{52}$/i, "$1");
   li.append(time, " ", part("b", word), " ", part("span", `${e.comm}[${e.pid}]`), `${owner && ` in ${owner}`} ${says}`);
   list.prepend(li);
   while (list.children.length > MOST_FAILURES) list.lastElementChild.remove();

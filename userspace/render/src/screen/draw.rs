@@ -3,7 +3,7 @@
 //! ```text
 //! aio-nr [||||||......................................] 2272 of 65536 3.4%
 //! unattributed 0  attributed 2272  hook fentry  at 12:00:00 UTC
-//! owners ..
+//! processes ..
 //! contexts ..
 //! events ..
 //! keys
@@ -14,10 +14,10 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 
 use crate::screen::canvas::{Canvas, width};
-use crate::screen::field::{OF_CONTEXTS, OF_OWNERS};
 use crate::screen::grid::Grid;
 use crate::screen::head::Head;
 use crate::screen::look::{Look, Tone};
+use crate::screen::rows::{OF_CONTEXTS, OF_PROCESSES};
 use crate::screen::search::Search;
 use crate::screen::{Pane, Screen, detail, help};
 use crate::{event_line, time};
@@ -112,41 +112,41 @@ impl Screen {
         };
         let (tables, feed) = body.split(body.height.saturating_sub(feed));
         if both && !self.more_events {
-            let (owners, contexts) = tables.split(tables.height.saturating_mul(2) / 5);
-            self.draw_owners(canvas, owners, roomy);
+            let (processes, contexts) = tables.split(tables.height.saturating_mul(2) / 5);
+            self.draw_processes(canvas, processes, roomy);
             self.draw_contexts(canvas, contexts, roomy);
-        } else if self.pane == Pane::Owners {
-            self.draw_owners(canvas, tables, roomy);
+        } else if self.pane == Pane::Processes {
+            self.draw_processes(canvas, tables, roomy);
         } else {
             self.draw_contexts(canvas, tables, roomy);
         }
         self.draw_feed(canvas, feed);
     }
 
-    fn draw_owners(&mut self, canvas: &mut Canvas<'_>, lines: Lines, titled: bool) {
-        let focus = self.pane == Pane::Owners;
+    fn draw_processes(&mut self, canvas: &mut Canvas<'_>, lines: Lines, titled: bool) {
+        let focus = self.pane == Pane::Processes;
         let (title, lines) = lines.split(usize::from(titled));
-        let owners = self.rows.owners.len().saturating_sub(1);
+        let processes = self.rows.processes.len().saturating_sub(1);
         if title.height > 0 {
-            let mut parts = vec![named("owners", focus), (format!(" {owners}").into(), Tone::Plain)];
+            let mut parts = vec![named("processes", focus), (format!(" {processes}").into(), Tone::Plain)];
             parts.extend(self.filtered());
             draw_title(canvas, title.y, &parts);
         }
         let Some((grid, picture)) = lines.height.checked_sub(1).zip(self.shown.picture.as_ref()) else {
             return;
         };
-        self.owner.scroll(grid, self.rows.owners.len());
+        self.process.scroll(grid, self.rows.processes.len());
         let rows = &self.rows;
         Grid {
-            fields: &OF_OWNERS,
-            order: self.owner_order,
+            fields: &OF_PROCESSES,
+            order: self.process_order,
             y: lines.y,
             page: grid,
-            top: self.owner.top(),
-            selected: self.owner.row(),
+            top: self.process.top(),
+            selected: self.process.row(),
             focus,
         }
-        .draw(canvas, |field| rows.owner_needs.get(field), |row| rows.owner(picture, row));
+        .draw(canvas, |field| rows.process_needs.get(field), |row| rows.process(picture, row));
     }
 
     fn draw_contexts(&mut self, canvas: &mut Canvas<'_>, lines: Lines, titled: bool) {
@@ -154,7 +154,7 @@ impl Screen {
         let (title, lines) = lines.split(usize::from(titled));
         let Some(picture) = self.shown.picture.as_ref() else { return };
         if title.height > 0 {
-            let of = match self.rows.owner(picture, self.owner.row()).and_then(|row| row.example) {
+            let of = match self.rows.process(picture, self.process.row()).and_then(|row| row.example) {
                 Some(example) => format!(" of {} {}", example.pid, self.look.name(&example.comm)),
                 None => String::new(),
             };
@@ -188,7 +188,7 @@ impl Screen {
                 (Search::Expression(_) | Search::Text { .. }, None) => "no context matches the filter".into(),
                 (Search::Expression(_) | Search::Text { .. }, Some(wrong)) => {
                     let wrong = self.look.name(wrong.as_bytes());
-                    Cow::Owned(format!("no context has this in it, and it is no expression: {wrong}"))
+                    Cow::Owned(format!("no match, and not a valid filter: {wrong}"))
                 }
             };
             canvas.write(0, lines.y.saturating_add(1), &says, Tone::Faint);
@@ -227,7 +227,7 @@ impl Screen {
         } else if self.detail.is_some() {
             &[("Esc", "back"), ("Up/Down", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")]
         } else {
-            let enter = if self.pane == Pane::Owners { "contexts" } else { "detail" };
+            let enter = if self.pane == Pane::Processes { "contexts" } else { "detail" };
             &[
                 ("?", "help"),
                 ("q", "quit"),

@@ -1,8 +1,10 @@
 //! A table in a part of the canvas: headings, and as many rows as there is room for. Only those are turned into text.
 
+use crate::fields::Field;
+use crate::fields::order::Order;
 use crate::screen::canvas::{Canvas, width};
-use crate::screen::field::{Field, Order, Row};
 use crate::screen::look::Tone;
+use crate::screen::row::Row;
 
 /// Columns that are more dispensable than this are shown only where the others can be read well.
 const MATTERS: u8 = 4;
@@ -83,7 +85,7 @@ impl Grid<'_> {
     /// The columns there is room for, the indispensable first, and what is left given to those that can use it.
     fn places(&self, room: usize, needs: impl Fn(Field) -> usize) -> Vec<Place> {
         let mut ranked: Vec<Field> = self.fields.to_vec();
-        ranked.sort_by_key(|field| field.shape().dispensable);
+        ranked.sort_by_key(|field| field.row().shape.dispensable);
         let mut chosen: Vec<(Field, usize)> = Vec::new();
         let mut used = 0_usize;
         for field in ranked {
@@ -95,11 +97,11 @@ impl Grid<'_> {
             }
             used = used.saturating_add(more);
             chosen.push((field, least));
-            if field.shape().dispensable <= MATTERS {
+            if field.row().shape.dispensable <= MATTERS {
                 continue;
             }
             let wanted = |(field, width): &(Field, usize)| {
-                field.shape().good.min(needs(*field)).saturating_sub(*width)
+                field.row().shape.good.min(needs(*field)).saturating_sub(*width)
             };
             let missing: usize = chosen.iter().map(wanted).sum();
             if used.saturating_add(missing) > room {
@@ -108,7 +110,7 @@ impl Grid<'_> {
             }
         }
         let mut spare = room.saturating_sub(used);
-        for wanted in [|field: Field| field.shape().good, |field: Field| field.shape().enough] {
+        for wanted in [|field: Field| field.row().shape.good, |field: Field| field.row().shape.enough] {
             for (field, width) in &mut chosen {
                 let more = wanted(*field).min(needs(*field)).saturating_sub(*width).min(spare);
                 *width = width.saturating_add(more);
@@ -118,7 +120,7 @@ impl Grid<'_> {
         let mut x = 0_usize;
         let mut place = |field: &Field| {
             let (_, width) = chosen.iter().find(|(shown, _)| shown == field)?;
-            let place = Place { field: *field, x, width: *width, right: field.shape().right };
+            let place = Place { field: *field, x, width: *width, right: field.is_right() };
             x = x.saturating_add(*width).saturating_add(1);
             Some(place)
         };
@@ -126,10 +128,10 @@ impl Grid<'_> {
     }
 
     fn least(&self, field: Field, needs: impl Fn(Field) -> usize) -> usize {
-        let shape = field.shape();
+        let shape = field.row().shape;
         let arrow = usize::from(field == self.order.field);
         let least = shape.least.max(field.heading().len().saturating_add(arrow));
-        if shape.right { least.max(needs(field)) } else { least }
+        if field.is_right() { least.max(needs(field)) } else { least }
     }
 }
 
@@ -141,7 +143,7 @@ fn put(canvas: &mut Canvas<'_>, place: Place, y: usize, text: &str, tone: Tone) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::screen::field::{OF_CONTEXTS, OF_OWNERS};
+    use crate::screen::rows::{OF_CONTEXTS, OF_PROCESSES};
 
     fn shown(fields: &[Field], room: usize) -> Vec<&'static str> {
         let grid = Grid {
@@ -153,7 +155,7 @@ mod tests {
             selected: 0,
             focus: true,
         };
-        let needs = |field: Field| if field == Field::Pid { 5 } else { field.shape().enough };
+        let needs = |field: Field| if field == Field::Pid { 5 } else { field.row().shape.enough };
         let places = grid.places(room, needs);
         let end = places.last().map_or(0, |place| place.x + place.width);
         assert!(end <= room || places.len() == 1, "{end} of {room}");
@@ -171,7 +173,7 @@ mod tests {
         assert_eq!(shown(&OF_CONTEXTS, 40), ["PID", "COMM", "MAX_REQS", "FINDINGS"]);
         assert_eq!(shown(&OF_CONTEXTS, 20), ["PID", "FINDINGS"]);
         assert_eq!(shown(&OF_CONTEXTS, 1), ["PID"]);
-        assert_eq!(shown(&OF_OWNERS, 80).len(), OF_OWNERS.len());
-        assert_eq!(shown(&OF_OWNERS, 40), ["PID", "COMM", "MAX_REQS", "WORST"]);
+        assert_eq!(shown(&OF_PROCESSES, 80).len(), OF_PROCESSES.len());
+        assert_eq!(shown(&OF_PROCESSES, 40), ["PID", "COMM", "MAX_REQS", "WORST"]);
     }
 }

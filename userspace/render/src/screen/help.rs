@@ -2,7 +2,7 @@
 
 use aioinspect_model::finding::Finding;
 
-use crate::screen::field::Field;
+use crate::fields::{Field, View};
 use crate::screen::look::{Look, Tone};
 use crate::screen::page::Page;
 use crate::screen::severity::{tone, worst_first};
@@ -13,31 +13,15 @@ const KEYS: [(&str, &str); 13] = [
     ("/", "filter: Enter keeps it, Esc drops it"),
     ("s", "sort by the next column"),
     ("S", "turn the order around"),
-    ("Tab", "the other table: owners or contexts"),
+    ("Tab", "the other table: processes or contexts"),
     ("Up Down k j", "a row up or down; PgUp PgDn a page; Home End g G to the ends"),
-    ("Enter", "an owner's contexts; a context's detail, with its ring"),
+    ("Enter", "a process's contexts; a context's detail, with its ring"),
     ("Esc", "back; without anywhere to go back to, drop the filter"),
     ("p Space", "pause: the screen stands still, what is new is kept for later"),
     ("e", "more events, or fewer"),
     ("Ctrl-L", "draw everything anew"),
     ("Ctrl-Z", "stop, until fg"),
     ("q Ctrl-C", "quit"),
-];
-
-/// Columns and what they hold.
-const COLUMNS: [(Field, &str); 12] = [
-    (Field::Pid, "process; of several that share the memory, the lowest"),
-    (Field::Comm, "name of the process"),
-    (Field::Owner, "container, or else systemd unit"),
-    (Field::Contexts, "number of its contexts"),
-    (Field::Context, "context id (aio_context_t): the address of the ring"),
-    (Field::MaxReqs, "argument of io_setup, and what the context costs of aio-max-nr; of an owner, the sum"),
-    (Field::Slots, "slots of the ring (nr_events)"),
-    (Field::InFlight, "requests submitted and not completed"),
-    (Field::Unreaped, "completions in the ring that nobody reaped"),
-    (Field::Fill, "how much of the ring is in flight or unreaped"),
-    (Field::Findings, "what is to be said of it, the worst first"),
-    (Field::Worst, "the worst finding of an owner's contexts"),
 ];
 
 /// The page.
@@ -49,7 +33,7 @@ pub fn page(width: usize, look: Look) -> Page {
     }
     page.gap();
     page.heading("Filter");
-    page.text(0, "A word is looked for in PID, COMM, owner, context and findings, in upper or lower case: mysql, 812, ring-full.", Tone::Plain);
+    page.text(0, "A word is looked for in PID, COMM, CONTEXT, unit, container, pod and findings, in upper or lower case: mysql, 812, ring-full.", Tone::Plain);
     page.text(
         0,
         "An expression is one of `aioinspect list -Q`: MAX_REQS > 100 and COMM =~ \"mysql\".",
@@ -57,10 +41,17 @@ pub fn page(width: usize, look: Look) -> Page {
     );
     page.gap();
     page.heading("Columns");
-    for (field, says) in COLUMNS {
-        page.pair(14, field.heading(), Tone::Strong, says, Tone::Plain);
+    let is_shown =
+        |field: &Field| [View::Processes, View::Contexts].iter().any(|view| field.row().on.contains(view));
+    for field in Field::ALL.iter().filter(|field| is_shown(field)) {
+        page.pair(14, field.heading(), Tone::Strong, field.row().help, Tone::Plain);
     }
-    page.text(0, "- is not known, or none. 5+ is a sum in which some numbers are not known.", Tone::Plain);
+    page.text(
+        0,
+        "Of a process, numbers are the sums of its contexts. - is not known, or none. 5+ is a sum in which some \
+         numbers are not known.",
+        Tone::Plain,
+    );
     page.gap();
     page.heading("Findings, the worst first");
     for finding in worst_first(Finding::ALL) {
@@ -71,7 +62,7 @@ pub fn page(width: usize, look: Look) -> Page {
     let signs = look.signs();
     for (sign, says) in [
         (signs.done, "completed, not reaped: from head up to tail"),
-        (signs.flight, "in flight: has no slot yet, will take one after tail"),
+        (signs.flight, "in flight: has no ring entry yet, will take one after tail"),
         (signs.free, "free"),
         (signs.unknown, "not known"),
     ] {
@@ -82,11 +73,11 @@ pub fn page(width: usize, look: Look) -> Page {
     for (word, says) in [
         (
             "aio-nr",
-            "slots of the host that are taken, of the limit fs.aio-max-nr, which may have been lowered below it",
+            "slots reserved on this host, of the limit fs.aio-max-nr; the limit may have been lowered below that",
         ),
         (
             "attributed",
-            "the sum of the contexts found; unattributed is the rest: other PID namespaces, or coming and going",
+            "slots of the contexts found; unattributed is the rest: contexts in other PID namespaces, or coming and going",
         ),
         ("hook", "where in the kernel calls are seen"),
         ("lost", "events that were not seen; a new census shows what is"),

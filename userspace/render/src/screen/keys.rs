@@ -1,8 +1,10 @@
 //! What each key does.
 
-use crate::screen::field::{Field, OF_CONTEXTS, OF_OWNERS, Order};
+use crate::fields::Field;
+use crate::fields::order::Order;
 use crate::screen::key::{Action, Key};
 use crate::screen::rows::key_of;
+use crate::screen::rows::{OF_CONTEXTS, OF_PROCESSES};
 use crate::screen::search::Search;
 use crate::screen::{Pane, Screen};
 
@@ -46,11 +48,11 @@ impl Screen {
             Key::Char('e') => self.more_events = !self.more_events,
             Key::Tab => {
                 self.pane = match self.pane {
-                    Pane::Owners => Pane::Contexts,
-                    Pane::Contexts => Pane::Owners,
+                    Pane::Processes => Pane::Contexts,
+                    Pane::Contexts => Pane::Processes,
                 }
             }
-            Key::Enter if self.pane == Pane::Owners => self.pane = Pane::Contexts,
+            Key::Enter if self.pane == Pane::Processes => self.pane = Pane::Contexts,
             Key::Enter => {
                 self.open_detail();
                 self.turn_to(None);
@@ -72,11 +74,11 @@ impl Screen {
         Action::Draw
     }
 
-    /// From contexts to owners, from one owner to all, then from some to all.
+    /// From contexts to processes, from one process to all, then from some to all.
     fn back(&mut self) -> Action {
         if self.pane == Pane::Contexts {
-            self.pane = Pane::Owners;
-        } else if self.owner.row() > 0 {
+            self.pane = Pane::Processes;
+        } else if self.process.row() > 0 {
             self.go(Step::First);
         } else if self.typed.is_empty() {
             return Action::Nothing;
@@ -157,12 +159,12 @@ impl Screen {
 
     fn sort(&mut self, change: impl Fn(Order, &[Field]) -> Order) {
         match self.pane {
-            Pane::Owners => {
-                self.owner_order = change(self.owner_order, &OF_OWNERS);
+            Pane::Processes => {
+                self.process_order = change(self.process_order, &OF_PROCESSES);
                 let Some(picture) = &self.shown.picture else { return };
-                self.rows.sort_owners(picture, self.owner_order);
-                let owners = &self.rows.owners;
-                self.owner.settle(owners.len(), |row| owners.get(row).map(|owner| owner.key));
+                self.rows.sort_processes(picture, self.process_order);
+                let processes = &self.rows.processes;
+                self.process.settle(processes.len(), |row| processes.get(row).map(|process| process.key));
             }
             Pane::Contexts => {
                 self.context_order = change(self.context_order, &OF_CONTEXTS);
@@ -173,7 +175,7 @@ impl Screen {
 
     fn page_of_pane(&self) -> usize {
         match self.pane {
-            Pane::Owners => self.owner.page(),
+            Pane::Processes => self.process.page(),
             Pane::Contexts => self.context.page(),
         }
     }
@@ -182,10 +184,10 @@ impl Screen {
         let Some(picture) = &self.shown.picture else { return };
         let rows = &self.rows;
         match self.pane {
-            Pane::Owners => {
-                let len = rows.owners.len();
-                let row = moved(self.owner.row(), step, len);
-                self.owner.go(row, len, |row| rows.owners.get(row).map(|owner| owner.key));
+            Pane::Processes => {
+                let len = rows.processes.len();
+                let row = moved(self.process.row(), step, len);
+                self.process.go(row, len, |row| rows.processes.get(row).map(|process| process.key));
                 self.choose();
             }
             Pane::Contexts => {

@@ -51,15 +51,15 @@ pub enum Tone {
 /// The signs that are not letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signs {
-    /// A completed event in a slot.
+    /// A ring entry with a completion.
     pub done: &'static str,
-    /// A slot that a request in flight will take.
+    /// A ring entry that a request in flight will take.
     pub flight: &'static str,
-    /// A free slot.
+    /// A free ring entry.
     pub free: &'static str,
-    /// A slot of which nothing is known.
+    /// A ring entry of which nothing is known.
     pub unknown: &'static str,
-    /// The part of a bar that is used.
+    /// The part of a bar that is reserved.
     pub used: &'static str,
     /// The rest of it.
     pub unused: &'static str,

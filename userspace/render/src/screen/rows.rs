@@ -1,16 +1,27 @@
 //! The rows of both tables: filtered, summed and sorted once for each picture, not for each frame.
 
+use std::sync::LazyLock;
+
+use aioinspect_model::owner_sums::ProcessKey;
 use aioinspect_model::picture::{ContextView, Picture};
 use aioinspect_model::units::{ContextId, Pid};
 
+use crate::fields::order::Order;
+use crate::fields::{Field, View};
 use crate::screen::canvas::width;
-use crate::screen::field::{Field, OF_CONTEXTS, OF_OWNERS, Order, Row};
 use crate::screen::look::Look;
-use crate::screen::owners::{self, Owner, OwnerKey, OwnerRow};
+use crate::screen::processes::{self, Process, ProcessRow};
+use crate::screen::row::Row;
 use crate::screen::search::Search;
 
+/// The columns of the processes, as they stand.
+pub static OF_PROCESSES: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Processes).collect());
+
+/// The columns of the contexts, as they stand.
+pub static OF_CONTEXTS: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Contexts).collect());
+
 /// One context: its process, and its id there.
-pub type ContextKey = (OwnerKey, ContextId);
+pub type ContextKey = (ProcessKey, ContextId);
 
 /// The key of a context.
 pub fn key_of(context: &ContextView) -> ContextKey {
@@ -20,14 +31,14 @@ pub fn key_of(context: &ContextView) -> ContextKey {
 /// Rows by their places in a picture.
 #[derive(Debug, Default)]
 pub struct Rows {
-    /// The row of all, then each owner, sorted.
-    pub owners: Vec<Owner>,
-    /// Contexts of the selected owner, sorted.
+    /// The row of all, then each process, sorted.
+    pub processes: Vec<Process>,
+    /// Contexts of the selected process, sorted.
     pub contexts: Vec<usize>,
     /// Contexts in the picture that are not of processes left out from the start.
     pub known: usize,
-    /// What the columns of the owners need.
-    pub owner_needs: Needs,
+    /// What the columns of the processes need.
+    pub process_needs: Needs,
     /// What the columns of the contexts need.
     pub context_needs: Needs,
     /// Contexts that pass the search, by PID and id.
@@ -43,33 +54,33 @@ impl Rows {
         self.known = known.len();
         let matching = known.into_iter().filter(|(_, context)| search.matches(context));
         self.matching = matching.map(|(place, _)| place).collect();
-        let (all, owners) = owners::sum(&picture.contexts, &self.matching);
-        self.owners = owners;
-        self.owners.insert(0, all);
-        let rows = self.owners.iter().map(|owner| row(picture, owner));
-        self.owner_needs = Needs::of(&OF_OWNERS, rows, look);
-        self.sort_owners(picture, order);
+        self.processes = processes::sum(&picture.contexts, &self.matching);
+        let rows = self.processes.iter().map(|process| row(picture, process));
+        self.process_needs = Needs::of(&OF_PROCESSES, rows, look);
+        self.sort_processes(picture, order);
     }
 
-    /// Sorts the owners anew; the row of all stays first.
-    pub fn sort_owners(&mut self, picture: &Picture, order: Order) {
-        let Some((_, owners)) = self.owners.split_first_mut() else { return };
-        owners.sort_by(|one, other| {
+    /// Sorts the processes anew; the row of all stays first.
+    pub fn sort_processes(&mut self, picture: &Picture, order: Order) {
+        let Some((_, processes)) = self.processes.split_first_mut() else { return };
+        processes.sort_by(|one, other| {
             let (one_row, other_row) = (row(picture, one), row(picture, other));
-            order.compare(&one_row, &other_row).then_with(|| one.key.cmp(&other.key))
+            order
+                .compare(one_row.rank(order.field), other_row.rank(order.field))
+                .then_with(|| one.key.cmp(&other.key))
         });
     }
 
-    /// Chooses the contexts of one owner, or all, and sorts them.
-    pub fn choose(&mut self, picture: &Picture, owner: Option<OwnerKey>, order: Order, look: Look) {
+    /// Chooses the contexts of one process, or all, and sorts them.
+    pub fn choose(&mut self, picture: &Picture, process: Option<ProcessKey>, order: Order, look: Look) {
         let of = |place: &usize| picture.contexts.get(*place);
-        let is_of = |context: &ContextView| owner.is_none_or(|owner| key_of(context).0 == owner);
+        let is_of = |context: &ContextView| process.is_none_or(|process| key_of(context).0 == process);
         self.contexts = self.matching.iter().copied().filter(|place| of(place).is_some_and(is_of)).collect();
         self.context_needs = Needs::of(&OF_CONTEXTS, self.contexts.iter().filter_map(of), look);
         self.contexts.sort_by(|one, other| match (of(one), of(other)) {
-            (Some(one), Some(other)) => {
-                order.compare(one, other).then_with(|| key_of(one).cmp(&key_of(other)))
-            }
+            (Some(one), Some(other)) => order
+                .compare(one.rank(order.field), other.rank(order.field))
+                .then_with(|| key_of(one).cmp(&key_of(other))),
             (one, other) => one.is_none().cmp(&other.is_none()),
         });
     }
@@ -79,15 +90,15 @@ impl Rows {
         picture.contexts.get(*self.contexts.get(row)?)
     }
 
-    /// The owner of a row.
-    pub fn owner<'a>(&'a self, picture: &'a Picture, at: usize) -> Option<OwnerRow<'a>> {
-        self.owners.get(at).map(|owner| row(picture, owner))
+    /// The process of a row.
+    pub fn process<'a>(&'a self, picture: &'a Picture, at: usize) -> Option<ProcessRow<'a>> {
+        self.processes.get(at).map(|process| row(picture, process))
     }
 }
 
-fn row<'a>(picture: &'a Picture, owner: &'a Owner) -> OwnerRow<'a> {
-    let example = owner.key.and_then(|_| picture.contexts.get(owner.example));
-    OwnerRow { owner, example }
+fn row<'a>(picture: &'a Picture, process: &'a Process) -> ProcessRow<'a> {
+    let example = process.key.and_then(|_| picture.contexts.get(process.example));
+    ProcessRow { process, example }
 }
 
 /// What the widest cell of each column needs.

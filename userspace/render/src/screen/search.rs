@@ -1,19 +1,8 @@
 //! What is typed after `/`: an expression of `list -Q`, or else any part of a name or number.
 
-use crate::columns::Column;
+use crate::fields::{Field, search};
 use crate::filter::{Filter, FilterError};
 use aioinspect_model::picture::ContextView;
-
-/// The columns in which a plain text is looked for.
-const SEARCHED: [Column; 7] = [
-    Column::Pid,
-    Column::Comm,
-    Column::Context,
-    Column::Unit,
-    Column::Container,
-    Column::Pod,
-    Column::Findings,
-];
 
 /// Which contexts are shown.
 #[derive(Debug)]
@@ -21,12 +10,12 @@ pub enum Search {
     /// All.
     All,
     /// Those for which it is true.
-    Expression(Filter<Column>),
+    Expression(Filter<Field>),
     /// Those that have it somewhere, in upper or lower case.
     Text {
         /// What is looked for, in lower case.
         wanted: String,
-        /// Why it is no expression.
+        /// Why it is not a valid filter.
         why: FilterError,
     },
 }
@@ -37,7 +26,7 @@ impl Search {
         if typed.trim().is_empty() {
             return Search::All;
         }
-        match Filter::parse(typed, |name| Column::named(name).map(|column| (column, column.kind()))) {
+        match Filter::parse(typed, |name| Field::named(name).map(|field| (field, field.row().kind))) {
             Ok(filter) => Search::Expression(filter),
             Err(why) => Search::Text { wanted: typed.trim().to_lowercase(), why },
         }
@@ -57,26 +46,10 @@ impl Search {
     pub fn matches(&self, context: &ContextView) -> bool {
         match self {
             Search::All => true,
-            Search::Expression(filter) => filter.matches(|column| column.value(context)),
-            Search::Text { wanted, .. } => {
-                let mut text = String::new();
-                SEARCHED.iter().any(|column| {
-                    text.clear();
-                    column.write(context, &mut text);
-                    // What is not there is shown as `-`, which nobody looks for.
-                    text != "-" && has(&text, wanted)
-                })
-            }
+            Search::Expression(filter) => filter.matches(|field| field.of(context).value()),
+            Search::Text { wanted, .. } => search::has(context, wanted),
         }
     }
-}
-
-fn has(text: &str, wanted: &str) -> bool {
-    if text.is_ascii() {
-        let wanted = wanted.as_bytes();
-        return text.as_bytes().windows(wanted.len().max(1)).any(|part| part.eq_ignore_ascii_case(wanted));
-    }
-    text.to_lowercase().contains(wanted)
 }
 
 #[cfg(test)]

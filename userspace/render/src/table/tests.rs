@@ -1,5 +1,6 @@
 //! Golden text of `list`, as a table and as JSON, from contexts with every kind of value.
 
+use crate::fields::choice::usual;
 use crate::table::*;
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::CensusSource;
@@ -82,7 +83,7 @@ fn picture() -> Picture {
     }
 }
 
-fn table(picture: &Picture, columns: &[Column], style: Style) -> String {
+fn table(picture: &Picture, columns: &[Field], style: Style) -> String {
     let mut out = Vec::new();
     write(&mut out, &List::from(picture), columns, style).unwrap();
     String::from_utf8(out).unwrap()
@@ -91,22 +92,22 @@ fn table(picture: &Picture, columns: &[Column], style: Style) -> String {
 /// Check the table in a pipe: aligned, nothing cut, nothing that moves a cursor.
 #[test]
 fn in_a_pipe() {
-    let expected = r"  PID COMM                  CONTEXT MAX_REQS SLOTS IN_FLIGHT UNREAPED FINDINGS
-    9 \x1b[2J\nx\xff 0x7f1c2a000000        -     -         -        - unreadable-ring,shared-ring
-  812 mariadbd       0x7f1c2a000000     2048  4223        12        0 in-flight
-65536 名前                   0x1000     2048  4223         0        0 -
+    let expected = r"  PID COMM                  CONTEXT MAX_REQS NR_EVENTS IN_FLIGHT UNREAPED FINDINGS
+    9 \x1b[2J\nx\xff 0x7f1c2a000000        -         -         -        - unreadable-ring,shared-ring
+  812 mariadbd       0x7f1c2a000000     2048      4223        12        0 in-flight
+65536 名前                   0x1000     2048      4223         0        0 -
 
 aio-nr 4096 of 65536, attributed 4097, unattributed -1, source bpf
 ghost-ring: pid 813 (kid\x0d) maps 2 rings without a context, 24576 bytes, the first at 0x2000
 ";
-    assert_eq!(table(&picture(), &Column::defaults(), Style::PLAIN), expected);
+    assert_eq!(table(&picture(), &usual(), Style::PLAIN), expected);
 }
 
 /// Check that a terminal's width cuts texts only, the findings first, and colours only findings and headings.
 #[test]
 fn on_a_terminal() {
     let style = Style { width: Some(72), color: true, footer: false, ..Style::PLAIN };
-    let columns = crate::columns::parse("pid,comm,context,in_flight,unit,findings").unwrap();
+    let columns = crate::fields::choice::parse("pid,comm,context,in_flight,unit,findings").unwrap();
     let plain = table(&picture(), &columns, Style { color: false, ..style });
     let expected = r"  PID COMM                  CONTEXT IN_FLIGHT UNIT            FINDINGS
     9 \x1b[2J\nx\xff 0x7f1c2a000000         - -               unreadabl…
@@ -120,7 +121,7 @@ fn on_a_terminal() {
         "    9 \\x1b[2J\\nx\\xff 0x7f1c2a000000         - -               \x1b[31munreadabl…\x1b[0m\n";
     assert!(colored.contains(expected), "{colored}");
     assert!(colored.contains("\x1b[33min-flight\x1b[0m\n65536"));
-    let headings = table(&picture(), &[Column::Pid, Column::Comm, Column::Head], style);
+    let headings = table(&picture(), &[Field::Pid, Field::Comm, Field::Head], style);
     assert!(headings.starts_with("  \x1b[1mPID\x1b[0m \x1b[1mCOMM\x1b[0m           \x1b[1mHEAD\x1b[0m\n"));
 }
 
@@ -139,14 +140,14 @@ fn no_contexts() {
     empty.ghosts.truncate(1);
     empty.system =
         SystemView { attributed: None, unattributed: None, source: CensusSource::Proc, ..empty.system };
-    let expected = r"PID COMM CONTEXT MAX_REQS SLOTS IN_FLIGHT UNREAPED FINDINGS
+    let expected = r"PID COMM CONTEXT MAX_REQS NR_EVENTS IN_FLIGHT UNREAPED FINDINGS
 
 aio-nr 4096 of 65536, attributed -, unattributed -, source proc (in flight is not known, and a ring inherited by fork looks like a context)
 ghost-ring: pid 813 (kid\x0d) maps 1 ring without a context, 12288 bytes, at 0x2000
 ";
-    assert_eq!(table(&empty, &Column::defaults(), Style::PLAIN), expected);
+    assert_eq!(table(&empty, &usual(), Style::PLAIN), expected);
     let bare = Style { headings: false, footer: false, ..Style::PLAIN };
-    assert_eq!(table(&empty, &Column::defaults(), bare), "");
+    assert_eq!(table(&empty, &usual(), bare), "");
     assert_eq!(table(&picture(), &[], bare), "\n\n\n", "no column is still no panic");
 }
 
@@ -154,7 +155,8 @@ ghost-ring: pid 813 (kid\x0d) maps 1 ring without a context, 12288 bytes, at 0x2
 #[test]
 fn every_column() {
     let columns =
-        crate::columns::parse("+free,head,tail,ring_len,mapped,unit,container,pod,owner,start").unwrap();
+        crate::fields::choice::parse("+free,head,tail,ring_len,mapped,unit,container,pod,owner,start")
+            .unwrap();
     let style = Style { footer: false, headings: false, ..Style::PLAIN };
     let shown = table(&picture(), &columns, style);
     let fields: Vec<&str> = shown.lines().nth(1).unwrap().split_whitespace().collect();
@@ -189,6 +191,6 @@ fn json() {
 #[test]
 fn a_full_writer() {
     let mut none = [0_u8; 0];
-    let error = write(&mut &mut none[..], &List::from(&picture()), &Column::defaults(), Style::PLAIN);
+    let error = write(&mut &mut none[..], &List::from(&picture()), &usual(), Style::PLAIN);
     assert_eq!(error.unwrap_err().kind(), io::ErrorKind::WriteZero);
 }

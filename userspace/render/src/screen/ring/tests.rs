@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use crate::screen::ring::*;
 use crate::screen::specimen::context;
 
-fn ring(slots: u32, head: Option<u32>, tail: Option<u32>, done: Option<u32>, flight: Option<u32>) -> Ring {
+fn ring(entries: u32, head: Option<u32>, tail: Option<u32>, done: Option<u32>, flight: Option<u32>) -> Ring {
     let view = ContextView {
-        nr_events: Some(slots),
+        nr_events: Some(entries),
         head,
         tail,
         unreaped: done,
@@ -18,21 +18,21 @@ fn ring(slots: u32, head: Option<u32>, tail: Option<u32>, done: Option<u32>, fli
 }
 
 fn text(band: &Band) -> String {
-    let sign = |slot: &Slot| match slot {
-        Slot::Done => '#',
-        Slot::Flight => '=',
-        Slot::Free => '.',
-        Slot::Unknown => '?',
+    let sign = |entry: &Entry| match entry {
+        Entry::Done => '#',
+        Entry::Flight => '=',
+        Entry::Free => '.',
+        Entry::Unknown => '?',
     };
     band.cells.iter().map(sign).collect()
 }
 
-/// Check a slot a cell: head before tail, after it, and equal to it.
+/// Check a entry a cell: head before tail, after it, and equal to it.
 #[test]
-fn each_slot() {
+fn each_entry() {
     let drawn = |head, tail, done, flight| {
         let band = ring(8, Some(head), Some(tail), Some(done), Some(flight)).band(80);
-        assert_eq!(band.slots_a_cell, 1);
+        assert_eq!(band.entries_a_cell, 1);
         (text(&band), band.head.unwrap(), band.tail.unwrap())
     };
     assert_eq!(drawn(1, 4, 3, 2), (".###==..".to_owned(), 1, 4));
@@ -59,9 +59,9 @@ fn unknown() {
     assert_eq!(drawn(Some(9), Some(u32::MAX), Some(3), Some(2)), ("????????".to_owned(), None, None));
 }
 
-/// Check that a cell of many slots shows what most of them hold, and that one among thousands is seen.
+/// Check that a cell of many entries shows what most of them hold, and that one among thousands is seen.
 #[test]
-fn many_slots_a_cell() {
+fn many_entries_a_cell() {
     let drawn = |done, flight, width| {
         let tail = done;
         text(&ring(4000, Some(0), Some(tail), Some(done), Some(flight)).band(width))
@@ -72,7 +72,7 @@ fn many_slots_a_cell() {
     assert_eq!(drawn(1, 1, 8), "#=......");
     assert_eq!(drawn(3999, 0, 8), "########");
     assert_eq!(drawn(3000, 1, 8), "######=.");
-    assert_eq!(ring(4223, Some(0), Some(0), Some(0), Some(0)).band(70).slots_a_cell, 61);
+    assert_eq!(ring(4223, Some(0), Some(0), Some(0), Some(0)).band(70).entries_a_cell, 61);
 }
 
 /// Check that a context without a ring has none drawn.
@@ -83,29 +83,29 @@ fn no_ring() {
 }
 
 proptest! {
-    /// Check that nothing that is there is hidden in two cells or more, and that a slot a cell is counted exactly.
+    /// Check that nothing that is there is hidden in two cells or more, and that a entry a cell is counted exactly.
     #[test]
-    fn any_ring(slots in 1_u32..5000, head: u32, tail: u32, flight in 0_u32..6000, width in 0_usize..300) {
-        let (head, tail) = (head % slots, tail % slots);
-        let done = (tail + slots - head) % slots;
-        let band = ring(slots, Some(head), Some(tail), Some(done), Some(flight)).band(width);
-        prop_assert_eq!(band.cells.len(), width.min(slots as usize));
-        if width >= 2 && slots >= 2 {
-            prop_assert_eq!(band.cells.contains(&Slot::Done), done > 0);
-            prop_assert_eq!(band.cells.contains(&Slot::Flight), flight > 0);
+    fn any_ring(entries in 1_u32..5000, head: u32, tail: u32, flight in 0_u32..6000, width in 0_usize..300) {
+        let (head, tail) = (head % entries, tail % entries);
+        let done = (tail + entries - head) % entries;
+        let band = ring(entries, Some(head), Some(tail), Some(done), Some(flight)).band(width);
+        prop_assert_eq!(band.cells.len(), width.min(entries as usize));
+        if width >= 2 && entries >= 2 {
+            prop_assert_eq!(band.cells.contains(&Entry::Done), done > 0);
+            prop_assert_eq!(band.cells.contains(&Entry::Flight), flight > 0);
         }
-        if width >= slots as usize {
-            let count = |wanted| band.cells.iter().filter(|slot| **slot == wanted).count();
-            prop_assert_eq!(count(Slot::Done), done as usize);
-            prop_assert_eq!(count(Slot::Flight), flight.min(slots - done) as usize);
+        if width >= entries as usize {
+            let count = |wanted| band.cells.iter().filter(|entry| **entry == wanted).count();
+            prop_assert_eq!(count(Entry::Done), done as usize);
+            prop_assert_eq!(count(Entry::Flight), flight.min(entries - done) as usize);
             prop_assert_eq!((band.head, band.tail), (Some(head as usize), Some(tail as usize)));
         }
     }
 
     /// Check that no claim of a process makes it fail.
     #[test]
-    fn hostile(slots: u32, head: Option<u32>, tail: Option<u32>, done: Option<u32>, flight: Option<u32>, width in 0_usize..100) {
-        let view = ContextView { nr_events: Some(slots), head, tail, unreaped: done, in_flight: flight, ..context(1, 1) };
+    fn hostile(entries: u32, head: Option<u32>, tail: Option<u32>, done: Option<u32>, flight: Option<u32>, width in 0_usize..100) {
+        let view = ContextView { nr_events: Some(entries), head, tail, unreaped: done, in_flight: flight, ..context(1, 1) };
         if let Some(ring) = Ring::of(&view) {
             prop_assert!(ring.band(width).cells.len() <= width);
         }
