@@ -15,7 +15,6 @@ use crate::fields::{Field, View, search};
 use crate::page::html::{put, text};
 use crate::page::query::PageQuery;
 use crate::screen::severity::worst_first;
-use crate::table::is_wrong;
 
 /// Rows that are shown at most, here and in page.js.
 pub const MOST_ROWS: usize = 500;
