@@ -104,7 +104,7 @@ fn refusals_leave_nothing() {
         "{output:?}"
     );
     assert!(
-        output.stderr.contains("is not idle: 1 of 3 contexts (not touched"),
+        output.stderr.contains("is not idle: 1 of 3 contexts (not stopped"),
         "refused unfrozen: {output:?}"
     );
     let (output, into) = dump(pid, &["-J", "--freeze", "none"]);

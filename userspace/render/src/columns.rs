@@ -61,7 +61,7 @@ columns! {
     Pod = "POD", Left, false, "pod UID";
     Owner = "OWNER", Left, false, "container, or else unit";
     Start = "START", Right, false, "start of the process, in clock ticks after boot";
-    Findings = "FINDINGS", Left, true, "what is to be said of it";
+    Findings = "FINDINGS", Left, true, "problems found with this context";
 }
 
 /// A side of a column.

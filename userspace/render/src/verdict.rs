@@ -149,7 +149,7 @@ fn headline(report: &Report<'_>, space: &SpaceView) -> String {
     let seen = how(report.evidence, space);
     match report.verdict {
         DumpVerdict::Idle { unproven, .. } if !unproven.is_empty() => {
-            format!("looks idle, which is not proven: {} ({seen})", contexts(all))
+            format!("appears idle (not proven): {} ({seen})", contexts(all))
         }
         DumpVerdict::Idle { .. } => format!("is idle: {} ({seen})", contexts(all)),
         DumpVerdict::Refused { reasons } => {
@@ -185,11 +185,11 @@ fn how(evidence: &Evidence, space: &SpaceView) -> String {
         (_, Proof::Busy) => "it ran while we looked".to_owned(),
         (Manner::Frozen, _) => format!("frozen for {} us", space.pause_ns / 1000),
         (Manner::Held, _) => "stopped by someone else".to_owned(),
-        (Manner::Running, Proof::Consistent) => "not touched: it slept while we looked".to_owned(),
+        (Manner::Running, Proof::Consistent) => "not stopped: it slept throughout".to_owned(),
         (Manner::Running, Proof::Unproven) if known::why(&evidence.lacks, &known::SCHEDULER).is_some() => {
-            "not touched; it may have run while we looked".to_owned()
+            "not stopped; it may have run meanwhile".to_owned()
         }
-        (Manner::Running, Proof::Unproven) => "not touched, looked at once".to_owned(),
+        (Manner::Running, Proof::Unproven) => "not stopped, read only once".to_owned(),
     }
 }
 

@@ -188,7 +188,7 @@ impl Screen {
                 (Search::Expression(_) | Search::Text { .. }, None) => "no context matches the filter".into(),
                 (Search::Expression(_) | Search::Text { .. }, Some(wrong)) => {
                     let wrong = self.look.name(wrong.as_bytes());
-                    Cow::Owned(format!("no context has this in it, and it is no expression: {wrong}"))
+                    Cow::Owned(format!("no match, and not a valid filter: {wrong}"))
                 }
             };
             canvas.write(0, lines.y.saturating_add(1), &says, Tone::Faint);

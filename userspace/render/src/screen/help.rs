@@ -36,7 +36,7 @@ const COLUMNS: [(Field, &str); 12] = [
     (Field::InFlight, "requests submitted and not completed"),
     (Field::Unreaped, "completions in the ring that nobody reaped"),
     (Field::Fill, "how much of the ring is in flight or unreaped"),
-    (Field::Findings, "what is to be said of it, the worst first"),
+    (Field::Findings, "problems found with this context, the worst first"),
     (Field::Worst, "the worst finding of an owner's contexts"),
 ];
 

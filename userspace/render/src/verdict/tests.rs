@@ -86,11 +86,11 @@ fn busy_unproven_missing() {
     last(&mut it).manner = Manner::Running;
     assert_eq!(
         text(&it),
-        "pid 100 (svc) is not proven idle: 1 context (not touched, looked at once)\n  \
+        "pid 100 (svc) is not proven idle: 1 context (not stopped, read only once)\n  \
          one look at a running process proves nothing; freeze it with --freeze ptrace\n"
     );
     last(&mut it).after = Some(kernel_word(vec![kioctx(AT, 0)], 1040));
-    assert_eq!(text(&it), "pid 100 (svc) is idle: 1 context (not touched: it slept while we looked)\n");
+    assert_eq!(text(&it), "pid 100 (svc) is idle: 1 context (not stopped: it slept throughout)\n");
     last(&mut it).after.as_mut().unwrap().tasks[0].runtime_ns = Some(5001);
     assert_eq!(
         text(&it),
@@ -125,9 +125,7 @@ fn without_kernel() {
     );
     let (text, json) = both(&it, Pid(100), Policy { unverified: true, ..Policy::default() }, &[]);
     assert!(
-        text.starts_with(
-            "pid 100 (svc) looks idle, which is not proven: 1 context (stopped by someone else)\n"
-        )
+        text.starts_with("pid 100 (svc) appears idle (not proven): 1 context (stopped by someone else)\n")
     );
     assert!(text.contains("\n  not proven: requests in flight: a restore loses them\n"));
     assert!(json.contains(r#""verdict":"unproven","proof":"unproven","manner":"held""#), "{json}");
