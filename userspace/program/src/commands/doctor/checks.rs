@@ -78,7 +78,7 @@ fn btf() -> Found {
         }
         Err(error) => {
             let fix = if Path::new(VMLINUX_BTF).exists() {
-                "this version does not know such a kernel: please report this line and the output of `uname -a`"
+                "report this line and the output of `uname -a`: this version does not know such a kernel"
             } else if !Path::new("/sys/kernel").exists() {
                 host::MOUNT_SYSFS
             } else {
