@@ -15,11 +15,11 @@ fn no_pid() {
         ["0", "-1", "-0", "abc", "", " 1", "1 ", "0x1", "4194305", "99999999999999999999", "1;2", "٣"]
     {
         for args in [&["check", wrong][..], &["dump", wrong], &["list", "-p", wrong]] {
-            refuses(args, 2, &["a process id is a number from 1 to 4194304"]);
+            refuses(args, 2, &["a process id must be a number from 1 to 4194304"]);
         }
     }
     for wrong in ["1,", ",1", "1,x"] {
-        refuses(&["list", "-p", wrong], 2, &["a process id is a number from 1 to 4194304"]);
+        refuses(&["list", "-p", wrong], 2, &["a process id must be a number from 1 to 4194304"]);
     }
 }
 

@@ -68,8 +68,8 @@ fn of_the_whole_host() {
     let path = dir.path().join("host.evidence");
     let path = path.to_str().unwrap();
     accepts(&["list", "--evidence", path]);
-    refuses(&["check", "--from", path], 2, &[path, "give a PID"]);
-    refuses(&["dump", "--from", path], 2, &[path, "give a PID"]);
+    refuses(&["check", "--from", path], 2, &[path, "name one PID"]);
+    refuses(&["dump", "--from", path], 2, &[path, "name one PID"]);
     let pid = others[0].pid().to_string();
     accepts(&["list", "--from", path, "-p", &pid]);
     let out = tempfile::tempdir().unwrap();

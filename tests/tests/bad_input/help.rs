@@ -20,9 +20,15 @@ fn say_what_a_caller_must_know() {
     for verb in [&[][..], &["list"], &["check"], &["dump"], &["show"], &["doctor"]] {
         let help = accepts(&[verb, &["--help"]].concat()).stdout;
         let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        for code in
-            ["0 fine", "1 error", "2 usage", "3 no such", "4 not permitted", "5 check failed", "6 timed"]
-        {
+        for code in [
+            "0 success",
+            "1 error",
+            "2 wrong arguments",
+            "3 no such",
+            "4 not permitted",
+            "5 check failed",
+            "6 timed",
+        ] {
             assert!(words.contains(code), "{verb:?} --help has no {code:?}");
         }
     }

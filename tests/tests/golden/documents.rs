@@ -1,10 +1,10 @@
-//! docs/limitations.md, docs/states.md, docs/evidence.md and docs/json.md are complete.
+//! docs/limitations.md, docs/states.md, docs/evidence.md and docs/json.md are complete, and all documents are wrapped.
 
 use aioinspect_model::finding::Finding;
 use aioinspect_proto::evidence::{MAGIC, MAX_MESSAGE_LEN, VERSION};
 use serde_json::Value;
 
-use crate::blessed::text_of;
+use crate::blessed::{root, text_of};
 
 /// Check that limitations.md has a section for each finding, in the list's order and with its words, and for no other.
 #[test]
@@ -105,4 +105,23 @@ fn every_event_is_described() {
     }
     rows.retain(|row| !words.iter().any(|begins| row.starts_with(begins)));
     assert_eq!(rows, [""; 0], "json.md names events that there are not");
+}
+
+/// Columns of prose in a document.
+const COLUMNS: usize = 100;
+
+/// Check that prose is wrapped; tables, code blocks and a line of one long word (an address) are as long as they must be.
+#[test]
+fn prose_is_wrapped() {
+    let docs = std::fs::read_dir(root().join("docs")).unwrap();
+    let docs = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()));
+    for path in docs.chain(["README.md".to_owned(), "CHANGELOG.md".to_owned()]) {
+        let mut in_code = false;
+        for (at, line) in text_of(&path).lines().enumerate() {
+            let fence = line.trim_start().starts_with("```");
+            in_code ^= fence;
+            let is_prose = !in_code && !fence && !line.starts_with('|') && line.trim().contains(' ');
+            assert!(!is_prose || line.chars().count() <= COLUMNS, "{path}:{}: longer than {COLUMNS}", at + 1);
+        }
+    }
 }

@@ -28,7 +28,7 @@ fn the_ladder() {
     }
     let taken = hooks();
     let chosen = Watch::start(&[]).unwrap_or_else(|ended| panic!("{}", ended.stderr)).end();
-    let says = format!("aioinspect: watching by {} ", taken[0]);
+    let says = format!("aioinspect: watching with {} ", taken[0]);
     assert!(chosen.stderr.contains(&says), "{taken:?}: {}", chosen.stderr);
     // Those before the one that is taken were tried.
     for hook in ["fentry", "kprobe"].iter().take_while(|hook| **hook != taken[0]) {

@@ -122,7 +122,7 @@ fn a_small_map() {
     assert_eq!((ended.of(pid, "setup").len(), ended.of(pid, "destroy").len()), (20, 1));
     let [entries, contexts, differences] = ended.comparison();
     assert!(entries <= 4 && differences > 0 && contexts >= 19, "{}", ended.stderr);
-    assert!(ended.stderr.contains("the map in the kernel is full"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the kernel's map of contexts is full"), "{}", ended.stderr);
 }
 
 /// How many events of a kind are of those processes.

@@ -151,7 +151,7 @@ fn as_nobody() {
     let ended = watch.end();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     // Without tracefs, the other tracepoints; where fentry is, that.
-    assert!(!ended.stderr.contains("watching by tracepoint"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("watching with tracepoint"), "{}", ended.stderr);
     let Err(refused) = by_nobody(CapabilitySet::empty()) else { panic!("nobody may watch") };
     assert_eq!(refused.code, Some(4), "{}", refused.stderr);
     assert!(

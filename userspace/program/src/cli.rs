@@ -11,24 +11,32 @@ use aioinspect_service::sockets::Address;
 
 pub use crate::cli::server_options::{Collect, ServeArgs, SiteArgs};
 
-/// Find Linux native-AIO contexts of running processes, without injecting code.
+/// Inspect the Linux native-AIO contexts of running processes, without injecting code into them.
 #[derive(Debug, Parser)]
 #[command(name = "aioinspect", version, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// Say more on standard error, diagnostics of the eBPF programs included; twice for all of them.
+    /// More detail on standard error; repeat for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// What to do; `list` if left out.
+    /// What to do. Default: `list`.
     #[command(subcommand)]
     pub verb: Option<Verb>,
-    /// The options of `list`, for when it is left out.
+    /// Options of `list`, which is the default verb.
     #[command(flatten)]
     pub list: ListArgs,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes: 0 fine; 1 error; 2 usage; 3 no such process or nothing matched; 4 not permitted; 5 check failed; \
-6 timed out; 7 the kernel lacks a feature.";
+macro_rules! with_exit_codes {
+    ($about:literal) => {
+        concat!(
+            $about,
+            "Exit codes: 0 success; 1 error; 2 wrong arguments; 3 no such process or no match; 4 not permitted; ",
+            "5 check failed; 6 timed out; 7 the kernel lacks a feature."
+        )
+    };
+}
+
+const EXIT_CODES: &str = with_exit_codes!("");
 
 /// The columns, from the table of fields, and the exit codes.
 fn list_help() -> String {
@@ -38,52 +46,55 @@ fn list_help() -> String {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Show all contexts of all processes, and who has the slots of fs.aio-nr reserved. Freezes nothing.
+    /// List every context of every process, and how many slots of fs.aio-nr each one reserves. Stops
+    /// no process.
     #[command(after_help = EXIT_CODES, after_long_help = list_help())]
     List(ListArgs),
-    /// Show contexts come and go, live, and why an io_setup failed: a screen on a terminal, else one line an event.
+    /// Show live which contexts are created and destroyed, and why an io_setup failed. On a terminal:
+    /// a full screen; in a pipe: one line per event.
     #[command(after_help = WATCH_HELP)]
     Watch(WatchArgs),
-    /// Say how many slots of fs.aio-max-nr are free, and who has the rest reserved.
+    /// Show how many slots of fs.aio-max-nr are free, and which processes reserve the rest.
     #[command(after_help = EXIT_CODES)]
     Headroom(HeadroomArgs),
-    /// Say whether every context of a process is idle. Writes nothing and, by default, touches nothing.
+    /// Check whether every context of a process is idle. Writes nothing. By default stops no process.
     #[command(after_help = EXIT_CODES)]
     Check(CheckArgs),
-    /// Verify that every context of a process is idle, and write mm-PID.img as CRIU would.
+    /// Prove that every context of a process is idle, and write mm-PID.img as CRIU would.
     #[command(after_help = DUMP_HELP)]
     Dump(DumpArgs),
-    /// Decode an image or an evidence file, or all of them in a directory.
+    /// Decode an image or an evidence file, or every such file in a directory.
     #[command(after_help = EXIT_CODES)]
     Show(ShowArgs),
-    /// Serve metrics for Prometheus, a JSON API and a live page, on loopback unless told otherwise.
+    /// Serve Prometheus metrics, a JSON API and a live page. By default only on the loopback address.
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
-    /// Say what this host offers, what is missing, and the line that fixes it.
+    /// Check what aioinspect can do on this host. For each thing that is missing, print how to fix it.
     #[command(after_help = EXIT_CODES)]
     Doctor(DoctorArgs),
-    /// Print the completions of a shell.
+    /// Print the completion script for a shell.
     #[command(after_help = EXIT_CODES)]
     Completions(CompletionsArgs),
-    /// Print the manual page of a verb, or of the whole program.
+    /// Print the manual page of a verb or of the whole program.
     #[command(after_help = EXIT_CODES)]
     Man(ManArgs),
 }
 
-const SERVE_HELP: &str = "\
-Addresses: / the live page, /metrics, /api/v1/contexts (the JSON of `list -J`), /api/v1/events (server-sent events, the JSON of `watch --ndjson`), \
-/healthz, /readyz. GET and HEAD only. Under systemd, the sockets that it hands over are used.
+const SERVE_HELP: &str = with_exit_codes!(
+    "\
+Paths: / the live page; /metrics; /api/v1/contexts (the JSON of `list -J`); /api/v1/events (server-sent events, the JSON of \
+`watch --ndjson`); /healthz; /readyz. Only GET and HEAD. If systemd passes sockets, they are used instead of --listen.
 
-A scrape reads the host at that moment; what happens between scrapes is counted from the events of io_setup and io_destroy. Once all is attached, \
-every capability is given up, and Landlock and seccomp keep the server to reading.
+Each scrape reads the state of the host at that moment. Calls of io_setup and io_destroy between two scrapes are counted as they happen. \
+After it has attached to the kernel, the server drops its capabilities, and Landlock and seccomp limit it to reading.
 
-Exit codes: 0 fine; 1 error; 2 usage; 3 no such process or nothing matched; 4 not permitted; 5 check failed; \
-6 timed out; 7 the kernel lacks a feature.";
+"
+);
 
 /// Options of `completions`.
 #[derive(Args, Clone, Debug)]
 pub struct CompletionsArgs {
-    /// The shell.
+    /// Which shell.
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
@@ -91,7 +102,7 @@ pub struct CompletionsArgs {
 /// Options of `man`.
 #[derive(Args, Clone, Debug)]
 pub struct ManArgs {
-    /// The verb; the page of the whole program if left out.
+    /// The verb. Default: the whole program.
     #[arg(value_name = "VERB")]
     pub verb: Option<String>,
     /// Write the pages of the program and of every verb as files into this directory.
@@ -99,107 +110,111 @@ pub struct ManArgs {
     pub dir: Option<PathBuf>,
 }
 
-const DUMP_HELP: &str = "\
-The process is never injected into, written to or sent a signal. It is stopped once, for well under a millisecond: like any \
-stop (CRIU, gdb, strace) this makes an io_getevents or epoll_wait that is blocked just then return EINTR. A process that is not \
-idle is refused without being stopped.
+const DUMP_HELP: &str = with_exit_codes!(
+    "\
+dump injects no code into the process, writes nothing to it and sends it no signal. It stops the process once, for well under a millisecond. \
+Like any stop (CRIU, gdb, strace), this makes an io_getevents or epoll_wait that is blocked at that moment return EINTR. A process that is \
+clearly not idle is refused without a stop.
 
-The image alone restores nothing: exe_file_id and the file numbers of mappings point into CRIU's files.img. It is for reading, and for \
-amending the image that CRIU writes.
+The image alone cannot be restored: exe_file_id and the file numbers of its mappings refer to CRIU's files.img. Use it to read the contexts, or to \
+correct the image that CRIU writes.
 
-Exit codes: 0 fine; 1 error; 2 usage; 3 no such process or nothing matched; 4 not permitted; 5 check failed; \
-6 timed out; 7 the kernel lacks a feature.";
+"
+);
 
 /// Options of `list`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListArgs {
-    /// Show only these processes; exit 3 if one of them does not exist.
+    /// Show only these processes. Exit 3 if one of them does not exist.
     #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = pid, allow_negative_numbers = true)]
     pub pid: Vec<u32>,
-    /// Columns to show, by name; with a leading `+`, in addition to the usual ones. `list --help` names them all.
+    /// Show these columns. With a leading `+`, show them in addition to the default ones. `list --help`
+    /// describes each.
     #[arg(short, long, value_name = "[+]COL,..", allow_hyphen_values = true)]
     pub output: Option<String>,
-    /// No headings and no footer: one line a context, for scripts.
+    /// Print no headings and no footer, only one line per context. For scripts.
     #[arg(short = 'H', long)]
     pub noheadings: bool,
-    /// JSON on standard output.
+    /// Print JSON.
     #[arg(short = 'J', long)]
     pub json: bool,
-    /// Show only contexts for which this is true, as in `-Q 'MAX_REQS > 100 and COMM =~ "mysql"'`.
+    /// Show only the contexts that match, as in `-Q 'MAX_REQS > 100 and COMM =~ "mysql"'`.
     #[arg(short = 'Q', long = "filter", value_name = "EXPR")]
     pub filter: Option<String>,
-    /// Do without BPF: ring mappings and headers only, as the processes tell them.
+    /// Do not use BPF. Shows only what /proc and ring memory reveal.
     #[arg(long)]
     pub no_bpf: bool,
-    /// Judge this evidence file instead of the running host.
+    /// Read this evidence file instead of the running host.
     #[arg(long, value_name = "FILE", conflicts_with = "no_bpf")]
     pub from: Option<PathBuf>,
-    /// Also write everything that was read to this new file.
+    /// Also write everything that was read to this evidence file. It must not exist yet.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub evidence: Option<PathBuf>,
 }
 
-const WATCH_HELP: &str = "\
+const WATCH_HELP: &str = with_exit_codes!(
+    "\
 Keys of the screen: ? help, / filter, s sort, Enter one context, p pause, q quit.
 
-Hooks, the cheapest that loads is taken: fentry and kprobe cost only those who call io_setup and io_destroy; the two on tracepoints make every \
-system call of the host a little slower while the watch lasts. `-v` says which one it is, and what it costs here.
+Hooks: `auto` takes the cheapest one that loads. fentry and kprobe slow only io_setup and io_destroy. The two tracepoint hooks slow every system \
+call on this host a little while watch runs. `-v` shows which hook is used and what it costs on this host.
 
-Exit codes: 0 fine; 1 error; 2 usage; 3 no such process or nothing matched; 4 not permitted; 5 check failed; \
-6 timed out; 7 the kernel lacks a feature.";
+"
+);
 
-/// Where in the kernel the calls are seen.
+/// Where in the kernel the calls are observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum HookArg {
-    /// The cheapest that loads.
+    /// The cheapest one that loads.
     Auto,
     /// fentry and fexit on the functions of the system calls.
     Fentry,
-    /// kprobes and kretprobes on them.
+    /// kprobes and kretprobes on these functions.
     Kprobe,
-    /// The tracepoints syscalls:sys_enter_io_setup and its kin, through tracefs. Blind to 32-bit callers.
+    /// The tracepoints syscalls:sys_enter_io_setup and similar, through tracefs. Cannot see 32-bit
+    /// callers.
     Tracepoint,
-    /// The raw tracepoints sys_enter and sys_exit: no tracefs needed.
+    /// The raw tracepoints sys_enter and sys_exit. Need no tracefs.
     RawTracepoint,
 }
 
 /// Options of `watch`.
 #[derive(Args, Clone, Debug)]
 pub struct WatchArgs {
-    /// Show only these processes; exit 3 if one of them does not exist.
+    /// Show only these processes. Exit 3 if one of them does not exist.
     #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = pid, allow_negative_numbers = true)]
     pub pid: Vec<u32>,
-    /// Show only calls of io_setup that failed, and why.
+    /// Show only calls of io_setup that failed, and why they failed.
     #[arg(long)]
     pub failures: bool,
-    /// One JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     pub ndjson: bool,
-    /// End after this time (as in 500ms, 5s, 1m).
+    /// Stop after this time, for example 500ms, 5s or 1m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// How often the screen takes a new picture of the host.
+    /// How often the screen reads the host again.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
-    /// Where in the kernel the calls are seen.
+    /// Where in the kernel the calls are observed.
     #[arg(long, value_enum, default_value = "auto")]
     pub hook: HookArg,
-    /// Serve metrics and the live page at this address meanwhile, as `serve` does.
+    /// Meanwhile serve metrics and the live page at this address, as `serve` does.
     #[arg(long, value_name = "ADDR", conflicts_with = "from")]
     pub metrics: Option<Address>,
-    /// The server's options.
+    /// Options of the server.
     #[command(flatten)]
     pub site: SiteArgs,
-    /// Draw the screen with ASCII characters alone.
+    /// Draw the screen with ASCII characters only.
     #[arg(long)]
     pub ascii: bool,
     /// Show this evidence file instead of the running host.
     #[arg(long, value_name = "FILE", conflicts_with = "hook")]
     pub from: Option<PathBuf>,
-    /// Entries of the map in the kernel; for tests of what happens when it is full.
+    /// Number of entries in the kernel's map. For tests that fill it.
     #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub map_entries: Option<u32>,
-    /// Bytes of the buffer between the kernel and us; for tests of what happens when it is full.
+    /// Bytes of the buffer between the kernel and us. For tests that fill it.
     #[arg(long, hide = true, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4096..=67_108_864))]
     pub buffer: Option<u32>,
 }
@@ -207,48 +222,51 @@ pub struct WatchArgs {
 /// Options of `headroom`.
 #[derive(Args, Clone, Debug)]
 pub struct HeadroomArgs {
-    /// Exit 5 unless this many slots are free.
+    /// Exit 5 if fewer slots than this are free.
     #[arg(long, value_name = "N")]
     pub need: Option<u64>,
-    /// Wait until they are, at most this long (as in 500ms, 5s, 1m); then exit 6.
+    /// Wait at most this long until they are free, for example 500ms, 5s or 1m; then exit 6.
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "need")]
     pub wait: Option<Duration>,
-    /// JSON on standard output.
+    /// Print JSON.
     #[arg(short = 'J', long)]
     pub json: bool,
-    /// Judge this evidence file instead of the running host.
+    /// Read this evidence file instead of the running host.
     #[arg(long, value_name = "FILE", conflicts_with = "wait")]
     pub from: Option<PathBuf>,
 }
 
-/// How a process is held while it is looked at.
+/// How a process is stopped while it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Freeze {
-    /// Stop every thread with PTRACE_INTERRUPT, for as short as it can be.
+    /// Stop every thread with PTRACE_INTERRUPT, for as short a time as possible.
     Ptrace,
-    /// Do not touch it: prove from the scheduler's counters that it slept, or that someone else holds it stopped.
+    /// Do not stop the process. The scheduler's counters must show that it slept throughout, or another
+    /// program must already hold it stopped.
     None,
 }
 
 /// What `check` and `dump` share.
 #[derive(Args, Clone, Debug)]
 pub struct ProofArgs {
-    /// Try again until it is idle or this time has passed (as in 500ms, 5s, 1m); then exit 6.
+    /// Try again until the process is idle, at most this long, for example 500ms, 5s or 1m; then
+    /// exit 6.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub wait: Option<Duration>,
-    /// Completed events that wait in the ring do not count against it: CRIU keeps them.
+    /// Accept completions that the process has not reaped. CRIU keeps them in the ring.
     #[arg(long)]
     pub allow_unreaped: bool,
-    /// Refuse, with exit 5, a process that has other asynchronous I/O, which is not looked at: io_uring, or POSIX AIO as far as it can be told.
+    /// Refuse, with exit 5, a process that uses asynchronous I/O which aioinspect does not examine:
+    /// io_uring, or POSIX AIO as far as it can be detected.
     #[arg(long)]
     pub strict: bool,
-    /// Give up stopping a thread that does not react (one in uninterruptible sleep) after this time.
+    /// Give up if a thread does not stop within this time, for example in uninterruptible sleep.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub freeze_timeout: Duration,
-    /// Judge this evidence file instead of a running process.
+    /// Read this evidence file instead of a running process.
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
-    /// JSON on standard output.
+    /// Print JSON.
     #[arg(short = 'J', long)]
     pub json: bool,
 }
@@ -256,22 +274,22 @@ pub struct ProofArgs {
 /// Options of `check`.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// The process; as a CRIU action script, the one CRIU names (CRTOOLS_INIT_PID).
+    /// The process. As a CRIU action script: the one that CRIU names (CRTOOLS_INIT_PID).
     #[arg(value_name = "PID", value_parser = pid, allow_negative_numbers = true, required_unless_present_any = ["from", "criu_pid"])]
     pub pid: Option<u32>,
     #[arg(long, hide = true, env = "CRTOOLS_INIT_PID", value_parser = pid)]
-    /// What CRIU sets for an action script.
+    /// The process, as CRIU names it to an action script.
     pub criu_pid: Option<u32>,
     #[arg(long, hide = true, env = "CRTOOLS_SCRIPT_ACTION")]
-    /// The step CRIU is at; only before a dump is there something to check.
+    /// The step CRIU is at. There is something to check only before a dump.
     pub criu_action: Option<String>,
-    /// How to hold it while looking.
+    /// How to stop the process while it is read.
     #[arg(long, value_enum, default_value = "none")]
     pub freeze: Freeze,
-    /// Also write everything that was read to this new file.
+    /// Also write everything that was read to this evidence file. It must not exist yet.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub evidence: Option<PathBuf>,
-    /// The rest.
+    /// Options shared by `check` and `dump`.
     #[command(flatten)]
     pub proof: ProofArgs,
 }
@@ -282,19 +300,20 @@ pub struct DumpArgs {
     /// The process.
     #[arg(value_name = "PID", value_parser = pid, allow_negative_numbers = true, required_unless_present = "from")]
     pub pid: Option<u32>,
-    /// Write into this directory.
+    /// Write the files into this directory.
     #[arg(short = 'D', long = "images-dir", value_name = "DIR", default_value = ".")]
     pub images_dir: PathBuf,
-    /// How to hold it while looking.
+    /// How to stop the process while it is read.
     #[arg(long, value_enum, default_value = "ptrace")]
     pub freeze: Freeze,
-    /// Choose nr_req for a host with this many possible CPUs (default: this one).
+    /// Choose nr_req for a restore on a host with this many possible CPUs. Default: this host.
     #[arg(long, value_name = "cpus=N", value_parser = restore_on)]
     pub restore_on: Option<u32>,
-    /// Write an image although the kernel's word cannot be had (no BPF), or a number of it: what is not proven is said.
+    /// Write an image even without BPF, or if this kernel does not show a number. The output says what
+    /// is not proven.
     #[arg(long)]
     pub unverified: bool,
-    /// The rest.
+    /// Options shared by `check` and `dump`.
     #[command(flatten)]
     pub proof: ProofArgs,
 }
@@ -305,7 +324,7 @@ pub struct ShowArgs {
     /// An image, an evidence file, or a directory of them.
     #[arg(value_name = "FILE|DIR")]
     pub path: PathBuf,
-    /// JSON on standard output; an image in crit's form.
+    /// Print JSON. An image is printed in the form of CRIU's `crit`.
     #[arg(short = 'J', long)]
     pub json: bool,
 }
@@ -313,7 +332,7 @@ pub struct ShowArgs {
 /// Options of `doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorArgs {
-    /// JSON on standard output.
+    /// Print JSON.
     #[arg(short = 'J', long)]
     pub json: bool,
 }
@@ -322,7 +341,7 @@ pub struct DoctorArgs {
 fn pid(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(pid) if (1..=4_194_304).contains(&pid) => Ok(pid),
-        _ => Err("a process id is a number from 1 to 4194304".to_owned()),
+        _ => Err("a process id must be a number from 1 to 4194304".to_owned()),
     }
 }
 
@@ -350,12 +369,12 @@ fn duration(text: &str) -> Result<Duration, String> {
         "" | "s" => 1.0,
         "m" | "min" => 60.0,
         "h" => 3600.0,
-        _ => return Err("expected a time as 500ms, 5s, 1m or 1h".to_owned()),
+        _ => return Err("expected a time such as 500ms, 5s, 1m or 1h".to_owned()),
     };
     let seconds = number.parse::<f64>().ok().map(|n| n * scale).filter(|s| (0.0..=86_400.0).contains(s));
     seconds
         .map(Duration::from_secs_f64)
-        .ok_or_else(|| "expected a time as 500ms, 5s or 1m, at most a day".to_owned())
+        .ok_or_else(|| "expected a time such as 500ms, 5s or 1m, at most one day (24h)".to_owned())
 }
 
 #[cfg(test)]

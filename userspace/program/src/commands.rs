@@ -30,7 +30,10 @@ pub use crate::commands::terminal::Terminal;
 pub fn run(cli: Cli, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
     let log_level = cli.verbose;
     if cli.verb.is_some() && cli.list != ListArgs::default() {
-        return Err(UsageError("options of `list` go after the verb `list`".to_owned()).into());
+        return Err(UsageError(
+            "write options of `list` after the verb: `aioinspect list OPTIONS`".to_owned(),
+        )
+        .into());
     }
     match cli.verb {
         None => list::run(&cli.list, log_level, terminal, out, err),

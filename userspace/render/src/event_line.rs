@@ -10,12 +10,12 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr;
 
+use aioinspect_model::awaited::Awaited;
 use aioinspect_model::errno;
 use aioinspect_model::event::{Actor, Event, Timed};
 use aioinspect_model::evidence::Doing;
 use aioinspect_model::setup_failure::reason;
 use aioinspect_model::units::ContextId;
-use aioinspect_model::awaited::Awaited;
 
 use crate::escape::{escape, escaped};
 use crate::time;

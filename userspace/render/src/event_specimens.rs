@@ -1,10 +1,10 @@
 //! One event of each kind, for tests.
 
+use aioinspect_model::awaited::Awaited;
 use aioinspect_model::event::{Actor, Event, Failure, Holder, Timed};
 use aioinspect_model::evidence::Doing;
 use aioinspect_model::picture::Owner;
 use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
-use aioinspect_model::awaited::Awaited;
 
 /// Noon of a day, in nanoseconds since 1970.
 const NOON: u64 = 1_769_860_800_000_000_001;

@@ -187,9 +187,9 @@ fn how(evidence: &Evidence, space: &SpaceView) -> String {
         (Manner::Held, _) => "stopped by someone else".to_owned(),
         (Manner::Running, Proof::Consistent) => "not stopped: it slept throughout".to_owned(),
         (Manner::Running, Proof::Unproven) if known::why(&evidence.lacks, &known::SCHEDULER).is_some() => {
-            "not stopped; it may have run while we looked".to_owned()
+            "not stopped; it may have run meanwhile".to_owned()
         }
-        (Manner::Running, Proof::Unproven) => "not stopped, looked at once".to_owned(),
+        (Manner::Running, Proof::Unproven) => "not stopped, read only once".to_owned(),
     }
 }
 

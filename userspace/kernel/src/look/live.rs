@@ -54,7 +54,7 @@ impl Live {
         }
         if let Err(error) = self.probe(facts) {
             self.notes.push(format!(
-                "{error}; showing ring mappings and headers alone, as the processes tell them (see `aioinspect doctor`)"
+                "{error}; showing only what /proc and ring memory reveal (see `aioinspect doctor`)"
             ));
         }
         self.probe.as_mut()

@@ -43,9 +43,9 @@ impl Hook {
     /// Who pays for it, in words.
     pub fn cost(self) -> &'static str {
         match self {
-            Hook::Fentry | Hook::Kprobe => "only io_setup and io_destroy take longer",
-            Hook::Tracepoint => "every system call of this host takes longer; 32-bit callers are not seen",
-            Hook::RawTracepoint => "every system call of this host takes longer",
+            Hook::Fentry | Hook::Kprobe => "slows only io_setup and io_destroy",
+            Hook::Tracepoint => "slows every system call on this host; cannot see 32-bit callers",
+            Hook::RawTracepoint => "slows every system call on this host",
         }
     }
 }

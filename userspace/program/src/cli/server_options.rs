@@ -7,35 +7,37 @@ use clap::{Args, ValueEnum};
 use crate::cli::HookArg;
 use aioinspect_service::sockets::Address;
 
-/// What is counted beside the calls of io_setup and io_destroy.
+/// What is counted besides the calls of io_setup and io_destroy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Collect {
-    /// Calls of io_submit, by owner: a program runs at each of them.
+    /// Calls of io_submit, by owner. Slows each of these calls a little.
     Submit,
 }
 
-/// How a server is reached and what it shows: what `serve` and `watch --metrics` share.
+/// How a server is reached and what it shows. `serve` and `watch --metrics` share these options.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct SiteArgs {
-    /// TLS and users, in the format of Prometheus' exporters (exporter-toolkit's web config).
+    /// Read TLS settings and users from this file, in the web config format of Prometheus exporters
+    /// (exporter-toolkit).
     #[arg(long, value_name = "FILE")]
     pub web_config: Option<PathBuf>,
-    /// Let other hosts connect without TLS and password.
+    /// Allow other hosts to connect without TLS and without a password.
     #[arg(long)]
     pub insecure: bool,
-    /// A further name by which the server may be asked for (Host header).
+    /// Also accept this host name in requests (Host header).
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
-    /// Count more; what is counted costs those who call it.
+    /// Count these calls too. Each counted call gets slower.
     #[arg(long, value_enum, value_name = "WHAT", value_delimiter = ',')]
     pub collect: Vec<Collect>,
-    /// Tell every process apart (label pid): many series on a busy host.
+    /// Report every process separately (label pid). Gives many series on a busy host.
     #[arg(long)]
     pub per_process: bool,
-    /// Owners that have series of their own; those with the most slots, the rest is summed as comm="other".
+    /// How many owners get series of their own: those with the most slots reserved. The rest is summed
+    /// as comm="other".
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub max_owners: u16,
-    /// Root of the host below which bundles of containers are looked for.
+    /// Root directory of the host, where the bundles of containers are found.
     #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
     pub host_root: PathBuf,
 }
@@ -57,13 +59,13 @@ impl Default for SiteArgs {
 /// Options of `serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
-    /// Where to listen: ADDRESS:PORT, :PORT for every interface, or unix:/PATH. May be given several times.
+    /// Listen here: ADDRESS:PORT, :PORT for every interface, or unix:/PATH. May be given several times.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9827")]
     pub listen: Vec<Address>,
-    /// Where in the kernel the calls are seen.
+    /// Where in the kernel the calls are observed.
     #[arg(long, value_enum, default_value = "auto")]
     pub hook: HookArg,
-    /// The rest.
+    /// Options shared with `watch --metrics`.
     #[command(flatten)]
     pub site: SiteArgs,
 }

@@ -56,7 +56,7 @@ pub fn source(
     verbose: u8,
 ) -> anyhow::Result<(Box<dyn Source>, Pid)> {
     let Some(path) = &args.from else {
-        let pid = pid.ok_or_else(|| UsageError("which process? give a PID".to_owned()))?;
+        let pid = pid.ok_or_else(|| UsageError("no process given: name its PID".to_owned()))?;
         return Ok((Box::new(Live::new(use_bpf, bpf_log_level(verbose))), Pid(pid)));
     };
     let evidence = saved::read(path)?;
@@ -78,11 +78,13 @@ fn whom(path: &Path, evidence: &Evidence) -> String {
     let pids = evidence.spaces.iter().filter_map(|space| space.processes.first());
     let pids: Vec<String> = pids.map(|process| process.pid.to_string()).collect();
     match (pids.as_slice(), pids.get(..LISTED)) {
-        ([], _) => format!("{} holds no process", path.display()),
-        (_, None) => format!("{} holds several processes: give a PID ({})", path.display(), pids.join(", ")),
+        ([], _) => format!("{} contains no process", path.display()),
+        (_, None) => {
+            format!("{} contains several processes: name one PID ({})", path.display(), pids.join(", "))
+        }
         (_, Some(first)) => {
             format!(
-                "{} holds {} processes: give a PID ({}, ..)",
+                "{} contains {} processes: name one PID ({}, ..)",
                 path.display(),
                 pids.len(),
                 first.join(", ")

@@ -64,9 +64,9 @@ pub fn run(args: &DumpArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Writ
 fn image_facts(settled: &Settled, pid: Pid) -> anyhow::Result<(&ImageFacts, ImageMm)> {
     let space =
         settled.evidence.spaces.iter().find(|space| space.processes.iter().any(|process| process.pid == pid));
-    let space = space.context("the evidence has no such process")?;
+    let space = space.context("this evidence does not contain the process")?;
     let facts = space.image.as_ref().context(
-        "this evidence was not made by dump: it has no memory layout to write an image from (`check --from` judges it)",
+        "this evidence was not written by `dump` and has no memory layout, so no image can be made from it; judge it with `check --from`",
     )?;
     let word = space.looks.last().and_then(|look| look.after.as_ref().or(look.before.as_ref()));
     // Where the kernel does not say, which the user accepted: the heap as mapped, and the way nearly every process is.
@@ -83,12 +83,13 @@ fn rings(settled: &Settled, contexts: &[usize], restore_on: Option<u32>) -> anyh
     let cpus = restore_on.unwrap_or(system.possible_cpus);
     let views = contexts.iter().filter_map(|index| settled.picture.contexts.get(*index));
     let entries = views.map(|view| {
-        let bytes = view.ring_len.context("the length of a ring is not known")?;
+        let bytes = view.ring_len.context("the length of a ring is unknown")?;
         let nr_req = nr_req_for(view.max_reqs, bytes, cpus, system.page_size).map_err(|error| {
             WouldNotRestore(format!("context {} on {cpus} possible cpus: {error}", view.context))
         })?;
-        let ring_len = u32::try_from(bytes)
-            .map_err(|_| WouldNotRestore(format!("context {}: {bytes} bytes are no ring", view.context)))?;
+        let ring_len = u32::try_from(bytes).map_err(|_| {
+            WouldNotRestore(format!("context {}: {bytes} bytes is not a valid ring size", view.context))
+        })?;
         Ok(AioRing { id: view.context, nr_req, ring_len })
     });
     entries.collect()

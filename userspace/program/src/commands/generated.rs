@@ -31,7 +31,7 @@ pub fn man(args: &ManArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::
         args.verb.as_ref().map_or_else(|| "aioinspect".to_owned(), |verb| format!("aioinspect-{verb}"));
     let Some((_, command)) = pages.into_iter().find(|(page, _)| *page == name) else {
         let verb = args.verb.as_deref().unwrap_or_default();
-        return Err(UsageError(format!("no verb {}", escape(verb.as_bytes()))).into());
+        return Err(UsageError(format!("there is no verb {}", escape(verb.as_bytes()))).into());
     };
     out.write_all(&rendered(&command)?)?;
     Ok(Exit::Fine)

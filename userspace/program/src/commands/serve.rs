@@ -37,14 +37,14 @@ pub fn run(args: &ServeArgs, verbose: u8, err: &mut dyn Write) -> anyhow::Result
     }
     let (bound, mut feed) = opened?;
     if let Some(watcher) = feed.watcher() {
-        writeln!(err, "aioinspect: watching by {} ({})", watcher.hook().name(), watcher.hook().cost())?;
+        writeln!(err, "aioinspect: watching with {} ({})", watcher.hook().name(), watcher.hook().cost())?;
         say_lacks(err, watcher.known().lacks())?;
     }
     let addresses = bound.addresses()?;
     let confined = bound.serve(&mut feed)?;
     feed.hide();
     let kept = match feed.watcher() {
-        Some(watcher) if watcher.keeps_bpf() => " but CAP_BPF, which this kernel asks for at each look,",
+        Some(watcher) if watcher.keeps_bpf() => " except CAP_BPF, which this kernel requires at each look,",
         _ => "",
     };
     writeln!(err, "aioinspect: all capabilities{kept} dropped; {confined}")?;

@@ -57,14 +57,14 @@ pub fn run(
         return runtime.block_on(screen::run(feed, args, terminal));
     };
     if let Some(watcher) = feed.watcher() {
-        writeln!(err, "aioinspect: watching by {} ({})", watcher.hook().name(), watcher.hook().cost())?;
+        writeln!(err, "aioinspect: watching with {} ({})", watcher.hook().name(), watcher.hook().cost())?;
         say_lacks(err, watcher.known().lacks())?;
     }
     if let Some(before) = before.filter(|_| feed.watcher().is_some()) {
         let after = SyscallCost::measure();
         writeln!(
             err,
-            "aioinspect: a system call that does nothing takes {} ns, {} ns before",
+            "aioinspect: an empty system call takes {} ns with this hook, {} ns without it",
             after.nanoseconds(),
             before.nanoseconds()
         )?;
@@ -90,7 +90,7 @@ fn open(
     tried: &mut Vec<String>,
 ) -> anyhow::Result<(Feed, Option<Bound>)> {
     if args.metrics.is_none() && args.site != SiteArgs::default() {
-        return Err(UsageError("options of the server need --metrics ADDR".to_owned()).into());
+        return Err(UsageError("options of the server need --metrics ADDR as well".to_owned()).into());
     }
     let bind = |address: &Address, tried: &mut Vec<String>| {
         let addresses = std::slice::from_ref(address);

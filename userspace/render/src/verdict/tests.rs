@@ -86,7 +86,7 @@ fn busy_unproven_missing() {
     last(&mut it).manner = Manner::Running;
     assert_eq!(
         text(&it),
-        "pid 100 (svc) is not proven idle: 1 context (not stopped, looked at once)\n  \
+        "pid 100 (svc) is not proven idle: 1 context (not stopped, read only once)\n  \
          one look at a running process proves nothing; freeze it with --freeze ptrace\n"
     );
     last(&mut it).after = Some(kernel_word(vec![kioctx(AT, 0)], 1040));

@@ -149,7 +149,7 @@ fn admit(access: &Access, request: &Request) -> Result<Caller, Response> {
         return Err((StatusCode::BAD_REQUEST, "one Host header is needed\n").into_response());
     };
     if !access.knows(host) {
-        let says = "this server does not go by that name (Host header); --host NAME adds one\n";
+        let says = "host name not allowed (Host header); allow it with --host NAME\n";
         return Err((StatusCode::MISDIRECTED_REQUEST, says).into_response());
     }
     if OPEN.contains(&request.uri().path()) {

@@ -51,7 +51,10 @@ fn embedded() -> Found {
     let found = if embedded::is_embedded() {
         check("eBPF programs", Status::Present, "built in")
     } else {
-        fixed_by(check("eBPF programs", Status::Missing, "this build has none"), "cargo xtask run -- doctor")
+        fixed_by(
+            check("eBPF programs", Status::Missing, "this build contains none"),
+            "cargo xtask run -- doctor",
+        )
     };
     (needed(found), Exit::Error)
 }
@@ -61,9 +64,9 @@ fn btf() -> Found {
     let found = match read_layout() {
         Ok(layout) => {
             let seq = if layout.mm_lock_seq.is_present() {
-                "with mm_lock_seq: one number vouches for all mappings"
+                "with mm_lock_seq: one number shows that no mapping changed"
             } else {
-                "without mm_lock_seq: mappings are read again inside the freeze"
+                "without mm_lock_seq: mappings are read again during the freeze"
             };
             let mut lost = known::notes(layout.known().lacks());
             lost.extend(layout.losses());
@@ -75,7 +78,7 @@ fn btf() -> Found {
         }
         Err(error) => {
             let fix = if Path::new(VMLINUX_BTF).exists() {
-                "report this line, and what `uname -a` prints: this version does not know such a kernel"
+                "report this line and the output of `uname -a`: this version does not know such a kernel"
             } else if !Path::new("/sys/kernel").exists() {
                 host::MOUNT_SYSFS
             } else {
@@ -89,10 +92,10 @@ fn btf() -> Found {
 
 fn capabilities() -> Vec<Found> {
     let wanted = [
-        (Capability::Bpf, "loading the eBPF programs"),
-        (Capability::Perfmon, "reading kernel memory in them"),
-        (Capability::SysPtrace, "freezing processes of others and reading their memory"),
-        (Capability::DacReadSearch, "reading the auxiliary vector of processes of others"),
+        (Capability::Bpf, "loads the eBPF programs"),
+        (Capability::Perfmon, "lets the eBPF programs read kernel memory"),
+        (Capability::SysPtrace, "freezes processes of other users and reads their memory"),
+        (Capability::DacReadSearch, "reads the auxiliary vector of processes of other users"),
     ];
     let missing = caps::missing(&wanted.map(|(capability, _)| capability)).unwrap_or_default();
     let nested = caps::in_user_namespace();
@@ -102,7 +105,7 @@ fn capabilities() -> Vec<Found> {
             // What brings one of them should bring all that are missing.
             fixed_by(check(name, Status::Missing, purpose), &caps::way_to(&missing))
         } else if nested && matches!(capability, Capability::Bpf | Capability::Perfmon) {
-            let detail = format!("{purpose}: held in a user namespace alone, where it does not count");
+            let detail = format!("{purpose}; held only in a user namespace, where it has no effect");
             fixed_by(check(name, Status::Missing, detail), caps::OUT_OF_USER_NAMESPACE)
         } else {
             check(name, Status::Present, purpose)
@@ -141,13 +144,15 @@ fn walks(mut probe: Probe) -> Vec<Found> {
         Err(error) => check(CENSUS, Status::Missing, error.cause()),
     };
     let one_task = match probe.walk_of(Tid(std::process::id())) {
-        Ok(Some(_)) => {
-            check("BPF iterator over one task", Status::Present, "the pause does not grow with the host")
-        }
+        Ok(Some(_)) => check(
+            "BPF iterator over one task",
+            Status::Present,
+            "the freeze stays short on a host with many processes",
+        ),
         Ok(None) => check(
             "BPF iterator over one task",
             Status::Limited,
-            "not known to this kernel: every task is walked in the pause",
+            "this kernel does not have it: the freeze lasts until every task of the host is read",
         ),
         Err(error) => check("BPF iterator over one task", Status::Limited, error.cause()),
     };
@@ -158,7 +163,7 @@ fn walks(mut probe: Probe) -> Vec<Found> {
         Ok(None) => check(
             "BPF iterator over mappings",
             Status::Limited,
-            "not known to this kernel: /proc/PID/maps of every process is read instead",
+            "this kernel does not have it: /proc/PID/maps of every process is read instead",
         ),
         Err(error) => check("BPF iterator over mappings", Status::Limited, error.cause()),
     };
@@ -168,13 +173,13 @@ fn walks(mut probe: Probe) -> Vec<Found> {
 fn map_files() -> Found {
     let wanted = [Capability::CheckpointRestore];
     let found = if caps::missing(&wanted).is_ok_and(|lacking| lacking.is_empty()) {
-        check("map_files", Status::Present, "a file named like a ring is told from one by its mode")
+        check("map_files", Status::Present, "real rings are told from look-alike files by mode")
     } else {
         fixed_by(
             check(
                 "map_files",
                 Status::Limited,
-                "without CAP_CHECKPOINT_RESTORE a file named like a ring is told from one by its device alone",
+                "without CAP_CHECKPOINT_RESTORE real rings are told from look-alike files only by device",
             ),
             &caps::way_to(&wanted),
         )

@@ -28,14 +28,14 @@ fn tracefs() -> Found {
     let found = match opened {
         Ok(tracefs) => {
             let detail = tracefs.mounted_at().map_or_else(
-                || "not mounted: an instance of our own is used, and mounted nowhere".to_owned(),
+                || "not mounted; a private instance is used and not mounted anywhere".to_owned(),
                 |place| place.display().to_string(),
             );
             check("tracefs", Status::Present, detail)
         }
         Err(error) => Check {
             fix: error.fix(),
-            ..check("tracefs", Status::Limited, format!("{}; watch does without it", error.cause()))
+            ..check("tracefs", Status::Limited, format!("{}; watch works without it", error.cause()))
         },
     };
     (found, Exit::Lacks)
@@ -43,7 +43,7 @@ fn tracefs() -> Found {
 
 /// Attaches the hook for a moment, and measures what it makes of a system call that does nothing.
 fn one(hook: Hook, works: bool, first: &mut bool) -> Found {
-    let name = format!("watch by {}", hook.name());
+    let name = format!("watch with {}", hook.name());
     let before = SyscallCost::measure();
     let cpus = system::possible_cpus().unwrap_or(1);
     let started =
@@ -53,7 +53,7 @@ fn one(hook: Hook, works: bool, first: &mut bool) -> Found {
             let after = SyscallCost::measure();
             let used = if std::mem::take(first) { "; this one is used" } else { "" };
             let detail = format!(
-                "{}: {} ns, {} ns without{used}",
+                "{}: an empty system call takes {} ns, {} ns without{used}",
                 hook.cost(),
                 after.nanoseconds(),
                 before.nanoseconds()

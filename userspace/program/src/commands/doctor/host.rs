@@ -63,10 +63,10 @@ pub fn jit() -> Found {
     let found = match jit::is_on() {
         Some(true) => check(NAME, Status::Present, "on"),
         Some(false) => fixed_by(
-            check(NAME, Status::Limited, format!("off, {}: the programs run, and slower", jit::SYSCTL)),
+            check(NAME, Status::Limited, format!("off ({}): the programs run, but slower", jit::SYSCTL)),
             jit::FIX,
         ),
-        None => check(NAME, Status::Present, "not shown here; if it is off, what follows says so"),
+        None => check(NAME, Status::Present, "not visible here; if it is off, the checks below say so"),
     };
     (found, Exit::Lacks)
 }
@@ -87,12 +87,12 @@ pub fn memlock(refused: Option<&ProbeError>) -> Option<Found> {
         return None;
     }
     let found = match memlock::limit() {
-        None => check(NAME, Status::Present, "no limit; this kernel charges BPF maps to it"),
+        None => check(NAME, Status::Present, "no limit; this kernel counts BPF maps against it"),
         Some(bytes) => fixed_by(
             check(
                 NAME,
                 if is_cause { Status::Missing } else { Status::Limited },
-                format!("{bytes} bytes, and this kernel charges BPF maps to it"),
+                format!("{bytes} bytes; this kernel counts BPF maps against it"),
             ),
             memlock::FIX,
         ),
@@ -107,7 +107,7 @@ pub fn freeze() -> Found {
         Ok(report) => check(
             NAME,
             Status::Present,
-            format!("a process of our own was held for {} us", report.pause_ns / 1000),
+            format!("a test process was stopped for {} us", report.pause_ns / 1000),
         ),
         Err(error) => {
             let detail = error.to_string();
@@ -128,7 +128,7 @@ fn freeze_fix() -> Option<String> {
     let lacking = caps::missing(&[Capability::SysPtrace]).unwrap_or_default();
     if scope.trim() == "3" {
         return Some(
-            "take kernel.yama.ptrace_scope=3 out of /etc/sysctl.d and boot: it cannot be lowered before"
+            "remove kernel.yama.ptrace_scope=3 from /etc/sysctl.d and reboot: it cannot be lowered while the host runs"
                 .to_owned(),
         );
     }
@@ -147,15 +147,17 @@ pub fn lockdown(works: bool) -> Found {
     const NAME: &str = "lockdown";
     let found = match Lockdown::of_this_kernel() {
         Lockdown::None => check(NAME, Status::Present, "none"),
-        Lockdown::Integrity => check(NAME, Status::Present, "integrity: does not hinder"),
-        Lockdown::AtMostIntegrity => {
-            check(NAME, Status::Present, "not shown; BPF may read kernel memory, so it does not hinder")
-        }
+        Lockdown::Integrity => check(NAME, Status::Present, "integrity: no effect on aioinspect"),
+        Lockdown::AtMostIntegrity => check(
+            NAME,
+            Status::Present,
+            "not visible; BPF may read kernel memory, so it has no effect on aioinspect",
+        ),
         Lockdown::Confidentiality if works => fixed_by(
             check(
                 NAME,
                 Status::Limited,
-                "confidentiality: list, check, dump and headroom work; watch and serve without tracefs and kprobes",
+                "confidentiality: list, check, dump and headroom work; watch and serve work without tracefs and kprobes",
             ),
             lockdown::FIX,
         ),
@@ -163,7 +165,7 @@ pub fn lockdown(works: bool) -> Found {
             check(
                 NAME,
                 Status::Missing,
-                "confidentiality: BPF may not read kernel memory; list --no-bpf, headroom and dump --unverified work",
+                "confidentiality: BPF may not read kernel memory; only list --no-bpf, headroom and dump --unverified work",
             ),
             lockdown::FIX,
         ),
@@ -171,7 +173,7 @@ pub fn lockdown(works: bool) -> Found {
             check(
                 NAME,
                 Status::Limited,
-                "not shown, and BPF could not be asked: no tracefs instance is made",
+                "not visible, and BPF could not be tested; no private tracefs instance is used",
             ),
             lockdown::SHOW,
         ),

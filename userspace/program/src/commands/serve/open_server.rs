@@ -128,7 +128,7 @@ fn permit(addresses: &[Address], config: &WebConfig, insecure: bool) -> anyhow::
     match addresses.iter().find(|address| !address.is_loopback()) {
         None => Ok(()),
         Some(address) => bail!(UsageError(format!(
-            "{address} can be reached from other hosts: give TLS and users with --web-config FILE, or say --insecure"
+            "other hosts can reach {address}: set up TLS and users with --web-config FILE, or allow it with --insecure"
         ))),
     }
 }

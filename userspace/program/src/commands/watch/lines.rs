@@ -72,7 +72,10 @@ fn say_if_full(feed: &mut Feed, told: &mut bool, err: &mut dyn Write) -> std::io
     let missing = feed.watcher().map_or(0, |watcher| watcher.lost().contexts);
     if missing > 0 && !*told {
         *told = true;
-        writeln!(err, "aioinspect: the map in the kernel is full: {missing} contexts are not in it")?;
+        writeln!(
+            err,
+            "aioinspect: the kernel's map of contexts is full; {missing} contexts are not in it, and check and dump cannot say who created them"
+        )?;
     }
     Ok(())
 }
