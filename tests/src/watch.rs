@@ -218,7 +218,7 @@ pub fn may_miss_few(hook: &str) -> bool {
 /// If it takes none of the others.
 pub fn reads_heads() -> bool {
     let sizes = Sizes { buffer: 4096, ..Sizes::of(1) };
-    let tracer = Tracer::start(cpus(), sizes, None, None, 0, &mut Vec::new()).map(|(tracer, _)| tracer);
+    let tracer = Tracer::start(sizes, None, None, 0, &mut Vec::new()).map(|(tracer, _)| tracer);
     tracer.unwrap_or_else(|error| panic!("{error}")).reads_heads()
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use aioinspect_kernel::bpf::denial;
 use aioinspect_kernel::bpf::lockdown::Lockdown;
-use aioinspect_kernel::bpf::memlock as limit;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::host::HostLock;
 use aioinspect_tests::programs::{Output, bin, run, skip};
@@ -286,7 +286,7 @@ fn memlock() {
     if !can("memlock") {
         return;
     }
-    if !limit::is_charged() {
+    if !denial::memlock_is_charged() {
         return skip("memlock", "this kernel charges no BPF maps to RLIMIT_MEMLOCK (those before 5.11 do)");
     }
     let limited = |line: &str| {

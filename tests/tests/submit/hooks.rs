@@ -1,7 +1,6 @@
 //! Running a test on each hook.
 
 use aioinspect_kernel::bpf::error::ProbeError;
-use aioinspect_kernel::host::system;
 use aioinspect_kernel::trace::hook::Hook;
 use aioinspect_kernel::trace::submits::{Sizes, SubmitCount, Submits};
 use aioinspect_model::units::Pid;
@@ -9,9 +8,8 @@ use aioinspect_tests::programs::{is_root, skip};
 
 /// Starts counting by that hook; `None` where the kernel lacks it.
 pub fn start(hook: Hook, sizes: Sizes) -> Option<Submits> {
-    let cpus = system::facts().unwrap().possible_cpus;
     let mut tried = Vec::new();
-    match Submits::start(cpus, sizes, Some(hook), 0, &mut tried) {
+    match Submits::start(sizes, Some(hook), 0, &mut tried) {
         Ok(submits) => {
             assert!(tried.is_empty(), "{tried:?}");
             assert_eq!(submits.hook(), hook);
@@ -60,9 +58,8 @@ fn the_ladder() {
     }
     let taken: Vec<Hook> =
         Hook::ALL.into_iter().filter(|hook| start(*hook, Sizes::default()).is_some()).collect();
-    let cpus = system::facts().unwrap().possible_cpus;
     let mut tried = Vec::new();
-    let submits = Submits::start(cpus, Sizes::default(), None, 0, &mut tried).unwrap();
+    let submits = Submits::start(Sizes::default(), None, 0, &mut tried).unwrap();
     assert_eq!(submits.hook(), taken[0]);
     assert_eq!(tried.len(), Hook::ALL.iter().position(|hook| *hook == taken[0]).unwrap(), "{tried:?}");
     assert!(submits.program_id().unwrap() > 0);

@@ -1,20 +1,23 @@
 //! bpf(2): programs and maps, what this kernel offers them, and why it refuses.
 
-pub mod attach;
+pub(crate) mod attach;
 pub mod call;
-pub mod capacity;
+pub(crate) mod capacity;
 pub mod denial;
 pub mod embedded;
 pub mod error;
-pub mod info;
+pub(crate) mod info;
 pub mod jit;
-pub mod kprobe_pmu;
+pub(crate) mod kprobe_pmu;
 pub mod lockdown;
-pub mod log;
+pub(crate) mod log;
 pub mod map;
-pub mod mapped;
+pub(crate) mod mapped;
 pub mod memlock;
-pub mod program;
-pub mod refusal;
+pub(crate) mod program;
+pub(crate) mod refusal;
+#[cfg(test)]
+pub(crate) mod stand_in;
+mod syscall;
 pub mod tracefs;
-pub mod ways;
+pub(crate) mod ways;

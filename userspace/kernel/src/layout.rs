@@ -1,5 +1,5 @@
 //! The types of the kernel that runs, found and remembered.
 
-pub mod cache;
+pub(crate) mod cache;
 pub mod read;
 pub mod vmlinux;

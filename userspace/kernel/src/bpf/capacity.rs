@@ -3,7 +3,7 @@
 /// How many records the arrays of a census hold. What does not fit is taken in pieces, so they need not grow with the host; but inside a freeze
 /// nothing is taken, so there all of one address space must fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capacity {
+pub(crate) struct Capacity {
     pub(crate) contexts: u32,
     pub(crate) mms: u32,
     pub(crate) tasks: u32,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bpf::call::bpf;
+use crate::bpf::call::{MapShape, map_create, map_create_within_limits};
 use crate::bpf::lockdown::{self, Lockdown};
 use crate::bpf::memlock;
 use crate::host::caps::{self, Capability, names};
@@ -127,6 +127,12 @@ pub fn has_seccomp_filter() -> bool {
     status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
 }
 
+/// Whether this kernel charges maps to RLIMIT_MEMLOCK: tried with a limit of nothing, for a moment. Maps must be permitted otherwise.
+pub fn memlock_is_charged() -> bool {
+    let made = memlock::with_nothing(|| map_create_within_limits("smallest", MapShape::SMALLEST));
+    made.is_some_and(|made| made.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)))
+}
+
 /// This process on this kernel.
 struct Here;
 
@@ -141,9 +147,7 @@ impl Witness for Here {
 
     fn bpf_is_forbidden(&self) -> bool {
         // No map is of this type: EINVAL from a kernel that looks (kernel/bpf/syscall.c:map_create), EPERM or EACCES before it does.
-        const BPF_MAP_CREATE: libc::c_long = 0;
-        let mut attr = [u32::MAX, 4, 4, 1];
-        match bpf(BPF_MAP_CREATE, &mut attr) {
+        match map_create("none", MapShape { kind: u32::MAX, ..MapShape::SMALLEST }) {
             Ok(_) => false,
             Err(error) => matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES)),
         }
@@ -162,7 +166,7 @@ impl Witness for Here {
     }
 
     fn memlock_is_charged(&self) -> bool {
-        memlock::is_charged()
+        memlock_is_charged()
     }
 }
 

@@ -6,26 +6,26 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use aioinspect_ebpf::{CAST_CALL, Offsets, Wire};
 use aya_obj::btf::BtfFeatures;
-use aya_obj::generated::bpf_insn;
+use aya_obj::generated::bpf_func_id::BPF_FUNC_ktime_get_ns;
+use aya_obj::generated::{BPF_CALL, BPF_JMP, BPF_PSEUDO_KFUNC_CALL, bpf_insn};
 use aya_obj::{EbpfSectionKind, Object};
 
 use crate::bpf::call::{self, Code, MapShape};
 use crate::bpf::error::ProbeError;
-use crate::bpf::mapped::MappedArray;
 use crate::bpf::ways::Ways;
 
 /// An object as the build embedded it; empty in a build without the eBPF toolchain.
 #[derive(Clone, Copy, Debug)]
-pub struct Embedded(&'static [u8]);
+pub(crate) struct Embedded(&'static [u8]);
 
 /// The programs of the census.
-pub const CENSUS: Embedded =
+pub(crate) const CENSUS: Embedded =
     Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect.bpf.o")));
 /// The programs of the watch: apart, so that a census does not pay for them.
-pub const TRACE: Embedded =
+pub(crate) const TRACE: Embedded =
     Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect-trace.bpf.o")));
 /// The programs that count io_submit: apart, since only who asks for them pays for them.
-pub const SUBMIT: Embedded =
+pub(crate) const SUBMIT: Embedded =
     Embedded(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/aioinspect-submit.bpf.o")));
 
 /// Whether this build carries the eBPF half.
@@ -33,55 +33,50 @@ pub fn is_embedded() -> bool {
     !CENSUS.0.is_empty()
 }
 
-/// The maps that userspace reads, and how many records each is to hold.
-#[derive(Clone, Copy, Debug)]
-pub struct Mapped {
-    /// The map's name in the object.
-    pub name: &'static str,
-    /// Bytes of a record.
-    pub record_size: usize,
-    /// Records.
-    pub capacity: u32,
-}
-
 /// The loaded object: maps made, programs relocated and ready to be given to the kernel.
-pub struct Prepared {
-    /// The mapped arrays, by name.
-    pub mapped: HashMap<&'static str, MappedArray>,
-    /// The other maps, by name; closing them would not take them from the programs that are loaded.
-    pub others: HashMap<String, OwnedFd>,
-    /// Programs by name.
-    pub programs: HashMap<String, Code>,
+pub(crate) struct Prepared {
+    /// The maps, by name; closing them would not take them from the programs that are loaded.
+    maps: HashMap<String, OwnedFd>,
+    programs: HashMap<String, Code>,
     /// The types of the object's own functions.
-    pub btf: OwnedFd,
+    pub(crate) btf: OwnedFd,
 }
 
 impl Prepared {
     /// A program by its name.
-    pub fn code(&self, name: &str) -> Result<&Code, ProbeError> {
+    pub(crate) fn code(&self, name: &str) -> Result<&Code, ProbeError> {
         self.programs.get(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")))
     }
 
-    /// Takes out one of the other maps.
-    pub fn take_map(&mut self, name: &str) -> Result<OwnedFd, ProbeError> {
-        self.others.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")))
+    /// Takes out a map and opens it as what it is to be.
+    pub(crate) fn take<T>(
+        &mut self,
+        name: &str,
+        open: impl FnOnce(OwnedFd) -> io::Result<T>,
+    ) -> Result<T, ProbeError> {
+        let map = self.maps.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")))?;
+        open(map).map_err(|error| {
+            if error.kind() == io::ErrorKind::InvalidData {
+                return ProbeError::Object(format!("map {name}: {error}"));
+            }
+            ProbeError::from_bpf("open a map", &error)
+        })
     }
 
-    /// Takes out one of the mapped arrays.
-    pub fn take_array(&mut self, name: &str) -> Result<MappedArray, ProbeError> {
-        self.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")))
+    /// What is left: the maps that only the programs use, and the types.
+    pub(crate) fn into_rest(self) -> (HashMap<String, OwnedFd>, OwnedFd) {
+        (self.maps, self.btf)
     }
 }
 
 /// Makes the maps and relocates the programs.
 ///
-/// `offsets` and `ways` are what the programs take for constants; `sizes` overrides the number of elements of maps that are not mapped.
-pub fn prepare(
+/// `offsets` and `ways` are what the programs take for constants; `sizes` overrides the number of elements of maps.
+pub(crate) fn prepare(
     embedded: Embedded,
-    offsets: Offsets,
+    offsets: &Offsets,
     ways: Ways,
     log_level: u8,
-    mapped: &[Mapped],
     sizes: &[(&str, u32)],
 ) -> Result<Prepared, ProbeError> {
     if embedded.0.is_empty() {
@@ -99,23 +94,14 @@ pub fn prepare(
     object.patch_map_data(globals).map_err(|e| ProbeError::Object(e.to_string()))?;
 
     let btf = load_btf(&mut object)?;
-    let mut arrays = HashMap::new();
-    let mut others = HashMap::new();
+    let mut maps = HashMap::new();
     for (name, map) in &object.maps {
-        if let Some(wanted) = mapped.iter().find(|wanted| wanted.name == name) {
-            let array = MappedArray::create(name, wanted.record_size, wanted.capacity)
-                .map_err(|e| ProbeError::from_bpf("create a map", &e))?;
-            arrays.insert(wanted.name, array);
-            continue;
-        }
-        let entries =
-            sizes.iter().find(|(sized, _)| sized == name).map_or_else(|| map.max_entries(), |(_, n)| *n);
-        others.insert(
-            name.clone(),
-            plain_map(name, map, entries).map_err(|e| ProbeError::from_bpf("create a map", &e))?,
-        );
+        let wanted = sizes.iter().find(|(sized, _)| sized == name);
+        let entries = wanted.map_or_else(|| map.max_entries(), |(_, entries)| *entries);
+        let map = make_map(name, map, entries).map_err(|e| ProbeError::from_bpf("create a map", &e))?;
+        maps.insert(name.clone(), map);
     }
-    relocate(&mut object, &arrays, &others)?;
+    relocate(&mut object, &maps)?;
     let programs = object
         .programs
         .iter()
@@ -131,27 +117,25 @@ pub fn prepare(
             Some((name.clone(), code))
         })
         .collect();
-    Ok(Prepared { mapped: arrays, others, programs, btf })
+    Ok(Prepared { maps, programs, btf })
 }
 
-/// `BPF_JMP | BPF_CALL`.
-const CALL: u8 = 0x85;
-/// `BPF_PSEUDO_KFUNC_CALL`: what is called is a function of the kernel's, by BTF id.
-const PSEUDO_KFUNC_CALL: u8 = 2;
-/// `BPF_FUNC_ktime_get_ns`, which every program may call.
-const KTIME_GET_NS: i32 = 5;
+/// Whose call it is that has this for its source register: a function of the kernel's, by BTF id.
+const KFUNC: u8 = BPF_PSEUDO_KFUNC_CALL.to_le_bytes()[0];
 
 /// Puts the kernel's function where our programs call [`CAST_CALL`]; where it is not used such calls are never reached.
 fn fill_in_casts(instructions: &mut [bpf_insn], ways: Ways) {
-    for call in
-        instructions.iter_mut().filter(|one| one.code == CALL && one.src_reg() == 0 && one.imm == CAST_CALL)
-    {
+    let is_cast = |one: &bpf_insn| {
+        u32::from(one.code) == BPF_JMP | BPF_CALL && one.src_reg() == 0 && one.imm == CAST_CALL
+    };
+    for call in instructions.iter_mut().filter(|one| is_cast(one)) {
         match ways.cast().and_then(|id| i32::try_from(id).ok()) {
             Some(id) => {
-                call.set_src_reg(PSEUDO_KFUNC_CALL);
+                call.set_src_reg(KFUNC);
                 call.imm = id;
             }
-            None => call.imm = KTIME_GET_NS,
+            // Every program may call this one.
+            None => call.imm = BPF_FUNC_ktime_get_ns as i32,
         }
     }
 }
@@ -166,8 +150,8 @@ fn load_btf(object: &mut Object) -> Result<OwnedFd, ProbeError> {
     call::btf_load(&btf.to_bytes()).map_err(|e| ProbeError::from_bpf("load our own BTF", &e))
 }
 
-/// A map that only the programs use, or a section of globals.
-fn plain_map(name: &str, map: &aya_obj::Map, entries: u32) -> io::Result<OwnedFd> {
+/// Makes a map, or a section of globals.
+fn make_map(name: &str, map: &aya_obj::Map, entries: u32) -> io::Result<OwnedFd> {
     let shape = MapShape {
         kind: map.map_type(),
         key_size: map.key_size(),
@@ -175,29 +159,19 @@ fn plain_map(name: &str, map: &aya_obj::Map, entries: u32) -> io::Result<OwnedFd
         max_entries: entries,
         flags: map.map_flags(),
     };
-    let fd = call::map_create(name, shape)?;
-    if !map.data().is_empty() {
-        call::map_write_first(fd.as_fd(), map.data(), map.value_size())?;
-    }
+    let fd = match map.data() {
+        [] => call::map_create(name, shape)?,
+        data => call::map_create_with(name, shape, data)?,
+    };
     if map.section_kind() == EbpfSectionKind::Rodata {
         call::map_freeze(fd.as_fd())?;
     }
     Ok(fd)
 }
 
-fn relocate(
-    object: &mut Object,
-    arrays: &HashMap<&'static str, MappedArray>,
-    others: &HashMap<String, OwnedFd>,
-) -> Result<(), ProbeError> {
+fn relocate(object: &mut Object, made: &HashMap<String, OwnedFd>) -> Result<(), ProbeError> {
     let maps = object.maps.clone();
-    let fds = maps.iter().filter_map(|(name, map)| {
-        let fd = match arrays.get(name.as_str()) {
-            Some(array) => array.fd().as_raw_fd(),
-            None => others.get(name)?.as_raw_fd(),
-        };
-        Some((name.as_str(), fd, map))
-    });
+    let fds = maps.iter().filter_map(|(name, map)| Some((name.as_str(), made.get(name)?.as_raw_fd(), map)));
     let text_sections = object.functions.keys().map(|(section, _)| *section).collect();
     object.relocate_maps(fds, &text_sections).map_err(|e| ProbeError::Object(e.to_string()))?;
     object.relocate_calls(&text_sections).map_err(|e| ProbeError::Object(e.to_string()))

@@ -8,7 +8,7 @@ const DIR: &str = "/sys/bus/event_source/devices/kprobe";
 
 /// How perf_event_open is asked for a kprobe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KprobePmu {
+pub(crate) struct KprobePmu {
     /// Its number.
     pub kind: u32,
     /// The bit of `config` that asks for a kretprobe.
@@ -16,7 +16,7 @@ pub struct KprobePmu {
 }
 
 /// Finds it.
-pub fn find() -> Result<KprobePmu, ProbeError> {
+pub(crate) fn find() -> Result<KprobePmu, ProbeError> {
     let lacks = || ProbeError::Lacks {
         what: format!("kprobes through perf_event_open ({DIR}, CONFIG_KPROBE_EVENTS)"),
     };

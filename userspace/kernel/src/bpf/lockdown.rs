@@ -3,10 +3,11 @@
 //! Under confidentiality BPF may not call bpf_probe_read_kernel, and who releases an instance of tracefs kills the kernel
 //! (`list_del corruption`, fs/tracefs/inode.c:tracefs_destroy_inode; seen on 6.12 and 6.19). So it is never assumed to be off.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use aya_obj::generated::bpf_func_id::BPF_FUNC_probe_read_kernel;
+use aya_obj::generated::{BPF_ADD, BPF_ALU64, BPF_CALL, BPF_EXIT, BPF_JMP, BPF_K, BPF_MOV, BPF_X, bpf_insn};
 
-use crate::bpf::call::bpf_fd;
+use crate::bpf::call::{Code, Kind, Verbosity, prog_load};
+use crate::bpf::syscall::Plain;
 
 /// The kernel's file; the level in force stands in brackets: `none [integrity] confidentiality`.
 const FILE: &str = "/sys/kernel/security/lockdown";
@@ -77,55 +78,35 @@ fn is_securityfs(place: &str) -> bool {
 
 /// Whether a BPF program that reads kernel memory loads; `None` if even one that does nothing does not.
 fn may_read_kernel_memory() -> Option<bool> {
-    /// `BPF_FUNC_probe_read_kernel`.
-    const PROBE_READ_KERNEL: i32 = 113;
-    let end = [insn(0xb7, 0, 0, 0), insn(0x95, 0, 0, 0)];
+    let end = [insn(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0), insn(BPF_JMP | BPF_EXIT, 0, 0, 0)];
     // r1 = r10 - 8; r2 = 8; r3 = 0; bpf_probe_read_kernel(r1, r2, r3)
     let call = [
-        insn(0xbf, 1, 10, 0),
-        insn(0x07, 1, 0, -8),
-        insn(0xb7, 2, 0, 8),
-        insn(0xb7, 3, 0, 0),
-        insn(0x85, 0, 0, PROBE_READ_KERNEL),
+        insn(BPF_ALU64 | BPF_MOV | BPF_X, 1, 10, 0),
+        insn(BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, -8),
+        insn(BPF_ALU64 | BPF_MOV | BPF_K, 2, 0, 8),
+        insn(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0),
+        insn(BPF_JMP | BPF_CALL, 0, 0, BPF_FUNC_probe_read_kernel as i32),
     ];
-    if load(&[&call[..], &end].concat()).is_ok() {
+    if loads([&call[..], &end].concat()) {
         return Some(true);
     }
-    load(&end).is_ok().then_some(false)
+    loads(end.to_vec()).then_some(false)
 }
 
-/// One `struct bpf_insn` without offset: code, the two registers, the number.
-fn insn(code: u8, to: u8, from: u8, number: i32) -> [u8; 8] {
-    let [a, b, c, d] = number.to_ne_bytes();
-    let registers = if cfg!(target_endian = "little") { from << 4 | to } else { to << 4 | from };
-    [code, registers, 0, 0, a, b, c, d]
+/// One instruction without offset: code, the two registers, the number.
+fn insn(code: u32, to: u8, from: u8, number: i32) -> bpf_insn {
+    let mut insn = bpf_insn::zeroed();
+    insn.code = u8::try_from(code).unwrap_or_default();
+    insn.set_dst_reg(to);
+    insn.set_src_reg(from);
+    insn.imm = number;
+    insn
 }
 
-/// Loads a raw tracepoint program, which is attached to nothing and gone when the answer is dropped.
-fn load(program: &[[u8; 8]]) -> io::Result<OwnedFd> {
-    const BPF_PROG_LOAD: libc::c_long = 5;
-    const BPF_PROG_TYPE_RAW_TRACEPOINT: u32 = 17;
-    #[repr(C)]
-    struct Attr {
-        prog_type: u32,
-        insn_cnt: u32,
-        insns: u64,
-        license: u64,
-        log_level: u32,
-        log_size: u32,
-        log_buf: u64,
-    }
-    let license = c"Dual MIT/GPL";
-    let mut attr = Attr {
-        prog_type: BPF_PROG_TYPE_RAW_TRACEPOINT,
-        insn_cnt: u32::try_from(program.len()).map_err(io::Error::other)?,
-        insns: program.as_ptr() as u64,
-        license: license.as_ptr() as u64,
-        log_level: 0,
-        log_size: 0,
-        log_buf: 0,
-    };
-    bpf_fd(BPF_PROG_LOAD, &mut attr)
+/// Whether the kernel takes a program, which is attached to nothing and gone at once.
+fn loads(instructions: Vec<bpf_insn>) -> bool {
+    let code = Code { instructions, func_info: Vec::new(), func_info_rec_size: 0 };
+    prog_load("", &code, None, Kind::Trial, Verbosity::Reasons, &mut []).is_ok()
 }
 
 #[cfg(test)]
@@ -155,12 +136,13 @@ mod tests {
         assert!(!Lockdown::Unknown.allows_tracefs_instance());
     }
 
-    /// Check the words of the program against include/uapi/linux/bpf.h.
+    /// Check the parts of an instruction against include/uapi/linux/bpf.h.
     #[test]
     fn instructions() {
-        assert_eq!(insn(0xbf, 1, 10, 0), [0xbf, 0xa1, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(insn(0x07, 1, 0, -8), [0x07, 0x01, 0, 0, 0xf8, 0xff, 0xff, 0xff]);
-        assert_eq!(insn(0x85, 0, 0, 113), [0x85, 0, 0, 0, 113, 0, 0, 0]);
+        let parts = |one: bpf_insn| (one.code, one.dst_reg(), one.src_reg(), one.off, one.imm);
+        assert_eq!(parts(insn(BPF_ALU64 | BPF_MOV | BPF_X, 1, 10, 0)), (0xbf, 1, 10, 0, 0));
+        assert_eq!(parts(insn(BPF_ALU64 | BPF_ADD | BPF_K, 1, 0, -8)), (0x07, 1, 0, 0, -8));
+        assert_eq!(parts(insn(BPF_JMP | BPF_CALL, 0, 0, 113)), (0x85, 0, 0, 0, 113));
     }
 
     /// Check that the two ways of asking agree, where both can be gone.

@@ -1,17 +1,14 @@
 //! A BPF array map that is mapped into our memory: the kernel's program writes it, we read it, with no call between.
 
-#![expect(unsafe_code, reason = "the mapping is shared with the kernel and reached through a pointer")]
-
 use std::io;
-use std::os::fd::OwnedFd;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
 
 use aioinspect_ebpf::Wire;
-use rustix::mm::{MapFlags, ProtFlags};
+use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
 
-use crate::bpf::call::{self, MapShape};
-
-const BPF_MAP_TYPE_ARRAY: u32 = 2;
-const BPF_F_MMAPABLE: u32 = 1 << 10;
+use crate::bpf::map::{INDEX_SIZE, check};
+use crate::bpf::syscall::Mapping;
 
 /// Bytes that stay mapped; the kernel puts every page of a mapping into our memory at once, and nearly always few records are
 /// in use. What lies beyond is mapped when it is read.
@@ -22,138 +19,63 @@ const ROOM: usize = 256;
 
 /// An array of records of one kind.
 #[derive(Debug)]
-pub struct MappedArray {
+pub(crate) struct MappedArray<T> {
     map: OwnedFd,
     window: Mapping,
     capacity: u32,
+    of: PhantomData<fn() -> T>,
 }
 
-/// The first bytes of a map, mapped.
-#[derive(Debug)]
-struct Mapping {
-    address: *mut libc::c_void,
-    bytes: usize,
-}
-
-// SAFETY: the pointer is to a mapping that lives as long as this value and is reached through `&self` and `&mut self` only by copying.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    fn new(map: &OwnedFd, bytes: usize) -> io::Result<Self> {
-        // SAFETY: a new mapping at an address of the kernel's choice; it overlaps nothing.
-        let address = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                bytes,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED,
-                map,
-                0,
-            )?
+impl<T: Wire + Default> MappedArray<T> {
+    /// Maps the first part of a map, whose elements must be of this kind.
+    pub(crate) fn open(map: OwnedFd) -> io::Result<Self> {
+        const {
+            assert!(
+                T::SIZE <= ROOM && T::SIZE.is_multiple_of(8),
+                "a record that the kernel does not put end to end"
+            );
         };
-        Ok(Self { address, bytes })
-    }
-
-    /// Copies bytes out; zeroes where the range is not inside the mapping.
-    fn copy(&self, offset: usize, to: &mut [u8]) {
-        let fits = offset.checked_add(to.len()).is_some_and(|end| end <= self.bytes);
-        if !fits {
-            to.fill(0);
-            return;
-        }
-        // SAFETY: the range was checked to lie inside the mapping, and `to` is memory of our own.
-        unsafe {
-            std::ptr::copy_nonoverlapping(self.address.cast::<u8>().add(offset), to.as_mut_ptr(), to.len());
-        };
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made by `new`, is unmapped once, and no reference into it exists.
-        let _ = unsafe { rustix::mm::munmap(self.address, self.bytes) };
-    }
-}
-
-impl MappedArray {
-    /// Creates a map of `capacity` records of `record_size` bytes (a multiple of 8), and maps it.
-    pub fn create(name: &str, record_size: usize, capacity: u32) -> io::Result<Self> {
-        let value_size = u32::try_from(record_size).map_err(io::Error::other)?;
-        let bytes = usize::try_from(u64::from(value_size).saturating_mul(u64::from(capacity)))
-            .map_err(io::Error::other)?;
-        let map = call::map_create(
-            name,
-            MapShape {
-                kind: BPF_MAP_TYPE_ARRAY,
-                key_size: 4,
-                value_size,
-                max_entries: capacity,
-                flags: BPF_F_MMAPABLE,
-            },
-        )?;
-        let window = Mapping::new(&map, bytes.min(WINDOW))?;
-        Ok(Self { map, window, capacity })
-    }
-
-    /// The map.
-    pub fn fd(&self) -> &OwnedFd {
-        &self.map
-    }
-
-    /// How many records fit.
-    pub fn capacity(&self) -> u32 {
-        self.capacity
+        let info = check(map.as_fd(), BPF_MAP_TYPE_ARRAY, INDEX_SIZE, T::SIZE)?;
+        let bytes = usize::try_from(info.max_entries).map_err(io::Error::other)?.saturating_mul(T::SIZE);
+        let window = Mapping::new(map.as_fd(), bytes.min(WINDOW))?;
+        Ok(Self { map, window, capacity: info.max_entries, of: PhantomData })
     }
 
     /// Reads the first record.
-    pub fn first<T: Wire>(&self) -> Option<T> {
-        let mut one = [0; ROOM];
-        const { assert!(T::SIZE <= ROOM, "a record larger than any") };
-        let one = one.get_mut(..T::SIZE)?;
-        self.window.copy(0, one);
-        T::read(one)
+    pub(crate) fn first(&self) -> T {
+        read(&self.window, 0)
     }
 
     /// Writes the first record.
-    pub fn set_first<T: Wire>(&mut self, record: &T) -> Option<()> {
-        let mut one = [0; ROOM];
-        const { assert!(T::SIZE <= ROOM, "a record larger than any") };
-        record.write(&mut one)?;
-        let one = one.get(..T::SIZE).filter(|one| one.len() <= self.window.bytes)?;
-        // SAFETY: source and destination are live, distinct, and at least as long as `one`; the kernel's program does not run now.
-        unsafe { std::ptr::copy_nonoverlapping(one.as_ptr(), self.window.address.cast(), one.len()) };
-        Some(())
+    pub(crate) fn set_first(&mut self, record: &T) {
+        let mut bytes = [0; ROOM];
+        // A record is not larger than this room: `open` asks the compiler.
+        let _ = record.write(&mut bytes);
+        self.window.write_first(bytes.get(..T::SIZE).unwrap_or_default());
     }
 
-    /// Reads the first `count` records (those beyond the capacity were left out by the program).
-    pub fn records<T: Wire>(&self, count: u32) -> Vec<T> {
-        let mut records = Vec::new();
-        self.read_into(count, &mut records);
-        records
-    }
-
-    /// The same, behind what is there.
-    pub fn read_into<T: Wire>(&self, count: u32, records: &mut Vec<T>) {
+    /// Reads the first `count` records behind what is there (those beyond the capacity were left out by the program).
+    pub(crate) fn read_into(&self, count: u32, records: &mut Vec<T>) {
         let count = usize::try_from(count.min(self.capacity)).unwrap_or(0);
         let bytes = count.saturating_mul(T::SIZE);
-        if bytes <= self.window.bytes {
+        if bytes <= self.window.bytes() {
             return read_all(&self.window, count, records);
         }
         // Without memory for a larger mapping: what can be seen.
-        match Mapping::new(&self.map, bytes) {
+        match Mapping::new(self.map.as_fd(), bytes) {
             Ok(whole) => read_all(&whole, count, records),
-            Err(_) => read_all(&self.window, self.window.bytes.checked_div(T::SIZE).unwrap_or(0), records),
+            Err(_) => read_all(&self.window, self.window.bytes().checked_div(T::SIZE).unwrap_or(0), records),
         }
     }
 }
 
-fn read_all<T: Wire>(from: &Mapping, count: usize, records: &mut Vec<T>) {
-    records.reserve(count);
-    let mut one = [0; ROOM];
-    const { assert!(T::SIZE <= ROOM, "a record larger than any") };
-    let Some(one) = one.get_mut(..T::SIZE) else { return };
-    for index in 0..count {
-        from.copy(index.saturating_mul(T::SIZE), one);
-        records.extend(T::read(one));
-    }
+fn read_all<T: Wire + Default>(from: &Mapping, count: usize, records: &mut Vec<T>) {
+    records.extend((0..count).map(|index| read(from, index)));
+}
+
+fn read<T: Wire + Default>(from: &Mapping, index: usize) -> T {
+    let mut bytes = [0; ROOM];
+    let bytes = bytes.get_mut(..T::SIZE).unwrap_or_default();
+    from.read(index.saturating_mul(T::SIZE), bytes);
+    T::read(bytes).unwrap_or_default()
 }

@@ -4,8 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::bpf::call::{self, MapShape};
-
 static RAISED: AtomicBool = AtomicBool::new(false);
 
 /// Raises the limit as far as we may, once; whether that made it higher. It is our own process's alone.
@@ -35,24 +33,12 @@ pub fn limit() -> Option<u64> {
     getrlimit(Resource::Memlock).current
 }
 
-/// Whether this kernel charges maps to it: tried with a limit of nothing, for a moment. Maps must be permitted otherwise.
-pub fn is_charged() -> bool {
+/// Runs `act` under a limit of nothing; `None` where that cannot be set.
+pub(super) fn with_nothing<T>(act: impl FnOnce() -> T) -> Option<T> {
     let before = getrlimit(Resource::Memlock);
-    let nothing = Rlimit { current: Some(0), maximum: before.maximum };
-    if setrlimit(Resource::Memlock, nothing).is_err() {
-        return false;
-    }
-    // It is what is asked here that must not be mended.
-    let raised = RAISED.swap(true, Ordering::Relaxed);
-    let made = smallest_map();
-    RAISED.store(raised, Ordering::Relaxed);
+    setrlimit(Resource::Memlock, Rlimit { current: Some(0), maximum: before.maximum }).ok()?;
+    let done = act();
     // A soft limit may always be set back to what it was.
     let _ = setrlimit(Resource::Memlock, before);
-    made.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
-}
-
-fn smallest_map() -> std::io::Result<()> {
-    const BPF_MAP_TYPE_ARRAY: u32 = 2;
-    let shape = MapShape { kind: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 4, max_entries: 1, flags: 0 };
-    call::map_create("smallest", shape).map(drop)
+    Some(done)
 }

@@ -11,13 +11,13 @@ use crate::bpf::lockdown::Lockdown;
 use crate::bpf::refusal::Refusal;
 
 /// Gives one program to the kernel; asks the verifier for its reasons only when it refuses.
-pub fn load_program(
+pub(crate) fn load_program(
     name: &'static str,
     code: &Code,
     btf: &OwnedFd,
     kind: Kind,
 ) -> Result<OwnedFd, ProbeError> {
-    let error = match call::prog_load(name, code, btf.as_fd(), kind, Verbosity::Reasons, &mut []) {
+    let error = match call::prog_load(name, code, Some(btf.as_fd()), kind, Verbosity::Reasons, &mut []) {
         Ok(fd) => return Ok(fd),
         Err(error) => error,
     };
@@ -25,7 +25,7 @@ pub fn load_program(
         return Err(ProbeError::from_bpf("load a program", &error));
     }
     let mut log = vec![0; 256 * 1024];
-    let _ = call::prog_load(name, code, btf.as_fd(), kind, Verbosity::Reasons, &mut log);
+    let _ = call::prog_load(name, code, Some(btf.as_fd()), kind, Verbosity::Reasons, &mut log);
     let said = log.split(|byte| *byte == 0).next().unwrap_or_default();
     Err(refused(name, error, &String::from_utf8_lossy(said)))
 }
@@ -69,9 +69,9 @@ fn shown(said: &str) -> String {
 }
 
 /// How many instructions the verifier checks in a program: what loading it costs (`processed N insns` of its log).
-pub fn verified_instructions(name: &str, code: &Code, btf: &OwnedFd, kind: Kind) -> io::Result<u64> {
+pub(crate) fn verified_instructions(name: &str, code: &Code, btf: &OwnedFd, kind: Kind) -> io::Result<u64> {
     let mut log = vec![0; 64 * 1024];
-    call::prog_load(name, code, btf.as_fd(), kind, Verbosity::Counts, &mut log)?;
+    call::prog_load(name, code, Some(btf.as_fd()), kind, Verbosity::Counts, &mut log)?;
     let said = String::from_utf8_lossy(log.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned();
     let count = said.split("processed ").nth(1).and_then(|rest| rest.split(' ').next());
     count

@@ -2,7 +2,7 @@
 
 /// Why a program was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// It needs the JIT, which is off.
     NoJit,
     /// It calls a helper that this kernel lacks, or does not let such a program call: its name and number.
@@ -21,7 +21,7 @@ const HELPERS: [(&str, &str); 4] = [
 
 impl Refusal {
     /// Reads the log of a refused program. Its last lines say what was wrong, and then how much was looked at.
-    pub fn of(log: &str) -> Self {
+    pub(crate) fn of(log: &str) -> Self {
         let counts =
             ["processed ", "verification time ", "stack depth ", "mark_precise", "-- BEGIN", "-- END"];
         let is_reason = |line: &&str| !line.is_empty() && !counts.iter().any(|count| line.starts_with(count));

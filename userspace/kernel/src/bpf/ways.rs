@@ -8,7 +8,7 @@ use aioinspect_parse::kernel::layout::Layout;
 
 /// What the programs are to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ways {
+pub(crate) struct Ways {
     /// Bits of [`way`].
     bits: u32,
     /// BTF id of `bpf_rdonly_cast`, where it is used.
@@ -27,7 +27,7 @@ const LADDER: [u32; 4] = [
 
 impl Ways {
     /// Loads by the first of them that the kernel takes.
-    pub fn try_all<T>(
+    pub(crate) fn try_all<T>(
         layout: &Layout,
         mut load: impl FnMut(Self) -> Result<T, ProbeError>,
     ) -> Result<T, ProbeError> {
@@ -47,23 +47,23 @@ impl Ways {
 
     /// The same with the distances of all CPUs read from the kernel's own array.
     #[must_use]
-    pub fn with_per_cpu_offset(self, address: u64) -> Self {
+    pub(crate) fn with_per_cpu_offset(self, address: u64) -> Self {
         Self { per_cpu_offset_at: address, ..self }
     }
 
     /// Whether the memory of every possible CPU can be reached without help.
-    pub fn reaches_every_cpu(self) -> bool {
+    pub(crate) fn reaches_every_cpu(self) -> bool {
         self.bits & way::EVERY_CPU != 0 || self.per_cpu_offset_at != 0
     }
 
     /// The BTF id that stands for the calls of `bpf_rdonly_cast`; `None`: they are never reached.
-    pub fn cast(self) -> Option<u32> {
+    pub(crate) fn cast(self) -> Option<u32> {
         self.cast
     }
 
     /// Puts them among the constants of the programs.
-    pub fn into_offsets(self, offsets: Offsets) -> Offsets {
-        Offsets { ways: self.bits, per_cpu_offset_at: self.per_cpu_offset_at, ..offsets }
+    pub(crate) fn into_offsets(self, offsets: &Offsets) -> Offsets {
+        Offsets { ways: self.bits, per_cpu_offset_at: self.per_cpu_offset_at, ..*offsets }
     }
 }
 

@@ -6,7 +6,10 @@ use std::io::{BufRead, BufReader};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Runs `act` on one possible CPU after the other; how many of them it ran on. One that is offline, or that our cpuset does not have, is left out.
-pub fn on_each_cpu(possible_cpus: u32, mut act: impl FnMut() -> std::io::Result<()>) -> std::io::Result<u32> {
+pub(crate) fn on_each_cpu(
+    possible_cpus: u32,
+    mut act: impl FnMut() -> std::io::Result<()>,
+) -> std::io::Result<u32> {
     let before = sched_getaffinity(None)?;
     let mut visited = 0;
     let mut done = Ok(());
@@ -27,7 +30,7 @@ pub fn on_each_cpu(possible_cpus: u32, mut act: impl FnMut() -> std::io::Result<
 }
 
 /// The address of the kernel's array of these distances, by /proc/kallsyms, which shows addresses to the privileged.
-pub fn per_cpu_offset_at() -> Option<u64> {
+pub(crate) fn per_cpu_offset_at() -> Option<u64> {
     per_cpu_offset_in(BufReader::new(File::open("/proc/kallsyms").ok()?))
 }
 

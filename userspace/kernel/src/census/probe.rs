@@ -4,19 +4,21 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
 use aioinspect_ebpf::{
-    ContextRecord, Control, CreditsRecord, MmRecord, Mode, RingRecord, TaskRecord, WaitRecord, Wire,
+    ContextRecord, Control, CreditsRecord, MmRecord, Mode, RingRecord, TaskRecord, WaitRecord,
 };
 
 use crate::bpf::call::{self, Code, Kind};
 use crate::bpf::capacity::{CREDITS, Capacity, RINGS, WAITS};
-use crate::bpf::embedded::{self, Mapped};
+use crate::bpf::embedded;
 use crate::bpf::error::ProbeError;
 use crate::bpf::info;
+use crate::bpf::log::OpenLog;
 use crate::bpf::mapped::MappedArray;
 use crate::bpf::program::{load_program, verified_instructions};
 use crate::bpf::ways::Ways;
 use crate::census::cpu_distances;
 use crate::census::records::PF_USER_WORKER;
+pub use crate::census::records::{MmKey, Records};
 use crate::census::ring_walk::RingArrays;
 pub use crate::census::ring_walk::RingWalk;
 use crate::host::clock;
@@ -24,10 +26,6 @@ use crate::layout::read::read_layout;
 use aioinspect_model::known::{Fact, Known};
 use aioinspect_model::units::{Instant, Pid, Tid};
 use aioinspect_parse::kernel::layout::Layout;
-
-/// The kernel's address of an mm: tells address spaces apart, never leaves the crate `kernel`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MmKey(pub u64);
 
 /// What a census is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,23 +36,6 @@ pub enum Order {
     Mm(MmKey),
     /// The address space of one process, and the threads of that process.
     Process(Pid),
-}
-
-/// What one run of the census said.
-#[derive(Clone, Debug, Default)]
-pub struct Records {
-    /// Before the walk.
-    pub begun_at: Instant,
-    /// After it.
-    pub ended_at: Instant,
-    /// Contexts, grouped by mm in the order of `mms`.
-    pub contexts: Vec<ContextRecord>,
-    /// Credits of single CPUs, to which contexts point; of those that the map had room for.
-    pub credits: Vec<CreditsRecord>,
-    /// Address spaces; one may appear twice if its processes are not neighbours in the walk.
-    pub mms: Vec<MmRecord>,
-    /// Threads.
-    pub tasks: Vec<TaskRecord>,
 }
 
 /// A walk over one thread, opened ahead so that running it is a single call.
@@ -79,12 +60,12 @@ pub struct Probe {
     possible_cpus: u32,
     capacity: Capacity,
     log_level: u8,
-    pub(super) control: MappedArray,
-    pub(super) contexts: MappedArray,
-    credits: MappedArray,
-    mms: MappedArray,
-    tasks: MappedArray,
-    pub(super) waits: MappedArray,
+    pub(super) control: MappedArray<Control>,
+    pub(super) contexts: MappedArray<ContextRecord>,
+    credits: MappedArray<CreditsRecord>,
+    mms: MappedArray<MmRecord>,
+    tasks: MappedArray<TaskRecord>,
+    pub(super) waits: MappedArray<WaitRecord>,
     ring_arrays: RingArrays,
     census: OwnedFd,
     census_code: Code,
@@ -132,8 +113,7 @@ impl Probe {
 
     fn measure_this_cpu(&mut self) -> std::io::Result<()> {
         let walk = Walk { fd: call::iter_create(self.census_link.as_fd())?, _link: None };
-        // The map holds one record of this size: it cannot fail.
-        let _ = self.control.set_first(&Control { mode: Mode::ThisCpu as u32, ..self.order() });
+        self.control.set_first(&Control { mode: Mode::ThisCpu as u32, ..self.order() });
         walk.run()
     }
 
@@ -144,37 +124,35 @@ impl Probe {
         capacity: Capacity,
         log_level: u8,
     ) -> Result<Self, ProbeError> {
-        let mapped = [
-            Mapped { name: "CONTROL", record_size: Control::SIZE, capacity: 1 },
-            Mapped { name: "CONTEXTS", record_size: ContextRecord::SIZE, capacity: capacity.contexts },
-            Mapped { name: "CREDITS", record_size: CreditsRecord::SIZE, capacity: CREDITS },
-            Mapped { name: "MMS", record_size: MmRecord::SIZE, capacity: capacity.mms },
-            Mapped { name: "TASKS", record_size: TaskRecord::SIZE, capacity: capacity.tasks },
-            Mapped { name: "WAITS", record_size: WaitRecord::SIZE, capacity: WAITS },
-            Mapped { name: "RING_CONTROL", record_size: Control::SIZE, capacity: 1 },
-            Mapped { name: "RINGS", record_size: RingRecord::SIZE, capacity: RINGS },
+        let sizes = [
+            ("CONTEXTS", capacity.contexts),
+            ("CREDITS", CREDITS),
+            ("MMS", capacity.mms),
+            ("TASKS", capacity.tasks),
+            ("WAITS", WAITS),
+            ("RINGS", RINGS),
+            ("CPU_OFFSETS", possible_cpus),
         ];
-        let sizes = [("CPU_OFFSETS", possible_cpus)];
-        let mut prepared =
-            embedded::prepare(embedded::CENSUS, layout.offsets(), ways, log_level, &mapped, &sizes)?;
-        let mut array =
-            |name| prepared.mapped.remove(name).ok_or_else(|| ProbeError::Object(format!("no map {name}")));
-        let (control, contexts, mms) = (array("CONTROL")?, array("CONTEXTS")?, array("MMS")?);
-        let (tasks, waits, credits) = (array("TASKS")?, array("WAITS")?, array("CREDITS")?);
-        let ring_arrays = RingArrays::new(array("RING_CONTROL")?, array("RINGS")?);
-        let mut code = |name| {
-            prepared.programs.remove(name).ok_or_else(|| ProbeError::Object(format!("no program {name}")))
-        };
-        let census_code = code("census")?;
+        let mut prepared = embedded::prepare(embedded::CENSUS, &layout.offsets(), ways, log_level, &sizes)?;
+        let control = prepared.take("CONTROL", MappedArray::open)?;
+        let contexts = prepared.take("CONTEXTS", MappedArray::open)?;
+        let credits = prepared.take("CREDITS", MappedArray::open)?;
+        let mms = prepared.take("MMS", MappedArray::open)?;
+        let tasks = prepared.take("TASKS", MappedArray::open)?;
+        let waits = prepared.take("WAITS", MappedArray::open)?;
+        let ring_control = prepared.take("RING_CONTROL", MappedArray::open)?;
+        let ring_arrays = RingArrays::new(ring_control, prepared.take("RINGS", MappedArray::open)?);
+        let census_code = prepared.code("census")?.clone();
         let census = load_program("census", &census_code, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
         let census_link = call::iter_link_create(census.as_fd(), None)
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
-        let rings_code = code("rings")?;
-        let waits_code = code("waits")?;
+        let rings_code = prepared.code("rings")?.clone();
+        let waits_code = prepared.code("waits")?.clone();
         let waits_program =
             load_program("waits", &waits_code, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
         let waits_link = call::iter_link_create(waits_program.as_fd(), None)
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
+        let (others, btf) = prepared.into_rest();
         Ok(Self {
             known: layout.known(),
             layout,
@@ -195,9 +173,9 @@ impl Probe {
             rings_code,
             waits_code,
             waits_link,
-            btf: prepared.btf,
+            btf,
             rings_link: None,
-            _others: prepared.others,
+            _others: others,
         })
     }
 
@@ -227,8 +205,14 @@ impl Probe {
     }
 
     /// The program's id, by which its log is found.
-    pub fn program_id(&self) -> Result<u32, ProbeError> {
+    fn program_id(&self) -> Result<u32, ProbeError> {
         info::prog_id(self.census.as_fd()).map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
+    }
+
+    /// Hands on what the programs have to say. Finding it needs CAP_SYS_ADMIN.
+    pub fn drain_log(&self) -> Result<(), String> {
+        let id = self.program_id().map_err(|error| error.to_string())?;
+        OpenLog::of(id).map(|mut log| log.drain())
     }
 
     /// Runs the census, and takes the records in pieces where the host has more than fits.
@@ -246,19 +230,13 @@ impl Probe {
 
     /// Makes room for the rest of a walk that stopped for want of it.
     fn take_if_full(&mut self, records: &mut Records) {
-        let Some(control) = self.control.first::<Control>().filter(|control| control.is_full != 0) else {
+        let control = self.control.first();
+        if control.is_full == 0 {
             return;
-        };
+        }
         self.copy(records);
-        // The map holds one record of this size: it cannot fail.
-        let _ = self.control.set_first(&Control {
-            contexts: 0,
-            credits: 0,
-            mms: 0,
-            tasks: 0,
-            is_full: 0,
-            ..control
-        });
+        let emptied = Control { contexts: 0, credits: 0, mms: 0, tasks: 0, is_full: 0, ..control };
+        self.control.set_first(&emptied);
     }
 
     /// Opens a walk of one thread, for [`Walk::run`] inside a freeze; `None` where the kernel cannot restrict iterators.
@@ -281,7 +259,7 @@ impl Probe {
 
     /// An order with nothing but what is kept from run to run.
     fn order(&self) -> Control {
-        let kept = self.control.first::<Control>().unwrap_or_default();
+        let kept = self.control.first();
         Control { cpus_known: kept.cpus_known, possible_cpus: self.possible_cpus, ..Control::default() }
     }
 
@@ -303,8 +281,7 @@ impl Probe {
                 control.tgid = pid.0;
             }
         }
-        // The map holds one record of this size: it cannot fail.
-        let _ = self.control.set_first(&control);
+        self.control.set_first(&control);
     }
 
     /// The records of the last [`Walk::run`].
@@ -316,7 +293,7 @@ impl Probe {
 
     /// Copies out what is in the arrays.
     fn copy(&self, records: &mut Records) {
-        let control = self.control.first::<Control>().unwrap_or_default();
+        let control = self.control.first();
         // Those of this piece name their credits by place in it.
         let (before, earlier) =
             (records.contexts.len(), u32::try_from(records.credits.len()).unwrap_or(u32::MAX));
@@ -341,9 +318,8 @@ impl Probe {
 
     /// Whether the last [`Walk::run`] found room for everything.
     pub fn had_room(&self) -> bool {
-        self.control
-            .first::<Control>()
-            .is_some_and(|control| self.capacity.holds(control.contexts, control.mms, control.tasks))
+        let control = self.control.first();
+        self.capacity.holds(control.contexts, control.mms, control.tasks)
     }
 
     /// Makes room for that many contexts and threads, and half as many again, for a [`Walk::run`]. Takes the privileges of [`Self::load`] where

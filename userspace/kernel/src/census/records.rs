@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use aioinspect_ebpf::{ContextRecord, CreditsRecord, MmRecord, TaskRecord};
 
-use crate::census::probe::{MmKey, Records};
 use crate::proc::files::process_of;
 use aioinspect_model::evidence::{KernelWord, MmFact, Process, TaskFact};
 use aioinspect_model::kioctx::{CpuCredits, Kioctx, RefState};
 use aioinspect_model::known::{Fact, Known};
-use aioinspect_model::units::{ContextId, Pid, Tid};
+use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
 
 /// Nanoseconds of one clock tick as /proc counts them (USER_HZ = 100 on every architecture that Linux keeps stable).
 const TICK_NS: u64 = 10_000_000;
@@ -19,6 +18,27 @@ const TICK_NS: u64 = 10_000_000;
 const PF_WORKERS: u32 = 0x10 | PF_USER_WORKER;
 /// Before 6.4 the bit meant something else, which every process may have (`PF_USED_ASYNC`).
 pub const PF_USER_WORKER: u32 = 0x4000;
+
+/// The kernel's address of an mm: tells address spaces apart, never leaves the crate `kernel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MmKey(pub u64);
+
+/// What one run of the census said.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// Before the walk.
+    pub begun_at: Instant,
+    /// After it.
+    pub ended_at: Instant,
+    /// Contexts, grouped by mm in the order of `mms`.
+    pub contexts: Vec<ContextRecord>,
+    /// Credits of single CPUs, to which contexts point; of those that the map had room for.
+    pub credits: Vec<CreditsRecord>,
+    /// Address spaces; one may appear twice if its processes are not neighbours in the walk.
+    pub mms: Vec<MmRecord>,
+    /// Threads.
+    pub tasks: Vec<TaskRecord>,
+}
 
 /// What a census said of one address space.
 #[derive(Clone, Debug, Default)]

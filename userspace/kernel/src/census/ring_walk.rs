@@ -11,16 +11,16 @@ use crate::bpf::mapped::MappedArray;
 
 /// The maps of such walks, of which one runs at a time.
 #[derive(Clone, Debug)]
-pub(super) struct RingArrays(Arc<Mutex<(MappedArray, MappedArray)>>);
+pub(super) struct RingArrays(Arc<Mutex<(MappedArray<Control>, MappedArray<RingRecord>)>>);
 
 impl RingArrays {
     /// `control`: the map RING_CONTROL; `rings`: the map RINGS.
-    pub fn new(control: MappedArray, rings: MappedArray) -> Self {
+    pub(super) fn new(control: MappedArray<Control>, rings: MappedArray<RingRecord>) -> Self {
         Self(Arc::new(Mutex::new((control, rings))))
     }
 
     /// Opens a walk.
-    pub fn open(&self, link: &OwnedFd) -> Result<RingWalk, ProbeError> {
+    pub(super) fn open(&self, link: &OwnedFd) -> Result<RingWalk, ProbeError> {
         let walk =
             call::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
         Ok(RingWalk { walk, arrays: self.clone() })
@@ -41,16 +41,15 @@ impl RingWalk {
         let mut arrays = self.arrays.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (control, rings) = &mut *arrays;
         let order = Control { in_pieces: 1, ..Control::default() };
-        // The map holds one record of this size: it cannot fail.
-        let _ = control.set_first(&order);
+        control.set_first(&order);
         let mut records = Vec::new();
-        let mut take = |control: &mut MappedArray| {
-            let counts = control.first::<Control>().unwrap_or_default();
+        let mut take = |control: &mut MappedArray<Control>| {
+            let counts = control.first();
             rings.read_into(counts.rings, &mut records);
-            let _ = control.set_first(&Control { level_plus_one: counts.level_plus_one, ..order });
+            control.set_first(&Control { level_plus_one: counts.level_plus_one, ..order });
         };
         call::iter_run_in_pieces(self.walk.as_fd(), || {
-            if control.first::<Control>().is_some_and(|control| control.is_full != 0) {
+            if control.first().is_full != 0 {
                 take(control);
             }
         })

@@ -2,48 +2,44 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use aioinspect_ebpf::{Origin, SlotKey, SlotRecord, Wire};
+use aioinspect_ebpf::{Origin, SlotKey, SlotRecord};
 
-use crate::bpf::{info, map};
-use crate::census::probe::MmKey;
-use crate::census::records::SpaceWord;
+use crate::bpf::info;
+use crate::bpf::map::HashMap;
+use crate::census::records::{MmKey, SpaceWord};
 use aioinspect_model::evidence::{Made, TracedContext, TracedWord};
 use aioinspect_model::units::{Instant, Pid, Tid};
 
 /// The name under which a watch makes it.
 const NAME: &[u8; 16] = b"TRACED\0\0\0\0\0\0\0\0\0\0";
-/// `BPF_MAP_TYPE_HASH`.
-const HASH: u32 = 1;
 
 /// The key of the entry that is no context: it says since when the map is kept.
-pub const SINCE: SlotKey = SlotKey { mm: 0, slot: u32::MAX, _pad: 0 };
+const SINCE: SlotKey = SlotKey { mm: 0, slot: u32::MAX, _pad: 0 };
 
 /// The maps of the watches that are under way, and of those that have just ended: the kernel takes its time to let go of them.
 #[derive(Debug, Default)]
-pub struct TracedMaps(Vec<(OwnedFd, Instant)>);
+pub(crate) struct TracedMaps(Vec<(HashMap<SlotKey, SlotRecord>, Instant)>);
 
 impl TracedMaps {
     /// Looks for them; none without a watch, or without CAP_SYS_ADMIN, which the kernel wants of those who go through its maps.
-    pub fn find() -> Self {
+    pub(crate) fn find() -> Self {
         let mut found = Vec::new();
         let mut id = 0;
         while let Ok(Some(next)) = info::next_map_id(id) {
             id = next;
             // It may be gone by now.
             let Ok(map) = info::map_by_id(id) else { continue };
-            if let Some(since) = since(&map) {
-                found.push((map, since));
-            }
+            found.extend(open(map));
         }
         Self(found)
     }
 
     /// What the one that knows most knows of the contexts of one address space; `None` without any. An entry for another context in
     /// the same slot says nothing.
-    pub fn word(&self, mm: MmKey, space: &SpaceWord) -> Option<TracedWord> {
+    pub(crate) fn word(&self, mm: MmKey, space: &SpaceWord) -> Option<TracedWord> {
         let words = self.0.iter().map(|(map, since)| {
             let known = space.kioctxs.iter().filter_map(|(slot, kioctx)| {
-                let record = lookup(map, &SlotKey { mm: mm.0, slot: *slot, _pad: 0 })?;
+                let record = map.get(&SlotKey { mm: mm.0, slot: *slot, _pad: 0 }).ok()??;
                 (record.kioctx == *kioctx).then(|| context(*slot, &record))
             });
             TracedWord { since: *since, contexts: known.collect() }
@@ -55,20 +51,14 @@ impl TracedMaps {
     }
 }
 
-fn since(map: &OwnedFd) -> Option<Instant> {
-    let info = info::map_info(map.as_fd()).ok()?;
-    let sizes = (usize::try_from(info.key_size).ok()?, usize::try_from(info.value_size).ok()?);
-    if info.kind != HASH || info.name != *NAME || sizes != (SlotKey::SIZE, SlotRecord::SIZE) {
+/// A map that is of a watch, and since when it is kept.
+fn open(map: OwnedFd) -> Option<(HashMap<SlotKey, SlotRecord>, Instant)> {
+    if info::map_name(map.as_fd()).ok()? != *NAME {
         return None;
     }
-    lookup(map, &SINCE).map(|record| Instant(record.made_at))
-}
-
-fn lookup(map: &OwnedFd, key: &SlotKey) -> Option<SlotRecord> {
-    let (mut key_bytes, mut value) = ([0; SlotKey::SIZE], [0; SlotRecord::SIZE]);
-    key.write(&mut key_bytes)?;
-    map::lookup(map.as_fd(), &key_bytes, &mut value).ok()??;
-    SlotRecord::read(&value)
+    let map = HashMap::open(map).ok()?;
+    let since = map.get(&SINCE).ok()??;
+    Some((map, Instant(since.made_at)))
 }
 
 fn context(slot: u32, record: &SlotRecord) -> TracedContext {
@@ -81,5 +71,38 @@ fn context(slot: u32, record: &SlotRecord) -> TracedContext {
         pid: Pid(record.tgid),
         comm,
         max_reqs: record.max_reqs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bpf::call::{MapShape, map_create};
+    use crate::bpf::stand_in::StandIn;
+
+    /// Check that the map of a watch is found among others by its name, and that one of its name which is not made as it is passed over.
+    #[test]
+    fn found_among_others() {
+        let _kernel = StandIn::start();
+        let slots = MapShape::hash::<SlotKey, SlotRecord>(4);
+        let _others = [
+            map_create("TRACED", MapShape::hash::<SlotKey, SlotKey>(4)).unwrap(),
+            map_create("OTHER", slots).unwrap(),
+            // Just made: it does not say since when.
+            map_create("TRACED", slots).unwrap(),
+        ];
+        assert!(TracedMaps::find().0.is_empty());
+        let map = map_create("TRACED", slots).unwrap();
+        StandIn::put(&map, &SINCE, &SlotRecord { made_at: 70, ..SlotRecord::default() });
+        let entry = SlotRecord { kioctx: 0xa0, max_reqs: 8, tgid: 5, ..SlotRecord::default() };
+        StandIn::put(&map, &SlotKey { mm: 1, slot: 3, _pad: 0 }, &entry);
+        let maps = TracedMaps::find();
+        let word = |kioctx| {
+            let space = SpaceWord { kioctxs: vec![(2, 0xb0), (3, kioctx)], ..SpaceWord::default() };
+            maps.word(MmKey(1), &space).unwrap()
+        };
+        assert_eq!(word(0xa0).since, Instant(70));
+        assert_eq!(word(0xa0).contexts, [context(3, &entry)]);
+        assert_eq!(word(0xa1).contexts, []);
     }
 }

@@ -25,17 +25,11 @@ impl Probe {
         self.write_order(Order::All, 1);
         let mut records = WaitRecords::default();
         let run = call::iter_run_in_pieces(walk.as_fd(), || {
-            let control = self.control.first::<Control>().filter(|control| control.is_full != 0);
-            if let Some(control) = control {
+            let control = self.control.first();
+            if control.is_full != 0 {
                 self.copy_waits(&mut records);
-                // The map holds one record of this size: it cannot fail.
-                let _ = self.control.set_first(&Control {
-                    contexts: 0,
-                    credits: 0,
-                    waits: 0,
-                    is_full: 0,
-                    ..control
-                });
+                let emptied = Control { contexts: 0, credits: 0, waits: 0, is_full: 0, ..control };
+                self.control.set_first(&emptied);
             }
         });
         run.map_err(|error| ProbeError::Io { action: "look for dying contexts", error })?;
@@ -44,7 +38,7 @@ impl Probe {
     }
 
     fn copy_waits(&self, records: &mut WaitRecords) {
-        let control = self.control.first::<Control>().unwrap_or_default();
+        let control = self.control.first();
         self.waits.read_into(control.waits, &mut records.waits);
         self.contexts.read_into(control.contexts, &mut records.contexts);
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use aioinspect_ebpf::{ContextRecord, TaskRecord, WaitRecord, call};
 
 use crate::bpf::error::ProbeError;
-use crate::census::probe::{MmKey, Probe};
-use crate::census::records::{SpaceWord, add_task, kioctx};
+use crate::census::probe::Probe;
+use crate::census::records::{MmKey, SpaceWord, add_task, kioctx};
 use crate::census::wait_walk::WaitRecords;
 use crate::host::clock;
 use crate::proc::files::cgroup_of;
@@ -22,13 +22,13 @@ use aioinspect_model::units::{ContextId, Pid, Tid};
 /// `PF_EXITING` of include/linux/sched.h.
 const PF_EXITING: u32 = 0x4;
 /// How long an exit or exec may take that waits for no request: two grace periods of RCU, each some 30 ms.
-pub const BRIEF: Duration = Duration::from_millis(300);
+pub(crate) const BRIEF: Duration = Duration::from_millis(300);
 /// Pause before it is looked for again.
 const BETWEEN: Duration = Duration::from_millis(5);
 
 /// A thread that waits, and where its word belongs.
 #[derive(Clone, Debug)]
-pub struct Waiter {
+pub(crate) struct Waiter {
     /// The address space it lives in; a name of its own if it has none any more.
     pub mm: MmKey,
     /// What it waits for.
@@ -39,7 +39,7 @@ pub struct Waiter {
 impl Waiter {
     /// The `comm` of its process, and when that was started, in nanoseconds of CLOCK_BOOTTIME. Its files are read where this kernel does not tell,
     /// but for those that make the reader wait.
-    pub fn process(&self, known: &Known) -> (Vec<u8>, u64) {
+    pub(crate) fn process(&self, known: &Known) -> (Vec<u8>, u64) {
         let task = &self.task;
         let told = [task.comm_low.to_ne_bytes(), task.comm_high.to_ne_bytes()].concat();
         let mut comm = known.told(Fact::Comm, told).unwrap_or_else(|| {
@@ -53,13 +53,13 @@ impl Waiter {
 }
 
 /// Every thread of the host that waits for contexts.
-pub fn waiters(probe: &mut Probe) -> Result<Vec<Waiter>, ProbeError> {
+pub(crate) fn waiters(probe: &mut Probe) -> Result<Vec<Waiter>, ProbeError> {
     let records = probe.waits()?;
     Ok(read(&records, probe.known()))
 }
 
 /// Puts the waits into the words of their address spaces. Where nothing else is known of one, the thread's process stands for it.
-pub fn add(words: &mut BTreeMap<MmKey, SpaceWord>, waiters: Vec<Waiter>, known: &Known) {
+pub(crate) fn add(words: &mut BTreeMap<MmKey, SpaceWord>, waiters: Vec<Waiter>, known: &Known) {
     for Waiter { mm, wait, task } in waiters {
         let space = words.entry(mm).or_default();
         if space.word.tasks.iter().all(|fact| fact.tid != wait.tid) {
@@ -70,7 +70,7 @@ pub fn add(words: &mut BTreeMap<MmKey, SpaceWord>, waiters: Vec<Waiter>, known: 
 }
 
 /// A process that waits for its contexts in exit or exec; `None`: it does neither, or not for long.
-pub fn ending(probe: &mut Probe, pid: Pid) -> Result<Option<AddressSpace>, ProbeError> {
+pub(crate) fn ending(probe: &mut Probe, pid: Pid) -> Result<Option<AddressSpace>, ProbeError> {
     let first = Instant::now();
     let (begun_at, found) = loop {
         let begun_at = clock::now();
@@ -107,7 +107,7 @@ fn may_be_brief(wait: &Wait) -> bool {
 }
 
 /// Those who wait in an address space that lives on.
-pub fn waits_of(probe: &mut Probe, mm: MmKey) -> Result<Vec<Wait>, ProbeError> {
+pub(crate) fn waits_of(probe: &mut Probe, mm: MmKey) -> Result<Vec<Wait>, ProbeError> {
     Ok(waiters(probe)?
         .into_iter()
         .filter(|waiter| waiter.mm == mm && !in_exec(&waiter.wait))

@@ -28,7 +28,7 @@ const MOST: u64 = 65_536;
 const ROOT: u32 = 0;
 
 /// The file of one kernel and one list of questions.
-pub struct LayoutCache {
+pub(crate) struct LayoutCache {
     folder: PathBuf,
     owner: u32,
     key: u64,
@@ -36,7 +36,7 @@ pub struct LayoutCache {
 
 impl LayoutCache {
     /// For the kernel that runs; `None` where it shows no notes.
-    pub fn of_this_kernel(wanted: &[Wanted]) -> Option<Self> {
+    pub(crate) fn of_this_kernel(wanted: &[Wanted]) -> Option<Self> {
         let notes = std::fs::read(NOTES).ok().filter(|notes| !notes.is_empty())?;
         let mut key = DefaultHasher::new();
         (notes, wanted, env!("CARGO_PKG_VERSION")).hash(&mut key);
@@ -44,7 +44,7 @@ impl LayoutCache {
     }
 
     /// What was kept for them, if it can be trusted to be root's.
-    pub fn load(&self) -> Option<Index> {
+    pub(crate) fn load(&self) -> Option<Index> {
         let folder = self.open_folder().ok()?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = openat(&folder, NAME, flags, Mode::empty()).ok()?;
@@ -60,7 +60,7 @@ impl LayoutCache {
     }
 
     /// Keeps it in the place of what was kept before; does nothing for anyone but root.
-    pub fn save(&self, index: &Index) {
+    pub(crate) fn save(&self, index: &Index) {
         if rustix::process::geteuid().as_raw() != self.owner {
             return;
         }

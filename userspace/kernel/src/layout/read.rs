@@ -4,14 +4,11 @@ use std::path::Path;
 
 use crate::bpf::error::ProbeError;
 use crate::layout::cache::LayoutCache;
-use crate::layout::vmlinux::{VmlinuxBtf, pages_of};
+use crate::layout::vmlinux::{VMLINUX_BTF, VmlinuxBtf, pages_of};
 use aioinspect_parse::btf::index::Index;
 use aioinspect_parse::btf::{Btf, Wanted};
 use aioinspect_parse::kernel::hook_ids::{self, HookIds};
 use aioinspect_parse::kernel::layout::{self, Layout};
-
-/// Where the kernel shows its own types.
-pub const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Reads the running kernel's layout. The 5 MB of BTF are let go before this returns.
 pub fn read_layout() -> Result<Layout, ProbeError> {

@@ -15,6 +15,9 @@ use rustix::mm::{MapFlags, ProtFlags};
 
 use aioinspect_parse::btf::index::{Index, PAGE};
 
+/// Where the kernel shows its own types.
+pub const VMLINUX_BTF: &str = "/sys/kernel/btf/vmlinux";
+
 /// The bytes, for as long as they are needed.
 pub struct VmlinuxBtf(Bytes);
 
@@ -87,7 +90,7 @@ mod tests {
     /// Check that the bytes are those that a plain read gives, mapped or not, where this kernel has them and lets us.
     #[test]
     fn the_bytes_of_the_file() {
-        let path = Path::new(crate::layout::read::VMLINUX_BTF);
+        let path = Path::new(VMLINUX_BTF);
         let Ok(plain) = std::fs::read(path) else { return };
         assert!(*VmlinuxBtf::open(path).unwrap() == *plain);
     }
@@ -95,7 +98,7 @@ mod tests {
     /// Check that the pages of an index are enough to answer what it was made for, and that no others are read.
     #[test]
     fn pages_alone() {
-        let path = Path::new(crate::layout::read::VMLINUX_BTF);
+        let path = Path::new(VMLINUX_BTF);
         let Ok(plain) = std::fs::read(path) else { return };
         let btf = Btf::parse(&plain, WANTED).unwrap();
         let layout = Layout::resolve(&btf).unwrap();

@@ -6,7 +6,6 @@ use crate::look::evidence_source::{Ask, Hold, Source, SourceError};
 use crate::look::preparation::mm_of_process;
 use crate::proc::files::ProcDir;
 use crate::{
-    bpf::log,
     census::waiters,
     host::system,
     look::{absence, host, host_without_bpf, process},
@@ -63,7 +62,7 @@ impl Live {
     fn finish(&mut self, evidence: Evidence) -> Evidence {
         if self.log_level > 0
             && let Some(probe) = &self.probe
-            && let Err(error) = log::drain(probe)
+            && let Err(error) = probe.drain_log()
         {
             self.notes.push(format!("no diagnostics of the eBPF programs: {error}"));
         }

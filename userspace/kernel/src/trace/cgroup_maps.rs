@@ -1,21 +1,20 @@
 //! What the programs told of control groups: from the key of an event to the owner, also when the groups are gone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use aioinspect_ebpf::{CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord, Wire};
+use aioinspect_ebpf::{CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord};
 
 use crate::bpf::embedded::Prepared;
 use crate::bpf::error::ProbeError;
-use crate::bpf::map;
+use crate::bpf::map::HashMap;
 use aioinspect_model::owner::owner;
 use aioinspect_model::picture::Owner;
 use aioinspect_parse::proc::cgroup_paths::{CgroupPath, as_proc_has_it};
 
 /// Entries of each of the two maps, which take some 3 MiB together; they are emptied when half of them are used.
-pub const ENTRIES: u32 = 16_384;
+pub(crate) const ENTRIES: u32 = 16_384;
 /// Owners that are remembered at most: of all that the map can hold, where each set of groups takes two entries at least.
 const KNOWN: usize = 8192;
 /// Levels that the programs tell of at most.
@@ -24,11 +23,11 @@ const LEVELS: u32 = 32;
 /// The maps of one object, and what was read from them.
 #[derive(Debug)]
 pub struct CgroupMaps {
-    cgroups: OwnedFd,
-    names: OwnedFd,
+    cgroups: HashMap<CgroupKey, CgroupRecord>,
+    names: HashMap<CgroupNameKey, CgroupNameRecord>,
     /// The root of our cgroup namespace.
     roots: Vec<CgroupPath>,
-    known: HashMap<u64, Arc<Owner>>,
+    known: BTreeMap<u64, Arc<Owner>>,
     /// Entries that were read since there was room, those of names counted once for each group that is in them.
     read: usize,
     /// Whether somebody's groups were not told.
@@ -37,12 +36,12 @@ pub struct CgroupMaps {
 
 impl CgroupMaps {
     /// Takes the maps out of a loaded object. `reader`: the key of the root of our cgroup namespace, as the programs learnt it.
-    pub fn take(prepared: &mut Prepared, reader: u64) -> Result<Self, ProbeError> {
+    pub(crate) fn take(prepared: &mut Prepared, reader: u64) -> Result<Self, ProbeError> {
         let mut maps = Self {
-            cgroups: prepared.take_map("CGROUPS")?,
-            names: prepared.take_map("CGROUP_NAMES")?,
+            cgroups: prepared.take("CGROUPS", HashMap::open)?,
+            names: prepared.take("CGROUP_NAMES", HashMap::open)?,
             roots: Vec::new(),
-            known: HashMap::new(),
+            known: BTreeMap::new(),
             read: 0,
             is_untold: false,
         };
@@ -63,7 +62,7 @@ impl CgroupMaps {
         // What cannot be read is not known; the next event has another try.
         let Ok(Some(paths)) = self.paths(cgroups) else {
             // It is told again.
-            let _ = map::delete(self.cgroups.as_fd(), &key(cgroups, 0));
+            let _ = self.cgroups.delete(&key(cgroups, 0));
             return None;
         };
         let own = std::fs::read("/proc/self/cgroup").ok()?;
@@ -83,8 +82,8 @@ impl CgroupMaps {
         }
         self.read = 0;
         // What is told from here on stays, and so do the names that it may have found here: of groups that hold others.
-        let names = map::all::<CgroupNameKey, CgroupNameRecord>(self.names.as_fd())?;
-        let groups = map::all::<CgroupKey, CgroupRecord>(self.cgroups.as_fd())?;
+        let names = self.names.all()?;
+        let groups = self.cgroups.all()?;
         if names.len().max(groups.len()) < half {
             return Ok(());
         }
@@ -92,26 +91,24 @@ impl CgroupMaps {
             self.owner(key.cgroups);
         }
         for (key, _) in &groups {
-            map::delete(self.cgroups.as_fd(), key)?;
+            self.cgroups.delete(key)?;
         }
         let above: HashSet<(u32, u64)> =
             names.iter().map(|(key, name)| (key.hierarchy, name.above)).collect();
         for (key, _) in names.iter().filter(|(key, _)| !above.contains(&(key.hierarchy, key.id))) {
-            map::delete(self.names.as_fd(), key)?;
+            self.names.delete(key)?;
         }
         Ok(())
     }
 
     /// The groups under a key; `None` where they or their names are not in the maps.
     fn paths(&mut self, cgroups: u64) -> io::Result<Option<Vec<CgroupPath>>> {
-        let Some(CgroupRecord { count, .. }) = lookup(self.cgroups.as_fd(), &key(cgroups, 0))? else {
+        let Some(CgroupRecord { count, .. }) = self.cgroups.get(&key(cgroups, 0))? else {
             return Ok(None);
         };
         let mut paths = Vec::new();
         for index in 1..=count {
-            let Some(CgroupRecord { id, hierarchy, .. }) =
-                lookup(self.cgroups.as_fd(), &key(cgroups, index))?
-            else {
+            let Some(CgroupRecord { id, hierarchy, .. }) = self.cgroups.get(&key(cgroups, index))? else {
                 return Ok(None);
             };
             let Some(names) = self.path(hierarchy, id)? else { return Ok(None) };
@@ -141,7 +138,7 @@ impl CgroupMaps {
         let mut name = Vec::new();
         for part in 0..CgroupNameRecord::PARTS {
             let key = CgroupNameKey { id, hierarchy, part };
-            let Some(record) = lookup::<_, CgroupNameRecord>(self.names.as_fd(), &key)? else {
+            let Some(record) = self.names.get(&key)? else {
                 return Ok(None);
             };
             let bytes = record.bytes();
@@ -157,10 +154,4 @@ impl CgroupMaps {
 
 fn key(cgroups: u64, index: u32) -> CgroupKey {
     CgroupKey { cgroups, index, _pad: 0 }
-}
-
-fn lookup<K: Wire, V: Wire>(map: BorrowedFd<'_>, key: &K) -> io::Result<Option<V>> {
-    let (mut bytes, mut value) = (vec![0; K::SIZE], vec![0; V::SIZE]);
-    key.write(&mut bytes).ok_or_else(|| io::Error::other("a key of another size"))?;
-    Ok(map::lookup(map, &bytes, &mut value)?.and_then(|()| V::read(&value)))
 }

@@ -60,7 +60,7 @@ pub struct Attached {
 
 impl Attached {
     /// Loads a program and attaches it to the typed tracepoint or function that `kind` names.
-    pub fn add_traced(
+    pub(super) fn add_traced(
         &mut self,
         prepared: &Prepared,
         name: &'static str,
@@ -95,7 +95,7 @@ impl Attached {
     ///
     /// It takes time, and the host goes on meanwhile. The end of a call comes before its beginning, so that none is seen that begins and does
     /// not end; io_destroy before io_setup, so that no context is seen being made whose end is not.
-    pub fn try_hook(prepared: &Prepared, ids: &HookIds, hook: Hook) -> Result<Self, ProbeError> {
+    pub(super) fn try_hook(prepared: &Prepared, ids: &HookIds, hook: Hook) -> Result<Self, ProbeError> {
         let mut attached = Self::default();
         match hook {
             Hook::Fentry => attached.fentry(prepared, ids).map_err(not_here)?,

@@ -38,7 +38,7 @@ impl SpaceEnd {
 }
 
 /// Attaches the first of `wanted`, or of all. `tried` gets a line for each that this kernel does not take.
-pub fn attach(
+pub(super) fn attach(
     attached: &mut Attached,
     prepared: &Prepared,
     ids: &HookIds,

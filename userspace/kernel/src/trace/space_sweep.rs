@@ -2,11 +2,10 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 
 use aioinspect_ebpf::{EventKind, SpaceKey, SpaceRecord};
 
-use crate::bpf::map;
+use crate::bpf::map::HashMap;
 use crate::proc::files::ProcDir;
 use crate::trace::space_end::SpaceEnd;
 use aioinspect_model::units::Pid;
@@ -14,7 +13,7 @@ use aioinspect_parse::proc::stat::Stat;
 
 /// What it takes to find them.
 pub(super) struct Sweeper {
-    spaces: OwnedFd,
+    spaces: HashMap<SpaceKey, SpaceRecord>,
     end: SpaceEnd,
     /// Whether there may be something to find.
     pub is_due: bool,
@@ -27,7 +26,7 @@ pub(super) struct Sweeper {
 }
 
 impl Sweeper {
-    pub fn new(spaces: OwnedFd, end: SpaceEnd) -> Self {
+    pub(super) fn new(spaces: HashMap<SpaceKey, SpaceRecord>, end: SpaceEnd) -> Self {
         Self {
             spaces,
             end,
@@ -39,21 +38,21 @@ impl Sweeper {
     }
 
     /// Whether it has to find the ends itself, by who is not met any more.
-    pub fn finds_ends(&self) -> bool {
+    pub(super) fn finds_ends(&self) -> bool {
         self.end == SpaceEnd::Processes || self.is_in_doubt
     }
 
     /// To be called before a pass that notes whom it meets.
-    pub fn begin(&mut self) -> io::Result<()> {
-        self.known_before = self.all()?.into_iter().map(|(key, _)| key.mm).collect();
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        self.known_before = self.spaces.all()?.into_iter().map(|(key, _)| key.mm).collect();
         Ok(())
     }
 
     /// The address spaces to forget, and how each ended if the kernel's side does not know. `round`: of that pass.
-    pub fn ended(&mut self, round: u32) -> io::Result<Vec<(u64, EventKind)>> {
+    pub(super) fn ended(&mut self, round: u32) -> io::Result<Vec<(u64, EventKind)>> {
         let mut ended = Vec::new();
         let mut missed = HashSet::new();
-        for (key, space) in self.all()? {
+        for (key, space) in self.spaces.all()? {
             if space.ended != 0 {
                 ended.push((key.mm, EventKind::Gone));
             } else if self.finds_ends() && self.known_before.contains(&key.mm) && space.met_round != round {
@@ -73,10 +72,6 @@ impl Sweeper {
         self.is_in_doubt = !missed.is_empty();
         self.missed = missed;
         Ok(ended)
-    }
-
-    fn all(&self) -> io::Result<Vec<(SpaceKey, SpaceRecord)>> {
-        map::all::<SpaceKey, SpaceRecord>(self.spaces.as_fd())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::trace::hook::{Attached, Hook, lacks, not_here};
 use aioinspect_parse::kernel::hook_ids::HookIds;
 
 /// Loads and attaches the first rung of `wanted`, or of the ladder, that this kernel takes. `tried` gets a line for each that it does not.
-pub fn attach(
+pub(super) fn attach(
     prepared: &Prepared,
     ids: &HookIds,
     wanted: Option<Hook>,

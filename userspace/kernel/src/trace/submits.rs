@@ -1,26 +1,23 @@
 //! The counts of io_submit, for each process, kept in the kernel since the start.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use aioinspect_ebpf::{
-    SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord, Wire,
-};
+use aioinspect_ebpf::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};
 
 use crate::bpf::call::{self, Kind};
-use crate::bpf::embedded::{self, Mapped};
+use crate::bpf::embedded;
 use crate::bpf::error::ProbeError;
+use crate::bpf::info;
+use crate::bpf::map::{HashMap, PerCpuValue};
 use crate::bpf::mapped::MappedArray;
 use crate::bpf::program::load_program;
 use crate::bpf::ways::Ways;
 use crate::layout::read::read_layout_and_hooks;
 use crate::trace::cgroup_maps::CgroupMaps;
 use crate::trace::hook::{Attached, Hook};
-use crate::{
-    bpf::{info, map},
-    trace::{cgroup_maps, submit_hook},
-};
+use crate::trace::{cgroup_maps, submit_hook};
 use aioinspect_model::picture::Owner;
 use aioinspect_model::units::Pid;
 
@@ -57,11 +54,10 @@ pub struct Submits {
     // Detached first.
     attached: Attached,
     learn: OwnedFd,
-    counts: OwnedFd,
-    errors: OwnedFd,
-    losses: OwnedFd,
+    counts: HashMap<SubmitKey, SubmitRecord>,
+    errors: HashMap<SubmitErrorKey, SubmitErrors>,
+    losses: PerCpuValue<SubmitLosses>,
     cgroups: CgroupMaps,
-    possible_cpus: u32,
 }
 
 impl Submits {
@@ -69,14 +65,12 @@ impl Submits {
     ///
     /// `tried` gets a line for each rung that it does not. Once this is done, reading and forgetting need no capability.
     pub fn start(
-        possible_cpus: u32,
         sizes: Sizes,
         hook: Option<Hook>,
         log_level: u8,
         tried: &mut Vec<String>,
     ) -> Result<Self, ProbeError> {
         let (layout, ids) = read_layout_and_hooks()?;
-        let mapped = [Mapped { name: "SUBMIT", record_size: SubmitControl::SIZE, capacity: 1 }];
         let room = [
             ("SUBMITS", sizes.processes),
             ("SUBMIT_ERRORS", sizes.errors),
@@ -85,7 +79,7 @@ impl Submits {
         ];
         let offsets = layout.offsets();
         let (mut prepared, learn) = Ways::try_all(&layout, |ways| {
-            let prepared = embedded::prepare(embedded::SUBMIT, offsets, ways, log_level, &mapped, &room)?;
+            let prepared = embedded::prepare(embedded::SUBMIT, &offsets, ways, log_level, &room)?;
             let kind = Kind::Iter(layout.iter_task_func);
             let learn = load_program("learn", prepared.code("learn")?, &prepared.btf, kind)?;
             // One that finds the arguments, by whatever this kernel offers for that.
@@ -93,27 +87,23 @@ impl Submits {
             Ok((prepared, learn))
         })?;
         learn_reader(&learn)?;
-        let control = prepared.mapped.get("SUBMIT").and_then(MappedArray::first::<SubmitControl>);
-        let reader = control.unwrap_or_default().reader_cgroups;
-        let cgroups = CgroupMaps::take(&mut prepared, reader)?;
+        let control: MappedArray<SubmitControl> = prepared.take("SUBMIT", MappedArray::open)?;
+        let cgroups = CgroupMaps::take(&mut prepared, control.first().reader_cgroups)?;
         let (hook, attached) = submit_hook::attach(&prepared, &ids, hook, tried)?;
         Ok(Self {
             hook,
             attached,
             learn,
-            counts: prepared.take_map("SUBMITS")?,
-            errors: prepared.take_map("SUBMIT_ERRORS")?,
-            losses: prepared.take_map("LOSSES")?,
+            counts: prepared.take("SUBMITS", HashMap::open)?,
+            errors: prepared.take("SUBMIT_ERRORS", HashMap::open)?,
+            losses: prepared.take("LOSSES", PerCpuValue::open)?,
             cgroups,
-            possible_cpus,
         })
     }
 
     /// What is asked of the kernel once this is under way, for [`crate::confine::without_privileges::give_up`] to try.
     pub fn trial(&self) -> impl Fn() -> std::io::Result<()> + Sync {
-        let losses = self.losses.as_fd();
-        let bytes = SubmitLosses::SIZE.saturating_mul(usize::try_from(self.possible_cpus).unwrap_or(1));
-        move || map::lookup(losses, &0_u32.to_ne_bytes(), &mut vec![0; bytes]).map(drop)
+        || self.losses.of_each_cpu().map(drop)
     }
 
     /// The hook in use.
@@ -125,13 +115,13 @@ impl Submits {
     pub fn read(&mut self) -> Result<Vec<SubmitCount>, ProbeError> {
         let io = |error| ProbeError::Io { action: "read the counts of io_submit", error };
         // Before the calls, which are counted first: so no process has more errors than calls.
-        let failed = map::all::<SubmitErrorKey, SubmitErrors>(self.errors.as_fd()).map_err(io)?;
-        let mut errors: HashMap<(u32, u64), Vec<(i32, u64)>> = HashMap::new();
+        let failed = self.errors.all().map_err(io)?;
+        let mut errors = BTreeMap::<(u32, u64), Vec<(i32, u64)>>::new();
         for (key, record) in failed {
             let errno = i32::try_from(key.errno).unwrap_or(i32::MAX);
             errors.entry((key.tgid, key.start_boottime)).or_default().push((errno, record.count));
         }
-        let submits = map::all::<SubmitKey, SubmitRecord>(self.counts.as_fd()).map_err(io)?;
+        let submits = self.counts.all().map_err(io)?;
         let mut counts: Vec<SubmitCount> = submits
             .into_iter()
             .map(|(key, record)| {
@@ -156,13 +146,13 @@ impl Submits {
         let dead: HashSet<Submitter> = dead.iter().copied().collect();
         for one in &dead {
             let key = SubmitKey { start_boottime: one.start_boottime_ns, tgid: one.pid.0, _pad: 0 };
-            map::delete(self.counts.as_fd(), &key).map_err(io)?;
+            self.counts.delete(&key).map_err(io)?;
         }
-        let failed = map::all::<SubmitErrorKey, SubmitErrors>(self.errors.as_fd()).map_err(io)?;
+        let failed = self.errors.all().map_err(io)?;
         for (key, _) in failed {
             let of = Submitter { pid: Pid(key.tgid), start_boottime_ns: key.start_boottime };
             if dead.contains(&of) {
-                map::delete(self.errors.as_fd(), &key).map_err(io)?;
+                self.errors.delete(&key).map_err(io)?;
             }
         }
         Ok(())
@@ -171,11 +161,8 @@ impl Submits {
     /// What was missed.
     pub fn lost(&self) -> Result<SubmitsLost, ProbeError> {
         let io = |error| ProbeError::Io { action: "read the counts of losses", error };
-        let cpus = usize::try_from(self.possible_cpus).unwrap_or(1);
-        let mut values = vec![0; SubmitLosses::SIZE.saturating_mul(cpus)];
-        map::lookup(self.losses.as_fd(), &0_u32.to_ne_bytes(), &mut values).map_err(io)?;
         let mut lost = SubmitsLost::default();
-        for losses in values.chunks_exact(SubmitLosses::SIZE).filter_map(SubmitLosses::read) {
+        for losses in self.losses.of_each_cpu().map_err(io)? {
             lost.calls = lost.calls.saturating_add(losses.calls);
             lost.errors = lost.errors.saturating_add(losses.errors);
         }

@@ -11,8 +11,10 @@ use aya::maps::{Map, MapData, RingBuf};
 use crate::bpf::call::{self, Kind};
 use crate::bpf::capacity::HEADS;
 pub use crate::bpf::capacity::Sizes;
-use crate::bpf::embedded::{self, Mapped};
+use crate::bpf::embedded;
 use crate::bpf::error::ProbeError;
+use crate::bpf::info;
+use crate::bpf::map::{HashMap, PerCpuValue};
 use crate::bpf::mapped::MappedArray;
 use crate::bpf::program::load_program;
 use crate::bpf::ways::Ways;
@@ -21,10 +23,7 @@ use crate::trace::cgroup_maps::CgroupMaps;
 use crate::trace::hook::{Attached, Hook};
 use crate::trace::space_end::SpaceEnd;
 use crate::trace::space_sweep::Sweeper;
-use crate::{
-    bpf::{info, map},
-    trace::{cgroup_maps, space_end},
-};
+use crate::trace::{cgroup_maps, space_end};
 
 /// Calls under way that are kept at a time: threads that are inside io_setup or io_destroy.
 const CALLS: u32 = 8192;
@@ -58,17 +57,16 @@ pub struct Tracer {
     hook: Hook,
     // Detached first.
     attached: Attached,
-    control: MappedArray,
-    traced: OwnedFd,
-    counters: OwnedFd,
+    control: MappedArray<TraceControl>,
+    traced: HashMap<SlotKey, SlotRecord>,
+    counters: PerCpuValue<Counters>,
     events: RingBuf<MapData>,
     /// Events that were taken out of the buffer to make room in it.
     waiting: VecDeque<EventRecord>,
     settle: OwnedFd,
     settle_program: OwnedFd,
     heads: Option<OwnedFd>,
-    headers: MappedArray,
-    possible_cpus: u32,
+    headers: MappedArray<HeadRecord>,
     round: u32,
     sweeper: Sweeper,
 }
@@ -78,7 +76,6 @@ impl Tracer {
     ///
     /// With what the programs tell of the control groups of those who call. `tried` gets a line for each rung that does not.
     pub fn start(
-        possible_cpus: u32,
         sizes: Sizes,
         wanted: Option<Hook>,
         ends: Option<SpaceEnd>,
@@ -86,22 +83,19 @@ impl Tracer {
         tried: &mut Vec<String>,
     ) -> Result<(Self, CgroupMaps), ProbeError> {
         let (layout, ids) = read_layout_and_hooks()?;
-        let mapped = [
-            Mapped { name: "TRACE", record_size: TraceControl::SIZE, capacity: 1 },
-            Mapped { name: "HEADS", record_size: HeadRecord::SIZE, capacity: HEADS },
-        ];
         let counts = [
             // One entry more says since when it is kept.
             ("TRACED", sizes.contexts.saturating_add(1)),
             ("SPACES", sizes.spaces),
             ("CALLS", CALLS),
+            ("HEADS", HEADS),
             ("CGROUPS", cgroup_maps::ENTRIES),
             ("CGROUP_NAMES", cgroup_maps::ENTRIES),
             ("EVENTS", sizes.buffer.next_power_of_two()),
         ];
         let offsets = layout.offsets();
         let (mut prepared, settle_program) = Ways::try_all(&layout, |ways| {
-            let prepared = embedded::prepare(embedded::TRACE, offsets, ways, log_level, &mapped, &counts)?;
+            let prepared = embedded::prepare(embedded::TRACE, &offsets, ways, log_level, &counts)?;
             let kind = Kind::Iter(layout.iter_task_func);
             let settle = load_program("settle", prepared.code("settle")?, &prepared.btf, kind)?;
             Ok((prepared, settle))
@@ -123,10 +117,10 @@ impl Tracer {
             ),
             None => None,
         };
-        let mut control = prepared.take_array("TRACE")?;
-        let headers = prepared.take_array("HEADS")?;
+        let mut control = prepared.take("TRACE", MappedArray::open)?;
+        let headers = prepared.take("HEADS", MappedArray::open)?;
         learn_reader(&mut control, &settle)?;
-        let reader = control.first::<TraceControl>().unwrap_or_default().reader_cgroups;
+        let reader = control.first().reader_cgroups;
         let cgroups = CgroupMaps::take(&mut prepared, reader)?;
 
         let rungs = wanted.map_or_else(|| Hook::ALL.to_vec(), |hook| vec![hook]);
@@ -148,9 +142,10 @@ impl Tracer {
             return Err(last.unwrap_or_else(|| ProbeError::Object("no hook".to_owned())));
         };
         let end = space_end::attach(&mut attached, &prepared, &ids, ends, tried)?;
-        let events = ring_buffer(prepared.take_map("EVENTS")?)?;
-        let (traced, counters) = (prepared.take_map("TRACED")?, prepared.take_map("COUNTERS")?);
-        let sweeper = Sweeper::new(prepared.take_map("SPACES")?, end);
+        let events = ring_buffer(prepared.take("EVENTS", Ok)?)?;
+        let traced = prepared.take("TRACED", HashMap::open)?;
+        let counters = prepared.take("COUNTERS", PerCpuValue::open)?;
+        let sweeper = Sweeper::new(prepared.take("SPACES", HashMap::open)?, end);
         let started = Self {
             hook,
             attached,
@@ -163,7 +158,6 @@ impl Tracer {
             settle_program,
             heads,
             headers,
-            possible_cpus,
             round: 0,
             sweeper,
         };
@@ -177,11 +171,10 @@ impl Tracer {
 
     /// What a watch asks of the kernel once it is under way, for [`crate::confine::without_privileges::give_up`] to try.
     pub fn trial(&self) -> impl Fn() -> std::io::Result<()> + Sync {
-        let (settle, counters) = (self.settle.as_fd(), self.counters.as_fd());
-        let bytes = Counters::SIZE.saturating_mul(usize::try_from(self.possible_cpus).unwrap_or(1));
+        let (settle, counters) = (self.settle.as_fd(), &self.counters);
         move || {
             call::iter_create(settle)?;
-            map::lookup(counters, &0_u32.to_ne_bytes(), &mut vec![0; bytes]).map(drop)
+            counters.of_each_cpu().map(drop)
         }
     }
 
@@ -245,7 +238,7 @@ impl Tracer {
     }
 
     fn pass(&mut self, order: &TraceControl) -> Result<TraceControl, ProbeError> {
-        let learnt = self.control.first::<TraceControl>().unwrap_or_default();
+        let learnt = self.control.first();
         let order = TraceControl {
             round: self.round,
             level_plus_one: learnt.level_plus_one,
@@ -254,21 +247,18 @@ impl Tracer {
         };
         let (events, waiting) = (&mut self.events, &mut self.waiting);
         run(&mut self.control, &self.settle, &order, |control| {
-            if control.first::<TraceControl>().is_some_and(|control| control.is_full != 0) {
+            if control.first().is_full != 0 {
                 waiting.extend(std::iter::from_fn(|| next_event(events)));
             }
         })?;
-        Ok(self.control.first().unwrap_or_default())
+        Ok(self.control.first())
     }
 
     /// What was missed.
     pub fn losses(&self) -> Result<Losses, ProbeError> {
-        let cpus = usize::try_from(self.possible_cpus).unwrap_or(1);
-        let mut values = vec![0; Counters::SIZE.saturating_mul(cpus)];
         let io = |error| ProbeError::Io { action: "read the counters of losses", error };
-        map::lookup(self.counters.as_fd(), &0_u32.to_ne_bytes(), &mut values).map_err(io)?;
         let mut losses = Losses::default();
-        for counters in values.chunks_exact(Counters::SIZE).filter_map(Counters::read) {
+        for counters in self.counters.of_each_cpu().map_err(io)? {
             let events = counters.events.saturating_add(counters.calls).saturating_add(counters.ends);
             losses.events = losses.events.saturating_add(events);
             losses.contexts = losses.contexts.saturating_add(counters.slots);
@@ -283,7 +273,9 @@ impl Tracer {
 
     /// The contexts of the map, those of empty slots left out.
     pub fn contexts(&self) -> Result<Vec<(SlotKey, SlotRecord)>, ProbeError> {
-        let mut contexts = map::all::<SlotKey, SlotRecord>(self.traced.as_fd())
+        let mut contexts = self
+            .traced
+            .all()
             .map_err(|error| ProbeError::Io { action: "read the map of contexts", error })?;
         contexts.retain(|(_, slot)| slot.kioctx != 0);
         Ok(contexts)
@@ -298,19 +290,20 @@ impl Tracer {
     pub fn read_heads(&mut self) -> Result<Vec<HeadRecord>, ProbeError> {
         let mut records = Vec::new();
         let Some(heads) = &self.heads else { return Ok(records) };
-        let learnt = self.control.first::<TraceControl>().unwrap_or_default();
+        let learnt = self.control.first();
         let order = TraceControl {
             level_plus_one: learnt.level_plus_one,
             reader_ns: learnt.reader_ns,
             ..TraceControl::default()
         };
         run(&mut self.control, heads, &order, |control| {
-            let Some(now) = control.first::<TraceControl>().filter(|now| now.is_full != 0) else { return };
-            self.headers.read_into(now.heads, &mut records);
-            // The map holds one record of this size: it cannot fail.
-            let _ = control.set_first(&TraceControl { heads: 0, is_full: 0, ..now });
+            let now = control.first();
+            if now.is_full != 0 {
+                self.headers.read_into(now.heads, &mut records);
+                control.set_first(&TraceControl { heads: 0, is_full: 0, ..now });
+            }
         })?;
-        let now = self.control.first::<TraceControl>().unwrap_or_default();
+        let now = self.control.first();
         self.headers.read_into(now.heads, &mut records);
         Ok(records)
     }
@@ -323,21 +316,20 @@ impl Tracer {
 }
 
 /// Tells the programs whose PID namespace the numbers are to be of: before anything is attached.
-fn learn_reader(control: &mut MappedArray, settle: &OwnedFd) -> Result<(), ProbeError> {
+fn learn_reader(control: &mut MappedArray<TraceControl>, settle: &OwnedFd) -> Result<(), ProbeError> {
     let order = TraceControl { pass: Pass::Learn as u32, ..TraceControl::default() };
     run(control, settle, &order, |_| {})
 }
 
 /// Runs a walk; `between` takes what it has filled, each time it pauses.
 fn run(
-    control: &mut MappedArray,
+    control: &mut MappedArray<TraceControl>,
     link: &OwnedFd,
     order: &TraceControl,
-    mut between: impl FnMut(&mut MappedArray),
+    mut between: impl FnMut(&mut MappedArray<TraceControl>),
 ) -> Result<(), ProbeError> {
     let walk = call::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
-    // The map holds one record of this size: it cannot fail.
-    let _ = control.set_first(order);
+    control.set_first(order);
     call::iter_run_in_pieces(walk.as_fd(), || between(control))
         .map_err(|error| ProbeError::Io { action: "settle the map of contexts", error })
 }

@@ -89,7 +89,7 @@ impl Watcher {
         let sizes = Sizes { buffer: order.buffer.unwrap_or(sizes.buffer), ..sizes };
         let (tracer, cgroups) = {
             let (hook, ends) = (order.hook, order.ends);
-            Tracer::start(facts.possible_cpus, sizes, hook, ends, order.log_level, tried)?
+            Tracer::start(sizes, hook, ends, order.log_level, tried)?
         };
         let log = open_log(&tracer, order.log_level, tried);
         let mut watcher = Self {

@@ -4,7 +4,6 @@ use crate::commands::doctor::checks::{Found, check};
 use crate::commands::exit::Exit;
 use aioinspect_kernel::bpf::tracefs::Tracefs;
 use aioinspect_kernel::host::syscall_cost::SyscallCost;
-use aioinspect_kernel::host::system;
 use aioinspect_kernel::trace::hook::Hook;
 use aioinspect_kernel::trace::tracer::{Sizes, Tracer};
 use aioinspect_render::doctor::{Check, Status};
@@ -45,9 +44,7 @@ fn tracefs() -> Found {
 fn one(hook: Hook, works: bool, first: &mut bool) -> Found {
     let name = format!("watch with {}", hook.name());
     let before = SyscallCost::measure();
-    let cpus = system::possible_cpus().unwrap_or(1);
-    let started =
-        Tracer::start(cpus, Sizes { buffer: 4096, ..Sizes::of(1) }, Some(hook), None, 0, &mut Vec::new());
+    let started = Tracer::start(Sizes { buffer: 4096, ..Sizes::of(1) }, Some(hook), None, 0, &mut Vec::new());
     let found = match started {
         Ok(_attached) => {
             let after = SyscallCost::measure();

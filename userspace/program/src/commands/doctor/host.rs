@@ -83,7 +83,7 @@ pub fn memlock(refused: Option<&ProbeError>) -> Option<Found> {
         ) => false,
     };
     let is_cause = matches!(refused, Some(ProbeError::NotPermitted { .. }));
-    if !may_be_asked || !memlock::is_charged() {
+    if !may_be_asked || !denial::memlock_is_charged() {
         return None;
     }
     let found = match memlock::limit() {

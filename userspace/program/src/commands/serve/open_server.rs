@@ -10,7 +10,6 @@ use crate::commands::publisher::{Publisher, PublisherOrder};
 use crate::commands::watch::feed::Feed;
 use aioinspect_kernel::confine::confinement::{Confined, Confinement, confine};
 use aioinspect_kernel::host::own_usage::raise_descriptor_limit;
-use aioinspect_kernel::host::system::possible_cpus;
 use aioinspect_kernel::trace::hook::Hook;
 use aioinspect_kernel::trace::submits::{Sizes, Submits};
 use aioinspect_model::container_names::BUNDLE_ROOTS;
@@ -83,7 +82,7 @@ impl Bound {
         let mut limits = Limits::default();
         limits.connections = limits.connections.min(usize::try_from(room).unwrap_or(usize::MAX));
         let submits = if args.collect.contains(&Collect::Submit) {
-            Some(Submits::start(possible_cpus()?, Sizes::default(), hook, log_level, tried)?)
+            Some(Submits::start(Sizes::default(), hook, log_level, tried)?)
         } else {
             None
         };
