@@ -1,6 +1,6 @@
 //! The records, a file for the programs that write them.
 
-pub mod census;
-pub mod cgroups;
-pub mod submit;
-pub mod trace;
+pub(crate) mod census;
+pub(crate) mod cgroups;
+pub(crate) mod submit;
+pub(crate) mod trace;

@@ -21,7 +21,7 @@ pub enum FieldError {
 
 /// One field as it lies in the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
+pub(crate) struct Field<'a> {
     /// Field number.
     pub number: u32,
     /// Where the whole field lies, key included.
@@ -31,7 +31,7 @@ pub struct Field<'a> {
 }
 
 /// Walks over the fields of `message`; ends after the first error.
-pub fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, FieldError>> {
+pub(crate) fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, FieldError>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         if at >= message.len() {

@@ -6,7 +6,7 @@
 use crate::fields::{FieldError, fields};
 
 /// A message type, as far as it is checked.
-pub struct Shape {
+pub(crate) struct Shape {
     /// Its name, for errors.
     pub name: &'static str,
     /// Names of the fields 1, 2, 3.. that must be present.
@@ -41,7 +41,7 @@ pub enum ShapeError {
 
 impl Shape {
     /// Checks `bytes`, all its children included, which may be `budget` messages in all.
-    pub fn check(&self, bytes: &[u8], budget: usize) -> Result<(), ShapeError> {
+    pub(crate) fn check(&self, bytes: &[u8], budget: usize) -> Result<(), ShapeError> {
         let mut left = budget;
         self.check_within(bytes, &mut left).map_err(|e| match e {
             ShapeError::TooMany(_) => ShapeError::TooMany(budget),

@@ -13,7 +13,7 @@ use crate::toolchain::is_of_outer_cargo;
 
 /// What a build of everything made.
 #[derive(Debug)]
-pub struct Built {
+pub(crate) struct Built {
     /// Where aioinspect, aio-fixture and vm-init lie, side by side.
     pub bins: PathBuf,
     /// The live suites' executables by name.
@@ -21,7 +21,7 @@ pub struct Built {
 }
 
 /// Cargo of this checkout's own toolchain, without the variables by which cargo told xtask about xtask.
-pub fn cargo() -> Cmd {
+pub(crate) fn cargo() -> Cmd {
     let own = |key: &str| {
         is_of_outer_cargo(key) && !["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "RUSTC_WRAPPER"].contains(&key)
     };
@@ -29,13 +29,13 @@ pub fn cargo() -> Cmd {
 }
 
 /// Builds the program; where it is.
-pub fn program(object: &Path) -> Result<PathBuf> {
+pub(crate) fn program(object: &Path) -> Result<PathBuf> {
     let bins = build(object, &["--package", "aioinspect", "--bin", "aioinspect"])?;
     bin_of(&bins, "aioinspect")
 }
 
 /// Builds what a machine without suites has: the program, the fixture and vm-init; the directory where they are.
-pub fn bins(object: &Path) -> Result<PathBuf> {
+pub(crate) fn bins(object: &Path) -> Result<PathBuf> {
     let packages = ["--package", "aioinspect", "--package", "aioinspect-tests"];
     let bins = ["aioinspect", "aio-fixture", "vm-init"].iter().flat_map(|&bin| ["--bin", bin]);
     let program =
@@ -44,7 +44,7 @@ pub fn bins(object: &Path) -> Result<PathBuf> {
 }
 
 /// Builds the benchmark program and what it measures; the command that runs it.
-pub fn benchmark(object: &Path) -> Result<Cmd> {
+pub(crate) fn benchmark(object: &Path) -> Result<Cmd> {
     let all = ["--package", "aioinspect", "--package", "aioinspect-tests", "--bins"];
     let bench = bin_of(&build(object, &all)?, "bench")?;
     let bins = bench.parent().context("bench has no directory")?;
@@ -52,7 +52,7 @@ pub fn benchmark(object: &Path) -> Result<Cmd> {
 }
 
 /// Builds the program, the fixture, vm-init and all live suites in one go, so that they share their dependencies.
-pub fn everything(object: &Path, catalogue: &Catalogue) -> Result<Built> {
+pub(crate) fn everything(object: &Path, catalogue: &Catalogue) -> Result<Built> {
     let mut args = vec!["--package", "aioinspect", "--package", "aioinspect-tests", "--bins"];
     for suite in &catalogue.suites {
         args.extend(["--test", suite]);

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::{build, ebpf, tidy, toolchain};
 
 /// Stops at the first of them that finds something.
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     build::cargo().arguments(["fmt", "--all", "--check"]).run()?;
     build::cargo().arguments(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
     tidy::tidy()?;

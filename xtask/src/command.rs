@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 /// A command to be run, and the text by which a user could run it.
 #[derive(Debug)]
-pub struct Cmd {
+pub(crate) struct Cmd {
     inner: Command,
     variables: Vec<String>,
     shown: Vec<String>,
@@ -23,7 +23,7 @@ pub struct Cmd {
 
 /// How long a streamed command may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Until it says what shows that it has started.
     pub start: Duration,
     /// Until it ends.
@@ -32,7 +32,7 @@ pub struct Limits {
 
 /// What [`Cmd::stream`] tells of a command that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// By itself, with this exit code (128 + signal where a signal ended it).
     Code(i32),
     /// By us, after this long.
@@ -41,33 +41,33 @@ pub enum Ended {
 
 impl Cmd {
     /// A command with an empty standard input.
-    pub fn new(program: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         let mut inner = Command::new(&program);
         inner.stdin(Stdio::null());
         Self { inner, variables: Vec::new(), shown: vec![quoted(program.as_ref())] }
     }
 
     /// Adds one argument.
-    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.shown.push(quoted(arg.as_ref()));
         self.inner.arg(arg);
         self
     }
 
     /// Adds arguments.
-    pub fn arguments<A: AsRef<OsStr>>(self, args: impl IntoIterator<Item = A>) -> Self {
+    pub(crate) fn arguments<A: AsRef<OsStr>>(self, args: impl IntoIterator<Item = A>) -> Self {
         args.into_iter().fold(self, Self::arg)
     }
 
     /// Sets a variable, and shows it.
-    pub fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
+    pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.inner.env(key, &value);
         self.variables.push(format!("{key}={}", quoted(value.as_ref())));
         self
     }
 
     /// Keeps every variable for which `drop` is false.
-    pub fn without_env(mut self, drop: impl Fn(&str) -> bool) -> Self {
+    pub(crate) fn without_env(mut self, drop: impl Fn(&str) -> bool) -> Self {
         for (key, _) in env::vars_os() {
             if key.to_str().is_some_and(&drop) {
                 self.inner.env_remove(key);
@@ -77,24 +77,24 @@ impl Cmd {
     }
 
     /// Runs in this directory.
-    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+    pub(crate) fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.inner.current_dir(dir);
         self
     }
 
     /// The command as a line of shell.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         [self.variables.as_slice(), &self.shown].concat().join(" ")
     }
 
     /// Asks something quietly: standard output as text, `None` when it could not be run or said no.
-    pub fn ask(mut self) -> Option<String> {
+    pub(crate) fn ask(mut self) -> Option<String> {
         let output = self.inner.stderr(Stdio::null()).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Prints the command and runs it, all its output on standard error.
-    pub fn run(mut self) -> Result<()> {
+    pub(crate) fn run(mut self) -> Result<()> {
         announce(&self.shown());
         let status =
             self.inner.stdout(Stdio::from(io::stderr())).status().with_context(|| self.cannot_run())?;
@@ -105,7 +105,7 @@ impl Cmd {
     }
 
     /// Like [`Cmd::run`], ended after `limit`.
-    pub fn run_within(mut self, limit: Duration) -> Result<()> {
+    pub(crate) fn run_within(mut self, limit: Duration) -> Result<()> {
         announce(&self.shown());
         let child = self.inner.stdout(Stdio::from(io::stderr())).spawn();
         let mut child = child.with_context(|| self.cannot_run())?;
@@ -118,7 +118,7 @@ impl Cmd {
 
     /// Runs a cargo command, silent while cargo has nothing to do: the command is printed with its first line of output.
     /// Returns standard output.
-    pub fn run_cargo(mut self) -> Result<String> {
+    pub(crate) fn run_cargo(mut self) -> Result<String> {
         if io::stderr().is_terminal() {
             self.inner.env("CARGO_TERM_COLOR", "always");
         }
@@ -149,7 +149,7 @@ impl Cmd {
 
     /// Prints the command, runs it, and hands each line of both its outputs to `each` as it comes, which answers whether the
     /// line shows that the command has started; ends it and all its children at the limits.
-    pub fn stream(mut self, limits: Limits, each: &mut dyn FnMut(&str) -> bool) -> Result<Ended> {
+    pub(crate) fn stream(mut self, limits: Limits, each: &mut dyn FnMut(&str) -> bool) -> Result<Ended> {
         announce(&self.shown());
         let start = Instant::now();
         let spawned = self.inner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -188,7 +188,7 @@ impl Cmd {
     }
 
     /// Becomes the command: standard streams and exit code are its own.
-    pub fn exec(mut self) -> Result<ExitCode> {
+    pub(crate) fn exec(mut self) -> Result<ExitCode> {
         let error = self.inner.stdin(Stdio::inherit()).exec();
         Err(error).with_context(|| self.cannot_run())
     }
@@ -199,17 +199,17 @@ impl Cmd {
 }
 
 /// Prints a line on standard error.
-pub fn note(line: &str) {
+pub(crate) fn note(line: &str) {
     drop(writeln!(io::stderr().lock(), "{line}"));
 }
 
 /// Prints a result on standard output.
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     drop(writeln!(io::stdout().lock(), "{line}"));
 }
 
 /// Prints a command that is about to run, dimmed on a terminal.
-pub fn announce(shown: &str) {
+pub(crate) fn announce(shown: &str) {
     let colour = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     note(&if colour { format!("\x1b[2m$ {shown}\x1b[0m") } else { format!("$ {shown}") });
 }

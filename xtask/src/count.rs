@@ -9,7 +9,7 @@ use crate::failures::Failures;
 
 /// What became of one suite.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Suite {
+pub(crate) struct Suite {
     /// Its name in the table, as `6.12 live`.
     pub name: String,
     /// Tests that passed; those that said they could not run are not among them.
@@ -29,17 +29,17 @@ pub struct Suite {
 
 impl Suite {
     /// A suite that has not run yet.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub(crate) fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
 
     /// A suite that could not be run at all.
-    pub fn broken(name: impl Into<String>, why: impl Into<String>) -> Self {
+    pub(crate) fn broken(name: impl Into<String>, why: impl Into<String>) -> Self {
         Self { broken: Some(why.into()), ..Self::new(name) }
     }
 
     /// Takes one line of output.
-    pub fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         let line = line.trim_end_matches('\r');
         self.failures.line(line);
         if let Some(skip) = skip_in(line) {
@@ -56,7 +56,7 @@ impl Suite {
     }
 
     /// Says how the suite's process ended.
-    pub fn end(&mut self, code: i32) {
+    pub(crate) fn end(&mut self, code: i32) {
         if self.results == 0 {
             self.broken = Some(format!("it ended with exit code {code} before it gave a result"));
         } else if code != 0 && self.failed == 0 {
@@ -71,12 +71,12 @@ impl Suite {
     }
 
     /// How many tests were skipped.
-    pub fn skips(&self) -> u64 {
+    pub(crate) fn skips(&self) -> u64 {
         u64::try_from(self.skipped.len()).unwrap_or(u64::MAX)
     }
 
     /// Whether nothing failed and the suite ran as a whole.
-    pub fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.failed == 0 && self.broken.is_none()
     }
 }
@@ -97,7 +97,7 @@ fn failures(suites: &[Suite]) -> String {
 /// The table of all suites, each skipped test with its reason, what failed tests printed, and as the last line the sums.
 ///
 /// Failures stand at the end: of a long log the middle is what gets cut.
-pub fn report(suites: &[Suite]) -> String {
+pub(crate) fn report(suites: &[Suite]) -> String {
     format!("{}{}{}", table(suites), failures(suites), sums(suites))
 }
 

@@ -23,7 +23,7 @@ use crate::{build, paths, setup};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The verb.
-pub fn dist(package: bool, trial: bool) -> Result<ExitCode> {
+pub(crate) fn dist(package: bool, trial: bool) -> Result<ExitCode> {
     if trial && !paths::is_root() {
         bail!("a trial of the package makes a Debian root, and needs root");
     }
@@ -35,7 +35,7 @@ pub fn dist(package: bool, trial: bool) -> Result<ExitCode> {
 }
 
 /// The package tried in a root, as one suite, with a program that was built before; and with `machine` in a booted one too.
-pub fn suites(program: &Path, machine: Option<(&Built, &Catalogue)>) -> Vec<Suite> {
+pub(crate) fn suites(program: &Path, machine: Option<(&Built, &Catalogue)>) -> Vec<Suite> {
     match make(program, true) {
         Ok(Some(deb)) => {
             let mut suites = vec![try_package(&deb)];

@@ -25,7 +25,7 @@ struct Object {
 }
 
 /// Builds the objects with a linker that works, installing one if none does; returns the directory they are in.
-pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
+pub(crate) fn build(toolchain: &Toolchain) -> Result<PathBuf> {
     fs::create_dir_all(dir())?;
     let linkers = linker::find();
     for (tried, linker) in linkers.iter().enumerate() {
@@ -45,7 +45,7 @@ pub fn build(toolchain: &Toolchain) -> Result<PathBuf> {
 }
 
 /// Clippy on the eBPF half; an error if its toolchain has no clippy.
-pub fn lint(toolchain: &Toolchain) -> Result<()> {
+pub(crate) fn lint(toolchain: &Toolchain) -> Result<()> {
     // Called by path: `cargo clippy` would look into cargo's home first and find rustup's.
     let clippy = toolchain.bin.join("cargo-clippy");
     for object in &OBJECTS {

@@ -12,7 +12,7 @@ const TESTS: usize = 10;
 
 /// The `failures:` parts of what libtest prints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failures {
+pub(crate) struct Failures {
     inside: bool,
     tests: Vec<Output>,
     more: usize,
@@ -27,7 +27,7 @@ struct Output {
 
 impl Failures {
     /// Takes one line of a suite's output.
-    pub fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         if line == "failures:" || line == "successes:" {
             // The second one heads the list of names.
             self.inside = line == "failures:" && !self.inside;
@@ -49,7 +49,7 @@ impl Failures {
     }
 
     /// What was kept, a line each.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.tests.iter().flat_map(Output::lines).collect();
         if self.more > 0 {
             lines.push(format!("and {} more", self.more));

@@ -18,14 +18,14 @@ const CONSOLE: (u32, u32) = (5, 1);
 
 /// An archive that grows by its members; parents must be added before their children.
 #[derive(Debug, Default)]
-pub struct Initramfs {
+pub(crate) struct Initramfs {
     bytes: Vec<u8>,
     members: u32,
 }
 
 impl Initramfs {
     /// An archive with the directories every suite may expect, and the console that the kernel opens for /init.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let mut archive = Self::default();
         for dir in ["bin", "dev", "proc", "sys", "tmp", "run", "root", "suites", "modules"] {
             archive.directory(dir)?;
@@ -36,7 +36,7 @@ impl Initramfs {
 
     /// An archive of a whole root: its directories, files and symbolic links, all of them root's, without what `leave_out` says of a path.
     /// Devices are left to the kernel, which mounts devtmpfs.
-    pub fn of_root(root: &Path, leave_out: impl Fn(&str) -> bool) -> Result<Self> {
+    pub(crate) fn of_root(root: &Path, leave_out: impl Fn(&str) -> bool) -> Result<Self> {
         let mut archive = Self::default();
         archive.tree(root, "", &leave_out)?;
         archive.member("dev/console", CHARACTER_DEVICE | 0o600, CONSOLE, &[])?;
@@ -69,28 +69,28 @@ impl Initramfs {
     }
 
     /// Adds a directory.
-    pub fn directory(&mut self, path: &str) -> Result<()> {
+    pub(crate) fn directory(&mut self, path: &str) -> Result<()> {
         self.member(path, DIRECTORY | 0o755, (0, 0), &[])
     }
 
     /// Adds a file that can be executed.
-    pub fn file(&mut self, path: &str, data: &[u8]) -> Result<()> {
+    pub(crate) fn file(&mut self, path: &str, data: &[u8]) -> Result<()> {
         self.member(path, FILE | 0o755, (0, 0), data)
     }
 
     /// Adds a copy of a file of this host.
-    pub fn copy(&mut self, path: &str, from: &Path) -> Result<()> {
+    pub(crate) fn copy(&mut self, path: &str, from: &Path) -> Result<()> {
         let data = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
         self.file(path, &data)
     }
 
     /// Adds a symbolic link.
-    pub fn link(&mut self, path: &str, target: impl AsRef<Path>) -> Result<()> {
+    pub(crate) fn link(&mut self, path: &str, target: impl AsRef<Path>) -> Result<()> {
         self.member(path, LINK | 0o777, (0, 0), target.as_ref().as_os_str().as_bytes())
     }
 
     /// The whole archive.
-    pub fn finish(mut self) -> Result<Vec<u8>> {
+    pub(crate) fn finish(mut self) -> Result<Vec<u8>> {
         self.member("TRAILER!!!", 0, (0, 0), &[])?;
         Ok(self.bytes)
     }

@@ -1,7 +1,7 @@
 //! Fetching a kernel of the list from Debian into the target directory.
 
 mod archive;
-pub mod list;
+pub(crate) mod list;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use list::Source;
 
 /// A kernel that can be booted.
 #[derive(Debug)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// The bootable image.
     pub image: PathBuf,
     /// `modules/RELEASE` of the package.
@@ -24,7 +24,7 @@ pub struct Kernel {
 }
 
 /// Fetches every kernel of the list that is not there yet.
-pub fn fetch_all() -> Result<()> {
+pub(crate) fn fetch_all() -> Result<()> {
     for listed in list::read()? {
         // A pass is on a kernel that is listed before it.
         if let Some(source) = listed.source.filter(|source| source.kernel == listed.name) {
@@ -35,7 +35,7 @@ pub fn fetch_all() -> Result<()> {
 }
 
 /// Fetches the image that the meta package stands for now; one that was fetched before serves where apt cannot say.
-pub fn fetch(source: &Source) -> Result<Kernel> {
+pub(crate) fn fetch(source: &Source) -> Result<Kernel> {
     // Passes share a kernel, and kernels a suite.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock();

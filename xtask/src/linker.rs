@@ -16,7 +16,7 @@ const FEATURES: [u32; 3] = [21, 22, 23];
 const OLDEST: (u32, u32) = (0, 10);
 
 /// The linkers that are there, the one to try first at the front. Which of them has a new enough LLVM only a link can tell.
-pub fn find() -> Vec<PathBuf> {
+pub(crate) fn find() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for file in [own()].into_iter().chain(paths::programs("bpf-linker")) {
         if file.is_file() && is_new_enough(&file) {
@@ -30,7 +30,7 @@ pub fn find() -> Vec<PathBuf> {
 }
 
 /// Remembers that this linker linked the object.
-pub fn remember(linker: &Path) -> Result<()> {
+pub(crate) fn remember(linker: &Path) -> Result<()> {
     let text = linker.to_string_lossy();
     if std::fs::read_to_string(remembered()).ok().as_deref() != Some(&text) {
         std::fs::write(remembered(), text.as_bytes())?;
@@ -40,7 +40,7 @@ pub fn remember(linker: &Path) -> Result<()> {
 
 /// Installs one that can link what a rustc with this LLVM emits. Where the user has another, ours goes into the target
 /// directory: theirs may serve other projects.
-pub fn install(rustc_llvm: u32) -> Result<PathBuf> {
+pub(crate) fn install(rustc_llvm: u32) -> Result<PathBuf> {
     let binstall = paths::program("cargo-binstall").is_some();
     let mut plan = plan(rustc_llvm, &llvms(), &[], binstall);
     if plan == Plan::Nothing && packages::can_install() {

@@ -9,7 +9,7 @@ const DEFAULT: &str = "http://deb.debian.org/debian";
 const DEFAULT_SECURITY: &str = "http://deb.debian.org/debian-security";
 
 /// The mirror of this Debian suite.
-pub fn of(suite: &str) -> String {
+pub(crate) fn of(suite: &str) -> String {
     let dir = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = dir.map(|entry| entry.path()).collect();
     files.sort();

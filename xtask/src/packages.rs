@@ -9,7 +9,7 @@ use crate::paths;
 
 /// A program that xtask or the tests call, and the Debian package that brings it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tool {
+pub(crate) struct Tool {
     /// The program's name.
     pub program: &'static str,
     /// The Debian package; other distributions name theirs alike.
@@ -17,17 +17,17 @@ pub struct Tool {
 }
 
 /// Whether packages can be installed without asking anyone.
-pub fn can_install() -> bool {
+pub(crate) fn can_install() -> bool {
     paths::is_root() && paths::program("apt-get").is_some()
 }
 
 /// The line a person would type.
-pub fn line(packages: &[&str]) -> String {
+pub(crate) fn line(packages: &[&str]) -> String {
     format!("sudo apt-get install --no-install-recommends {}", packages.join(" "))
 }
 
 /// Installs packages; without root or apt, an error that says what to install.
-pub fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !can_install() {
         bail!("{}", cannot(packages, paths::program("apt-get").is_some()));
     }
@@ -41,7 +41,7 @@ pub fn install(packages: &[&str]) -> Result<()> {
 }
 
 /// Fetches the package lists, once. A repository that is out of reach is no reason to stop: the others may have it all.
-pub fn update() {
+pub(crate) fn update() {
     static UPDATED: Once = Once::new();
     UPDATED.call_once(|| {
         if let Err(error) = Cmd::new("apt-get").arguments(["update", "-q"]).run() {
@@ -51,7 +51,7 @@ pub fn update() {
 }
 
 /// Whether apt knows a package of this name (needs lists, which a fresh machine has not).
-pub fn is_offered(package: &str) -> bool {
+pub(crate) fn is_offered(package: &str) -> bool {
     Cmd::new("apt-cache")
         .arg("show")
         .arg("--no-all-versions")
@@ -61,7 +61,7 @@ pub fn is_offered(package: &str) -> bool {
 }
 
 /// Installs what brings the tools that are missing, and looks again.
-pub fn need(tools: &[Tool]) -> Result<()> {
+pub(crate) fn need(tools: &[Tool]) -> Result<()> {
     let missing = missing(tools, |program| paths::program(program).is_some());
     if missing.is_empty() {
         return Ok(());

@@ -5,14 +5,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// The top of the checkout that this xtask was started in.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     package.parent().map_or_else(|| package.clone(), Path::to_path_buf)
 }
 
 /// Cargo's target directory: everything xtask makes lies in it.
-pub fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     match env::var_os("CARGO_TARGET_DIR") {
         Some(dir) if !dir.is_empty() => root().join(dir),
         _ => root().join("target"),
@@ -20,24 +20,24 @@ pub fn target() -> PathBuf {
 }
 
 /// What xtask fetches or builds for its own use, apart from what the system has.
-pub fn tools() -> PathBuf {
+pub(crate) fn tools() -> PathBuf {
     target().join("tools")
 }
 
 /// The triple of this host: xtask is always built for it.
-pub fn host_triple() -> String {
+pub(crate) fn host_triple() -> String {
     let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
     format!("{}-unknown-linux-{libc}", env::consts::ARCH)
 }
 
 /// Finds a program as a shell would, and also where a user's PATH often does not lead: cargo's own binaries and /usr/sbin.
-pub fn program(name: &str) -> Option<PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     find_in(name, env::split_paths(&path).chain(extra_places()))
 }
 
 /// Like [`program`], every one there is, in order and each once.
-pub fn programs(name: &str) -> Vec<PathBuf> {
+pub(crate) fn programs(name: &str) -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> = Vec::new();
     for dir in env::split_paths(&path).chain(extra_places()) {
@@ -51,7 +51,7 @@ pub fn programs(name: &str) -> Vec<PathBuf> {
 }
 
 /// `$CARGO_HOME`, or its default.
-pub fn cargo_home() -> Option<PathBuf> {
+pub(crate) fn cargo_home() -> Option<PathBuf> {
     env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".cargo")))
 }
 
@@ -71,13 +71,13 @@ fn is_executable(file: &Path) -> bool {
 }
 
 /// Whether this process has root's rights over files and tasks: what the live suites need.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     Path::new("/proc/self").metadata().is_ok_and(|meta| meta.uid() == 0)
 }
 
 /// A file's name as text, for messages and comparisons.
-pub fn name_of(path: &Path) -> String {
+pub(crate) fn name_of(path: &Path) -> String {
     path.file_name().map(OsStr::to_string_lossy).unwrap_or_default().into_owned()
 }
 

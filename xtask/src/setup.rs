@@ -30,7 +30,7 @@ const TEST_TOOLS: [Tool; 14] = [
 ];
 
 /// What a virtual machine takes: qemu, and what unpacks a kernel and its modules.
-pub const VM_TOOLS: [Tool; 3] = [QEMU, XZ, DPKG_DEB];
+pub(crate) const VM_TOOLS: [Tool; 3] = [QEMU, XZ, DPKG_DEB];
 const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
 const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
 
@@ -46,7 +46,7 @@ const BENCH_TOOLS: [Tool; 3] = [
 ];
 
 /// The verb: sets up, and says what will be used.
-pub fn setup(tests: bool) -> Result<()> {
+pub(crate) fn setup(tests: bool) -> Result<()> {
     let object = if tests { for_tests()? } else { for_run()? };
     if let Some(toolchain) = toolchain::find() {
         note(&format!("eBPF toolchain: {}", toolchain.name));
@@ -65,7 +65,7 @@ pub fn setup(tests: bool) -> Result<()> {
 }
 
 /// What `run` needs; returns the directory of the eBPF objects.
-pub fn for_run() -> Result<PathBuf> {
+pub(crate) fn for_run() -> Result<PathBuf> {
     packages::need(&BUILD_TOOLS)?;
     need_static_libc()?;
     let toolchain = match toolchain::find() {
@@ -76,13 +76,13 @@ pub fn for_run() -> Result<PathBuf> {
 }
 
 /// What `bench` needs; returns the directory of the eBPF objects.
-pub fn for_bench() -> Result<PathBuf> {
+pub(crate) fn for_bench() -> Result<PathBuf> {
     packages::need(&BENCH_TOOLS)?;
     for_run()
 }
 
 /// What `dist` needs, for a package and for a trial of it; returns the directory of the eBPF objects.
-pub fn for_dist(package: bool, trial: bool) -> Result<PathBuf> {
+pub(crate) fn for_dist(package: bool, trial: bool) -> Result<PathBuf> {
     if package {
         packages::need(&[DPKG_DEB])?;
     }
@@ -93,7 +93,7 @@ pub fn for_dist(package: bool, trial: bool) -> Result<PathBuf> {
 }
 
 /// What `test` needs but for the kernels, which each virtual machine fetches itself; returns the directory of the eBPF objects.
-pub fn for_tests() -> Result<PathBuf> {
+pub(crate) fn for_tests() -> Result<PathBuf> {
     packages::need(&TEST_TOOLS)?;
     unpacked::need()?;
     let object = for_run()?;

@@ -7,13 +7,13 @@ use std::thread;
 use crate::command::say;
 
 /// As many jobs as this machine has CPUs.
-pub fn at_once() -> usize {
+pub(crate) fn at_once() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Runs a job for each of `of`, so many at a time, and says what each says: the first one's lines as they come, those of the others when
 /// those before them have ended. The results are in the order of `of`.
-pub fn run<T: Sync, R: Send>(
+pub(crate) fn run<T: Sync, R: Send>(
     of: &[T],
     at_once: usize,
     job: impl Fn(&T, &mut dyn FnMut(&str)) -> R + Sync,

@@ -26,7 +26,7 @@ const VM_LONG_SEQUENCES: u32 = 2_500;
 
 /// What to test.
 #[derive(Debug)]
-pub enum What {
+pub(crate) enum What {
     /// Everything.
     All,
     /// What runs on this machine's own kernel.
@@ -40,7 +40,7 @@ pub enum What {
 /// The live suites of package aioinspect-tests, as its Cargo.toml names them.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     /// Every test target with `test = false`: those that `cargo test` leaves alone.
     #[serde(skip)]
     pub suites: Vec<String>,
@@ -55,7 +55,7 @@ pub struct Catalogue {
 }
 
 /// The verb: runs, counts, and ends with the line of sums. Whatever goes wrong is in the table, so that the sums are last.
-pub fn test(what: &What, long: bool) -> Result<ExitCode> {
+pub(crate) fn test(what: &What, long: bool) -> Result<ExitCode> {
     if !matches!(what, What::Vm(_)) && !paths::is_root() {
         bail!(
             "the live suites inspect processes through BPF and ptrace, and need root:\n  \
@@ -162,7 +162,7 @@ fn undisturbed() -> Cmd {
 }
 
 /// Live tests share the machine's fs.aio-nr, so they run one after the other; what they print shows what they skipped.
-pub fn libtest_args() -> [&'static str; 2] {
+pub(crate) fn libtest_args() -> [&'static str; 2] {
     ["--test-threads=1", "--show-output"]
 }
 
@@ -184,7 +184,7 @@ fn stream(cmd: Cmd, name: &str, limit: Duration) -> Result<Suite> {
 }
 
 /// The suites of this checkout.
-pub fn catalogue() -> Result<Catalogue> {
+pub(crate) fn catalogue() -> Result<Catalogue> {
     let metadata = build::cargo().arguments(["metadata", "--no-deps", "--format-version", "1"]).ask();
     read_catalogue(&MetadataCommand::parse(metadata.context("`cargo metadata` failed")?)?)
 }
@@ -205,7 +205,7 @@ fn read_catalogue(metadata: &Metadata) -> Result<Catalogue> {
 }
 
 /// The live suites' executable, for a machine that has its own root.
-pub fn executable<'a>(built: &'a Built, suite: &str) -> Result<&'a Path> {
+pub(crate) fn executable<'a>(built: &'a Built, suite: &str) -> Result<&'a Path> {
     built.suites.get(suite).map(AsRef::as_ref).with_context(|| format!("cargo made no suite {suite}"))
 }
 

@@ -30,7 +30,7 @@ impl fmt::Display for Problem {
 }
 
 /// Checks everything; an error if any rule is broken, each place named.
-pub fn tidy() -> Result<()> {
+pub(crate) fn tidy() -> Result<()> {
     let root = paths::root();
     let mut problems = Vec::new();
     let mut files = Vec::new();

@@ -22,7 +22,7 @@ const DEBIAN_CLIPPY: &str = "rust-web-clippy";
 
 /// A toolchain that can build for the bpf target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Toolchain {
+pub(crate) struct Toolchain {
     /// What a person would call it.
     pub name: String,
     /// Its `bin`: cargo and rustc are called by path, so that no proxy or variable of the outer cargo gets between.
@@ -35,7 +35,7 @@ pub struct Toolchain {
 
 /// The two numbers of `rustc -vV` that matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version {
+pub(crate) struct Version {
     /// Major and minor of the release.
     pub release: (u32, u32),
     /// Major version of its LLVM: bpf-linker's must not be older.
@@ -43,14 +43,14 @@ pub struct Version {
 }
 
 /// The toolchain that is there, if one is.
-pub fn find() -> Option<Toolchain> {
+pub(crate) fn find() -> Option<Toolchain> {
     nightly_sysroot()
         .and_then(|sysroot| at(&sysroot, "rustup nightly", false))
         .or_else(|| at(Path::new("/usr"), "the system's rustc", true))
 }
 
 /// Installs one; what cannot be installed ends in an error that says what to type.
-pub fn install() -> Result<Toolchain> {
+pub(crate) fn install() -> Result<Toolchain> {
     let rustup = paths::program("rustup");
     let nightly = nightly_sysroot().is_some();
     for way in ways(rustup.is_some(), nightly, packages::can_install()) {
@@ -87,7 +87,7 @@ pub fn install() -> Result<Toolchain> {
 
 /// Sees to it that the toolchain has clippy, which is not part of what building takes: installs it,
 /// or ends in an error that says what to type.
-pub fn need_clippy(toolchain: &Toolchain) -> Result<()> {
+pub(crate) fn need_clippy(toolchain: &Toolchain) -> Result<()> {
     let has = || ["cargo-clippy", "clippy-driver"].iter().all(|name| toolchain.bin.join(name).is_file());
     if has() {
         return Ok(());
@@ -165,7 +165,7 @@ fn at(sysroot: &Path, name: &str, bootstrap: bool) -> Option<Toolchain> {
 
 /// Whether a variable was set by, or meant for, the cargo and rustup that started xtask: such a one would make another
 /// toolchain's cargo call the wrong rustc, with the wrong flags, or load the wrong libraries.
-pub fn is_of_outer_cargo(key: &str) -> bool {
+pub(crate) fn is_of_outer_cargo(key: &str) -> bool {
     const EXACT: [&str; 12] = [
         "CARGO",
         "RUSTC",

@@ -20,12 +20,12 @@ struct Unpacked {
 const TEST_TOOLS: [Unpacked; 1] = [Unpacked { package: "prometheus", programs: &["prometheus", "promtool"] }];
 
 /// The programs by name.
-pub fn programs() -> impl Iterator<Item = &'static str> {
+pub(crate) fn programs() -> impl Iterator<Item = &'static str> {
     TEST_TOOLS.iter().flat_map(|tool| tool.programs.iter().copied())
 }
 
 /// Unpacks those whose programs are not on PATH already.
-pub fn need() -> Result<()> {
+pub(crate) fn need() -> Result<()> {
     for Unpacked { package, programs } in &TEST_TOOLS {
         let dir = bin_of(package);
         if has_all(programs, |program| paths::program(program).is_some())
@@ -46,13 +46,13 @@ pub fn need() -> Result<()> {
 }
 
 /// PATH for what the tests run: the unpacked programs first.
-pub fn path() -> Result<OsString> {
+pub(crate) fn path() -> Result<OsString> {
     let dirs = TEST_TOOLS.iter().map(|tool| bin_of(tool.package)).filter(|dir| dir.is_dir());
     with_first(dirs, &env::var_os("PATH").unwrap_or_default())
 }
 
 /// Downloads packages with `download`, which is given the directory, and unpacks them over each other as the directory `unpacked`.
-pub fn unpack(
+pub(crate) fn unpack(
     packages: &[String],
     unpacked: &Path,
     download: impl FnOnce(&Path) -> Result<()>,

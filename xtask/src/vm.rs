@@ -1,6 +1,6 @@
 //! Live suites in a virtual machine: an initramfs with the suites and nothing else, a kernel of the list, qemu.
 
-pub mod command;
+pub(crate) mod command;
 mod guest;
 mod machine;
 mod modules;
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-pub use guest::Guest;
-pub use machine::Machine;
+pub(crate) use guest::Guest;
+pub(crate) use machine::Machine;
 
 use crate::build::Built;
 use crate::count::Suite;
@@ -23,7 +23,7 @@ use crate::suites::{self, Catalogue};
 
 /// What to run, and on which kernel.
 #[derive(Debug)]
-pub struct Run<'a> {
+pub(crate) struct Run<'a> {
     /// The kernel or the pass.
     pub listed: &'a Listed,
     /// Where its kernel comes from.
@@ -40,7 +40,7 @@ pub struct Run<'a> {
 
 impl Run<'_> {
     /// Boots the kernel and runs the suites, what they print to `out`; an error where it could not be booted at all.
-    pub fn suites(&self, out: &mut dyn FnMut(&str)) -> Result<Vec<Suite>> {
+    pub(crate) fn suites(&self, out: &mut dyn FnMut(&str)) -> Result<Vec<Suite>> {
         let name = self.listed.name.as_str();
         let runs = self.runs()?;
         let kernel = kernel::fetch(self.source)?;
@@ -97,7 +97,7 @@ impl Run<'_> {
 const BINS: [&str; 2] = ["aioinspect", "aio-fixture"];
 
 /// Boots a machine that runs these suites, what they print to `out`.
-pub fn suites_of(
+pub(crate) fn suites_of(
     machine: &Machine<'_>,
     archive: &[u8],
     suites: &[String],

@@ -13,34 +13,34 @@ use crate::strand::strand;
 use crate::watch::{Watch, is_of};
 
 /// What `check` reads of one fixture after these commands.
-pub fn checked(scene: &mut Scene, commands: &[&str]) -> Made {
+pub(super) fn checked(scene: &mut Scene, commands: &[&str]) -> Made {
     let pid = scene.fixture(commands)?;
     scene.check(pid, &[])
 }
 
 /// What `dump` reads of one.
-pub fn dumped(scene: &mut Scene, commands: &[&str], options: &[&str]) -> Made {
+pub(super) fn dumped(scene: &mut Scene, commands: &[&str], options: &[&str]) -> Made {
     let pid = scene.fixture(commands)?;
     scene.dump(pid, options)
 }
 
-pub fn ring_full(scene: &mut Scene) -> Made {
+pub(super) fn ring_full(scene: &mut Scene) -> Made {
     checked(scene, &["setup 1", "poll #0 100000 0"])
 }
 
 /// EAGAIN on one CPU of two, while the other has credits.
-pub fn stranded(scene: &mut Scene) -> Made {
+pub(super) fn stranded(scene: &mut Scene) -> Made {
     let pid = scene.fixture(&["setup 64"])?;
     strand(scene.last()?, 0, 1)?;
     scene.check(pid, &[])
 }
 
-pub fn stuck(scene: &mut Scene) -> Made {
+pub(super) fn stuck(scene: &mut Scene) -> Made {
     let pid = scene.fixture(&["setup 128", "poll #0 5"])?;
     scene.check(pid, &["--wait", "5500ms"])
 }
 
-pub fn idle_leak(scene: &mut Scene) -> Made {
+pub(super) fn idle_leak(scene: &mut Scene) -> Made {
     let pid = scene.fixture(&["setup 8"])?;
     let mut seen = vec![scene.check(pid, &[])?];
     for _ in 0..2 {
@@ -52,7 +52,7 @@ pub fn idle_leak(scene: &mut Scene) -> Made {
 }
 
 /// It is met at many points of its work: what is kept is met with events to reap, of which some came or went meanwhile.
-pub fn busy(scene: &mut Scene) -> Made {
+pub(super) fn busy(scene: &mut Scene) -> Made {
     let pid = scene.fixture(&["churn", "busy"])?;
     let mut evidence = scene.check(pid, &[])?;
     for _ in 0..50 {
@@ -65,7 +65,7 @@ pub fn busy(scene: &mut Scene) -> Made {
 }
 
 /// Met asleep it is not frozen, since that would be in vain.
-pub fn frozen(scene: &mut Scene) -> Made {
+pub(super) fn frozen(scene: &mut Scene) -> Made {
     let pid = scene.fixture(&["setup 32", "busy"])?;
     let is_frozen = |evidence: &Evidence| {
         evidence
@@ -84,7 +84,7 @@ pub fn frozen(scene: &mut Scene) -> Made {
 }
 
 /// Each io_destroy takes some 30 ms: of many, one after the other, one is met.
-pub fn about_to_be_gone(scene: &mut Scene) -> Made {
+pub(super) fn about_to_be_gone(scene: &mut Scene) -> Made {
     const TIMES: u32 = 60;
     let pid = scene.fixture(&[])?;
     let lines = |ordinal: u32| ["setup 16".to_owned(), format!("destroy #{ordinal}")];
@@ -99,48 +99,48 @@ pub fn about_to_be_gone(scene: &mut Scene) -> Made {
 }
 
 /// A child that waits for its contexts while it ends; the fixture itself has none.
-pub fn ending_child(scene: &mut Scene, command: &str) -> Made {
+pub(super) fn ending_child(scene: &mut Scene, command: &str) -> Made {
     scene.fixture(&[])?;
     let child = scene.last()?.pid_of(command);
     scene.check(child, &[])
 }
 
-pub fn of_child(scene: &mut Scene, command: &str) -> Made {
+pub(super) fn of_child(scene: &mut Scene, command: &str) -> Made {
     scene.fixture(&["setup 128"])?;
     let child = scene.last()?.pid_of(command);
     scene.check(child, &[])
 }
 
-pub fn child_writes(scene: &mut Scene) -> Made {
+pub(super) fn child_writes(scene: &mut Scene) -> Made {
     let pid = scene.fixture(&["setup 128"])?;
     let child = scene.last()?.pid_of("fork-ghost");
     scene.last()?.run(&format!("child-write-head {child} #0 50"));
     scene.check(pid, &[])
 }
 
-pub fn forged(scene: &mut Scene, what: &str) -> Made {
+pub(super) fn forged(scene: &mut Scene, what: &str) -> Made {
     checked(scene, &["setup 128", &format!("forge #0 {what}")])
 }
 
-pub fn dump_ghost(scene: &mut Scene) -> Made {
+pub(super) fn dump_ghost(scene: &mut Scene) -> Made {
     scene.fixture(&["setup 128"])?;
     let child = scene.last()?.pid_of("fork-ghost");
     scene.last()?.run(&format!("child-setup {child} 16"));
     scene.dump(child, &[])
 }
 
-pub fn dump_spoof(scene: &mut Scene) -> Made {
+pub(super) fn dump_spoof(scene: &mut Scene) -> Made {
     scene.fixture(&[])?;
     let helper = scene.last()?.pid_of("spoof tmpfs deleted");
     scene.dump(helper, &[])
 }
 
-pub fn no_bpf(scene: &mut Scene) -> Made {
+pub(super) fn no_bpf(scene: &mut Scene) -> Made {
     scene.fixture(&["setup 128", "poll #0 6", "complete #0 2", "fork-ghost"])?;
     scene.list(&["--no-bpf"])
 }
 
-pub fn host(scene: &mut Scene) -> Made {
+pub(super) fn host(scene: &mut Scene) -> Made {
     // The names are hex: database, writer, worker.
     let database = scene.fixture(&["set-comm 6461746162617365", "setup 2048", "setup 128", "poll #1 9 0"])?;
     let writer = scene.fixture(&["set-comm 777269746572", "setup 64", "poll #0 3", "complete #0 3"])?;
@@ -158,7 +158,7 @@ pub fn host(scene: &mut Scene) -> Made {
 }
 
 /// A process of whose two contexts a watch saw the second being made.
-pub fn traced(scene: &mut Scene, options: &[&str]) -> Made {
+pub(super) fn traced(scene: &mut Scene, options: &[&str]) -> Made {
     let pid = scene.fixture(&["setup 32"])?;
     let mut watch = Watch::start(options).map_err(|ended| anyhow::anyhow!("no watch: {}", ended.stderr))?;
     scene.last()?.setup(33);

@@ -4,35 +4,35 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The directory of the captures.
-pub fn captures() -> PathBuf {
+pub(crate) fn captures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("captures")
 }
 
 /// The top of the checkout.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(1).unwrap().to_path_buf()
 }
 
 /// Text of a file of the checkout.
-pub fn text_of(path: &str) -> String {
+pub(crate) fn text_of(path: &str) -> String {
     let path = root().join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Whether expected texts are to be written anew.
-pub fn is_blessing() -> bool {
+pub(crate) fn is_blessing() -> bool {
     std::env::var_os("AIOINSPECT_BLESS").is_some_and(|value| !value.is_empty())
 }
 
 /// Compares texts with their files, all of them before it fails.
 #[derive(Debug, Default)]
-pub struct Comparison {
+pub(crate) struct Comparison {
     differences: Vec<String>,
 }
 
 impl Comparison {
     /// Compares one; with AIOINSPECT_BLESS set, writes it.
-    pub fn compare(&mut self, path: &Path, is: &str) {
+    pub(crate) fn compare(&mut self, path: &Path, is: &str) {
         if is_blessing() {
             fs::write(path, is).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             return;
@@ -45,7 +45,7 @@ impl Comparison {
     }
 
     /// Fails if anything differed.
-    pub fn done(self) {
+    pub(crate) fn done(self) {
         assert!(
             self.differences.is_empty(),
             "{} texts differ; AIOINSPECT_BLESS=1 writes them anew\n{}",

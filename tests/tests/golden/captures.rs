@@ -21,7 +21,7 @@ fn path_of(name: &str) -> PathBuf {
     captures().join(format!("{name}.evidence"))
 }
 
-pub fn capture(name: &str) -> Evidence {
+pub(crate) fn capture(name: &str) -> Evidence {
     let path = path_of(name);
     let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     evidence_from_bytes(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))

@@ -9,7 +9,7 @@ use clap::Parser;
 
 /// What a command said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub(crate) struct Said {
     /// Results.
     pub stdout: String,
     /// Everything else.
@@ -19,7 +19,7 @@ pub struct Said {
 }
 
 /// Runs `aioinspect ARGS` in this process, without a terminal.
-pub fn aioinspect(args: &[&str]) -> Said {
+pub(crate) fn aioinspect(args: &[&str]) -> Said {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let cli =
         Cli::try_parse_from([&["aioinspect"], args].concat()).unwrap_or_else(|e| panic!("{args:?}: {e}"));
@@ -42,7 +42,7 @@ pub fn aioinspect(args: &[&str]) -> Said {
 
 /// Commands and answers, as a person would see them: what went to standard error after `2>`, then the exit code.
 #[derive(Debug, Default)]
-pub struct Session {
+pub(crate) struct Session {
     /// So far.
     pub text: String,
     hidden: Vec<(String, &'static str)>,
@@ -50,13 +50,13 @@ pub struct Session {
 
 impl Session {
     /// A session in which a directory is shown as something else: texts must not depend on where the checkout is.
-    pub fn hiding(directories: &[(&Path, &'static str)]) -> Session {
+    pub(crate) fn hiding(directories: &[(&Path, &'static str)]) -> Session {
         let hidden = directories.iter().map(|(path, shown)| (path.display().to_string(), *shown));
         Session { text: String::new(), hidden: hidden.collect() }
     }
 
     /// Runs one command.
-    pub fn run(&mut self, args: &[&str]) -> Said {
+    pub(crate) fn run(&mut self, args: &[&str]) -> Said {
         let said = aioinspect(args);
         let quoted =
             args.iter().map(|arg| if arg.contains(' ') { format!("'{arg}'") } else { (*arg).to_owned() });

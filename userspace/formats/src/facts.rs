@@ -5,7 +5,7 @@ use aioinspect_proto::schema::evidence as file;
 use aioinspect_model::known::Fact;
 
 /// The fact's number in a file.
-pub fn to_file(fact: Fact) -> file::Fact {
+pub(crate) fn to_file(fact: Fact) -> file::Fact {
     match fact {
         Fact::MmapBase => file::Fact::MmapBase,
         Fact::MmapSize => file::Fact::MmapSize,
@@ -36,17 +36,17 @@ pub fn to_file(fact: Fact) -> file::Fact {
 }
 
 /// The fact of that number; `None`: this version knows none.
-pub fn from_file(value: i32) -> Option<Fact> {
+pub(crate) fn from_file(value: i32) -> Option<Fact> {
     Fact::ALL.iter().copied().find(|fact| i32::from(to_file(*fact)) == value)
 }
 
 /// The numbers of one message while it is written.
 #[derive(Default)]
-pub struct Unknown(Vec<i32>);
+pub(crate) struct Unknown(Vec<i32>);
 
 impl Unknown {
     /// The number, or 0 if it is not known.
-    pub fn or_zero<T: Default>(&mut self, fact: Fact, number: Option<T>) -> T {
+    pub(crate) fn or_zero<T: Default>(&mut self, fact: Fact, number: Option<T>) -> T {
         number.unwrap_or_else(|| {
             self.0.push(to_file(fact).into());
             T::default()
@@ -54,7 +54,7 @@ impl Unknown {
     }
 
     /// The list that belongs to them.
-    pub fn list(self) -> Vec<i32> {
+    pub(crate) fn list(self) -> Vec<i32> {
         self.0
     }
 }

@@ -1,5 +1,5 @@
 //! Giving up what is needed no more.
 
 pub mod confinement;
-pub mod syscalls;
+mod syscalls;
 pub mod without_privileges;

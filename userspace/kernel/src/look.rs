@@ -2,12 +2,12 @@
 
 pub mod absence;
 pub mod evidence_source;
-pub mod frozen_process;
-pub mod host;
-pub mod host_without_bpf;
+mod frozen_process;
+pub(crate) mod host;
+mod host_without_bpf;
 pub mod live;
-pub mod preparation;
-pub mod process;
-pub mod recheck;
+mod preparation;
+mod process;
+mod recheck;
 pub mod ring_maps;
 pub mod trial_child;

@@ -1,9 +1,9 @@
 //! /proc and memory of other processes.
 
-pub mod barrier;
-pub mod cgroups;
-pub mod error;
+pub(crate) mod barrier;
+pub(crate) mod cgroups;
+pub(crate) mod error;
 pub mod files;
-pub mod map_query;
+pub(crate) mod map_query;
 pub mod memory;
-pub mod other_io;
+pub(crate) mod other_io;

@@ -1,6 +1,6 @@
 //! The watch over the live host: records of the programs become events.
 
-pub mod callers;
-pub mod dying;
-pub mod event_records;
+mod callers;
+mod dying;
+mod event_records;
 pub mod watcher;

@@ -23,7 +23,7 @@ pub mod owner;
 pub mod owner_sums;
 pub mod picture;
 pub mod reconcile;
-pub mod series_limit;
+mod series_limit;
 pub mod setup_failure;
 pub mod submit_counts;
 pub mod trend;

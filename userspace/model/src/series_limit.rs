@@ -10,7 +10,7 @@ const MOST: usize = 65_536;
 
 /// The owners of one metric, or of some that have the same ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admission {
+pub(crate) struct Admission {
     limit: usize,
     owners: BTreeSet<OwnerLabels>,
     /// Digests of the series that there would be without a limit.
@@ -19,7 +19,7 @@ pub struct Admission {
 
 impl Admission {
     /// At most so many owners.
-    pub fn of(limit: usize) -> Self {
+    pub(crate) fn of(limit: usize) -> Self {
         Self { limit, owners: BTreeSet::new(), missing: HashSet::new() }
     }
 
@@ -27,7 +27,7 @@ impl Admission {
     /// ones stay.
     ///
     /// `series`: what tells apart the series that are about to be counted for it.
-    pub fn admit(&mut self, key: OwnerLabels, series: &[impl Hash]) -> OwnerLabels {
+    pub(crate) fn admit(&mut self, key: OwnerLabels, series: &[impl Hash]) -> OwnerLabels {
         let other = OwnerLabels::other();
         // A process of that name cannot be told from the rest.
         if key == other || self.owners.contains(&key) {
@@ -48,7 +48,7 @@ impl Admission {
     }
 
     /// How many series are missing, up to [`MOST`].
-    pub fn missing(&self) -> usize {
+    pub(crate) fn missing(&self) -> usize {
         self.missing.len()
     }
 }

@@ -6,9 +6,9 @@
 //! 64th lies, and finds all names that are wanted.
 
 pub mod index;
-pub mod kind;
-pub mod member;
-pub mod number;
+mod kind;
+mod member;
+pub(crate) mod number;
 
 use std::cell::{Cell, RefCell};
 

@@ -1,8 +1,8 @@
 //! One file a verb: the order of its steps, and nothing else.
 
-pub mod check;
-pub mod doctor;
-pub mod dump;
+mod check;
+mod doctor;
+mod dump;
 mod exit;
 mod generated;
 mod headroom;

@@ -18,7 +18,7 @@ fn at(nth: u64, event: Event) -> Timed {
 }
 
 /// A failure as the host's limit makes it.
-pub fn failure() -> Failure {
+pub(crate) fn failure() -> Failure {
     let holder = |pid, comm: &[u8], slots, contexts| Holder {
         pid: Pid(pid),
         comm: comm.to_vec(),
@@ -55,7 +55,7 @@ fn nameless(contexts: Option<u32>) -> Awaited {
 }
 
 /// All kinds, and of each what may be unknown.
-pub fn all() -> Vec<Timed> {
+pub(crate) fn all() -> Vec<Timed> {
     let context = ContextId(0x7f12_0000_0000);
     let events = vec![
         Event::Existing { by: by(b"mysqld", 1234, 0), context, max_reqs: 128 },

@@ -3,10 +3,10 @@
 //!
 //! To add a column: add a row. Where it is shown is in the row; everywhere it stands in the table's order.
 
-pub mod cell;
+pub(crate) mod cell;
 pub mod choice;
-pub mod order;
-pub mod search;
+pub(crate) mod order;
+pub(crate) mod search;
 
 use aioinspect_model::owner_sums::{Sum, Sums};
 use aioinspect_model::picture::{ContextView, Fill, Outlook};

@@ -11,8 +11,8 @@
 //! Types are checked when the expression is read, so that an evaluation cannot fail. A column without a value (null)
 //! makes every comparison false but `== null`; what is unknown is neither less nor more than anything.
 
-pub mod lex;
-pub mod parse;
+mod lex;
+mod parse;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -9,7 +9,7 @@ use crate::escape::escaped;
 use crate::table::List;
 
 /// Appends the footer, after an empty line.
-pub fn write(list: &List<'_>, text: &mut String) {
+pub(crate) fn write(list: &List<'_>, text: &mut String) {
     let system = list.system;
     let attributed = known(system.attributed);
     let unattributed = known(system.unattributed);

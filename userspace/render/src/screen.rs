@@ -223,7 +223,7 @@ impl Told {
 }
 
 #[cfg(test)]
-pub mod specimen;
+pub(crate) mod specimen;
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 /// `2026-01-31T12:00:00.000000001Z`: always nine digits of a second, so that texts sort as times do.
-pub fn full(unix_ns: u64) -> String {
+pub(crate) fn full(unix_ns: u64) -> String {
     format!("{:.9}", timestamp(unix_ns))
 }
 
 /// `12:00:00.000001Z`: for one who looks on.
-pub fn of_day(unix_ns: u64) -> String {
+pub(crate) fn of_day(unix_ns: u64) -> String {
     format!("{}Z", timestamp(unix_ns).strftime("%H:%M:%S.%6f"))
 }
 

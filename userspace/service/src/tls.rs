@@ -2,7 +2,7 @@
 //!
 //! ring is named as the provider: a process-wide default would depend on who asks first.
 
-pub mod any_client;
+mod any_client;
 
 use std::io;
 use std::os::unix::fs::MetadataExt;

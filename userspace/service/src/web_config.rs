@@ -10,7 +10,7 @@
 //!
 //! What cannot be had here is refused, never passed over: a file that asks for more than the server does would promise what is not kept.
 
-pub mod raw;
+mod raw;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -42,7 +42,7 @@ const UNIT: &str = "[Unit]\n\
     ExecStart=/usr/bin/vm-init plan\n";
 
 /// Boots the machine and runs them.
-pub fn suites(deb: &Path, built: &Built, catalogue: &Catalogue) -> Vec<Suite> {
+pub(super) fn suites(deb: &Path, built: &Built, catalogue: &Catalogue) -> Vec<Suite> {
     match run(deb, built, catalogue) {
         Ok(suites) => suites,
         Err(error) => {

@@ -11,7 +11,7 @@ use crate::paths;
 
 /// One file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct File {
+pub(super) struct File {
     /// Where it is now.
     pub from: PathBuf,
     /// Its place in the archive, below the archive's one directory.
@@ -57,7 +57,7 @@ const PLAIN: [(&str, Option<&str>, Option<&str>); 8] = [
 const EXAMPLES: [(&str, &str); 2] = [("prometheus", "yml"), ("grafana", "json")];
 
 /// Lets the program write its completions and manual pages into `made`, and lists them with the checkout's files.
-pub fn generate(program: &Path, made: &Path) -> Result<Vec<File>> {
+pub(super) fn generate(program: &Path, made: &Path) -> Result<Vec<File>> {
     let (man, completions) = (made.join("man"), made.join("completions"));
     fs::create_dir_all(&man)?;
     fs::create_dir_all(&completions)?;
@@ -86,7 +86,7 @@ pub fn generate(program: &Path, made: &Path) -> Result<Vec<File>> {
 }
 
 /// Copies the files to their places below `to`, with the modes they will have.
-pub fn lay_out(files: &[File], to: &Path, place: impl Fn(&File) -> Option<&str>) -> Result<()> {
+pub(super) fn lay_out(files: &[File], to: &Path, place: impl Fn(&File) -> Option<&str>) -> Result<()> {
     directory(to)?;
     for file in files {
         let Some(place) = place(file) else { continue };

@@ -17,7 +17,7 @@ const SCRIPTS: [(&str, &str); 3] = [
 ];
 
 /// Debian's name of this host's architecture.
-pub fn architecture() -> &'static str {
+pub(super) fn architecture() -> &'static str {
     match env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -26,7 +26,7 @@ pub fn architecture() -> &'static str {
 }
 
 /// Adds the control files to the tree, and packs it; `epoch` is the time that all its files get.
-pub fn build(tree: &Path, deb: &Path, epoch: &str) -> Result<()> {
+pub(super) fn build(tree: &Path, deb: &Path, epoch: &str) -> Result<()> {
     let mut files = Vec::new();
     below(tree, &mut files)?;
     let mut names: Vec<String> = Vec::new();

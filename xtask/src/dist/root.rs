@@ -12,12 +12,12 @@ const SUITE: &str = "bookworm";
 
 /// A root directory of its own.
 #[derive(Debug)]
-pub struct Root {
+pub(super) struct Root {
     dir: PathBuf,
 }
 
 /// Unpacks the archive as `dir`; makes the archive first where there is none.
-pub fn fresh(dir: &Path) -> Result<Root> {
+pub(super) fn fresh(dir: &Path) -> Result<Root> {
     let archive = paths::tools().join(format!("debian-{SUITE}.tar"));
     if !archive.is_file() {
         make(dir, &archive)?;
@@ -30,13 +30,13 @@ pub fn fresh(dir: &Path) -> Result<Root> {
 
 impl Root {
     /// A path of the root, seen from outside.
-    pub fn path(&self, inside: &str) -> PathBuf {
+    pub(super) fn path(&self, inside: &str) -> PathBuf {
         self.dir.join(inside)
     }
 
     /// A command inside the root, with /proc and /sys. They are mounted in a namespace that ends with the command, so that
     /// nothing stays mounted however it ends.
-    pub fn command(&self, words: &[&str]) -> Cmd {
+    pub(super) fn command(&self, words: &[&str]) -> Cmd {
         // The caller's PATH may lead nowhere inside the root.
         const ENTER: &str = "PATH=/usr/sbin:/usr/bin:/sbin:/bin; mount -t proc proc \"$0/proc\" && \
             mount --rbind /sys \"$0/sys\" && exec chroot \"$0\" \"$@\"";

@@ -13,7 +13,7 @@ use super::root::Root;
 use crate::command::{Ended, Limits, note};
 
 /// Its name in the table of suites.
-pub const SUITE: &str = "package";
+pub(super) const SUITE: &str = "package";
 
 /// A command in the root that takes longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -51,7 +51,7 @@ struct Trial<'a> {
 }
 
 /// Runs all checks, each told to `each` as libtest tells a test; whether all are good.
-pub fn run(root: &Root, deb: &Path, each: &mut dyn FnMut(&str)) -> Result<bool> {
+pub(super) fn run(root: &Root, deb: &Path, each: &mut dyn FnMut(&str)) -> Result<bool> {
     fs::copy(deb, root.path(DEB.trim_start_matches('/'))).context("cannot copy the package into the root")?;
     let trial = Trial { root, before: tree(&root.path(""))? };
     let (mut passed, mut failed) = (0, 0);

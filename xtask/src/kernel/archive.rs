@@ -17,14 +17,14 @@ const OLD: Duration = Duration::from_secs(24 * 3600);
 
 /// One suite.
 #[derive(Debug)]
-pub struct Archive {
+pub(super) struct Archive {
     config: PathBuf,
     fetched: PathBuf,
 }
 
 impl Archive {
     /// Lays out the state; nothing is fetched.
-    pub fn of(suite: &str) -> Result<Self> {
+    pub(super) fn of(suite: &str) -> Result<Self> {
         if paths::program("apt-get").is_none() {
             bail!("there is no apt-get here");
         }
@@ -39,7 +39,7 @@ impl Archive {
     }
 
     /// Fetches the lists where there are none of today. An archive out of reach is no error here: there may be older ones.
-    pub fn update(&self) {
+    pub(super) fn update(&self) {
         let age = self.fetched.metadata().and_then(|meta| meta.modified()).ok();
         let age = age.and_then(|then| SystemTime::now().duration_since(then).ok());
         if age.is_none_or(|age| age > OLD) {
@@ -56,14 +56,14 @@ impl Archive {
     }
 
     /// The packages of the kernel that a meta package stands for now, the one that the kernel's own name is in first.
-    pub fn kernel(&self, meta: &str) -> Option<Vec<String>> {
+    pub(super) fn kernel(&self, meta: &str) -> Option<Vec<String>> {
         let image = image_of(&self.ask(meta)?)?;
         let parts = parts_of(&image, &self.ask(&image)?);
         Some([vec![image], parts].concat())
     }
 
     /// Downloads packages into a directory.
-    pub fn download(&self, packages: &[String], dir: &Path) -> Result<()> {
+    pub(super) fn download(&self, packages: &[String], dir: &Path) -> Result<()> {
         let get = || {
             self.apt("apt-get")
                 .arguments(["download", "-q"])

@@ -8,7 +8,7 @@ use crate::paths;
 
 /// One kernel of the list, or one pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// What it is called in results and on the command line.
     pub name: String,
     /// Where its kernel comes from; none for the one this machine runs.
@@ -19,7 +19,7 @@ pub struct Listed {
 
 /// Where Debian has a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub(crate) struct Source {
     /// The kernel's name in the list, which passes on it share.
     pub kernel: String,
     /// Debian's suite, as in a list of sources.
@@ -30,7 +30,7 @@ pub struct Source {
 
 /// Under which conditions the suites run, and which.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+pub(crate) struct Terms {
     /// Words for the kernel's command line.
     pub boot: Vec<String>,
     /// Of the machine; none: as much as is usual.
@@ -44,13 +44,13 @@ pub struct Terms {
 }
 
 /// The list.
-pub fn read() -> Result<Vec<Listed>> {
+pub(crate) fn read() -> Result<Vec<Listed>> {
     let file = paths::root().join(".ci/kernels.txt");
     parse(&fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?)
 }
 
 /// The one of this name.
-pub fn find(listed: &[Listed], name: &str) -> Result<Listed> {
+pub(crate) fn find(listed: &[Listed], name: &str) -> Result<Listed> {
     let found = listed.iter().find(|one| one.name == name).cloned();
     found.with_context(|| {
         let names: Vec<&str> = listed.iter().map(|one| one.name.as_str()).collect();
@@ -59,7 +59,7 @@ pub fn find(listed: &[Listed], name: &str) -> Result<Listed> {
 }
 
 /// What the list's text says.
-pub fn parse(text: &str) -> Result<Vec<Listed>> {
+pub(crate) fn parse(text: &str) -> Result<Vec<Listed>> {
     let mut list: Vec<Listed> = Vec::new();
     for line in text.lines() {
         let line = line.split('#').next().unwrap_or_default().trim_end();

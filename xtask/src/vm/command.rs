@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(15 * 60);
 const BUSYBOX: &str = "busybox";
 
 /// Boots the kernel or pass of this name, and runs the command with these files beside it in /bin; its exit code.
-pub fn run(name: &str, files: &[PathBuf], command: &[String]) -> Result<ExitCode> {
+pub(crate) fn run(name: &str, files: &[PathBuf], command: &[String]) -> Result<ExitCode> {
     let listed = list::find(&list::read()?, name)?;
     let source = listed.source.with_context(|| format!("{name} is no virtual machine"))?;
     packages::need(&setup::VM_TOOLS)?;

@@ -5,7 +5,7 @@ use crate::count::Suite;
 
 /// What the guest said, sorted into its suites.
 #[derive(Debug)]
-pub struct Guest {
+pub(crate) struct Guest {
     suites: Vec<(String, Suite, bool)>,
     running: Option<usize>,
     /// Whether the machine came up: the program vm-init has said something.
@@ -15,14 +15,14 @@ pub struct Guest {
 
 impl Guest {
     /// Nothing was said yet; `kernel`: the machine's name, `names`: the suites that it is to run.
-    pub fn new(kernel: &str, names: &[String]) -> Self {
+    pub(crate) fn new(kernel: &str, names: &[String]) -> Self {
         let suites =
             names.iter().map(|name| (name.clone(), Suite::new(format!("{kernel} {name}")), false)).collect();
         Self { suites, running: None, started: false, trouble: None }
     }
 
     /// Takes one line.
-    pub fn line(&mut self, line: &str) {
+    pub(crate) fn line(&mut self, line: &str) {
         let line = line.trim_end_matches('\r');
         self.started |= line.starts_with("VM-");
         if let Some(name) = line.strip_prefix("VM-SUITE ") {
@@ -45,7 +45,7 @@ impl Guest {
     }
 
     /// What became of the suites.
-    pub fn end(self, ended: Ended) -> Vec<Suite> {
+    pub(crate) fn end(self, ended: Ended) -> Vec<Suite> {
         let how = match ended {
             Ended::Code(code) => format!("the machine ended (qemu's exit code: {code})"),
             Ended::Deadline(limit) => format!("the machine did not end within {} s", limit.as_secs()),

@@ -19,7 +19,7 @@ const MEMORY_MIB: u32 = 1536;
 
 /// A virtual machine.
 #[derive(Debug)]
-pub struct Machine<'a> {
+pub(crate) struct Machine<'a> {
     /// What it is called in results.
     pub name: &'a str,
     /// The kernel it boots.
@@ -34,7 +34,7 @@ pub struct Machine<'a> {
 
 impl Machine<'_> {
     /// Boots it, and hands each line of its second serial line to `each`, which answers whether the machine has come up.
-    pub fn boot(&self, archive: &[u8], each: &mut dyn FnMut(&str) -> bool) -> Result<Ended> {
+    pub(crate) fn boot(&self, archive: &[u8], each: &mut dyn FnMut(&str) -> bool) -> Result<Ended> {
         fs::create_dir_all(self.dir).with_context(|| format!("cannot make {}", self.dir.display()))?;
         let (initramfs, console) = (self.dir.join("initramfs.cpio"), self.console());
         fs::write(&initramfs, archive)?;
@@ -60,7 +60,7 @@ impl Machine<'_> {
     }
 
     /// Prints the last of the kernel's messages.
-    pub fn show_console(&self) {
+    pub(crate) fn show_console(&self) {
         let console = self.console();
         note(&format!("the end of {}:", console.display()));
         let text = fs::read(console).unwrap_or_default();

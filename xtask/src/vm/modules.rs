@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 /// The modules by name, each after those it depends on, as the kernel takes them. A name that is built in needs no file.
-pub fn in_order(dir: &Path, names: &[String]) -> Result<Vec<Vec<u8>>> {
+pub(super) fn in_order(dir: &Path, names: &[String]) -> Result<Vec<Vec<u8>>> {
     let mut files = Vec::new();
     walk(&dir.join("kernel"), &mut files)?;
     let built_in = fs::read_to_string(dir.join("modules.builtin")).unwrap_or_default();

@@ -15,7 +15,7 @@ const FLAG_RESFD: u32 = 1;
 /// `struct iocb`, little endian.
 #[repr(C)]
 #[derive(Debug, Default)]
-pub struct Iocb {
+pub(crate) struct Iocb {
     data: u64,
     key: u32,
     rw_flags: i32,
@@ -35,7 +35,7 @@ const _: () = assert!(size_of::<Iocb>() == 64);
 /// `struct io_event`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub struct IoEvent {
+pub(crate) struct IoEvent {
     /// The tag given at submission.
     pub data: u64,
     /// Address of the iocb.
@@ -50,21 +50,28 @@ const _: () = assert!(size_of::<IoEvent>() == 32);
 
 impl Iocb {
     /// A poll for readability.
-    pub fn poll(tag: u64, fd: RawFd, resfd: Option<RawFd>) -> Self {
+    pub(crate) fn poll(tag: u64, fd: RawFd, resfd: Option<RawFd>) -> Self {
         let events = u64::from(libc::POLLIN.unsigned_abs());
         Iocb { data: tag, opcode: CMD_POLL, fd: fd.cast_unsigned(), buf: events, ..Iocb::default() }
             .signalling(resfd)
     }
 
     /// A read of `len` bytes at `offset` into the memory at `address`.
-    pub fn read(tag: u64, fd: RawFd, address: u64, len: u64, offset: i64, resfd: Option<RawFd>) -> Self {
+    pub(crate) fn read(
+        tag: u64,
+        fd: RawFd,
+        address: u64,
+        len: u64,
+        offset: i64,
+        resfd: Option<RawFd>,
+    ) -> Self {
         let fd = fd.cast_unsigned();
         Iocb { data: tag, opcode: CMD_PREAD, fd, buf: address, nbytes: len, offset, ..Iocb::default() }
             .signalling(resfd)
     }
 
     /// What the kernel refuses: no such operation.
-    pub fn invalid() -> Self {
+    pub(crate) fn invalid() -> Self {
         Iocb { opcode: u16::MAX, ..Iocb::default() }
     }
 
@@ -82,7 +89,7 @@ fn checked(result: libc::c_long) -> io::Result<usize> {
 }
 
 /// Makes a context for `n` requests; its id is the address of its ring.
-pub fn io_setup(n: u32) -> io::Result<u64> {
+pub(crate) fn io_setup(n: u32) -> io::Result<u64> {
     let mut id: u64 = 0;
     // SAFETY: the kernel writes one aio_context_t, an unsigned long, into `id`.
     checked(unsafe { libc::syscall(libc::SYS_io_setup, n, &raw mut id) })?;
@@ -90,7 +97,7 @@ pub fn io_setup(n: u32) -> io::Result<u64> {
 }
 
 /// Destroys a context; waits for its requests and for an RCU grace period.
-pub fn io_destroy(id: u64) -> io::Result<()> {
+pub(crate) fn io_destroy(id: u64) -> io::Result<()> {
     // SAFETY: takes a number; the kernel unmaps the ring, to which the fixture holds no reference.
     checked(unsafe { libc::syscall(libc::SYS_io_destroy, id) }).map(|_| ())
 }
@@ -99,13 +106,13 @@ pub fn io_destroy(id: u64) -> io::Result<()> {
 ///
 /// # Safety
 /// Every pointer is valid until the call returns, and what its iocb points to until it completes.
-pub unsafe fn io_submit(id: u64, iocbs: &mut [*mut Iocb]) -> io::Result<usize> {
+pub(crate) unsafe fn io_submit(id: u64, iocbs: &mut [*mut Iocb]) -> io::Result<usize> {
     // SAFETY: the slice holds as many pointers as its length says; the caller vouches for them.
     checked(unsafe { libc::syscall(libc::SYS_io_submit, id, iocbs.len(), iocbs.as_mut_ptr()) })
 }
 
 /// Reaps at least `min` events; waits for ever without a timeout.
-pub fn io_getevents(
+pub(crate) fn io_getevents(
     id: u64,
     min: usize,
     events: &mut [IoEvent],
@@ -123,7 +130,7 @@ pub fn io_getevents(
 }
 
 /// Cancels a poll: the completion then goes to the ring, and the call answers EINPROGRESS.
-pub fn io_cancel(id: u64, iocb: &mut Iocb) -> io::Result<()> {
+pub(crate) fn io_cancel(id: u64, iocb: &mut Iocb) -> io::Result<()> {
     let mut event = IoEvent::default();
     // SAFETY: `iocb` is alive, and the kernel may write one event.
     let result =

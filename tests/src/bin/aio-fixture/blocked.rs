@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_secs(36_000);
 
 /// One blocked thread.
 #[derive(Debug)]
-pub struct Blocked {
+pub(crate) struct Blocked {
     kind: &'static str,
     counts: Arc<Counts>,
 }
@@ -39,7 +39,7 @@ struct Counts {
 
 impl Blocked {
     /// What is true of it.
-    pub fn truth(&self) -> ThreadTruth {
+    pub(crate) fn truth(&self) -> ThreadTruth {
         ThreadTruth {
             tid: self.counts.tid.load(Ordering::SeqCst),
             kind: self.kind.to_owned(),
@@ -51,7 +51,7 @@ impl Blocked {
 
 /// `threads N [pipe|getevents|getevents-timeout|epoll|sleep]`: N threads, of all kinds by turns if none is
 /// named; returns when each sleeps in its call. Those in io_getevents share one context of 1 of their own.
-pub fn threads(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn threads(state: &mut State, words: &mut Words) -> Done {
     let n = words.number::<usize>("N")?;
     let only = words.next();
     if only.is_some_and(|only| !KINDS.contains(&only)) {

@@ -18,7 +18,7 @@ use crate::words::Words;
 
 /// A living child.
 #[derive(Debug)]
-pub struct Child {
+pub(crate) struct Child {
     /// Its PID.
     pub pid: u32,
     /// What it is.
@@ -34,7 +34,7 @@ pub struct Child {
 
 impl Child {
     /// A child at the other end of `link`.
-    pub fn new(pid: u32, kind: &'static str, link: UnixStream) -> Result<Self, Failure> {
+    pub(crate) fn new(pid: u32, kind: &'static str, link: UnixStream) -> Result<Self, Failure> {
         link.set_read_timeout(Some(PATIENCE)).at("socket")?;
         Ok(Child {
             pid,
@@ -47,18 +47,18 @@ impl Child {
     }
 
     /// Tells the child one line and returns its answer.
-    pub fn ask(&mut self, line: &str) -> Done {
+    pub(crate) fn ask(&mut self, line: &str) -> Done {
         self.tell(line)?;
         self.answer()
     }
 
     /// Tells the child one line.
-    pub fn tell(&mut self, line: &str) -> Result<(), Failure> {
+    pub(crate) fn tell(&mut self, line: &str) -> Result<(), Failure> {
         self.link.get_mut().write_all(format!("{line}\n").as_bytes()).at("write to a child")
     }
 
     /// The child's next line.
-    pub fn answer(&mut self) -> Done {
+    pub(crate) fn answer(&mut self) -> Done {
         let mut line = String::new();
         self.link.read_line(&mut line).at("answer of a child")?;
         let answer: Value = serde_json::from_str(&line)
@@ -73,7 +73,7 @@ impl Child {
     }
 
     /// What is true of it.
-    pub fn truth(&self) -> ChildTruth {
+    pub(crate) fn truth(&self) -> ChildTruth {
         ChildTruth {
             pid: self.pid,
             kind: self.kind.to_owned(),
@@ -96,7 +96,7 @@ impl Child {
 }
 
 /// Ends all children, the server of slow reads too: reads in flight then fail.
-pub fn end_all(state: &mut State) {
+pub(crate) fn end_all(state: &mut State) {
     state.reads.forget_server();
     state.readings.clear();
     // The server was made before any child that reads, and so ends before them.
@@ -108,7 +108,7 @@ pub fn end_all(state: &mut State) {
 }
 
 /// Waits for a child of ours to be gone; its wait status.
-pub fn wait_for(pid: u32) -> Result<i32, Failure> {
+pub(crate) fn wait_for(pid: u32) -> Result<i32, Failure> {
     let mut status = 0;
     loop {
         // SAFETY: `status` is an int.
@@ -123,7 +123,7 @@ pub fn wait_for(pid: u32) -> Result<i32, Failure> {
 }
 
 /// The child of that PID.
-pub fn of_pid(children: &mut [Child], pid: u32) -> Result<&mut Child, Failure> {
+pub(crate) fn of_pid(children: &mut [Child], pid: u32) -> Result<&mut Child, Failure> {
     children
         .iter_mut()
         .find(|child| child.pid == pid)
@@ -131,7 +131,7 @@ pub fn of_pid(children: &mut [Child], pid: u32) -> Result<&mut Child, Failure> {
 }
 
 /// `child-exit PID`: the child ends; returns when it is reaped.
-pub fn exit(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn exit(state: &mut State, words: &mut Words) -> Done {
     let pid = words.number::<u32>("PID")?;
     let at = state.children.iter().position(|child| child.pid == pid);
     let at = at.ok_or_else(|| Failure::refused(format!("no child {pid}")))?;
@@ -153,7 +153,7 @@ pub fn exit(state: &mut State, words: &mut Words) -> Done {
 /// Starts this program again as a helper of that kind, which speaks on its standard input.
 ///
 /// Not by fork: a fork would copy the rings, and the helper would hold ghosts.
-pub fn helper(kind: &'static str, args: &[&str]) -> Result<(Child, Value), Failure> {
+pub(crate) fn helper(kind: &'static str, args: &[&str]) -> Result<(Child, Value), Failure> {
     let (ours, theirs) = UnixStream::pair().at("socketpair")?;
     let process = Command::new("/proc/self/exe")
         .arg("helper")
@@ -177,7 +177,7 @@ pub fn helper(kind: &'static str, args: &[&str]) -> Result<(Child, Value), Failu
 }
 
 /// Makes the calling process die with the thread that made it; false if that is already gone.
-pub fn die_with_parent(parent: u32) -> bool {
+pub(crate) fn die_with_parent(parent: u32) -> bool {
     // SAFETY: takes numbers.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     parent == std::os::unix::process::parent_id()
@@ -187,7 +187,7 @@ pub fn die_with_parent(parent: u32) -> bool {
 ///
 /// # Safety
 /// No Rust object that owns another descriptor is used afterwards, and the table is not shared.
-pub unsafe fn keep_only(keep: RawFd) {
+pub(crate) unsafe fn keep_only(keep: RawFd) {
     let keep = keep.cast_unsigned();
     for (first, last) in [(0, 1), (3, keep.saturating_sub(1)), (keep.saturating_add(1), u32::MAX)] {
         if first <= last {
@@ -198,7 +198,7 @@ pub unsafe fn keep_only(keep: RawFd) {
 }
 
 /// Forks; the child runs `run` with its end of the socket and exits with what it returns.
-pub fn fork(kind: &'static str, run: fn(UnixStream) -> i32) -> Result<Child, Failure> {
+pub(crate) fn fork(kind: &'static str, run: fn(UnixStream) -> i32) -> Result<Child, Failure> {
     let (ours, theirs) = UnixStream::pair().at("socketpair")?;
     let parent = std::process::id();
     // SAFETY: glibc's fork keeps the allocator usable in the child; `run` takes no other lock.

@@ -17,7 +17,7 @@ use crate::state::PATIENCE;
 
 /// The count of completions that were signalled, and of those that are due.
 #[derive(Debug)]
-pub struct Completions {
+pub(crate) struct Completions {
     counter: File,
     expected: u64,
     seen: u64,
@@ -25,7 +25,7 @@ pub struct Completions {
 }
 
 /// Makes a non-blocking eventfd.
-pub fn eventfd() -> Result<File, Failure> {
+pub(crate) fn eventfd() -> Result<File, Failure> {
     // SAFETY: takes numbers, gives a descriptor or -1.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
     if fd < 0 {
@@ -37,17 +37,17 @@ pub fn eventfd() -> Result<File, Failure> {
 
 impl Completions {
     /// None so far.
-    pub fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         Ok(Completions { counter: eventfd()?, expected: 0, seen: 0, deferred: false })
     }
 
     /// The eventfd that requests signal.
-    pub fn fd(&self) -> RawFd {
+    pub(crate) fn fd(&self) -> RawFd {
         self.counter.as_raw_fd()
     }
 
     /// This poll is about to complete, or has just.
-    pub fn expect(&mut self, poll: &Poll) {
+    pub(crate) fn expect(&mut self, poll: &Poll) {
         if poll.counted {
             self.expected += 1;
         }
@@ -55,17 +55,17 @@ impl Completions {
     }
 
     /// One request that signals is about to complete.
-    pub fn expect_one(&mut self) {
+    pub(crate) fn expect_one(&mut self) {
         self.expected += 1;
     }
 
     /// What comes next completes in a kernel worker, not in our call.
-    pub fn expect_deferred(&mut self) {
+    pub(crate) fn expect_deferred(&mut self) {
         self.deferred = true;
     }
 
     /// Waits until all that is due has come; `tail` is where a ring must say so, if it can be read.
-    pub fn wait(&mut self, tail: Option<(u64, u32)>) -> Result<(), Failure> {
+    pub(crate) fn wait(&mut self, tail: Option<(u64, u32)>) -> Result<(), Failure> {
         let begun = Instant::now();
         loop {
             self.count()?;
@@ -86,7 +86,7 @@ impl Completions {
     }
 
     /// To be called when a command has waited for all its completions.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if std::mem::take(&mut self.deferred) {
             // The worker gives back the request's reference after it has signalled: nothing shows when.
             thread::sleep(Duration::from_millis(2));

@@ -10,11 +10,12 @@ use crate::polls::Poll;
 const SLOT: u64 = 32;
 
 /// The header's words, in their order.
-pub const FIELDS: [&str; 8] = ["id", "nr", "head", "tail", "magic", "compat", "incompat", "header_length"];
+pub(crate) const FIELDS: [&str; 8] =
+    ["id", "nr", "head", "tail", "magic", "compat", "incompat", "header_length"];
 
 /// How one page of a ring is mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
+pub(crate) enum Page {
     /// As io_setup maps it.
     ReadWrite,
     /// After `mprotect ro`.
@@ -27,7 +28,7 @@ pub enum Page {
 
 /// A header word that somebody other than the kernel wrote.
 #[derive(Clone, Debug)]
-pub struct Forged {
+pub(crate) struct Forged {
     /// Its name.
     pub field: &'static str,
     /// What it says now.
@@ -38,7 +39,7 @@ pub struct Forged {
 
 /// A living context.
 #[derive(Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// Its ordinal, `#0` for the first: stays when the id moves.
     pub handle: u32,
     /// `user_id`.
@@ -71,7 +72,7 @@ pub struct Context {
 
 impl Context {
     /// Learns the ring's size from the header that the kernel has just written.
-    pub fn new(handle: u32, id: u64, max_reqs: u32, origin: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(handle: u32, id: u64, max_reqs: u32, origin: &str) -> Result<Self, Failure> {
         let nr_events = memory::load_u32(id.wrapping_add(4))
             .filter(|nr| *nr > 0)
             .ok_or_else(|| Failure::refused(format!("the new ring at {id:#x} cannot be read")))?;
@@ -95,12 +96,12 @@ impl Context {
     }
 
     /// Bytes of the ring as io_setup made it.
-    pub fn ring_len(&self) -> u64 {
+    pub(crate) fn ring_len(&self) -> u64 {
         (SLOT + SLOT * u64::from(self.nr_events)).div_ceil(PAGE) * PAGE
     }
 
     /// Requests submitted and not completed.
-    pub fn in_flight(&self) -> u32 {
+    pub(crate) fn in_flight(&self) -> u32 {
         u32::try_from(self.polls.len()).unwrap_or(u32::MAX).saturating_add(self.reads)
     }
 
@@ -111,17 +112,17 @@ impl Context {
     }
 
     /// Completions that nobody reaped.
-    pub fn unreaped(&self) -> u32 {
+    pub(crate) fn unreaped(&self) -> u32 {
         u32::try_from(self.completed.saturating_sub(self.reaped)).unwrap_or(u32::MAX)
     }
 
     /// Where the kernel will write the next event.
-    pub fn tail(&self) -> u32 {
+    pub(crate) fn tail(&self) -> u32 {
         self.wrapped(self.completed)
     }
 
     /// Where the next event will be reaped, unless `head` is forged.
-    pub fn head(&self) -> u32 {
+    pub(crate) fn head(&self) -> u32 {
         self.wrapped(self.reaped)
     }
 
@@ -130,23 +131,23 @@ impl Context {
     }
 
     /// Whether any page of the ring is mapped.
-    pub fn is_mapped(&self) -> bool {
+    pub(crate) fn is_mapped(&self) -> bool {
         self.pages.iter().any(|page| *page != Page::Gone)
     }
 
     /// The first page that is mapped, and how many are.
-    pub fn mapped_pages(&self) -> (u64, u64) {
+    pub(crate) fn mapped_pages(&self) -> (u64, u64) {
         let mapped = (0_u64..).zip(&self.pages).filter(|(_, page)| **page != Page::Gone).map(|(k, _)| k);
         (mapped.clone().next().unwrap_or(0), mapped.fold(0, |count, _| count + 1))
     }
 
     /// Whether the header can be written without a fault.
-    pub fn header_writable(&self) -> bool {
+    pub(crate) fn header_writable(&self) -> bool {
         self.pages.first() == Some(&Page::ReadWrite)
     }
 
     /// Address of a header word and its name as a constant.
-    pub fn field(&self, name: &str) -> Result<(u64, &'static str), Failure> {
+    pub(crate) fn field(&self, name: &str) -> Result<(u64, &'static str), Failure> {
         (0_u64..)
             .zip(FIELDS)
             .find(|(_, field)| *field == name)
@@ -155,12 +156,12 @@ impl Context {
     }
 
     /// Whether the word `field` is forged at the moment.
-    pub fn is_forged(&self, field: &str) -> bool {
+    pub(crate) fn is_forged(&self, field: &str) -> bool {
         self.forged.iter().any(|forged| forged.field == field)
     }
 
     /// Notes that somebody wrote a header word.
-    pub fn note_forged(&mut self, field: &'static str, value: u32) {
+    pub(crate) fn note_forged(&mut self, field: &'static str, value: u32) {
         let original = memory::load_u32(self.id + 4 * position(field)).unwrap_or(0);
         if let Some(known) = self.forged.iter_mut().find(|forged| forged.field == field) {
             known.value = value;
@@ -170,14 +171,14 @@ impl Context {
     }
 
     /// The kernel has completed requests, and so has written its own tail over a forged one.
-    pub fn kernel_wrote_tail(&mut self, count: usize) {
+    pub(crate) fn kernel_wrote_tail(&mut self, count: usize) {
         if count > 0 {
             self.forged.retain(|forged| forged.field != "tail");
         }
     }
 
     /// What is true of it.
-    pub fn truth(&self) -> ContextTruth {
+    pub(crate) fn truth(&self) -> ContextTruth {
         let word = |i: u64| memory::load_u32(self.id.wrapping_add(4 * i));
         let forged_head = self.forged.iter().find(|f| f.field == "head").map(|f| f.value);
         let first = self.pages.first() != Some(&Page::Gone);
@@ -204,7 +205,7 @@ impl Context {
 }
 
 /// Ordinal of a header word.
-pub fn position(field: &str) -> u64 {
+pub(crate) fn position(field: &str) -> u64 {
     (0_u64..).zip(FIELDS).find(|(_, name)| *name == field).map_or(0, |(i, _)| i)
 }
 

@@ -19,7 +19,7 @@ use crate::words::Words;
 
 /// One io_destroy in a thread of its own.
 #[derive(Debug)]
-pub struct Destroy {
+pub(crate) struct Destroy {
     /// What it destroys; its reads are those that are waited for.
     pub context: Context,
     tid: u32,
@@ -28,7 +28,7 @@ pub struct Destroy {
 
 /// How an io_destroy ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// 0, or minus the errno.
     pub result: i32,
     /// How long the call took.
@@ -37,13 +37,13 @@ pub struct Ended {
 
 impl Ended {
     /// `took` in whole milliseconds.
-    pub fn ms(self) -> u64 {
+    pub(crate) fn ms(self) -> u64 {
         u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
 /// Starts io_destroy of that context in a new thread; its id, and where it will say how it ended.
-pub fn start(id: u64) -> Result<(u32, Arc<OnceLock<Ended>>), Failure> {
+pub(crate) fn start(id: u64) -> Result<(u32, Arc<OnceLock<Ended>>), Failure> {
     let (known, ended) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
     let (tell, end) = (Arc::clone(&known), Arc::clone(&ended));
     let body = move || {
@@ -61,7 +61,7 @@ pub fn start(id: u64) -> Result<(u32, Arc<OnceLock<Ended>>), Failure> {
 }
 
 /// Waits until there is something.
-pub fn patiently<T>(mut find: impl FnMut() -> Option<T>, else_: &str) -> Result<T, Failure> {
+pub(crate) fn patiently<T>(mut find: impl FnMut() -> Option<T>, else_: &str) -> Result<T, Failure> {
     let begun = Instant::now();
     loop {
         if let Some(found) = find() {
@@ -76,7 +76,7 @@ pub fn patiently<T>(mut find: impl FnMut() -> Option<T>, else_: &str) -> Result<
 
 impl Destroy {
     /// What is true of it; `None` once io_destroy has returned.
-    pub fn truth(&self) -> Option<DyingTruth> {
+    pub(crate) fn truth(&self) -> Option<DyingTruth> {
         self.ended.get().is_none().then(|| DyingTruth {
             pid: pid(),
             tid: self.tid,
@@ -89,7 +89,7 @@ impl Destroy {
     }
 
     /// Waits until io_destroy has returned, if nothing is left for it to wait for.
-    pub fn settle(&self) -> Result<(), Failure> {
+    pub(crate) fn settle(&self) -> Result<(), Failure> {
         if self.context.reads == 0 {
             patiently(|| self.ended.get(), "io_destroy does not return")?;
         }
@@ -100,7 +100,7 @@ impl Destroy {
 /// `destroy-waiting CTX`: io_destroy in a new thread; returns when that waits, or has ended already.
 ///
 /// Without slow reads it waits all the same, for an RCU grace period: about 30 ms.
-pub fn destroy_waiting(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn destroy_waiting(state: &mut State, words: &mut Words) -> Done {
     let at = state.position(words.word("CTX")?)?;
     let mut context = state.contexts.remove(at);
     let (id, reads) = (context.id, context.reads);
@@ -132,7 +132,7 @@ pub fn destroy_waiting(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `destroyed TID`: how the io_destroy of that thread ended; waits for it, if nothing else is left to wait for.
-pub fn destroyed(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn destroyed(state: &mut State, words: &mut Words) -> Done {
     let tid = words.number::<u32>("TID")?;
     let at = state.destroys.iter().position(|destroy| destroy.tid == tid);
     let at = at.ok_or_else(|| Failure::refused(format!("no thread {tid} in io_destroy")))?;

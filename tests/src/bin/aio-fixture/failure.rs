@@ -6,43 +6,43 @@ use serde_json::{Value, json};
 
 /// What went wrong, and the errno behind it; 0 where the fixture itself refused.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     what: String,
     errno: i32,
 }
 
 /// What a command answers.
-pub type Done = Result<Value, Failure>;
+pub(crate) type Done = Result<Value, Failure>;
 
 impl Failure {
     /// The fixture's own refusal: the command makes no sense in this state.
-    pub fn refused(what: impl Into<String>) -> Self {
+    pub(crate) fn refused(what: impl Into<String>) -> Self {
         Failure { what: what.into(), errno: 0 }
     }
 
     /// A system call failed.
-    pub fn os(what: &str, error: &io::Error) -> Self {
+    pub(crate) fn os(what: &str, error: &io::Error) -> Self {
         Failure { what: format!("{what}: {error}"), errno: error.raw_os_error().unwrap_or(0) }
     }
 
     /// A system call has just failed, and `errno` is still set.
-    pub fn last(what: &str) -> Self {
+    pub(crate) fn last(what: &str) -> Self {
         Failure::os(what, &io::Error::last_os_error())
     }
 
     /// The errno; 0 where the fixture itself refused.
-    pub fn errno(&self) -> i32 {
+    pub(crate) fn errno(&self) -> i32 {
         self.errno
     }
 
     /// The answer's line.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         json!({"error": self.what, "errno": self.errno})
     }
 }
 
 /// Names the step at which an I/O error occurred.
-pub trait At<T> {
+pub(crate) trait At<T> {
     /// Turns the error into a failure of the step `what`.
     fn at(self, what: &str) -> Result<T, Failure>;
 }

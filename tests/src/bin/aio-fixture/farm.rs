@@ -17,7 +17,7 @@ use crate::words::Words;
 
 /// The processes end when the writer is closed.
 #[derive(Debug)]
-pub struct Farm {
+pub(crate) struct Farm {
     /// What they hold.
     pub truth: FarmTruth,
     writer: Option<File>,
@@ -34,7 +34,7 @@ impl Drop for Farm {
 }
 
 /// `farm PROCESSES COUNT N`: each process makes COUNT contexts of N and sleeps.
-pub fn farm(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn farm(state: &mut State, words: &mut Words) -> Done {
     let processes = words.number::<u32>("PROCESSES")?;
     let (count, n) = (words.number::<u32>("COUNT")?, words.number::<u32>("N")?);
     if state.farm.is_some() {
@@ -86,7 +86,7 @@ fn live(mut life: &File, mut report: &File, writer: Option<&File>, parent: u32, 
 }
 
 /// `farm-end`: ends all of them and waits until they are gone.
-pub fn end(state: &mut State, _: &mut Words) -> Done {
+pub(crate) fn end(state: &mut State, _: &mut Words) -> Done {
     state.farm.take().ok_or_else(|| Failure::refused("there is no farm"))?;
     Ok(json!({}))
 }

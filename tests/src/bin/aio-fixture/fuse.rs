@@ -1,25 +1,25 @@
 //! The few words of the FUSE protocol that a server of one file needs (uapi/linux/fuse.h, version 7.31).
 
 /// Asks for attributes.
-pub const GETATTR: u32 = 3;
+pub(crate) const GETATTR: u32 = 3;
 /// No reply wanted.
-pub const FORGET: u32 = 2;
+pub(crate) const FORGET: u32 = 2;
 /// Opens the file.
-pub const OPEN: u32 = 14;
+pub(crate) const OPEN: u32 = 14;
 /// Reads from it.
-pub const READ: u32 = 15;
+pub(crate) const READ: u32 = 15;
 /// The last descriptor is closed.
-pub const RELEASE: u32 = 18;
+pub(crate) const RELEASE: u32 = 18;
 /// A descriptor is closed.
-pub const FLUSH: u32 = 25;
+pub(crate) const FLUSH: u32 = 25;
 /// The first request.
-pub const INIT: u32 = 26;
+pub(crate) const INIT: u32 = 26;
 /// Somebody waits no longer; the request itself is still answered.
-pub const INTERRUPT: u32 = 36;
+pub(crate) const INTERRUPT: u32 = 36;
 /// Unmounted.
-pub const DESTROY: u32 = 38;
+pub(crate) const DESTROY: u32 = 38;
 /// No reply wanted.
-pub const BATCH_FORGET: u32 = 42;
+pub(crate) const BATCH_FORGET: u32 = 42;
 
 const FUSE_ASYNC_READ: u32 = 1 << 0;
 const FUSE_ASYNC_DIO: u32 = 1 << 15;
@@ -27,7 +27,7 @@ const FOPEN_DIRECT_IO: u32 = 1 << 0;
 
 /// One request of the kernel.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// What it wants.
     pub opcode: u32,
     /// To be named in the answer.
@@ -45,18 +45,18 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
 
 impl<'a> Request<'a> {
     /// Takes a request apart: a header of 40 bytes (len, opcode, unique, ...), then its body.
-    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         Some(Request { opcode: u32_at(bytes, 4)?, unique: u64_at(bytes, 8)?, body: bytes.get(40..)? })
     }
 
     /// Of a READ: offset and size.
-    pub fn range(&self) -> Option<(u64, u32)> {
+    pub(crate) fn range(&self) -> Option<(u64, u32)> {
         Some((u64_at(self.body, 8)?, u32_at(self.body, 16)?))
     }
 }
 
 /// An answer: length, minus errno, unique, body.
-pub fn reply(unique: u64, errno: i32, body: &[u8]) -> Vec<u8> {
+pub(crate) fn reply(unique: u64, errno: i32, body: &[u8]) -> Vec<u8> {
     let len = u32::try_from(16 + body.len()).unwrap_or(u32::MAX);
     let mut out = Vec::with_capacity(16 + body.len());
     out.extend(len.to_ne_bytes());
@@ -69,7 +69,7 @@ pub fn reply(unique: u64, errno: i32, body: &[u8]) -> Vec<u8> {
 /// Answer to INIT: asynchronous direct reads, and room for as many as anyone will queue.
 ///
 /// With the usual max_background of 12 the thirteenth io_submit would wait (fs/fuse/dev.c:fuse_get_req).
-pub fn init_body() -> Vec<u8> {
+pub(crate) fn init_body() -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     for word in [7_u32, 31, 0, FUSE_ASYNC_READ | FUSE_ASYNC_DIO] {
         out.extend(word.to_ne_bytes());
@@ -83,7 +83,7 @@ pub fn init_body() -> Vec<u8> {
 }
 
 /// Answer to GETATTR: a regular file of `size` bytes, valid for a long time.
-pub fn attributes(size: u64) -> Vec<u8> {
+pub(crate) fn attributes(size: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(104);
     out.extend(3600_u64.to_ne_bytes());
     out.extend([0; 8]);
@@ -98,7 +98,7 @@ pub fn attributes(size: u64) -> Vec<u8> {
 }
 
 /// Answer to OPEN.
-pub fn opened() -> Vec<u8> {
+pub(crate) fn opened() -> Vec<u8> {
     let mut out = vec![0; 8];
     out.extend(FOPEN_DIRECT_IO.to_ne_bytes());
     out.extend([0; 4]);

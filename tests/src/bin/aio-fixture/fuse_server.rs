@@ -36,7 +36,7 @@ struct Server {
 }
 
 /// Serves until the parent is gone or closes the socket.
-pub fn run(link: &mut UnixStream) -> Result<(), Failure> {
+pub(crate) fn run(link: &mut UnixStream) -> Result<(), Failure> {
     let device = OpenOptions::new().read(true).write(true).open("/dev/fuse").at("open /dev/fuse")?;
     let mut server = Server { device, waiting: VecDeque::new() };
     let (path, directory) = server.mount()?;

@@ -24,7 +24,7 @@ static ARMED_VALUE: AtomicU32 = AtomicU32::new(0);
 static FIRED: AtomicBool = AtomicBool::new(false);
 
 /// `fork-ghost`: a child that keeps what fork gave it.
-pub fn fork_ghost(state: &mut State, _: &mut Words) -> Done {
+pub(crate) fn fork_ghost(state: &mut State, _: &mut Words) -> Done {
     let mut child = children::fork("ghost", child_main)?;
     for context in state.contexts.iter().filter(|context| context.is_mapped()) {
         let (first, pages) = context.mapped_pages();
@@ -42,7 +42,7 @@ pub fn fork_ghost(state: &mut State, _: &mut Words) -> Done {
 
 /// `child-write-head PID CTX VALUE [now|on-usr1|when-stopped]`: the child writes `head` of the ring it
 /// inherited: at once, when it gets SIGUSR1, or as soon as it sees this process stopped by a tracer.
-pub fn write_head(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn write_head(state: &mut State, words: &mut Words) -> Done {
     let (pid, name, value) = (words.number("PID")?, words.word("CTX")?, words.number::<u32>("VALUE")?);
     let when = words.next().unwrap_or("now");
     let (child, handle, address) = target(state, pid, name)?;
@@ -60,7 +60,7 @@ pub fn write_head(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `child-fired PID CTX`: whether the child has written what it was armed with.
-pub fn fired(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn fired(state: &mut State, words: &mut Words) -> Done {
     let (pid, name) = (words.number("PID")?, words.word("CTX")?);
     let (child, handle, address) = target(state, pid, name)?;
     let answer = child.ask("fired")?;
@@ -72,7 +72,7 @@ pub fn fired(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `child-toggle-head PID CTX A B`: the child writes A and B by turns until its next command.
-pub fn toggle_head(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn toggle_head(state: &mut State, words: &mut Words) -> Done {
     let (pid, name) = (words.number("PID")?, words.word("CTX")?);
     let (a, b) = (words.number::<u32>("A")?, words.number::<u32>("B")?);
     let (child, handle, address) = target(state, pid, name)?;
@@ -82,12 +82,12 @@ pub fn toggle_head(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `child-rest PID`: ends toggling.
-pub fn rest(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn rest(state: &mut State, words: &mut Words) -> Done {
     of_pid(&mut state.children, words.number("PID")?)?.ask("hello")
 }
 
 /// `child-setup PID N`: the child makes a context of its own.
-pub fn setup(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn setup(state: &mut State, words: &mut Words) -> Done {
     let child = of_pid(&mut state.children, words.number("PID")?)?;
     let max_reqs = words.number("N")?;
     let answer = child.ask(&format!("setup {max_reqs}"))?;
@@ -98,7 +98,7 @@ pub fn setup(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `child-getevents PID CTX`: the errno that io_getevents gives the child for the inherited ring.
-pub fn getevents(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn getevents(state: &mut State, words: &mut Words) -> Done {
     let (pid, name) = (words.number("PID")?, words.word("CTX")?);
     let (child, _, address) = target(state, pid, name)?;
     child.ask(&format!("getevents {address:#x}"))
@@ -244,7 +244,7 @@ fn stat_state(pid: u32) -> Result<char, Failure> {
 }
 
 /// The letter of a task's state, from its `stat` file.
-pub fn task_state(path: &str) -> Result<char, Failure> {
+pub(crate) fn task_state(path: &str) -> Result<char, Failure> {
     let stat = fs::read(path).at(path)?;
     let text = String::from_utf8_lossy(&stat);
     let state = text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());

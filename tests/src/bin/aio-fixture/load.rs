@@ -20,7 +20,7 @@ use crate::words::Words;
 
 /// The running loads.
 #[derive(Debug, Default)]
-pub struct Loads {
+pub(crate) struct Loads {
     spin: Option<Load>,
     busy: Option<Load>,
     churn: Option<Load>,
@@ -79,7 +79,7 @@ fn end(load: &mut Option<Load>) -> Result<u64, Failure> {
 }
 
 /// `spin [CPU]`: a thread that reads the clock all the time and remembers the largest gap between two readings.
-pub fn spin(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn spin(state: &mut State, words: &mut Words) -> Done {
     vacant(state.loads.spin.as_ref())?;
     let mut last = None;
     let turn = move |gap: &AtomicU64| {
@@ -94,7 +94,7 @@ pub fn spin(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `spin-report`: the largest gap since the last report, in nanoseconds.
-pub fn spin_report(state: &mut State, _: &mut Words) -> Done {
+pub(crate) fn spin_report(state: &mut State, _: &mut Words) -> Done {
     let load = state.loads.spin.as_mut().ok_or_else(|| Failure::refused("spin first"))?;
     // A gap is known only when the thread has read the clock again: it may run later than we do.
     let seen = load.turns.load(Ordering::Relaxed);
@@ -117,12 +117,12 @@ pub fn spin_report(state: &mut State, _: &mut Words) -> Done {
 }
 
 /// `spin-stop`.
-pub fn spin_stop(state: &mut State, _: &mut Words) -> Done {
+pub(crate) fn spin_stop(state: &mut State, _: &mut Words) -> Done {
     Ok(json!({"turns": end(&mut state.loads.spin)?}))
 }
 
 /// `busy`: a thread that maps and unmaps memory all the time.
-pub fn busy(state: &mut State, _: &mut Words) -> Done {
+pub(crate) fn busy(state: &mut State, _: &mut Words) -> Done {
     vacant(state.loads.busy.as_ref())?;
     let turn = |_: &AtomicU64| {
         let Ok(address) = memory::map(16 * PAGE, libc::PROT_READ | libc::PROT_WRITE) else { return };
@@ -137,12 +137,12 @@ pub fn busy(state: &mut State, _: &mut Words) -> Done {
 }
 
 /// `busy-stop`.
-pub fn busy_stop(state: &mut State, _: &mut Words) -> Done {
+pub(crate) fn busy_stop(state: &mut State, _: &mut Words) -> Done {
     Ok(json!({"turns": end(&mut state.loads.busy)?}))
 }
 
 /// `churn [CPU]`: a thread that submits to a context of 64 and reaps it all the time.
-pub fn churn(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn churn(state: &mut State, words: &mut Words) -> Done {
     vacant(state.loads.churn.as_ref())?;
     let cpu = words.maybe("CPU")?;
     let id = aio::io_setup(64).at("io_setup")?;
@@ -171,7 +171,7 @@ pub fn churn(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `churn-stop`: its context stays, idle; how often it went round.
-pub fn churn_stop(state: &mut State, _: &mut Words) -> Done {
+pub(crate) fn churn_stop(state: &mut State, _: &mut Words) -> Done {
     let turns = end(&mut state.loads.churn)?;
     for context in state.contexts.iter_mut().filter(|context| context.moving) {
         context.moving = false;

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::failure::{At, Failure};
 
 /// Bytes of a page on the machines this runs on.
-pub const PAGE: u64 = 4096;
+pub(crate) const PAGE: u64 = 4096;
 
 /// `len` as the C library wants it.
-pub fn size(len: u64) -> Result<usize, Failure> {
+pub(crate) fn size(len: u64) -> Result<usize, Failure> {
     usize::try_from(len).map_err(|_| Failure::refused(format!("length {len} is too large")))
 }
 
@@ -21,7 +21,7 @@ fn pointer(address: u64) -> Result<*mut c_void, Failure> {
 }
 
 /// Reads this process's memory at `address`; EFAULT rather than a signal where it cannot be read.
-pub fn read_self(address: u64, into: &mut [u8]) -> io::Result<()> {
+pub(crate) fn read_self(address: u64, into: &mut [u8]) -> io::Result<()> {
     let address = usize::try_from(address).map_err(|_| io::Error::from_raw_os_error(libc::EFAULT))?;
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: ptr::with_exposed_provenance_mut(address), iov_len: into.len() };
@@ -35,7 +35,7 @@ pub fn read_self(address: u64, into: &mut [u8]) -> io::Result<()> {
 }
 
 /// Reads one word of this process's memory; `None` where it cannot be read.
-pub fn load_u32(address: u64) -> Option<u32> {
+pub(crate) fn load_u32(address: u64) -> Option<u32> {
     let mut word = [0; 4];
     read_self(address, &mut word).ok()?;
     Some(u32::from_ne_bytes(word))
@@ -45,7 +45,7 @@ pub fn load_u32(address: u64) -> Option<u32> {
 ///
 /// # Safety
 /// `address` is four-byte aligned, mapped and writable, and no Rust object lies there.
-pub unsafe fn store_u32(address: u64, value: u32) {
+pub(crate) unsafe fn store_u32(address: u64, value: u32) {
     let Ok(address) = usize::try_from(address) else { return };
     // SAFETY: the caller vouches for the address; the kernel and other processes see it as one word.
     let word = unsafe { AtomicU32::from_ptr(ptr::with_exposed_provenance_mut(address)) };
@@ -53,7 +53,7 @@ pub unsafe fn store_u32(address: u64, value: u32) {
 }
 
 /// Maps `len` bytes of fresh private memory, somewhere.
-pub fn map(len: u64, prot: i32) -> Result<u64, Failure> {
+pub(crate) fn map(len: u64, prot: i32) -> Result<u64, Failure> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping where the kernel finds room touches no existing memory.
     let at = unsafe { libc::mmap(ptr::null_mut(), size(len)?, prot, flags, -1, 0) };
@@ -64,7 +64,7 @@ pub fn map(len: u64, prot: i32) -> Result<u64, Failure> {
 ///
 /// # Safety
 /// No Rust object lies in the range.
-pub unsafe fn occupy(address: u64, len: u64) -> Result<(), Failure> {
+pub(crate) unsafe fn occupy(address: u64, len: u64) -> Result<(), Failure> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
     // SAFETY: the caller vouches that nothing of ours lies in the range that is replaced.
     let at = unsafe { libc::mmap(pointer(address)?, size(len)?, libc::PROT_NONE, flags, -1, 0) };
@@ -75,7 +75,7 @@ pub unsafe fn occupy(address: u64, len: u64) -> Result<(), Failure> {
 ///
 /// # Safety
 /// No Rust object lies in the range.
-pub unsafe fn unmap(address: u64, len: u64) -> Result<(), Failure> {
+pub(crate) unsafe fn unmap(address: u64, len: u64) -> Result<(), Failure> {
     // SAFETY: as the caller vouches.
     let result = unsafe { libc::munmap(pointer(address)?, size(len)?) };
     if result == 0 { Ok(()) } else { Err(Failure::last("munmap")) }
@@ -85,7 +85,7 @@ pub unsafe fn unmap(address: u64, len: u64) -> Result<(), Failure> {
 ///
 /// # Safety
 /// No Rust object lies in the range.
-pub unsafe fn protect(address: u64, len: u64, prot: i32) -> Result<(), Failure> {
+pub(crate) unsafe fn protect(address: u64, len: u64, prot: i32) -> Result<(), Failure> {
     // SAFETY: as the caller vouches.
     let result = unsafe { libc::mprotect(pointer(address)?, size(len)?, prot) };
     if result == 0 { Ok(()) } else { Err(Failure::last("mprotect")) }
@@ -95,7 +95,7 @@ pub unsafe fn protect(address: u64, len: u64, prot: i32) -> Result<(), Failure> 
 ///
 /// # Safety
 /// No Rust object lies in the range.
-pub unsafe fn relocate(address: u64, len: u64, keep: u64) -> Result<u64, Failure> {
+pub(crate) unsafe fn relocate(address: u64, len: u64, keep: u64) -> Result<u64, Failure> {
     let target = map(keep, libc::PROT_NONE)?;
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     // SAFETY: `target` is our own fresh placeholder; the caller vouches for the source.
@@ -110,7 +110,7 @@ pub unsafe fn relocate(address: u64, len: u64, keep: u64) -> Result<u64, Failure
 }
 
 /// Grows the heap's end by `bytes` and returns the new end.
-pub fn grow_brk(bytes: u64) -> Result<u64, Failure> {
+pub(crate) fn grow_brk(bytes: u64) -> Result<u64, Failure> {
     let by = isize::try_from(bytes).map_err(|_| Failure::refused(format!("{bytes} is too large")))?;
     // SAFETY: growing leaves what is below as it was; the allocator copes with a break that others move.
     let old = unsafe { libc::sbrk(by) };
@@ -118,7 +118,7 @@ pub fn grow_brk(bytes: u64) -> Result<u64, Failure> {
 }
 
 /// The heap's end, as the kernel has it.
-pub fn brk() -> u64 {
+pub(crate) fn brk() -> u64 {
     // SAFETY: brk(0) changes nothing and returns the present end.
     let end = unsafe { libc::syscall(libc::SYS_brk, 0) };
     end.cast_unsigned()

@@ -9,7 +9,7 @@ use std::{env, fs};
 use crate::failure::{At, Failure};
 
 /// Gives this process a mount namespace of its own, from which nothing reaches another.
-pub fn private_namespace() -> Result<(), Failure> {
+pub(crate) fn private_namespace() -> Result<(), Failure> {
     // SAFETY: takes a number.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
         return Err(Failure::last("unshare"));
@@ -18,7 +18,7 @@ pub fn private_namespace() -> Result<(), Failure> {
 }
 
 /// Makes an empty directory below TMPDIR, else /tmp.
-pub fn fresh_directory() -> Result<String, Failure> {
+pub(crate) fn fresh_directory() -> Result<String, Failure> {
     let directory = env::temp_dir().join(format!("aio-fixture-{}", std::process::id()));
     let text = directory.to_str().ok_or_else(|| Failure::refused("TMPDIR is not UTF-8"))?.to_owned();
     fs::create_dir(&directory).at(&text)?;
@@ -26,7 +26,7 @@ pub fn fresh_directory() -> Result<String, Failure> {
 }
 
 /// `mount(2)`.
-pub fn mount(
+pub(crate) fn mount(
     source: &str,
     target: &str,
     kind: Option<&str>,
@@ -47,7 +47,7 @@ pub fn mount(
 
 /// Makes the mount at `directory` the root of this process *and* of its namespace: a path of it then has
 /// nothing before it, whoever prints it (fs/d_path.c:prepend_path ends at the namespace's root).
-pub fn become_root(directory: &Path) -> Result<(), Failure> {
+pub(crate) fn become_root(directory: &Path) -> Result<(), Failure> {
     env::set_current_dir(directory).at("chdir")?;
     mount(".", "/", None, libc::MS_MOVE, None)?;
     // SAFETY: a constant string.

@@ -22,7 +22,7 @@ const BATCH: usize = 256;
 
 /// A poll in flight.
 #[derive(Debug)]
-pub struct Poll {
+pub(crate) struct Poll {
     source: Source,
     /// Stays where it is: io_cancel names a request by this address.
     iocb: Box<Iocb>,
@@ -40,7 +40,7 @@ enum Source {
 
 /// Pipes and eventfds, none of them ready, for reuse.
 #[derive(Debug, Default)]
-pub struct Sources {
+pub(crate) struct Sources {
     pipes: Vec<Source>,
     events: Vec<Source>,
     made: u64,
@@ -68,7 +68,7 @@ impl Sources {
     }
 
     /// Keeps what a poll waited on, which must not be ready any more.
-    pub fn give_back(&mut self, poll: Poll) {
+    pub(crate) fn give_back(&mut self, poll: Poll) {
         match poll.source {
             Source::Pipe { .. } => self.pipes.push(poll.source),
             Source::Event(_) => self.events.push(poll.source),
@@ -96,7 +96,7 @@ impl Poll {
 }
 
 /// Makes a pipe: reader and writer, neither inherited.
-pub fn pipe() -> Result<(File, File), Failure> {
+pub(crate) fn pipe() -> Result<(File, File), Failure> {
     let mut fds = [-1; 2];
     // SAFETY: room for two descriptors.
     if unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
@@ -120,7 +120,7 @@ fn usable(context: &Context) -> Result<(), Failure> {
 }
 
 /// `poll CTX COUNT [CPU]`: answers how many the kernel took, and errno if not all.
-pub fn poll(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn poll(state: &mut State, words: &mut Words) -> Done {
     let at = state.position(words.word("CTX")?)?;
     let (count, cpu) = (words.number::<usize>("COUNT")?, words.maybe::<u32>("CPU")?);
     let signal = state.completions.fd();
@@ -162,12 +162,12 @@ pub fn poll(state: &mut State, words: &mut Words) -> Done {
 /// `complete CTX COUNT [CPU]`: the oldest polls become ready, on that CPU; returns when their completions are in the ring.
 ///
 /// Those that complete in a kernel worker do so on that CPU too: each CPU has workers of its own.
-pub fn complete(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn complete(state: &mut State, words: &mut Words) -> Done {
     finish(state, words, |_, poll| poll.fire(), true)
 }
 
 /// `cancel CTX COUNT [CPU]`: io_cancel of the oldest polls, on that CPU; their completions go to the ring too.
-pub fn cancel(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn cancel(state: &mut State, words: &mut Words) -> Done {
     finish(state, words, |id, poll| aio::io_cancel(id, &mut poll.iocb).at("io_cancel"), false)
 }
 

@@ -19,7 +19,7 @@ use crate::state::{PATIENCE, State, pid};
 use crate::words::Words;
 
 /// `set-comm HEX`: any bytes, in hex.
-pub fn set_comm(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn set_comm(_: &mut State, words: &mut Words) -> Done {
     let hex = words.word("HEX")?.as_bytes();
     let digits = hex.iter().map(|digit| char::from(*digit).to_digit(16)).collect::<Option<Vec<_>>>();
     let digits = digits.ok_or_else(|| Failure::refused("HEX is not hex"))?;
@@ -33,7 +33,7 @@ pub fn set_comm(_: &mut State, words: &mut Words) -> Done {
 }
 
 /// `dumpable 0|1`.
-pub fn dumpable(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn dumpable(_: &mut State, words: &mut Words) -> Done {
     let value = words.number::<u64>("0|1")?;
     // SAFETY: takes numbers.
     if unsafe { libc::prctl(libc::PR_SET_DUMPABLE, value, 0, 0, 0) } != 0 {
@@ -43,7 +43,7 @@ pub fn dumpable(_: &mut State, words: &mut Words) -> Done {
 }
 
 /// `set-uid UID`: all three ids of user and group, no other groups.
-pub fn set_uid(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn set_uid(_: &mut State, words: &mut Words) -> Done {
     let uid = words.number::<u32>("UID")?;
     let parent = std::os::unix::process::parent_id();
     // SAFETY: no groups.
@@ -62,7 +62,7 @@ pub fn set_uid(_: &mut State, words: &mut Words) -> Done {
 }
 
 /// `brk-grow [BYTES]`.
-pub fn brk_grow(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn brk_grow(_: &mut State, words: &mut Words) -> Done {
     let bytes = words.maybe("BYTES")?.unwrap_or(1 << 16);
     Ok(json!({"brk": memory::grow_brk(bytes)?}))
 }
@@ -70,13 +70,13 @@ pub fn brk_grow(_: &mut State, words: &mut Words) -> Done {
 /// `exec-self`: the same program again, with the same standard streams; the new one answers.
 ///
 /// Slow reads are ended before: exec would wait for them (fs/exec.c:exec_mmap, fs/aio.c:exit_aio).
-pub fn exec_self(state: &mut State, _: &mut Words) -> Done {
+pub(crate) fn exec_self(state: &mut State, _: &mut Words) -> Done {
     children::end_all(state);
     Err(Failure::os("exec", &Command::new("/proc/self/exe").arg("answer").exec()))
 }
 
 /// `exec-when-held`: the same as soon as somebody who held the thread lets it go: that is what ends epoll_wait early.
-pub fn exec_when_held(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn exec_when_held(state: &mut State, words: &mut Words) -> Done {
     let nothing = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io::Error::from).at("epoll_create1")?;
     let patience = Timespec { tv_sec: i64::try_from(PATIENCE.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
     let mut events: Vec<epoll::Event> = Vec::with_capacity(1);
@@ -87,20 +87,20 @@ pub fn exec_when_held(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// Ends the process at once, children first.
-pub fn exit(state: &mut State, code: i32) -> ! {
+pub(crate) fn exit(state: &mut State, code: i32) -> ! {
     children::end_all(state);
     // SAFETY: ends the process, all threads included, without running destructors under their feet.
     unsafe { libc::_exit(code) }
 }
 
 /// Stops this process by SIGSTOP; returns when somebody continues it.
-pub fn stop_self() {
+pub(crate) fn stop_self() {
     // SAFETY: a signal to ourselves.
     unsafe { libc::kill(libc::getpid(), libc::SIGSTOP) };
 }
 
 /// Ends the calling thread alone, without the thread's destructors; others go on, or it is the last.
-pub fn exit_thread() -> ! {
+pub(crate) fn exit_thread() -> ! {
     loop {
         // SAFETY: ends this thread only.
         unsafe { libc::syscall(libc::SYS_exit, 0) };
@@ -108,7 +108,7 @@ pub fn exit_thread() -> ! {
 }
 
 /// Waits until the leader is a zombie.
-pub fn await_dead_leader() -> Result<(), Failure> {
+pub(crate) fn await_dead_leader() -> Result<(), Failure> {
     let begun = Instant::now();
     while task_state(&format!("/proc/self/task/{}/stat", pid()))? != 'Z' {
         if begun.elapsed() > PATIENCE {

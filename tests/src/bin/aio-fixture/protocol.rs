@@ -80,7 +80,7 @@ const COMMANDS: &[(&str, Command)] = &[
 
 /// Why the protocol's loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// End of input, or `exit CODE`.
     Exit(i32),
     /// `leader-exit`: another thread is to go on.
@@ -88,7 +88,7 @@ pub enum End {
 }
 
 /// Writes one answer.
-pub fn answer(done: Done) -> io::Result<()> {
+pub(crate) fn answer(done: Done) -> io::Result<()> {
     let line = match done {
         Ok(Value::Object(fields)) => json!({"ok": fields}),
         Ok(_) => json!({"ok": {}}),
@@ -100,7 +100,7 @@ pub fn answer(done: Done) -> io::Result<()> {
 }
 
 /// Serves commands until there are no more.
-pub fn serve(state: &mut State) -> io::Result<End> {
+pub(crate) fn serve(state: &mut State) -> io::Result<End> {
     let mut line = String::new();
     loop {
         line.clear();

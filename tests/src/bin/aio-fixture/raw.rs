@@ -19,7 +19,7 @@ const IO_SETUP_32: u32 = 245;
 const IO_DESTROY_32: u32 = 246;
 
 /// `setup-raw N KIND`: io_setup with a pointer of that kind: null, unmapped, readonly, nonzero. Answers the errno.
-pub fn setup_raw(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn setup_raw(_: &mut State, words: &mut Words) -> Done {
     let n = words.number::<u32>("N")?;
     let mut variable = 0x10_u64;
     let page = map(libc::PROT_READ, 0)?;
@@ -40,7 +40,7 @@ pub fn setup_raw(_: &mut State, words: &mut Words) -> Done {
 }
 
 /// `setup-thread N`: another thread makes a context, and ends.
-pub fn setup_thread(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn setup_thread(_: &mut State, words: &mut Words) -> Done {
     let n = words.number::<u32>("N")?;
     let made = thread::spawn(move || (aio::io_setup(n), state::tid())).join();
     match made {
@@ -51,7 +51,7 @@ pub fn setup_thread(_: &mut State, words: &mut Words) -> Done {
 }
 
 /// `setup32 N`: io_setup as a 32-bit caller.
-pub fn setup32(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn setup32(_: &mut State, words: &mut Words) -> Done {
     let n = words.number::<u32>("N")?;
     let page = map(libc::PROT_READ | libc::PROT_WRITE, libc::MAP_32BIT)?;
     let low = u32::try_from(page).map_err(|_| Failure::refused("no memory below 4 GiB"))?;
@@ -66,7 +66,7 @@ pub fn setup32(_: &mut State, words: &mut Words) -> Done {
 }
 
 /// `destroy32 ID`: io_destroy as a 32-bit caller.
-pub fn destroy32(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn destroy32(_: &mut State, words: &mut Words) -> Done {
     let id = words.number::<u32>("ID")?;
     match call32(IO_DESTROY_32, [id, 0, 0]) {
         0 => Ok(json!({})),
@@ -75,7 +75,7 @@ pub fn destroy32(_: &mut State, words: &mut Words) -> Done {
 }
 
 /// A 32-bit system call of a 64-bit process: the kernel takes it as what it would be of a 32-bit one.
-pub fn call32(number: u32, [first, second, third]: [u32; 3]) -> i32 {
+pub(crate) fn call32(number: u32, [first, second, third]: [u32; 3]) -> i32 {
     let mut answer = i32::from_ne_bytes(number.to_ne_bytes());
     // SAFETY: the kernel's own gate; rbx is put back, and the registers that the gate does not keep are named.
     unsafe {
@@ -97,7 +97,7 @@ pub fn call32(number: u32, [first, second, third]: [u32; 3]) -> i32 {
 }
 
 /// A new page, of the fixture's own.
-pub fn map(protection: libc::c_int, flags: libc::c_int) -> Result<usize, Failure> {
+pub(crate) fn map(protection: libc::c_int, flags: libc::c_int) -> Result<usize, Failure> {
     let length = usize::try_from(PAGE).map_err(|_| Failure::refused("page size"))?;
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping at an address of the kernel's choice.
@@ -106,7 +106,7 @@ pub fn map(protection: libc::c_int, flags: libc::c_int) -> Result<usize, Failure
 }
 
 /// Gives back a page that `map` made.
-pub fn unmap(page: usize) {
+pub(crate) fn unmap(page: usize) {
     // SAFETY: a page of our own, to which nobody holds a reference.
     unsafe { libc::munmap(page as *mut libc::c_void, usize::try_from(PAGE).unwrap_or(0)) };
 }

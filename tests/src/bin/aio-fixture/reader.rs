@@ -18,7 +18,7 @@ use crate::words::Words;
 use crate::{children, destroys, process, state};
 
 /// Runs as `helper reading PATH GROUP CONTEXTS READS N`.
-pub fn run(link: &UnixStream, words: &mut Words) -> Result<(), Failure> {
+pub(crate) fn run(link: &UnixStream, words: &mut Words) -> Result<(), Failure> {
     let path = words.word("PATH")?;
     let first = words.number::<u64>("GROUP")? * GROUP_PAGES;
     let (count, each) = (words.number::<u64>("CONTEXTS")?, words.number::<u64>("READS")?);
@@ -48,7 +48,7 @@ pub fn run(link: &UnixStream, words: &mut Words) -> Result<(), Failure> {
 }
 
 /// Runs as `helper rest`: what a child becomes by exec. It says that it runs, and waits to be let go.
-pub fn rest(link: &UnixStream) -> Result<(), Failure> {
+pub(crate) fn rest(link: &UnixStream) -> Result<(), Failure> {
     say(link, &json!({"exec": true}))?;
     obey(link, &[])
 }

@@ -19,7 +19,7 @@ const MAX_REQS: u32 = 64;
 
 /// What of a child the server's reads are.
 #[derive(Debug)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// The child.
     pub pid: u32,
     /// Its pages of the served file.
@@ -68,13 +68,13 @@ impl End {
 
 impl Reading {
     /// Its contexts that the kernel has taken out of the table.
-    pub fn dying(&self) -> impl Iterator<Item = DyingTruth> {
+    pub(crate) fn dying(&self) -> impl Iterator<Item = DyingTruth> {
         let dying = self.end.is_some();
         self.contexts.iter().filter(move |context| dying && context.in_flight > 0).cloned()
     }
 
     /// Whether it has reads in flight.
-    pub fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         self.in_flight() > 0
     }
 
@@ -107,7 +107,7 @@ impl Reading {
 }
 
 /// `reading-child CONTEXTS READS [N]`: a child with CONTEXTS contexts of N, each with READS slow reads in flight.
-pub fn reading_child(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn reading_child(state: &mut State, words: &mut Words) -> Done {
     let (count, reads) = (words.number::<u32>("CONTEXTS")?, words.number::<u32>("READS")?);
     let n = words.maybe::<u32>("N")?.unwrap_or(MAX_REQS);
     let all = count.checked_mul(reads).filter(|all| *all > 0 && u64::from(*all) < reads::GROUP_PAGES);
@@ -138,7 +138,7 @@ pub fn reading_child(state: &mut State, words: &mut Words) -> Done {
 
 /// `die PID exit|kill|leader|exec|destroy`: a reading child ends in that way; returns when it waits for its reads. A child that waits in
 /// io_destroy can be killed in addition.
-pub fn die(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn die(state: &mut State, words: &mut Words) -> Done {
     let pid = words.number::<u32>("PID")?;
     let word = words.word("KIND")?;
     let end = End::of(word)?;
@@ -195,7 +195,7 @@ pub fn die(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `dying-child KIND CONTEXTS READS [N]`: `reading-child` and `die` in one.
-pub fn dying_child(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn dying_child(state: &mut State, words: &mut Words) -> Done {
     let kind = words.word("KIND")?.to_owned();
     End::of(&kind)?;
     let mut made = reading_child(state, words)?;
@@ -211,7 +211,7 @@ pub fn dying_child(state: &mut State, words: &mut Words) -> Done {
 ///
 /// Returns, when they were the last, after the wait has ended: `status` of a process that exits, `exec` where a new program runs, and how
 /// each io_destroy ended.
-pub fn finish_dying(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn finish_dying(state: &mut State, words: &mut Words) -> Done {
     let pid = words.number::<u32>("PID")?;
     let at = state.readings.iter().position(|reading| reading.pid == pid);
     let mut reading = at

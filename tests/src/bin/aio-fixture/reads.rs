@@ -23,15 +23,15 @@ use crate::words::Words;
 /// Marks the tag of a read; the tags of polls are small.
 const READ_TAG: u64 = 1 << 63;
 /// The served file has groups of so many pages each: the first is for our own reads, each child that reads has one of its own.
-pub const GROUP_PAGES: u64 = 1 << 20;
+pub(crate) const GROUP_PAGES: u64 = 1 << 20;
 /// Groups of the served file.
-pub const GROUPS: u64 = 1 << 10;
+pub(crate) const GROUPS: u64 = 1 << 10;
 /// The group of our own reads.
 const OWN: u64 = 0;
 
 /// The slow reads of this process.
 #[derive(Debug, Default)]
-pub struct Reads {
+pub(crate) struct Reads {
     file: Option<File>,
     path: String,
     /// Groups that were given to children.
@@ -49,23 +49,23 @@ struct Buffer {
 }
 
 /// What the served file says at page `page`: the same word all over.
-pub fn content(page: u64) -> [u8; 8] {
+pub(crate) fn content(page: u64) -> [u8; 8] {
     page.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1).to_ne_bytes()
 }
 
 impl Reads {
     /// Reads in flight.
-    pub fn pending(&self) -> usize {
+    pub(crate) fn pending(&self) -> usize {
         self.queue.len()
     }
 
     /// The server is gone.
-    pub fn forget_server(&mut self) {
+    pub(crate) fn forget_server(&mut self) {
         self.file = None;
     }
 
     /// Takes note of a reaped event; false if it is not what was submitted.
-    pub fn reaped(&mut self, event: &IoEvent) -> bool {
+    pub(crate) fn reaped(&mut self, event: &IoEvent) -> bool {
         if event.data & READ_TAG == 0 {
             return event.res >= 0 || event.res == -i64::from(libc::ECANCELED);
         }
@@ -100,7 +100,7 @@ fn server(children: &mut [Child]) -> Result<&mut Child, Failure> {
 }
 
 /// The path of the served file, for a child, and a group of its pages that nobody has.
-pub fn lend(state: &mut State) -> Result<(String, u64), Failure> {
+pub(crate) fn lend(state: &mut State) -> Result<(String, u64), Failure> {
     start_server(state)?;
     state.reads.given += 1;
     if state.reads.given >= GROUPS {
@@ -110,7 +110,7 @@ pub fn lend(state: &mut State) -> Result<(String, u64), Failure> {
 }
 
 /// Waits until the server holds so many reads of a group.
-pub fn await_held(children: &mut [Child], group: u64, count: usize) -> Result<(), Failure> {
+pub(crate) fn await_held(children: &mut [Child], group: u64, count: usize) -> Result<(), Failure> {
     let server = server(children)?;
     let begun = Instant::now();
     loop {
@@ -126,7 +126,7 @@ pub fn await_held(children: &mut [Child], group: u64, count: usize) -> Result<()
 }
 
 /// Lets the server answer the oldest reads of a group.
-pub fn release(children: &mut [Child], group: u64, count: usize) -> Result<(), Failure> {
+pub(crate) fn release(children: &mut [Child], group: u64, count: usize) -> Result<(), Failure> {
     server(children)?.ask(&format!("finish {count} {group}")).map(|_| ())
 }
 
@@ -145,7 +145,7 @@ fn start_server(state: &mut State) -> Result<(), Failure> {
 }
 
 /// Opens the served file.
-pub fn open(path: &str) -> Result<File, Failure> {
+pub(crate) fn open(path: &str) -> Result<File, Failure> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path);
     let file = file.at(path)?;
     // Until it has asked, the kernel takes the file for empty, and a read at its end returns at once.
@@ -156,7 +156,7 @@ pub fn open(path: &str) -> Result<File, Failure> {
 }
 
 /// `slow-read CTX COUNT [CPU]`: answers how long io_submit took, and how many reads the server holds.
-pub fn slow_read(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn slow_read(state: &mut State, words: &mut Words) -> Done {
     let at = state.position(words.word("CTX")?)?;
     let (count, cpu) = (words.number::<usize>("COUNT")?, words.maybe::<u32>("CPU")?);
     start_server(state)?;
@@ -184,7 +184,7 @@ pub fn slow_read(state: &mut State, words: &mut Words) -> Done {
 
 /// `finish-reads [COUNT]`: the server answers the oldest reads (all without COUNT), not those of children; returns when each io_destroy
 /// that waited for them alone has returned.
-pub fn finish_reads(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn finish_reads(state: &mut State, words: &mut Words) -> Done {
     let pending = state.reads.pending();
     let count = words.maybe::<usize>("COUNT")?.unwrap_or(pending);
     if count > pending {

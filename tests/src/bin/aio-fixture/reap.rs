@@ -15,7 +15,7 @@ use crate::words::Words;
 const SLOT: u64 = 32;
 
 /// `reap CTX COUNT`: at most COUNT events by io_getevents, without waiting.
-pub fn reap(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn reap(state: &mut State, words: &mut Words) -> Done {
     let at = state.position(words.word("CTX")?)?;
     let count = words.number::<usize>("COUNT")?;
     let State { contexts, reads, .. } = state;
@@ -36,7 +36,7 @@ pub fn reap(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `reap-by-head CTX COUNT`: reads COUNT events out of the ring and moves `head`, without a system call.
-pub fn reap_by_head(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn reap_by_head(state: &mut State, words: &mut Words) -> Done {
     let at = state.position(words.word("CTX")?)?;
     let count = words.number::<u32>("COUNT")?;
     let State { contexts, reads, .. } = state;

@@ -15,7 +15,7 @@ use crate::state::{State, pid, tid};
 use crate::words::Words;
 
 /// `truth`: see `aioinspect_tests::truth`.
-pub fn truth(state: &mut State, _: &mut Words) -> Done {
+pub(crate) fn truth(state: &mut State, _: &mut Words) -> Done {
     // Children that somebody killed hold nothing any more.
     state.children.retain(|child| lives(child.pid));
     state.readings.retain(|reading| state.children.iter().any(|child| child.pid == reading.pid));

@@ -10,7 +10,7 @@ use crate::state::State;
 use crate::words::Words;
 
 /// `mremap CTX [PAGES]`: moves the ring, and with it the id; keeps only PAGES if told.
-pub fn mremap(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn mremap(state: &mut State, words: &mut Words) -> Done {
     let context = state.context(words.word("CTX")?)?;
     let pages = context.pages.len();
     let keep = words.maybe::<usize>("PAGES")?.unwrap_or(pages);
@@ -27,7 +27,7 @@ pub fn mremap(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `mprotect CTX none|ro|rw [page K]`.
-pub fn mprotect(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn mprotect(state: &mut State, words: &mut Words) -> Done {
     let context = state.context(words.word("CTX")?)?;
     let (page, prot) = match words.word("none|ro|rw")? {
         "none" => (Page::None, libc::PROT_NONE),
@@ -48,7 +48,7 @@ pub fn mprotect(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `munmap CTX all|page K [hold]`: with `hold`, the hole is kept, so that no later ring gets the same id.
-pub fn munmap(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn munmap(state: &mut State, words: &mut Words) -> Done {
     let context = state.context(words.word("CTX")?)?;
     let (address, len, range) = part(context, words)?;
     if context.pages.get(range.clone()).is_none_or(|pages| pages.contains(&Page::Gone)) {
@@ -68,7 +68,7 @@ pub fn munmap(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `forge CTX FIELD VALUE`.
-pub fn forge(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn forge(state: &mut State, words: &mut Words) -> Done {
     let context = state.context(words.word("CTX")?)?;
     let (address, field) = context.field(words.word("FIELD")?)?;
     let value = words.number("VALUE")?;
@@ -80,7 +80,7 @@ pub fn forge(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `unforge CTX`: every forged word says again what the kernel would have it say.
-pub fn unforge(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn unforge(state: &mut State, words: &mut Words) -> Done {
     let context = state.context(words.word("CTX")?)?;
     writable(context)?;
     for forged in std::mem::take(&mut context.forged) {

@@ -21,7 +21,7 @@ const PATH: &str = "/[aio]";
 const LEN: usize = 12288;
 
 /// `spoof tmpfs|root [deleted]`: a helper that maps such a file, on a tmpfs or on the file system of TMPDIR.
-pub fn spoof(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn spoof(state: &mut State, words: &mut Words) -> Done {
     let (place, fate) = (words.word("tmpfs|root")?, words.next().unwrap_or("kept"));
     if !["tmpfs", "root"].contains(&place) || !["kept", "deleted"].contains(&fate) {
         return Err(Failure::refused(format!("spoof {place} {fate}?")));
@@ -34,7 +34,7 @@ pub fn spoof(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// The helper: says where the mapping is, then waits for the end of its socket.
-pub fn helper(link: &mut UnixStream, words: &mut Words) -> Result<(), Failure> {
+pub(crate) fn helper(link: &mut UnixStream, words: &mut Words) -> Result<(), Failure> {
     let (place, fate) = (words.word("place")?, words.word("fate")?);
     mounts::private_namespace()?;
     let directory = mounts::fresh_directory()?;

@@ -21,11 +21,11 @@ use crate::reads::Reads;
 use crate::words::{Words, number};
 
 /// How long anything that must happen may take before it is an error; kernel workers of a busy host were seen to stand still for 10 s.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Everything the protocol's commands work on.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     /// Living contexts of this address space.
     pub contexts: Vec<Context>,
     /// The next context's ordinal.
@@ -52,7 +52,7 @@ pub struct State {
 
 impl State {
     /// A fixture without any context; raises the limit of open files.
-    pub fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         raise_file_limit();
         Ok(State {
             contexts: Vec::new(),
@@ -70,13 +70,13 @@ impl State {
     }
 
     /// The context named `#ordinal`, or by its id; where two have one id, the mapped one.
-    pub fn context(&mut self, word: &str) -> Result<&mut Context, Failure> {
+    pub(crate) fn context(&mut self, word: &str) -> Result<&mut Context, Failure> {
         let at = self.position(word)?;
         self.contexts.get_mut(at).ok_or_else(|| Failure::refused(format!("no context {word}")))
     }
 
     /// The place in `contexts` of the context of that name.
-    pub fn position(&self, word: &str) -> Result<usize, Failure> {
+    pub(crate) fn position(&self, word: &str) -> Result<usize, Failure> {
         let found = if let Some(ordinal) = word.strip_prefix('#') {
             let handle = number::<u32>(ordinal);
             self.contexts.iter().position(|c| Some(c.handle) == handle)
@@ -90,7 +90,7 @@ impl State {
     }
 
     /// Takes a context into the books.
-    pub fn adopt(&mut self, id: u64, max_reqs: u32, origin: &str) -> Result<&mut Context, Failure> {
+    pub(crate) fn adopt(&mut self, id: u64, max_reqs: u32, origin: &str) -> Result<&mut Context, Failure> {
         let context = Context::new(self.next_handle, id, max_reqs, origin)?;
         self.next_handle += 1;
         self.contexts.push(context);
@@ -98,14 +98,14 @@ impl State {
     }
 
     /// `setup N`.
-    pub fn setup(&mut self, words: &mut Words) -> Done {
+    pub(crate) fn setup(&mut self, words: &mut Words) -> Done {
         let n = words.number("N")?;
         let id = aio::io_setup(n).at("io_setup")?;
         Ok(described(self.adopt(id, n, "main")?))
     }
 
     /// `setup-many COUNT N`.
-    pub fn setup_many(&mut self, words: &mut Words) -> Done {
+    pub(crate) fn setup_many(&mut self, words: &mut Words) -> Done {
         let (count, n) = (words.number::<u32>("COUNT")?, words.number("N")?);
         let mut ids = Vec::new();
         for _ in 0..count {
@@ -118,7 +118,7 @@ impl State {
 
     /// `destroy CTX`: its polls are cancelled; refused while slow reads are in flight, for it would wait for them
     /// (`destroy-waiting` does).
-    pub fn destroy(&mut self, words: &mut Words) -> Done {
+    pub(crate) fn destroy(&mut self, words: &mut Words) -> Done {
         let at = self.position(words.word("CTX")?)?;
         let context = self.contexts.get_mut(at).ok_or_else(|| Failure::refused("no context"))?;
         if context.reads > 0 {
@@ -137,7 +137,7 @@ impl State {
 }
 
 /// What the answer to a setup says.
-pub fn described(context: &Context) -> Value {
+pub(crate) fn described(context: &Context) -> Value {
     json!({
         "handle": context.handle,
         "id": format!("{:#x}", context.id),
@@ -147,7 +147,7 @@ pub fn described(context: &Context) -> Value {
 }
 
 /// Runs something pinned to one CPU, and gives this thread its old CPUs back.
-pub fn on_cpu<T>(cpu: Option<u32>, run: impl FnOnce() -> T) -> Result<T, Failure> {
+pub(crate) fn on_cpu<T>(cpu: Option<u32>, run: impl FnOnce() -> T) -> Result<T, Failure> {
     let Some(cpu) = cpu else { return Ok(run()) };
     let bits = 8 * size_of::<libc::cpu_set_t>();
     let cpu = usize::try_from(cpu)
@@ -178,12 +178,12 @@ pub fn on_cpu<T>(cpu: Option<u32>, run: impl FnOnce() -> T) -> Result<T, Failure
 }
 
 /// This process's id, asked of the kernel.
-pub fn pid() -> u32 {
+pub(crate) fn pid() -> u32 {
     std::process::id()
 }
 
 /// This thread's id.
-pub fn tid() -> u32 {
+pub(crate) fn tid() -> u32 {
     // SAFETY: takes nothing, returns a number.
     unsafe { libc::gettid() }.cast_unsigned()
 }

@@ -19,7 +19,7 @@ use crate::words::Words;
 const HELD: usize = 8;
 
 /// `race-destroy THREADS`: all of them destroy the same context at once. Answers how many succeeded.
-pub fn race_destroy(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn race_destroy(_: &mut State, words: &mut Words) -> Done {
     let threads = words.number::<usize>("THREADS")?;
     let id = aio::io_setup(7).map_err(|error| Failure::os("io_setup", &error))?;
     let (start, ok) = (Barrier::new(threads), AtomicU64::new(0));
@@ -38,7 +38,7 @@ pub fn race_destroy(_: &mut State, words: &mut Words) -> Done {
 
 /// `race-reuse ROUNDS`: one thread destroys a context while another makes one, which takes its address. All are destroyed
 /// in the end. Answers how often an address was used again before its io_destroy had returned.
-pub fn race_reuse(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn race_reuse(_: &mut State, words: &mut Words) -> Done {
     let rounds = words.number::<u32>("ROUNDS")?;
     let failed = |error: io::Error| Failure::os("a call of the race", &error);
     let (mut reused, mut setups, mut destroys) = (0_u32, 0_u32, 0_u32);
@@ -81,7 +81,7 @@ struct Counts {
 /// `storm MILLISECONDS THREADS CHILDREN SEED`: threads make and destroy contexts, and fail to, as fast as they can; beside them
 /// child processes are made, so many at a time, that make two contexts each and exit, exec, are killed, or share our memory.
 /// What lives in the end stays until this process ends.
-pub fn storm(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn storm(_: &mut State, words: &mut Words) -> Done {
     let time = Duration::from_millis(words.number::<u64>("MILLISECONDS")?);
     let (threads, children) = (words.number::<u64>("THREADS")?, words.number::<u32>("CHILDREN")?);
     let seed = words.number::<u64>("SEED")?;

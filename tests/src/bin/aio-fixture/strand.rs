@@ -18,7 +18,7 @@ const ROUND: u32 = 16;
 /// `strand CTX FROM TO`: polls submitted on CPU FROM complete on CPU TO for a while; then FROM submits until it fails, and TO submits one.
 ///
 /// Answers `in_flight` when FROM failed, `errno` of that, and `to_errno`: 0 if TO could still submit, which is one more in flight.
-pub fn strand(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn strand(state: &mut State, words: &mut Words) -> Done {
     let name = words.word("CTX")?.to_owned();
     let (from, to) = (words.number::<u32>("FROM")?, words.number::<u32>("TO")?);
     let at = state.position(&name)?;

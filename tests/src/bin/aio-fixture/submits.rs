@@ -21,7 +21,7 @@ const IO_SUBMIT_32: u32 = 248;
 ///
 /// KIND: `empty` asks for nothing; `ok` for two reads of /dev/null; `short` for one and for something invalid; `einval` names no context,
 /// `ebadf` no file, `efault` no memory.
-pub fn submit_raw(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn submit_raw(_: &mut State, words: &mut Words) -> Done {
     let kind = words.word("KIND")?;
     let times = words.number::<u32>("TIMES")?;
     let file = File::open("/dev/null").at("open /dev/null")?;
@@ -64,7 +64,7 @@ pub fn submit_raw(_: &mut State, words: &mut Words) -> Done {
 }
 
 /// `submit32 ID TIMES`: one read of /dev/null and something invalid, by a 32-bit call: it takes one of the two.
-pub fn submit32(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn submit32(_: &mut State, words: &mut Words) -> Done {
     let id = words.number::<u32>("ID")?;
     let times = words.number::<u32>("TIMES")?;
     let file = File::open("/dev/null").at("open /dev/null")?;

@@ -96,7 +96,7 @@ fn clone(shared: &mut Shared, flags: c_int) -> Result<u32, Failure> {
 }
 
 /// `clone-vm-child COUNT N stay|exit`: a process that shares this mm makes COUNT contexts of N.
-pub fn clone_vm_child(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn clone_vm_child(state: &mut State, words: &mut Words) -> Done {
     let (count, n) = (words.number::<usize>("COUNT")?, words.number("N")?);
     let stay = words.next().unwrap_or("stay") == "stay";
     let (ours, theirs) = UnixStream::pair().at("socketpair")?;
@@ -124,7 +124,7 @@ pub fn clone_vm_child(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// `vfork-d-state COUNT N`: a helper process with COUNT contexts of N, asleep in vfork (state D).
-pub fn vfork_process(state: &mut State, words: &mut Words) -> Done {
+pub(crate) fn vfork_process(state: &mut State, words: &mut Words) -> Done {
     let (count, n) = (words.number::<u32>("COUNT")?, words.number::<u32>("N")?);
     let (mut child, said) = children::helper("vfork", &["vfork", &count.to_string(), &n.to_string()])?;
     for id in said.get("ids").and_then(Value::as_array).into_iter().flatten() {
@@ -139,7 +139,7 @@ pub fn vfork_process(state: &mut State, words: &mut Words) -> Done {
 }
 
 /// The helper of `vfork-d-state`.
-pub fn vfork_helper(link: &UnixStream, words: &mut Words) -> Result<(), Failure> {
+pub(crate) fn vfork_helper(link: &UnixStream, words: &mut Words) -> Result<(), Failure> {
     let (count, n) = (words.number::<usize>("COUNT")?, words.number("N")?);
     let mut ids = Vec::new();
     for _ in 0..count {
@@ -153,7 +153,7 @@ pub fn vfork_helper(link: &UnixStream, words: &mut Words) -> Result<(), Failure>
 }
 
 /// `vfork-thread`: a thread of this process, asleep in vfork (state D) until `child-exit`.
-pub fn vfork_thread(state: &mut State, _: &mut Words) -> Done {
+pub(crate) fn vfork_thread(state: &mut State, _: &mut Words) -> Done {
     let (ours, theirs) = UnixStream::pair().at("socketpair")?;
     let link = theirs.as_raw_fd();
     let known: &'static AtomicU32 = Box::leak(Box::new(AtomicU32::new(0)));
@@ -178,7 +178,7 @@ pub fn vfork_thread(state: &mut State, _: &mut Words) -> Done {
 }
 
 /// Waits until a task is in that state.
-pub fn await_state(stat: &str, wanted: char) -> Result<(), Failure> {
+pub(crate) fn await_state(stat: &str, wanted: char) -> Result<(), Failure> {
     let begun = std::time::Instant::now();
     loop {
         let state = task_state(stat)?;

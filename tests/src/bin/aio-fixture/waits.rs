@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::state::PATIENCE;
 
 /// What io_destroy waits in; the compiler gives it one of several names (`__x64_sys_io_destroy`, `__do_sys_io_destroy`).
-pub const IO_DESTROY: &str = "io_destroy";
+pub(crate) const IO_DESTROY: &str = "io_destroy";
 /// For how long a task must not have run to be asleep for good, where nothing tells in which function.
 const STEADY: Duration = Duration::from_millis(100);
 
@@ -16,7 +16,7 @@ const STEADY: Duration = Duration::from_millis(100);
 ///
 /// Where the kernel cannot tell the function (before 5.16, without frame pointers, arch/x86/kernel/process.c:get_wchan says 0), the
 /// state D is all there is.
-pub fn waits_in(pid: u32, tid: u32, function: &str) -> bool {
+pub(crate) fn waits_in(pid: u32, tid: u32, function: &str) -> bool {
     // What is gone waits for nothing.
     let wchan = wchan(pid, tid);
     wchan.contains(function) || (wchan == "0" && is_asleep(pid, tid))
@@ -34,7 +34,7 @@ fn is_asleep(pid: u32, tid: u32) -> bool {
 }
 
 /// What a task has run so far: reading it uses nothing of the task's, and waits for nobody.
-pub fn ran(pid: u32, tid: u32) -> String {
+pub(crate) fn ran(pid: u32, tid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")).unwrap_or_default()
 }
 
@@ -43,7 +43,7 @@ pub fn ran(pid: u32, tid: u32) -> String {
 ///
 /// By `schedstat`: in exec it holds `exec_update_lock` (fs/exec.c:exec_mmap), and whoever reads its `stat`, `wchan`, `stack` or `maps` may wait
 /// as long as it does (seen on 6.18).
-pub fn await_end(pid: u32, tid: u32, before: &str, exits: bool) -> Result<(), Failure> {
+pub(crate) fn await_end(pid: u32, tid: u32, before: &str, exits: bool) -> Result<(), Failure> {
     let begun = Instant::now();
     let (mut last, mut since) = (ran(pid, tid), begun);
     let has_memory = || fs::read_link(format!("/proc/{pid}/task/{tid}/exe")).is_ok();
@@ -61,7 +61,7 @@ pub fn await_end(pid: u32, tid: u32, before: &str, exits: bool) -> Result<(), Fa
 }
 
 /// Waits until that thread of a living process sleeps there.
-pub fn await_wait(pid: u32, tid: u32, function: &str) -> Result<(), Failure> {
+pub(crate) fn await_wait(pid: u32, tid: u32, function: &str) -> Result<(), Failure> {
     let begun = Instant::now();
     while !waits_in(pid, tid, function) {
         if begun.elapsed() > PATIENCE {

@@ -13,7 +13,7 @@ use crate::grep::grep;
 use crate::report::{Line, heading, line};
 
 /// Measures the walk alone, the whole census, the walk over all mappings, and grep.
-pub fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
+pub(crate) fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
     let _farm = farm();
     let facts = system::facts()?;
     let mut probe = Probe::load(facts.possible_cpus, 0)?;

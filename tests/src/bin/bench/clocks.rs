@@ -8,7 +8,7 @@ use crate::figures::Figures;
 
 /// Wall-clock and CPU time of the same runs, in milliseconds.
 #[derive(Clone, Debug, Default)]
-pub struct Times {
+pub(crate) struct Times {
     /// By the wall.
     pub wall: Figures,
     /// On a CPU.
@@ -17,7 +17,7 @@ pub struct Times {
 
 impl Times {
     /// Measures one call on this thread.
-    pub fn of<R>(&mut self, call: impl FnOnce() -> R) -> R {
+    pub(crate) fn of<R>(&mut self, call: impl FnOnce() -> R) -> R {
         let (wall, cpu) = (Instant::now(), thread_cpu());
         let result = call();
         self.push(wall.elapsed(), thread_cpu().saturating_sub(cpu));
@@ -25,19 +25,19 @@ impl Times {
     }
 
     /// Takes in what was measured elsewhere.
-    pub fn push(&mut self, wall: Duration, cpu: Duration) {
+    pub(crate) fn push(&mut self, wall: Duration, cpu: Duration) {
         self.wall.push(milliseconds(wall));
         self.cpu.push(milliseconds(cpu));
     }
 }
 
 /// A duration as a figure.
-pub fn milliseconds(time: Duration) -> f64 {
+pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
 /// A duration as a figure.
-pub fn microseconds(time: Duration) -> f64 {
+pub(crate) fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 

@@ -3,12 +3,12 @@
 use aioinspect_tests::fixture::Fixture;
 
 /// Processes.
-pub const PROCESSES: u32 = 1_000;
+pub(crate) const PROCESSES: u32 = 1_000;
 /// Contexts of each.
-pub const EACH: u32 = 10;
+pub(crate) const EACH: u32 = 10;
 
 /// Starts them; they end with the fixture.
-pub fn farm() -> Fixture {
+pub(crate) fn farm() -> Fixture {
     let mut fixture = Fixture::spawn();
     fixture.run(&format!("farm {PROCESSES} {EACH} 1"));
     fixture

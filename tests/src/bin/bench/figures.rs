@@ -2,16 +2,16 @@
 
 /// Values in the order in which they were measured.
 #[derive(Clone, Debug, Default)]
-pub struct Figures(Vec<f64>);
+pub(crate) struct Figures(Vec<f64>);
 
 impl Figures {
     /// One more.
-    pub fn push(&mut self, value: f64) {
+    pub(crate) fn push(&mut self, value: f64) {
         self.0.push(value);
     }
 
     /// Median, smallest, largest; zeroes if nothing was measured.
-    pub fn summary(&self) -> (f64, f64, f64) {
+    pub(crate) fn summary(&self) -> (f64, f64, f64) {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
@@ -20,7 +20,7 @@ impl Figures {
     }
 
     /// The median.
-    pub fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         self.summary().0
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use crate::spawned::{Spawned, spawn_and_measure};
 
 /// Expands the glob, as a shell would before it starts grep, and runs grep alone.
-pub fn grep() -> anyhow::Result<Spawned> {
+pub(crate) fn grep() -> anyhow::Result<Spawned> {
     let mut args: Vec<OsString> = vec!["grep".into(), "-l".into(), r"\[aio\]".into()];
     args.extend(maps()?);
     // 2: a process has ended since the glob was expanded.

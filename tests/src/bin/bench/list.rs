@@ -30,7 +30,7 @@ impl Costs {
 }
 
 /// Measures it on this host as it is, and with many contexts.
-pub fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
+pub(crate) fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
     one(out, "list, cold, on this host as it is", runs, 0)?;
     let _farm = farm();
     one(out, "list, cold, with 10,000 contexts in 1,000 processes", runs, PROCESSES * EACH)

@@ -12,10 +12,10 @@ use aya::{Btf, EbpfLoader};
 use crate::spawned::{Spawned, spawn_and_measure};
 
 /// The argument by which this program is that loader: the object's path and the offsets in hexadecimal follow.
-pub const LOAD: &str = "--naive-loader";
+pub(crate) const LOAD: &str = "--naive-loader";
 
 /// How the loader is called; `None` if nobody says where the eBPF object is.
-pub fn command() -> Result<Option<Vec<OsString>>> {
+pub(crate) fn command() -> Result<Option<Vec<OsString>>> {
     let Some(objects) = std::env::var_os("AIOINSPECT_EBPF_OBJECTS") else { return Ok(None) };
     let object = std::path::Path::new(&objects).join("aioinspect.bpf.o").into_os_string();
     let layout = read_layout()?.offsets();
@@ -26,12 +26,12 @@ pub fn command() -> Result<Option<Vec<OsString>>> {
 }
 
 /// Measures it once.
-pub fn measure(command: &[OsString]) -> Result<Spawned> {
+pub(crate) fn measure(command: &[OsString]) -> Result<Spawned> {
     spawn_and_measure(command, &[0])
 }
 
 /// Is it.
-pub fn load(args: &[String]) -> Result<()> {
+pub(crate) fn load(args: &[String]) -> Result<()> {
     let [object, hex] = args else { anyhow::bail!("an object and its offsets") };
     let digits = hex.as_bytes().chunks(2).map(std::str::from_utf8);
     let bytes = digits.map(|two| Ok(u8::from_str_radix(two?, 16)?)).collect::<Result<Vec<u8>>>()?;

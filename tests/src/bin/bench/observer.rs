@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 /// One who watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Who {
+pub(crate) enum Who {
     /// Nobody.
     Nobody,
     /// aioinspect, by the hook of this name.
@@ -55,7 +55,7 @@ tracepoint:syscalls:sys_exit_io_destroy { }
 
 impl Who {
     /// A name for the table.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Who::Nobody => "nobody watches".to_owned(),
             Who::Us(hook) => format!("aioinspect watch, {hook}"),
@@ -65,7 +65,7 @@ impl Who {
     }
 
     /// Starts it, and waits until it is attached.
-    pub fn start(&self) -> Result<Observer> {
+    pub(crate) fn start(&self) -> Result<Observer> {
         let mut command = match self {
             Who::Nobody => return Ok(Observer { child: None, drain: None }),
             Who::Us(hook) => {
@@ -124,14 +124,14 @@ fn await_line(from: &mut impl BufRead, word: &str) -> Result<()> {
 }
 
 /// One who watches, until dropped.
-pub struct Observer {
+pub(crate) struct Observer {
     child: Option<Child>,
     drain: Option<JoinHandle<()>>,
 }
 
 impl Observer {
     /// CPU time so far, and peak resident memory in KiB.
-    pub fn cost(&self) -> Result<(Duration, u32)> {
+    pub(crate) fn cost(&self) -> Result<(Duration, u32)> {
         let pid = self.child.as_ref().context("nobody")?.id();
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let after = stat.rsplit_once(") ").context("no comm")?.1;

@@ -3,11 +3,11 @@
 use crate::spawned::{Spawned, spawn_and_measure};
 
 /// `lsfd` of util-linux.
-pub fn lsfd() -> anyhow::Result<Spawned> {
+pub(crate) fn lsfd() -> anyhow::Result<Spawned> {
     spawn_and_measure(&["lsfd".into()], &[0])
 }
 
 /// `lsof`, which is not to look up names of hosts and ports. 1: it could not look at something.
-pub fn lsof() -> anyhow::Result<Spawned> {
+pub(crate) fn lsof() -> anyhow::Result<Spawned> {
     spawn_and_measure(&["lsof".into(), "-nP".into()], &[0, 1])
 }

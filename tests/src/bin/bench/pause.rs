@@ -22,7 +22,7 @@ const RINGS: [u32; 4] = [1, 16, 256, 1100];
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Measures us and the plain reader, turn by turn.
-pub fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
+pub(crate) fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
     for rings in RINGS {
         one(out, rings, runs)?;
     }

@@ -17,7 +17,7 @@ const IOV_MAX: usize = 1024;
 
 /// What was read, and what it cost.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// From the first interrupt to the last detach.
     pub pause: Duration,
     /// Rings with a sane header.
@@ -25,7 +25,7 @@ pub struct Reading {
 }
 
 /// Reads all rings of a process.
-pub fn read(pid: u32) -> Result<Reading> {
+pub(crate) fn read(pid: u32) -> Result<Reading> {
     let threads = threads(pid)?;
     let mut text = vec![0_u8; 1 << 20];
     let mut remote = Vec::with_capacity(4096);

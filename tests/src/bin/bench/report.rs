@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::figures::Figures;
 
 /// One line of it.
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// What was measured.
     pub what: &'a str,
     /// Unit of the figures.
@@ -17,7 +17,7 @@ pub struct Line<'a> {
 }
 
 /// Says on which machine this runs.
-pub fn host(out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn host(out: &mut dyn Write) -> io::Result<()> {
     let uname = rustix::system::uname();
     let cpus = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -29,7 +29,7 @@ pub fn host(out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Begins a part of the table.
-pub fn heading(out: &mut dyn Write, title: &str, runs: u32) -> io::Result<()> {
+pub(crate) fn heading(out: &mut dyn Write, title: &str, runs: u32) -> io::Result<()> {
     writeln!(out, "\n{title} ({runs} runs)")?;
     writeln!(
         out,
@@ -39,7 +39,7 @@ pub fn heading(out: &mut dyn Write, title: &str, runs: u32) -> io::Result<()> {
 }
 
 /// Prints one line.
-pub fn line(out: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
+pub(crate) fn line(out: &mut dyn Write, line: &Line<'_>) -> io::Result<()> {
     let (median, min, max) = line.figures.summary();
     let Line { what, unit, .. } = line;
     write!(out, "  {what:<52} {median:>10.3} {min:>10.3} {max:>10.3}  {unit:<4}")?;

@@ -20,7 +20,7 @@ const BETWEEN_SCRAPES: Duration = Duration::from_secs(15);
 const INTERVALS: u32 = 4;
 
 /// Measures all of it.
-pub fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
+pub(crate) fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
     let serving = start()?;
     let page = weight(&serving)?;
     let _ = serving.metrics();

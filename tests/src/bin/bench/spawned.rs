@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 /// The argument by which this program measures one other.
-pub const RUN_ONE: &str = "--run-one";
+pub(crate) const RUN_ONE: &str = "--run-one";
 
 /// What one run cost.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Spawned {
+pub(crate) struct Spawned {
     /// From before exec to after exit.
     pub wall: Duration,
     /// User and system time.
@@ -29,7 +29,7 @@ pub struct Spawned {
 }
 
 /// Runs `command` (its path, or its name in PATH, first) and measures it; any exit code but those `fine` is an error.
-pub fn spawn_and_measure(command: &[OsString], fine: &[i32]) -> Result<Spawned> {
+pub(crate) fn spawn_and_measure(command: &[OsString], fine: &[i32]) -> Result<Spawned> {
     let own = std::env::current_exe()?;
     let said = Command::new(own).arg(RUN_ONE).args(command).stderr(Stdio::null()).output()?;
     let said = String::from_utf8(said.stdout)?;
@@ -44,7 +44,7 @@ pub fn spawn_and_measure(command: &[OsString], fine: &[i32]) -> Result<Spawned> 
 }
 
 /// The small process: runs one program and prints nanoseconds, microseconds of CPU, KiB, bytes and exit code.
-pub fn run_one(command: &[String]) -> Result<()> {
+pub(crate) fn run_one(command: &[String]) -> Result<()> {
     let (program, args) = command.split_first().context("which program?")?;
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());

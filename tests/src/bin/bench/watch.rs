@@ -38,7 +38,7 @@ struct Cost {
 type Of = fn(&Cost) -> &Figures;
 
 /// Measures every watcher in turn, as often as asked.
-pub fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
+pub(crate) fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
     let everybody = everybody(out)?;
     let mut costs: Vec<Cost> = everybody.iter().map(|_| Cost::default()).collect();
     for _ in 0..runs {

@@ -20,7 +20,7 @@ const MOUNTS: [(&str, &str); 8] = [
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// Mounts them all.
-pub fn all() -> Result<()> {
+pub(crate) fn all() -> Result<()> {
     for (kind, place) in MOUNTS {
         if let Err(error) = mount(kind, place, "", 0) {
             // A kernel may have mounted devtmpfs itself.
@@ -36,12 +36,12 @@ pub fn all() -> Result<()> {
 }
 
 /// Gives /proc other options.
-pub fn proc(options: &str) -> Result<()> {
+pub(crate) fn proc(options: &str) -> Result<()> {
     mount("proc", "/proc", options, libc::MS_REMOUNT)
 }
 
 /// Has the hierarchies of cgroup v1 instead of cgroup2, as systemd's "legacy" lays them out.
-pub fn cgroup(version: &str) -> Result<()> {
+pub(crate) fn cgroup(version: &str) -> Result<()> {
     if version != "v1" {
         bail!("no cgroup {version}");
     }

@@ -16,7 +16,7 @@ const FOREIGN_LABELS: [&str; 8] =
 
 /// Names that an expression may use.
 #[derive(Debug)]
-pub struct Known {
+pub(super) struct Known {
     /// Metrics of the table, as they are called there.
     pub exported: BTreeSet<String>,
     /// Those and what is made of them: recorded series, the series of histograms, and what others export.
@@ -26,7 +26,7 @@ pub struct Known {
 
 impl Known {
     /// Reads the table.
-    pub fn read() -> Known {
+    pub(super) fn read() -> Known {
         let text = text_of("docs/metrics.md");
         let table = text.split("| metric | type | labels |").nth(1).unwrap();
         let (mut exported, mut metrics, mut labels) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -54,7 +54,7 @@ impl Known {
     }
 
     /// What an expression names and nobody exports, a line for each.
-    pub fn lacks(&self, place: &str, expr: &str) -> Vec<String> {
+    pub(super) fn lacks(&self, place: &str, expr: &str) -> Vec<String> {
         let names = promql::names(expr);
         let metrics =
             names.metrics.difference(&self.metrics).map(|name| format!("{place}: no metric {name}: {expr}"));

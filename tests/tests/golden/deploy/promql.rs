@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// Metrics and labels that an expression names.
 #[derive(Debug, Default)]
-pub struct Names {
+pub(super) struct Names {
     pub metrics: BTreeSet<String>,
     pub labels: BTreeSet<String>,
 }
@@ -52,7 +52,7 @@ fn tokens(expr: &str) -> Vec<Token> {
 }
 
 /// Tells what an expression names.
-pub fn names(expr: &str) -> Names {
+pub(super) fn names(expr: &str) -> Names {
     let mut names = Names::default();
     let tokens = tokens(expr);
     let mut until = None;

@@ -4,41 +4,41 @@ use serde_json::Value;
 
 use crate::blessed::text_of;
 
-pub const RULES: &str = "deploy/prometheus/aioinspect.rules.yml";
-pub const RULE_TESTS: &str = "deploy/prometheus/aioinspect.test.yml";
-pub const DASHBOARD: &str = "deploy/grafana/aioinspect.json";
+pub(super) const RULES: &str = "deploy/prometheus/aioinspect.rules.yml";
+pub(super) const RULE_TESTS: &str = "deploy/prometheus/aioinspect.test.yml";
+pub(super) const DASHBOARD: &str = "deploy/grafana/aioinspect.json";
 const DOCUMENTS: [&str; 2] = ["docs/metrics.md", "docs/fleet.md"];
 
 /// A YAML file of one document.
-pub fn yaml(path: &str) -> Value {
+pub(super) fn yaml(path: &str) -> Value {
     serde_saphyr::from_str(&text_of(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// A YAML file of several documents.
-pub fn documents(path: &str) -> Vec<Value> {
+pub(super) fn documents(path: &str) -> Vec<Value> {
     let parse = |text: &str| serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{path}: {error}"));
     text_of(path).split("\n---\n").map(parse).collect()
 }
 
 /// All rules, recording and alerting.
-pub fn rules() -> Vec<Value> {
+pub(super) fn rules() -> Vec<Value> {
     let file = yaml(RULES);
     let groups = file["groups"].as_array().unwrap();
     groups.iter().flat_map(|group| group["rules"].as_array().unwrap()).cloned().collect()
 }
 
 /// The names of the recorded series.
-pub fn recorded() -> Vec<String> {
+pub(super) fn recorded() -> Vec<String> {
     rules().iter().filter_map(|rule| Some(rule.get("record")?.as_str()?.to_owned())).collect()
 }
 
 /// The dashboard.
-pub fn dashboard() -> Value {
+pub(super) fn dashboard() -> Value {
     serde_json::from_str(&text_of(DASHBOARD)).unwrap_or_else(|error| panic!("{DASHBOARD}: {error}"))
 }
 
 /// All panels, those of collapsed rows as well.
-pub fn panels(board: &Value) -> Vec<&Value> {
+pub(super) fn panels(board: &Value) -> Vec<&Value> {
     let top = board["panels"].as_array().unwrap().iter();
     top.flat_map(|panel| [panel].into_iter().chain(panel["panels"].as_array().into_iter().flatten()))
         .collect()
@@ -52,12 +52,12 @@ fn targets(board: &Value) -> impl Iterator<Item = (&str, &Value)> {
 }
 
 /// Legends of the dashboard.
-pub fn legends() -> Vec<String> {
+pub(super) fn legends() -> Vec<String> {
     targets(&dashboard()).map(|(_, target)| target["legendFormat"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Every expression that is shipped, with its place; variables of Grafana and of templates are filled in.
-pub fn expressions() -> Vec<(String, String)> {
+pub(super) fn expressions() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for rule in rules() {
         let name = rule.get("alert").or(rule.get("record")).and_then(Value::as_str).unwrap();

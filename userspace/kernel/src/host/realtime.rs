@@ -6,12 +6,12 @@
 ///
 /// Each thread that is let go or woken would otherwise be preferred to the one that lets the rest go: with 64 threads
 /// on two CPUs, the last waited for many time slices. Such a thread must sleep, not poll, where it waits for long.
-pub fn before_all_others() -> bool {
+pub(crate) fn before_all_others() -> bool {
     set(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, 1)
 }
 
 /// Takes that back.
-pub fn like_all_others() {
+pub(crate) fn like_all_others() {
     set(libc::SCHED_OTHER, 0);
 }
 

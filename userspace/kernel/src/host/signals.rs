@@ -18,7 +18,7 @@ const ENDING: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, lib
 /// While it lives, the calling thread and the threads it starts do not get SIGINT, SIGTERM, SIGHUP,
 /// SIGQUIT and the signals of job control; what arrived meanwhile takes effect when it is dropped.
 #[derive(Debug)]
-pub struct SignalBlock {
+pub(crate) struct SignalBlock {
     before: libc::sigset_t,
     // A mask belongs to one thread: the block must be lifted where it was set.
     not_send: std::marker::PhantomData<*const ()>,
@@ -26,7 +26,7 @@ pub struct SignalBlock {
 
 impl SignalBlock {
     /// Blocks the signals in the calling thread.
-    pub fn new() -> Result<Self, Errno> {
+    pub(crate) fn new() -> Result<Self, Errno> {
         let set = set_of(&HELD_BACK);
         let mut before = MaybeUninit::<libc::sigset_t>::uninit();
         // SAFETY: both pointers are to live sigset_t values; the call writes `before` when it answers 0.
@@ -48,7 +48,7 @@ impl Drop for SignalBlock {
 }
 
 /// Whether one of the signals that mean "come to an end" waits for this thread or this process.
-pub fn end_is_pending() -> bool {
+pub(crate) fn end_is_pending() -> bool {
     let mut pending = set_of(&[]);
     // SAFETY: `pending` is a live, initialised sigset_t.
     if unsafe { libc::sigpending(&raw mut pending) } != 0 {

@@ -31,7 +31,7 @@ struct Inside {
 }
 
 /// Freezes until what was planned is what was met, a few times at most; the last look is returned either way.
-pub fn frozen(
+pub(super) fn frozen(
     probe: &mut Probe,
     ask: &Ask,
     timeout: Duration,

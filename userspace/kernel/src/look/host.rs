@@ -24,7 +24,7 @@ use aioinspect_model::units::{ContextId, Instant, MmId, Pid};
 const TRIES: usize = 3;
 
 /// Reads every context, every ring mapping and every ring header of the host.
-pub fn look(
+pub(crate) fn look(
     probe: &mut Probe,
     mut facts: SystemFacts,
     owners: bool,
@@ -155,7 +155,7 @@ fn at_once<A, B: Send>(one: impl FnOnce() -> A, mut other: impl FnMut() -> B + S
 type HeadersOf = BTreeMap<MmKey, Headers>;
 
 /// Who reads the headers of the rings.
-pub enum HeaderReader<'a> {
+pub(crate) enum HeaderReader<'a> {
     /// We, by process_vm_readv, which takes CAP_SYS_PTRACE for processes of others.
     Us,
     /// A program in the kernel, which a watch loaded when it had the privileges for it.

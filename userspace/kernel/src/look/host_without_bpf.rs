@@ -11,7 +11,11 @@ use aioinspect_model::evidence::{
 use aioinspect_model::units::{ContextId, MmId, Pid, Tid};
 
 /// Reads `/proc/PID/maps` of every process, and the headers of the rings it names.
-pub fn look(facts: SystemFacts, owners: bool, notes: &mut Vec<String>) -> Result<Evidence, SourceError> {
+pub(super) fn look(
+    facts: SystemFacts,
+    owners: bool,
+    notes: &mut Vec<String>,
+) -> Result<Evidence, SourceError> {
     let mut spaces: Vec<(Tid, AddressSpace)> = Vec::new();
     let mut refused = 0_usize;
     for pid in processes()? {

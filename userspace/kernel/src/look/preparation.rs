@@ -16,7 +16,7 @@ use aioinspect_parse::proc::stat::Stat;
 use aioinspect_parse::proc::status::Status;
 
 /// A process, opened: a PID that is used again is not taken for it.
-pub struct Subject {
+pub(super) struct Subject {
     /// Its files.
     pub dir: ProcDir,
     /// Every mapping, with the confirmed rings marked.
@@ -29,7 +29,7 @@ pub struct Subject {
 
 impl Subject {
     /// Reads the mappings of an opened process.
-    pub fn read(dir: ProcDir) -> Result<Self, SourceError> {
+    pub(super) fn read(dir: ProcDir) -> Result<Self, SourceError> {
         let pid = dir.pid();
         let mappings_at = clock::now();
         let text = dir.smaps()?;
@@ -41,7 +41,7 @@ impl Subject {
 
     /// What an image needs beside the contexts and the mappings. A program that is executed meanwhile has others: they are of the program
     /// that was looked at only if they are the same before and after the look (half of an exec may show in the first of them).
-    pub fn facts(&self) -> Result<ImageFacts, SourceError> {
+    pub(super) fn facts(&self) -> Result<ImageFacts, SourceError> {
         let pid = self.dir.pid();
         let stat = Stat::parse(&self.dir.stat()?).map_err(|why| unclear(pid, "stat", &why))?;
         if stat.layout_hidden() {
@@ -59,17 +59,17 @@ impl Subject {
     }
 
     /// The same where an image is wanted.
-    pub fn facts_for(&self, ask: &Ask) -> Result<Option<ImageFacts>, SourceError> {
+    pub(super) fn facts_for(&self, ask: &Ask) -> Result<Option<ImageFacts>, SourceError> {
         if ask.image { self.facts().map(Some) } else { Ok(None) }
     }
 
     /// The facts with the mappings.
-    pub fn image(self, facts: Option<ImageFacts>) -> Option<ImageFacts> {
+    pub(super) fn image(self, facts: Option<ImageFacts>) -> Option<ImageFacts> {
         facts.map(|facts| ImageFacts { vmas: self.vmas, ..facts })
     }
 
     /// The same process as a name, from its own files.
-    pub fn process(&self) -> Result<Process, SourceError> {
+    pub(super) fn process(&self) -> Result<Process, SourceError> {
         let pid = self.dir.pid();
         let stat = Stat::parse(&self.dir.stat()?).map_err(|why| unclear(pid, "stat", &why))?;
         Ok(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: self.dir.cgroup().ok() })
@@ -81,13 +81,13 @@ fn unclear(pid: Pid, what: &'static str, why: &dyn std::fmt::Display) -> SourceE
 }
 
 /// The mm of a process and the kernel's word on it, all its threads in all its processes included.
-pub fn word_of(probe: &mut Probe, dir: &ProcDir) -> Result<(MmKey, SpaceWord), SourceError> {
+pub(super) fn word_of(probe: &mut Probe, dir: &ProcDir) -> Result<(MmKey, SpaceWord), SourceError> {
     let mm = mm_of_process(probe, dir)?;
     Ok((mm, word_on(probe, mm)?))
 }
 
 /// The mm of a process; an error that says why, if the census shows none.
-pub fn mm_of_process(probe: &mut Probe, dir: &ProcDir) -> Result<MmKey, SourceError> {
+pub(super) fn mm_of_process(probe: &mut Probe, dir: &ProcDir) -> Result<MmKey, SourceError> {
     let records = probe.census(Order::Process(dir.pid()))?;
     if let Some(mm) = records.mms.last() {
         return Ok(MmKey(mm.mm));
@@ -100,7 +100,7 @@ pub fn mm_of_process(probe: &mut Probe, dir: &ProcDir) -> Result<MmKey, SourceEr
 }
 
 /// What is left to say where a process cannot be read: the kernel's word on its contexts.
-pub fn with_word(error: SourceError, word: &SpaceWord) -> SourceError {
+pub(super) fn with_word(error: SourceError, word: &SpaceWord) -> SourceError {
     let is_closed = matches!(
         error,
         SourceError::Proc(crate::proc::files::ProcError::NotPermitted { .. })
@@ -119,7 +119,7 @@ pub fn with_word(error: SourceError, word: &SpaceWord) -> SourceError {
 }
 
 /// The kernel's word on one mm; nothing if everybody has left it.
-pub fn word_on(probe: &mut Probe, mm: MmKey) -> Result<SpaceWord, SourceError> {
+pub(super) fn word_on(probe: &mut Probe, mm: MmKey) -> Result<SpaceWord, SourceError> {
     let records = probe.census(Order::Mm(mm))?;
     let mut word = by_space(&records, probe.known()).remove(&mm).unwrap_or_default();
     word.word.begun_at = records.begun_at;
@@ -128,7 +128,7 @@ pub fn word_on(probe: &mut Probe, mm: MmKey) -> Result<SpaceWord, SourceError> {
 }
 
 /// Who else maps the rings of this address space, which is that of `word`.
-pub fn sharers(
+pub(super) fn sharers(
     probe: &mut Probe,
     (mm, word): (MmKey, &SpaceWord),
     rings: &[RingMapping],
@@ -160,12 +160,12 @@ pub fn sharers(
 }
 
 /// The addresses whose headers are to be read: where the kernel says that the contexts are.
-pub fn addresses(word: &SpaceWord) -> Vec<ContextId> {
+pub(super) fn addresses(word: &SpaceWord) -> Vec<ContextId> {
     word.word.contexts.iter().map(|context| context.user_id).collect()
 }
 
 /// Names the processes of a word, with their cgroups.
-pub fn named(word: &SpaceWord) -> Vec<Process> {
+pub(super) fn named(word: &SpaceWord) -> Vec<Process> {
     let with_cgroup = |process: &Process| {
         let cgroup = ProcDir::open(process.pid).ok().and_then(|dir| dir.cgroup().ok());
         Process { cgroup, ..process.clone() }
@@ -174,6 +174,6 @@ pub fn named(word: &SpaceWord) -> Vec<Process> {
 }
 
 /// A thread whose memory is that address space.
-pub fn reader(word: &SpaceWord, ask: &Ask) -> Tid {
+pub(super) fn reader(word: &SpaceWord, ask: &Ask) -> Tid {
     word.live.first().copied().unwrap_or(Tid(ask.pid.0))
 }

@@ -30,7 +30,7 @@ const TASK_RUNNING: u32 = 0;
 const STOPPED_OR_TRACED: u32 = 0x4 | 0x8;
 
 /// Looks until one look is consistent, a few times at most; the last look is returned either way.
-pub fn without_touching(
+pub(super) fn without_touching(
     probe: &mut Probe,
     ask: &Ask,
     notes: &mut Vec<String>,
@@ -112,7 +112,7 @@ fn is_held(word: &KernelWord) -> bool {
 }
 
 /// The process's word alone: mappings and headers, of a process that may run.
-pub fn by_proc_alone(ask: &Ask) -> Result<AddressSpace, SourceError> {
+pub(super) fn by_proc_alone(ask: &Ask) -> Result<AddressSpace, SourceError> {
     let subject = Subject::read(ProcDir::open(ask.pid)?)?;
     let facts = subject.facts_for(ask)?;
     let tid = subject.dir.live_thread().unwrap_or(Tid(ask.pid.0));

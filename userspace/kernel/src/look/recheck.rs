@@ -22,7 +22,7 @@ enum Way {
 }
 
 /// A planned check.
-pub struct Recheck {
+pub(super) struct Recheck {
     way: Way,
     planned: Vec<RingMapping>,
 }
@@ -30,7 +30,7 @@ pub struct Recheck {
 impl Recheck {
     /// Plans a check of `subject`'s rings. `lock_seq` must have been read before the mappings were, to vouch for them; `None`: look at
     /// the mappings themselves.
-    pub fn plan(subject: &Subject, lock_seq: Option<u32>) -> Result<Self, SourceError> {
+    pub(super) fn plan(subject: &Subject, lock_seq: Option<u32>) -> Result<Self, SourceError> {
         let planned = subject.mappings.clone();
         if let Some(lock_seq) = lock_seq {
             return Ok(Self { way: Way::LockSeq(lock_seq), planned });
@@ -53,7 +53,7 @@ impl Recheck {
     }
 
     /// Looks. Allocates nothing.
-    pub fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         match &mut self.way {
             Way::LockSeq(_) => {}
             Way::Query { maps, found } => {
@@ -73,7 +73,7 @@ impl Recheck {
     }
 
     /// Whether the mappings are the planned ones. `lock_seq`: from a census that was taken while the headers could not change.
-    pub fn holds(&self, lock_seq: Option<u32>) -> bool {
+    pub(super) fn holds(&self, lock_seq: Option<u32>) -> bool {
         match &self.way {
             Way::LockSeq(planned) => lock_seq == Some(*planned),
             Way::Query { found, .. } => self.planned.iter().map(|ring| Some(*ring)).eq(found.iter().copied()),

@@ -15,14 +15,14 @@ const PF_EXITING: u32 = 0x4;
 
 /// Which processes share a css_set, as a census saw them.
 #[derive(Debug, Default)]
-pub struct CssSets {
+pub(crate) struct CssSets {
     /// In the order of the walk.
     members: HashMap<u64, Vec<Pid>>,
 }
 
 impl CssSets {
     /// From the leaders of the processes: the threads of one can be in several sets, and the file tells the leader's.
-    pub fn of(tasks: &[TaskRecord]) -> Self {
+    pub(crate) fn of(tasks: &[TaskRecord]) -> Self {
         let mut members: HashMap<u64, Vec<Pid>> = HashMap::new();
         let leaders = tasks.iter().filter(|task| task.tid == task.tgid && task.css_set != 0);
         for leader in leaders.filter(|task| task.flags & PF_EXITING == 0) {
@@ -32,7 +32,7 @@ impl CssSets {
     }
 
     /// The texts of those processes that share one; those that have a css_set for themselves are not among them.
-    pub fn texts(self) -> HashMap<Pid, Vec<u8>> {
+    pub(crate) fn texts(self) -> HashMap<Pid, Vec<u8>> {
         self.texts_by(|pid| cgroup_of(pid).ok())
     }
 

@@ -45,7 +45,7 @@ const VMA_SHARED: u64 = 8;
 
 /// A mapping, in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// First address.
     pub start: u64,
     /// Address after the last.
@@ -62,7 +62,7 @@ pub struct Answer {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum QueryError {
+pub(crate) enum QueryError {
     /// A kernel before 6.11, or a descriptor that is not `/proc/PID/maps`.
     #[error("this kernel has no PROCMAP_QUERY")]
     Unsupported,
@@ -76,7 +76,7 @@ pub enum QueryError {
 
 /// The mapping that covers `address`, or `None`. `maps` is an open `/proc/PID/maps`; the answer is about the
 /// address space that process had when it was opened.
-pub fn query_exact(maps: impl AsFd, address: u64) -> Result<Option<Answer>, QueryError> {
+pub(crate) fn query_exact(maps: impl AsFd, address: u64) -> Result<Option<Answer>, QueryError> {
     let mut query = ProcmapQuery { size: SIZE, query_addr: address, ..ProcmapQuery::default() };
     // SAFETY: the kernel reads and writes `size` bytes at the pointer, which is a live struct of that size; with both
     // name sizes 0 it follows no other pointer in it.

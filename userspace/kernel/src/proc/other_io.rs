@@ -33,7 +33,7 @@ const SERVING: [libc::c_long; 8] = [
 ];
 
 /// Looks into each process of an address space.
-pub fn find(processes: impl IntoIterator<Item = Pid>) -> NotLookedAt {
+pub(crate) fn find(processes: impl IntoIterator<Item = Pid>) -> NotLookedAt {
     let (mut urings, mut threads) = (Some(0_u32), Some(0_u32));
     let add = |sum: &mut Option<u32>, more: Option<u32>| {
         *sum = sum.zip(more).map(|(sum, more)| sum.saturating_add(more));
@@ -120,10 +120,12 @@ fn may_serve(dir: &ProcDir, tid: Tid) -> Result<bool, ProcError> {
         return Ok(false);
     }
     let call = dir.read(&format!("task/{tid}/syscall"), 4096)?;
-    let number =
-        call.split(|byte| *byte == b' ').next().and_then(|word| str::from_utf8(word).ok()?.parse().ok());
-    // `running` and `-1` have no number: it is not inside a call.
-    Ok(number.is_some_and(|number: libc::c_long| SERVING.contains(&number)))
+    let word = call.split(|byte| *byte == b' ').next().and_then(|word| str::from_utf8(word).ok());
+    // `running` and `-1` are no call: it may be between two, or in the fault of one. A helper without a request waits in a futex.
+    Ok(match word.and_then(|word| word.parse::<libc::c_long>().ok()) {
+        Some(number) if number >= 0 => SERVING.contains(&number),
+        _ => true,
+    })
 }
 
 #[cfg(test)]

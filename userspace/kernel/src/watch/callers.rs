@@ -18,7 +18,7 @@ const KNOWN: usize = 4096;
 
 /// The owners of those who did something.
 #[derive(Debug)]
-pub struct Callers {
+pub(super) struct Callers {
     cgroups: CgroupMaps,
     /// By process, its number and when it was started, for events that do not say.
     known: HashMap<(u32, u64), Arc<Owner>>,
@@ -26,13 +26,13 @@ pub struct Callers {
 
 impl Callers {
     /// By these maps.
-    pub fn by(cgroups: CgroupMaps) -> Self {
+    pub(super) fn by(cgroups: CgroupMaps) -> Self {
         Self { cgroups, known: HashMap::new() }
     }
 
     /// Who ran the process of an event. Where the event of a call does not say: /proc, while the process lives, or else what an earlier event said.
     /// Of other events the other way round: there may be very many of one process. `None` if nobody knows.
-    pub fn owner(&mut self, record: &EventRecord) -> Option<Arc<Owner>> {
+    pub(super) fn owner(&mut self, record: &EventRecord) -> Option<Arc<Owner>> {
         let process = (record.tgid, record.start_boottime);
         let is_call = record.entered_at != 0;
         // What a census found says nothing of groups, which is no sign that there is no room.
@@ -49,7 +49,7 @@ impl Callers {
 
     /// Who runs a process that waits in the kernel now: what an earlier event said, or /proc. Its other files are left alone, they may make the reader
     /// wait. `None` if nobody knows.
-    pub fn owner_of(&mut self, pid: Pid, start_boottime: u64) -> Option<Arc<Owner>> {
+    pub(super) fn owner_of(&mut self, pid: Pid, start_boottime: u64) -> Option<Arc<Owner>> {
         let process = (pid.0, start_boottime);
         if let Some(known) = self.known.get(&process) {
             return Some(Arc::clone(known));
@@ -67,7 +67,7 @@ impl Callers {
     }
 
     /// To be called when no event waits: has the programs tell anew where they may have no room.
-    pub fn make_room(&mut self) -> io::Result<()> {
+    pub(super) fn make_room(&mut self) -> io::Result<()> {
         self.cgroups.make_room()
     }
 }

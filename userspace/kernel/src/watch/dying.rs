@@ -18,27 +18,27 @@ const LOOK_AGAIN_NS: u64 = 250_000_000;
 
 /// What is known of them.
 #[derive(Debug, Default)]
-pub struct Dying {
+pub(super) struct Dying {
     waits: Waits,
     looked_at: Instant,
 }
 
 impl Dying {
     /// Whether it is time for a look.
-    pub fn is_due(&self, now: Instant) -> bool {
+    pub(super) fn is_due(&self, now: Instant) -> bool {
         let every = if self.waits.is_any() { LOOK_AGAIN_NS } else { LOOK_EVERY_NS };
         self.looked_at == Instant(0) || now.0.saturating_sub(self.looked_at.0) >= every
     }
 
     /// Hears what happened, which may be the end of a wait.
-    pub fn hear(&mut self, events: &[Timed]) {
+    pub(super) fn hear(&mut self, events: &[Timed]) {
         for timed in events {
             self.waits.hear(timed);
         }
     }
 
     /// Takes a look, and tells what began and what is over. `last`: no look will follow.
-    pub fn look(
+    pub(super) fn look(
         &mut self,
         probe: &mut Probe,
         callers: &mut Callers,

@@ -17,25 +17,25 @@ const TICK_NS: u64 = 10_000_000;
 
 /// Turns instants of CLOCK_MONOTONIC into wall-clock time, as it is now.
 #[derive(Clone, Copy, Debug)]
-pub struct Wall {
+pub(super) struct Wall {
     ahead: u64,
 }
 
 impl Wall {
     /// The distance between the two clocks now.
-    pub fn now() -> Self {
+    pub(super) fn now() -> Self {
         Self { ahead: clock::unix_now().saturating_sub(clock::now().0) }
     }
 
     /// An instant as nanoseconds since 1970.
-    pub fn of(self, at: Instant) -> u64 {
+    pub(super) fn of(self, at: Instant) -> u64 {
         at.0.saturating_add(self.ahead)
     }
 }
 
 /// Turns records into events, so that each context is born once.
 #[derive(Debug, Default)]
-pub struct Teller {
+pub(super) struct Teller {
     /// Contexts that the census at the start told of.
     met: HashSet<u64>,
 }
@@ -43,7 +43,7 @@ pub struct Teller {
 impl Teller {
     /// The events a record stands for: one, or two if the first was never told. `first_told`: the census at the start was not complete
     /// when the call began, so that a context without a birth was there before. `owner`: who runs the process, if that is known.
-    pub fn events(
+    pub(super) fn events(
         &mut self,
         record: &EventRecord,
         wall: Wall,

@@ -11,7 +11,7 @@ const ID_TO_COME: u32 = u32::MAX;
 
 /// How the header's `tail` may be held against the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TailRule {
+pub(super) enum TailRule {
     /// One state: they are equal.
     Equal,
     /// The header was read later, in a process that could not submit: ahead by no more than was in flight.
@@ -36,7 +36,7 @@ impl TailRule {
 
 /// What is left of a header once the kernel was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reaping {
+pub(super) struct Reaping {
     /// Next slot to be reaped, as claimed.
     pub head: Option<u32>,
     /// Completions nobody reaped.
@@ -44,7 +44,7 @@ pub struct Reaping {
 }
 
 /// Checks every field that the kernel wrote, and works out what waits to be reaped.
-pub fn check(claim: &RingHeader, fact: &Kioctx, rule: TailRule, notes: &mut Notes) -> Reaping {
+pub(super) fn check(claim: &RingHeader, fact: &Kioctx, rule: TailRule, notes: &mut Notes) -> Reaping {
     let being_made = claim.id == ID_TO_COME && !rule.still();
     if being_made {
         notes.say(Finding::Unsettled, "io_setup had not finished");
@@ -62,7 +62,7 @@ pub fn check(claim: &RingHeader, fact: &Kioctx, rule: TailRule, notes: &mut Note
 }
 
 /// Checks a header with nothing but the mapping's size to hold it against.
-pub fn check_alone(claim: &RingHeader, mapped_bytes: u64, notes: &mut Notes) -> Reaping {
+pub(super) fn check_alone(claim: &RingHeader, mapped_bytes: u64, notes: &mut Notes) -> Reaping {
     let room = mapped_bytes.saturating_sub(u64::from(RING_HEADER_LENGTH)) / IO_EVENT_LEN;
     let known =
         HeaderFacts { id: None, nr_events: Some(u32::try_from(room).unwrap_or(u32::MAX)), tail: None };

@@ -17,7 +17,7 @@ use crate::units::ContextId;
 
 /// What of the mappings belongs to a context.
 #[derive(Clone, Copy, Debug)]
-pub enum Ring<'a> {
+pub(super) enum Ring<'a> {
     /// Nobody looked.
     NotRead,
     /// These parts, in address order.
@@ -32,7 +32,7 @@ pub enum Ring<'a> {
 }
 
 /// A context the kernel named.
-pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
+pub(super) fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
     let mut notes = Notes::default();
     alive(fact, &mut notes);
     changed(space, fact, &mut notes);
@@ -96,7 +96,7 @@ pub fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextView {
 }
 
 /// A ring the process maps, where the kernel was not asked. A ring inherited by fork looks the same.
-pub fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<ContextView> {
+pub(super) fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<ContextView> {
     let first = ring.iter().find(|part| part.offset == 0).or(ring.first())?;
     let context = ContextId(first.start);
     let size = ring.iter().fold(0_u64, |sum, part| sum.saturating_add(crate::reconcile::rings::bytes(part)));

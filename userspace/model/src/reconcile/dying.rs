@@ -12,7 +12,7 @@ use crate::reconcile::space::Space;
 use crate::units::{ContextId, age};
 
 /// A line for each context that a thread waits for, and one for all those that cannot be named.
-pub fn views(space: &Space<'_>, wait: &Wait) -> Vec<ContextView> {
+pub(super) fn views(space: &Space<'_>, wait: &Wait) -> Vec<ContextView> {
     let mut views: Vec<ContextView> = wait.contexts.iter().map(|fact| named(space, wait, fact)).collect();
     // Where not even their number is known there is one at least.
     let count = unnamed(wait).unwrap_or(1);

@@ -12,7 +12,7 @@ use crate::picture::{Outlook, Stranded};
 
 /// What io_submit would find now, and the sentences of the findings that follow.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Credits {
+pub(super) struct Credits {
     /// Where it would fail, and what is out of reach there.
     pub outlook: Outlook,
     /// Why it fails on every CPU.
@@ -22,7 +22,12 @@ pub struct Credits {
 }
 
 /// What io_submit would find now; `None` where that cannot be known. `online`: empty where it is not known which CPUs are.
-pub fn credits(context: &Kioctx, possible_cpus: u32, online: &CpuSet, head: Option<u32>) -> Option<Credits> {
+pub(super) fn credits(
+    context: &Kioctx,
+    possible_cpus: u32,
+    online: &CpuSet,
+    head: Option<u32>,
+) -> Option<Credits> {
     let in_flight = context.in_flight_by_credits().number()?;
     let (nr_events, reqs_available) = (context.nr_events?, context.reqs_available?);
     if nr_events == 0 || context.in_flight_by_refs().number().is_some_and(|by_refs| by_refs != in_flight) {

@@ -5,7 +5,7 @@ use crate::judged::judged_word;
 use crate::trend::{History, Trend};
 
 /// Compares all looks. Empty without the kernel's word in each of them, or if they span too short a time.
-pub fn of(looks: &[Look]) -> History {
+pub(super) fn of(looks: &[Look]) -> History {
     let mut trend = Trend::default();
     for look in looks {
         let Some(word) = judged_word(look) else { return History::default() };

@@ -9,7 +9,7 @@ use crate::reconcile::rings::bytes;
 const AS_MADE: Perms = Perms { read: true, write: true, exec: false, shared: true };
 
 /// Looks at the parts of one ring: whole, in one piece at `base`, and `rw-s`. Without `size` only pieces are counted.
-pub fn check(parts: &[&RingMapping], base: u64, size: Option<u64>, notes: &mut Notes) {
+pub(super) fn check(parts: &[&RingMapping], base: u64, size: Option<u64>, notes: &mut Notes) {
     if let Some(part) = parts.iter().find(|part| part.perms != AS_MADE) {
         notes.say(Finding::ProtectionChanged, format!("{} at {:#x}", letters(part.perms), part.start));
     }

@@ -4,27 +4,27 @@ use crate::finding::Finding;
 
 /// Findings, each once, and the sentences that go with them.
 #[derive(Debug, Default)]
-pub struct Notes {
+pub(super) struct Notes {
     findings: Vec<Finding>,
     details: Vec<(Finding, String)>,
 }
 
 impl Notes {
     /// Adds a finding that its own numbers explain.
-    pub fn add(&mut self, finding: Finding) {
+    pub(super) fn add(&mut self, finding: Finding) {
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
     }
 
     /// Adds a finding and says which number, which field, which other process.
-    pub fn say(&mut self, finding: Finding, detail: impl Into<String>) {
+    pub(super) fn say(&mut self, finding: Finding, detail: impl Into<String>) {
         self.add(finding);
         self.details.push((finding, detail.into()));
     }
 
     /// The findings and their details, both in the order of [`Finding::ALL`].
-    pub fn finish(mut self) -> (Vec<Finding>, Vec<(Finding, String)>) {
+    pub(super) fn finish(mut self) -> (Vec<Finding>, Vec<(Finding, String)>) {
         self.findings.sort_unstable();
         self.details.sort_by_key(|(finding, _)| *finding);
         (self.findings, self.details)

@@ -9,7 +9,7 @@ use crate::units::Instant;
 const TASK_RUNNING: u32 = 0;
 
 /// When the judged word was given; the first instant of the look without one.
-pub fn judged_at(look: &Look) -> Instant {
+pub(super) fn judged_at(look: &Look) -> Instant {
     judged_word(look).map_or(look.headers_at, |word| word.begun_at)
 }
 
@@ -17,7 +17,7 @@ pub fn judged_at(look: &Look) -> Instant {
 ///
 /// While the target may run, the proof is that of a seqlock reader: two censuses, every claim read between them, and a
 /// scheduler that shows that nobody who shares the memory ran from the one to the other.
-pub fn prove(look: &Look) -> Proof {
+pub(super) fn prove(look: &Look) -> Proof {
     let Some(word) = judged_word(look) else { return Proof::Unproven };
     if word.torn {
         return Proof::Busy;
@@ -37,7 +37,7 @@ pub fn prove(look: &Look) -> Proof {
 }
 
 /// Whether anyone looked for mappings: a look without them must not call a ring unmapped.
-pub fn mappings_were_read(look: &Look) -> bool {
+pub(super) fn mappings_were_read(look: &Look) -> bool {
     look.mappings_at.0 != 0 || look.mappings_checked || !look.mappings.is_empty()
 }
 

@@ -9,7 +9,7 @@ use crate::units::ContextId;
 /// The ring mappings of one address space, by address and by ring.
 ///
 /// A ring's file has an inode of its own, so mappings of one inode are parts of one ring, however often it was split.
-pub struct Rings<'a> {
+pub(super) struct Rings<'a> {
     /// By inode, then by address.
     parts: Vec<&'a RingMapping>,
     /// First address of each part, in order, and the ring it is of.
@@ -29,7 +29,7 @@ struct Span {
 
 impl<'a> Rings<'a> {
     /// Sorts the mappings; each ring belongs to nobody yet.
-    pub fn new(mappings: &'a [RingMapping]) -> Rings<'a> {
+    pub(super) fn new(mappings: &'a [RingMapping]) -> Rings<'a> {
         let mut parts: Vec<&RingMapping> = mappings.iter().collect();
         parts.sort_unstable_by_key(|part| (part.inode, part.start, part.end));
         let mut at = Vec::with_capacity(parts.len());
@@ -50,7 +50,7 @@ impl<'a> Rings<'a> {
     }
 
     /// The parts of the ring that starts, or has a part that starts, at `address`; in address order.
-    pub fn at(&self, address: ContextId) -> Option<&[&'a RingMapping]> {
+    pub(super) fn at(&self, address: ContextId) -> Option<&[&'a RingMapping]> {
         self.span_at(address).and_then(|span| self.parts.get(span.from..span.to))
     }
 
@@ -60,14 +60,14 @@ impl<'a> Rings<'a> {
     }
 
     /// Says that the ring at `address` has a context.
-    pub fn own(&mut self, address: ContextId) {
+    pub(super) fn own(&mut self, address: ContextId) {
         if let Some(owned) = self.span_at(address).and_then(|span| self.owned.get_mut(span.from)) {
             *owned = true;
         }
     }
 
     /// Claims what is left of a ring whose first page is gone, by where it lies; returns the bytes of it.
-    pub fn own_rest(&mut self, context: &Kioctx) -> Option<u64> {
+    pub(super) fn own_rest(&mut self, context: &Kioctx) -> Option<u64> {
         let span = *self.beginning_at.get(&context.base())?;
         let owned = self.owned.get_mut(span.from).filter(|owned| !**owned)?;
         *owned = true;
@@ -76,12 +76,12 @@ impl<'a> Rings<'a> {
     }
 
     /// Every ring, in inode order.
-    pub fn each(&self) -> impl Iterator<Item = &[&'a RingMapping]> {
+    pub(super) fn each(&self) -> impl Iterator<Item = &[&'a RingMapping]> {
         self.parts.chunk_by(|a, b| a.inode == b.inode)
     }
 
     /// The rings that no context owns: inherited by fork, or left behind by io_destroy in another process.
-    pub fn ghosts(&self) -> impl Iterator<Item = &[&'a RingMapping]> {
+    pub(super) fn ghosts(&self) -> impl Iterator<Item = &[&'a RingMapping]> {
         let mut from = 0_usize;
         self.each().filter(move |ring| {
             let first = from;
@@ -92,6 +92,6 @@ impl<'a> Rings<'a> {
 }
 
 /// Bytes of a mapping; 0 for one that ends before it starts.
-pub fn bytes(part: &RingMapping) -> u64 {
+pub(super) fn bytes(part: &RingMapping) -> u64 {
     part.end.saturating_sub(part.start)
 }

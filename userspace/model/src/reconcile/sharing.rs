@@ -4,7 +4,7 @@ use crate::evidence::{AddressSpace, Process};
 use crate::units::Pid;
 
 /// The mappings of every ring that several address spaces map, by inode: nearly always there is none.
-pub struct Sharing<'a> {
+pub(super) struct Sharing<'a> {
     uses: Vec<Use<'a>>,
 }
 
@@ -18,7 +18,7 @@ struct Use<'a> {
 
 impl<'a> Sharing<'a> {
     /// Collects the mappings of all address spaces; `process` is the one each is shown under.
-    pub fn new(spaces: impl Iterator<Item = (usize, &'a AddressSpace, &'a Process)>) -> Sharing<'a> {
+    pub(super) fn new(spaces: impl Iterator<Item = (usize, &'a AddressSpace, &'a Process)>) -> Sharing<'a> {
         let mut uses: Vec<Use<'a>> = spaces
             .flat_map(|(space, facts, process)| {
                 let mappings = facts.looks.last().into_iter().flat_map(|look| &look.mappings);
@@ -31,7 +31,7 @@ impl<'a> Sharing<'a> {
     }
 
     /// PID, name and address of every mapping of a ring outside one address space.
-    pub fn others(&self, inode: u64, space: usize) -> impl Iterator<Item = (Pid, &'a [u8], u64)> {
+    pub(super) fn others(&self, inode: u64, space: usize) -> impl Iterator<Item = (Pid, &'a [u8], u64)> {
         let from = self.uses.partition_point(|a| a.inode < inode);
         let same = self.uses.get(from..).unwrap_or_default().iter().take_while(move |a| a.inode == inode);
         same.filter(move |a| a.space != space).map(|a| (a.process.pid, a.process.comm.as_slice(), a.address))

@@ -22,7 +22,7 @@ use crate::trend::{History, Key, key};
 use crate::units::{ContextId, Pid};
 
 /// An address space and its last look.
-pub struct Space<'a> {
+pub(super) struct Space<'a> {
     /// The process under which its contexts are shown: the lowest PID of those that share it.
     pub process: &'a Process,
     /// Its name.
@@ -55,7 +55,7 @@ pub struct Space<'a> {
 
 /// What was found in one address space.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(super) struct Found {
     /// Its contexts, by id.
     pub contexts: Vec<ContextView>,
     /// Its rings without a context, by address.
@@ -63,7 +63,7 @@ pub struct Found {
 }
 
 /// The process under which the contexts of an address space are shown, and who runs it.
-pub struct Shown<'a> {
+pub(super) struct Shown<'a> {
     /// The lowest PID of those that share it.
     pub process: &'a Process,
     /// By its control group.
@@ -71,7 +71,7 @@ pub struct Shown<'a> {
 }
 
 /// Judges the last look of an address space; `ordinal` is its place in the evidence.
-pub fn judge<'a>(
+pub(super) fn judge<'a>(
     space: &'a AddressSpace,
     shown: Shown<'a>,
     look: &'a Look,
@@ -105,13 +105,13 @@ pub fn judge<'a>(
 
 impl<'a> Space<'a> {
     /// What was read at an address.
-    pub fn header(&self, address: ContextId) -> Option<&'a HeaderReading> {
+    pub(super) fn header(&self, address: ContextId) -> Option<&'a HeaderReading> {
         let place = self.headers.partition_point(|reading| reading.address < address);
         self.headers.get(place).copied().filter(|reading| reading.address == address)
     }
 
     /// Names the other processes that can write this ring's head.
-    pub fn sharers(&self, inode: u64, notes: &mut Notes) {
+    pub(super) fn sharers(&self, inode: u64, notes: &mut Notes) {
         let mut told: Vec<Pid> = Vec::new();
         let said = self.look.sharers.iter().filter(|sharer| sharer.inode == inode);
         let said = said.map(|sharer| (sharer.pid, sharer.comm.as_slice(), sharer.address.0));
@@ -126,7 +126,7 @@ impl<'a> Space<'a> {
     }
 
     /// Its contexts and ghosts, as the source of the evidence names them.
-    pub fn find(&self, source: CensusSource) -> Found {
+    pub(super) fn find(&self, source: CensusSource) -> Found {
         let mut rings = Rings::new(&self.look.mappings);
         let mut found = Found::default();
         match source {

@@ -10,7 +10,7 @@ use crate::reconcile::notes::Notes;
 use crate::units::Instant;
 
 /// A watch's word on one address space, with what turns its instants into times.
-pub struct Traced<'a> {
+pub(super) struct Traced<'a> {
     since: Instant,
     contexts: BTreeMap<u32, &'a TracedContext>,
     looked_at: Instant,
@@ -19,13 +19,13 @@ pub struct Traced<'a> {
 
 impl<'a> Traced<'a> {
     /// Of an address space that was looked at then. The wall clock is that of the first reading of the evidence.
-    pub fn new(word: &'a TracedWord, looked_at: Instant, system: &SystemFacts) -> Self {
+    pub(super) fn new(word: &'a TracedWord, looked_at: Instant, system: &SystemFacts) -> Self {
         let contexts = word.contexts.iter().map(|context| (context.table_index, context)).collect();
         Self { since: word.since, contexts, looked_at, looked_at_unix_ns: system.taken_at_unix_ns }
     }
 
     /// Where a context comes from; what the watch says otherwise than the kernel is a finding.
-    pub fn origin(&self, fact: &Kioctx, notes: &mut Notes) -> Option<Origin> {
+    pub(super) fn origin(&self, fact: &Kioctx, notes: &mut Notes) -> Option<Origin> {
         let Some(context) = self.contexts.get(&fact.table_index) else {
             notes.say(Finding::TracedOtherwise, "the watch does not know this context");
             return None;

@@ -19,7 +19,7 @@ const ENOUGH_STEPS: u32 = 3;
 
 /// The number of contexts over time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Growth {
+pub(super) struct Growth {
     /// Pictures so far.
     pictures: u32,
     /// The last picture before the first that counts.
@@ -36,7 +36,7 @@ pub struct Growth {
 
 impl Growth {
     /// Adds a picture. `only_grew`: no context disappeared since the one before, and none was ever used.
-    pub fn observe(&mut self, now: Instant, count: usize, only_grew: bool) {
+    pub(super) fn observe(&mut self, now: Instant, count: usize, only_grew: bool) {
         let is_step = count > self.count;
         self.pictures = self.pictures.saturating_add(1);
         (self.now, self.count) = (now, count);
@@ -53,13 +53,13 @@ impl Growth {
     }
 
     /// Whether it is a leak by now.
-    pub fn leaks(&self) -> bool {
+    pub(super) fn leaks(&self) -> bool {
         let needed = ENOUGH_STEPS.min(self.pictures.saturating_sub(1)).max(1);
         self.steps >= needed && self.grew_for() >= IDLE_LEAK_AFTER && self.rested_for() <= self.grew_for()
     }
 
     /// Number of contexts before the growth began.
-    pub fn base_count(&self) -> usize {
+    pub(super) fn base_count(&self) -> usize {
         self.base_count
     }
 

@@ -11,14 +11,14 @@ use crate::verdict::{Policy, Reason};
 const REMEDY: &str = "accept what is not proven with dump --unverified";
 
 /// A number that is not known, and what it costs to do without.
-pub struct Lack {
+pub(super) struct Lack {
     what: String,
     /// What the user leaves open who accepts that; `None`: it cannot be done without.
     open: Option<&'static str>,
 }
 
 /// What is not known of a context that the kernel named; `None`: the kernel did not name it.
-pub fn of_context(evidence: &Evidence, pid: Pid, context: &ContextView) -> Option<Vec<Lack>> {
+pub(super) fn of_context(evidence: &Evidence, pid: Pid, context: &ContextView) -> Option<Vec<Lack>> {
     match evidence.source {
         CensusSource::Bpf => {}
         CensusSource::Proc => return None,
@@ -47,7 +47,7 @@ pub fn of_context(evidence: &Evidence, pid: Pid, context: &ContextView) -> Optio
 }
 
 /// What an image needs of the process beside its contexts, and is not known.
-pub fn of_image(evidence: &Evidence, policy: Policy) -> Vec<Lack> {
+pub(super) fn of_image(evidence: &Evidence, policy: Policy) -> Vec<Lack> {
     let needed = [
         (Fact::Brk, "the end of the heap (brk)", "brk: the image has the end of the heap as it is mapped"),
         (Fact::Dumpable, "whether it is dumpable", "dumpable: the image has what nearly every process is"),
@@ -60,7 +60,7 @@ pub fn of_image(evidence: &Evidence, policy: Policy) -> Vec<Lack> {
 }
 
 /// What stands against a dump; what the user accepts is added to `accepted`, each thing once.
-pub fn weighed(
+pub(super) fn weighed(
     lacks: impl IntoIterator<Item = Lack>,
     policy: Policy,
     accepted: &mut Vec<&'static str>,

@@ -8,7 +8,7 @@ use crate::btf::{Btf, Found, Named, TypeId, Wanted};
 
 /// A type; ids are places in [`Types`], counted from 1, and 0 is void.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Type {
+pub(crate) enum Type {
     /// `encoding` is the word of an int.
     Int {
         bytes: u32,
@@ -37,7 +37,7 @@ pub enum Type {
 
 /// A member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
+pub(crate) struct Field {
     pub name: String,
     pub id: u32,
     pub bit: u32,
@@ -47,11 +47,11 @@ pub struct Field {
 
 /// A set of types that is complete in itself.
 #[derive(Clone, Debug, Default)]
-pub struct Types(pub Vec<Type>);
+pub(crate) struct Types(pub Vec<Type>);
 
 impl Types {
     /// What is `wanted`, and all types that it is made of. Members whose name is not in `keep`, if it is given, are left out.
-    pub fn of(btf: &Btf<'_>, wanted: &[Wanted], keep: Option<&[&str]>) -> Self {
+    pub(crate) fn of(btf: &Btf<'_>, wanted: &[Wanted], keep: Option<&[&str]>) -> Self {
         let mut types = Self::default();
         let mut known = BTreeMap::new();
         for (kind, name) in wanted {
@@ -66,29 +66,29 @@ impl Types {
     }
 
     /// Adds a type; its id.
-    pub fn add(&mut self, one: Type) -> u32 {
+    pub(crate) fn add(&mut self, one: Type) -> u32 {
         self.0.push(one);
         u32::try_from(self.0.len()).unwrap()
     }
 
     /// The type of that id.
-    pub fn get(&self, id: u32) -> &Type {
+    pub(crate) fn get(&self, id: u32) -> &Type {
         &self.0[usize::try_from(id).unwrap() - 1]
     }
 
     /// The same, to be changed.
-    pub fn get_mut(&mut self, id: u32) -> &mut Type {
+    pub(crate) fn get_mut(&mut self, id: u32) -> &mut Type {
         &mut self.0[usize::try_from(id).unwrap() - 1]
     }
 
     /// The id of the first struct of that name.
-    pub fn find(&self, name: &str) -> Option<u32> {
+    pub(crate) fn find(&self, name: &str) -> Option<u32> {
         let found = self.0.iter().position(|one| matches!(one, Type::Body { name: of, .. } if of == name));
         found.map(|at| u32::try_from(at).unwrap() + 1)
     }
 
     /// Where C finds the member: the struct that has it and the bits before that struct.
-    pub fn declared(&self, of: u32, name: &str) -> Option<(u32, usize, u64)> {
+    pub(crate) fn declared(&self, of: u32, name: &str) -> Option<(u32, usize, u64)> {
         let Type::Body { fields, .. } = self.get(of) else { return None };
         if let Some(field) = fields.iter().position(|field| field.name == name) {
             return Some((of, field, 0));
@@ -100,7 +100,7 @@ impl Types {
     }
 
     /// What sizeof is.
-    pub fn bytes_of(&self, id: u32) -> u32 {
+    pub(crate) fn bytes_of(&self, id: u32) -> u32 {
         match self.get(id) {
             Type::Int { bytes, .. } | Type::Body { bytes, .. } | Type::Opaque { bytes } => *bytes,
             Type::Pointer => 8,
@@ -110,7 +110,7 @@ impl Types {
     }
 
     /// Bytes of a type and whether it is signed, if it is a number; `atomic_t` is one.
-    pub fn number_of(&self, id: u32) -> Option<(u32, bool)> {
+    pub(crate) fn number_of(&self, id: u32) -> Option<(u32, bool)> {
         match self.get(id) {
             Type::Int { bytes, encoding } => Some((*bytes, encoding >> 24 & 1 != 0)),
             Type::Opaque { bytes } | Type::Body { bytes, .. } if *bytes == 0 => None,
@@ -175,7 +175,7 @@ impl Types {
     }
 
     /// As a blob.
-    pub fn blob(&self) -> Vec<u8> {
+    pub(crate) fn blob(&self) -> Vec<u8> {
         let mut b = Builder::default();
         for one in &self.0 {
             match one {

@@ -22,7 +22,12 @@ const BEFORE_DUMP: &str = "pre-dump";
 const LISTED: usize = 20;
 
 /// Looks, judges, prints.
-pub fn run(args: &CheckArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+pub(super) fn run(
+    args: &CheckArgs,
+    verbose: u8,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> anyhow::Result<Exit> {
     if args.pid.is_none() && args.criu_action.as_deref().is_some_and(|action| action != BEFORE_DUMP) {
         return Ok(Exit::Fine);
     }
@@ -49,7 +54,7 @@ pub fn run(args: &CheckArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Wri
 }
 
 /// The source that the arguments name, and the process they ask about.
-pub fn source(
+pub(super) fn source(
     args: &ProofArgs,
     pid: Option<u32>,
     use_bpf: bool,
@@ -94,7 +99,7 @@ fn whom(path: &Path, evidence: &Evidence) -> String {
 }
 
 /// Prints the verdict.
-pub fn report(
+pub(super) fn report(
     settled: &Settled,
     pid: Pid,
     wrote: &[std::path::PathBuf],

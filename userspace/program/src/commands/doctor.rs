@@ -1,8 +1,8 @@
 //! `aioinspect doctor`: tries everything that `dump` needs, and says what fixes what is missing.
 
-pub mod checks;
-pub mod hooks;
-pub mod host;
+mod checks;
+mod hooks;
+mod host;
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use crate::commands::terminal::Terminal;
 use aioinspect_render::doctor::{self, Status, dump_would_work};
 
 /// Tries, prints.
-pub fn run(args: &DoctorArgs, terminal: Terminal, out: &mut dyn Write) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &DoctorArgs, terminal: Terminal, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let found = checks::all();
     let checks: Vec<_> = found.iter().map(|(check, _)| check.clone()).collect();
     if args.json {

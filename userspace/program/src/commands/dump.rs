@@ -19,7 +19,12 @@ use aioinspect_model::units::Pid;
 use aioinspect_model::verdict::{DumpVerdict, Policy};
 
 /// Looks, freezes what looks idle, judges; writes both files or none.
-pub fn run(args: &DumpArgs, verbose: u8, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+pub(super) fn run(
+    args: &DumpArgs,
+    verbose: u8,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> anyhow::Result<Exit> {
     let (mut source, pid) = source(&args.proof, args.pid, true, verbose)?;
     let names = [format!("mm-{pid}.img"), format!("aioinspect-{pid}.evidence")];
     for name in &names {

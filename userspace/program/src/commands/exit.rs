@@ -32,12 +32,12 @@ pub enum Exit {
 /// Wrong arguments that clap could not see.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct UsageError(pub String);
+pub(super) struct UsageError(pub String);
 
 /// No value of nr_req re-creates a ring on the host it is meant for.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct WouldNotRestore(pub String);
+pub(super) struct WouldNotRestore(pub String);
 
 /// The code for an error, by the first thing in its chain that has one.
 pub fn exit_of(error: &anyhow::Error) -> Exit {
@@ -71,7 +71,7 @@ fn code(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 }
 
 /// The code for an error of a source.
-pub fn of_source(error: &SourceError) -> Exit {
+pub(super) fn of_source(error: &SourceError) -> Exit {
     match error {
         SourceError::Proc(error) => of_proc(error),
         SourceError::Probe(error) => of_probe(error),

@@ -10,7 +10,7 @@ use aioinspect_kernel::host::files;
 use aioinspect_render::escape::escape;
 
 /// Prints the completions.
-pub fn completions(args: &CompletionsArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
+pub(super) fn completions(args: &CompletionsArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "aioinspect", &mut text);
     out.write_all(&text)?;
@@ -18,7 +18,7 @@ pub fn completions(args: &CompletionsArgs, out: &mut dyn Write) -> anyhow::Resul
 }
 
 /// Prints one page, or writes all of them.
-pub fn man(args: &ManArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
+pub(super) fn man(args: &ManArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Exit> {
     let pages = pages();
     if let Some(dir) = &args.dir {
         for (name, command) in &pages {

@@ -18,7 +18,7 @@ use aioinspect_render::headroom::{write, write_json};
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks, waits if told to, and says.
-pub fn run(
+pub(super) fn run(
     args: &HeadroomArgs,
     verbose: u8,
     out: &mut dyn Write,

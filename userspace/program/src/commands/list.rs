@@ -21,7 +21,7 @@ use aioinspect_render::json;
 use aioinspect_render::table::{self, List, Style};
 
 /// Reads, judges, filters, prints.
-pub fn run(
+pub(super) fn run(
     args: &ListArgs,
     verbose: u8,
     terminal: Terminal,

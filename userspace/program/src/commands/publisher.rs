@@ -31,7 +31,7 @@ const TOGETHER: usize = 4096;
 
 /// What is published, and how.
 #[derive(Clone, Debug)]
-pub struct PublisherOrder {
+pub(super) struct PublisherOrder {
     /// Owners that have series of their own.
     pub max_owners: usize,
     /// Whether each process is told apart.
@@ -44,7 +44,7 @@ pub struct PublisherOrder {
 type Counted = HashMap<Submitter, (SubmitCount, Owner)>;
 
 /// The publisher.
-pub struct Publisher {
+pub(super) struct Publisher {
     order: PublisherOrder,
     site: Arc<Site>,
     questions: Receiver<Ask>,
@@ -59,7 +59,7 @@ pub struct Publisher {
 
 impl Publisher {
     /// Counts from now on. `submits`: the counts of io_submit, if they are wanted.
-    pub fn new(
+    pub(super) fn new(
         order: PublisherOrder,
         site: Arc<Site>,
         questions: Receiver<Ask>,
@@ -81,7 +81,7 @@ impl Publisher {
     }
 
     /// Counts what happened, and tells those who follow.
-    pub fn happened(&mut self, events: &[Timed]) {
+    pub(super) fn happened(&mut self, events: &[Timed]) {
         self.site.stir();
         for timed in events {
             if let Event::Destroy { took_ns, .. } = &timed.event {
@@ -93,12 +93,12 @@ impl Publisher {
     }
 
     /// Whether somebody follows the events.
-    pub fn is_followed(&self) -> bool {
+    pub(super) fn is_followed(&self) -> bool {
         self.site.log.is_followed()
     }
 
     /// Waits until somebody asks for a reading. Nothing is lost if the wait is given up.
-    pub async fn asked(&mut self) -> Vec<Ask> {
+    pub(super) async fn asked(&mut self) -> Vec<Ask> {
         sleep_until(self.not_before).await;
         let mut asks = Vec::new();
         self.questions.recv_many(&mut asks, TOGETHER).await;
@@ -110,7 +110,12 @@ impl Publisher {
     }
 
     /// Answers all who asked with one reading; `began`: when it was begun to be taken.
-    pub fn answer(&mut self, asks: Vec<Ask>, taken: Result<(Picture, WatchStatus), String>, began: Moment) {
+    pub(super) fn answer(
+        &mut self,
+        asks: Vec<Ask>,
+        taken: Result<(Picture, WatchStatus), String>,
+        began: Moment,
+    ) {
         let reading = taken.map(|(picture, status)| Arc::new(self.reading(picture, status)));
         for ask in asks {
             // Whoever asked may have gone.

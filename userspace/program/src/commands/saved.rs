@@ -9,19 +9,19 @@ use aioinspect_kernel::host::files::{read_bounded, write_new};
 use aioinspect_model::evidence::Evidence;
 
 /// The most that is read of a file somebody hands us.
-pub const MOST: u64 = 64 * 1024 * 1024;
+pub(super) const MOST: u64 = 64 * 1024 * 1024;
 
 /// Permissions of what we write: it shows addresses of somebody's memory.
-pub const MODE: u32 = 0o600;
+pub(super) const MODE: u32 = 0o600;
 
 /// Reads an evidence file.
-pub fn read(path: &Path) -> anyhow::Result<Evidence> {
+pub(super) fn read(path: &Path) -> anyhow::Result<Evidence> {
     let bytes = read_bounded(path, MOST)?;
     evidence_from_bytes(&bytes).with_context(|| format!("{}", path.display()))
 }
 
 /// Writes a new evidence file; an existing one is left alone.
-pub fn write(path: &Path, evidence: &Evidence) -> anyhow::Result<PathBuf> {
+pub(super) fn write(path: &Path, evidence: &Evidence) -> anyhow::Result<PathBuf> {
     let bytes = evidence_to_bytes(evidence)?;
     let name = path
         .file_name()

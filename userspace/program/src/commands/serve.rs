@@ -1,6 +1,6 @@
 //! `aioinspect serve`: metrics, the JSON API and the live page, until it is told to end.
 
-pub mod open_server;
+pub(crate) mod open_server;
 
 use std::io::Write;
 
@@ -16,7 +16,7 @@ use aioinspect_kernel::watch::watcher::WatchOrder;
 use aioinspect_service::notify::Notifier;
 
 /// Binds, attaches, gives everything up, serves.
-pub fn run(args: &ServeArgs, verbose: u8, err: &mut dyn Write) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &ServeArgs, verbose: u8, err: &mut dyn Write) -> anyhow::Result<Exit> {
     let notifier = Notifier::from_env().context("NOTIFY_SOCKET")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // What the runtime needs of file descriptors it needs from the start.

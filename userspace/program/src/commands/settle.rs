@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What is wanted of a process.
 #[derive(Clone, Copy, Debug)]
-pub struct Want {
+pub(super) struct Want {
     /// The process.
     pub pid: Pid,
     /// How it may be held.
@@ -43,7 +43,7 @@ pub struct Want {
 
 /// The last look, judged.
 #[derive(Debug)]
-pub struct Settled {
+pub(super) struct Settled {
     /// Everything that was read.
     pub evidence: Evidence,
     /// What the judge made of it.
@@ -63,7 +63,7 @@ impl Settled {
     }
 
     /// The exit code for this verdict.
-    pub fn exit(&self) -> Exit {
+    pub(super) fn exit(&self) -> Exit {
         match self.verdict {
             DumpVerdict::Idle { .. } => Exit::Fine,
             DumpVerdict::NoSuchProcess => Exit::NotFound,
@@ -75,7 +75,7 @@ impl Settled {
 }
 
 /// Looks without touching; freezes only what looks idle or cannot be told, and only if that is allowed; tries again until the time is up.
-pub fn settle(source: &mut dyn Source, want: &Want) -> Result<Settled, SourceError> {
+pub(super) fn settle(source: &mut dyn Source, want: &Want) -> Result<Settled, SourceError> {
     let deadline = want.wait.and_then(|wait| Instant::now().checked_add(wait));
     let mut pause = FIRST_PAUSE;
     let mut before: Option<Evidence> = None;

@@ -16,7 +16,7 @@ use aioinspect_render::escape::escape;
 use aioinspect_render::show;
 
 /// Reads, decodes, prints. In a directory, every image of a memory layout and every evidence file.
-pub fn run(args: &ShowArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &ShowArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     if !args.path.is_dir() {
         let document = document(&args.path)?;
         return one(&document, args.json, out).map(|()| Exit::Fine);

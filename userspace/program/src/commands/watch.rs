@@ -1,10 +1,10 @@
 //! `aioinspect watch`: what changes, live.
 
-pub mod display;
-pub mod feed;
-pub mod keys;
-pub mod lines;
-pub mod screen;
+mod display;
+pub(crate) mod feed;
+mod keys;
+pub(crate) mod lines;
+mod screen;
 
 use std::io::{IsTerminal, Write, stdin, stdout};
 
@@ -23,7 +23,7 @@ use aioinspect_kernel::host::syscall_cost::SyscallCost;
 use aioinspect_service::sockets::Address;
 
 /// Shows events until it is told to end: on a screen, or a line each.
-pub fn run(
+pub(super) fn run(
     args: &WatchArgs,
     verbose: u8,
     terminal: Terminal,

@@ -17,7 +17,7 @@ pub enum Rank<'a> {
 
 /// A sorted column, and whether its order is turned around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
+pub(crate) struct Order {
     /// The column.
     pub field: Field,
     /// Whether the order is not the usual one.
@@ -26,13 +26,13 @@ pub struct Order {
 
 impl Order {
     /// By a column, in its usual order.
-    pub fn by(field: Field) -> Self {
+    pub(crate) fn by(field: Field) -> Self {
         Self { field, reverse: false }
     }
 
     /// By the column after this one.
     #[must_use]
-    pub fn next(self, fields: &[Field]) -> Self {
+    pub(crate) fn next(self, fields: &[Field]) -> Self {
         let mut following = fields.iter().copied().cycle().skip_while(|field| *field != self.field);
         // A cycle through a list that has the field ends only in an empty list.
         let found = if fields.contains(&self.field) { following.nth(1) } else { fields.first().copied() };
@@ -40,12 +40,12 @@ impl Order {
     }
 
     /// Whether the greatest come first.
-    pub fn descends(self) -> bool {
+    pub(crate) fn descends(self) -> bool {
         self.field.row().greatest_first != self.reverse
     }
 
     /// How two rows stand.
-    pub fn compare(self, one: Rank<'_>, other: Rank<'_>) -> Ordering {
+    pub(crate) fn compare(self, one: Rank<'_>, other: Rank<'_>) -> Ordering {
         let found = match (one, other) {
             (Rank::Unknown, Rank::Unknown) => return Ordering::Equal,
             (Rank::Unknown, _) => return Ordering::Greater,

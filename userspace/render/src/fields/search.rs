@@ -5,7 +5,7 @@ use aioinspect_model::picture::ContextView;
 use crate::fields::{Field, View};
 
 /// Whether one of the fields that are searched has `wanted`, in lower case, in it.
-pub fn has(context: &ContextView, wanted: &str) -> bool {
+pub(crate) fn has(context: &ContextView, wanted: &str) -> bool {
     let mut text = String::new();
     Field::on(View::Search).any(|field| {
         text.clear();

@@ -14,7 +14,7 @@ const COUNTABLE: u64 = 200;
 
 /// Where things are drawn, in degrees from the top.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Drawing {
+pub(super) struct Drawing {
     /// `None` where unknown.
     pub head: Option<f64>,
     /// `None` where unknown.
@@ -31,7 +31,7 @@ pub struct Drawing {
 
 impl Drawing {
     /// What is known of the context's ring; of no context, nothing.
-    pub fn of(context: Option<&ContextView>) -> Drawing {
+    pub(super) fn of(context: Option<&ContextView>) -> Drawing {
         let Some(ring) = context.and_then(Ring::of) else {
             let (head, tail, nothing) = (None, None, (0.0, 0.0));
             return Drawing { head, tail, done: nothing, flight: nothing, entry: None, known: false };
@@ -55,7 +55,7 @@ impl Drawing {
     }
 
     /// Appends the drawing; `percent` stands in its middle.
-    pub fn write(&self, percent: &str, says: &str, out: &mut String) {
+    pub(super) fn write(&self, percent: &str, says: &str, out: &mut String) {
         let base = if self.known { "free" } else { "unknown" };
         let _ = write!(
             out,

@@ -1,7 +1,7 @@
 //! The one way by which text gets into the page, and a template whose gaps are filled in one pass.
 
 /// Appends text, as it may stand between tags and in an attribute's double or single quotes.
-pub fn put(text: &str, out: &mut String) {
+pub(super) fn put(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
             '&' => out.push_str("&amp;"),
@@ -15,24 +15,24 @@ pub fn put(text: &str, out: &mut String) {
 }
 
 /// The same as a text of its own.
-pub fn text(text: &str) -> String {
+pub(super) fn text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     put(text, &mut out);
     out
 }
 
 /// A number, or `-` where it is not known.
-pub fn number<N: ToString>(known: Option<N>) -> String {
+pub(super) fn number<N: ToString>(known: Option<N>) -> String {
     known.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 
 /// A text, or `-` for none.
-pub fn or_dash(text: &str) -> &str {
+pub(super) fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 
 /// Fills each `{{name}}` of a template; what is filled in is HTML, and is not searched for gaps again.
-pub fn fill(template: &str, mut gap: impl FnMut(&str, &mut String)) -> String {
+pub(super) fn fill(template: &str, mut gap: impl FnMut(&str, &mut String)) -> String {
     let mut out = String::with_capacity(template.len().saturating_mul(4));
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {

@@ -13,7 +13,7 @@ use crate::page::query::PageQuery;
 use crate::page::rows::{codes, mark};
 
 /// Appends the panel of the context that the query names; hidden, and full of `-`, if it names none: page.js fills it.
-pub fn panel(contexts: &[&ContextView], query: &PageQuery, out: &mut String) {
+pub(super) fn panel(contexts: &[&ContextView], query: &PageQuery, out: &mut String) {
     let selected = query.selected();
     let context = selected.and_then(|(pid, id)| {
         contexts.iter().copied().find(|context| (context.pid.0, context.context.0) == (pid, id))

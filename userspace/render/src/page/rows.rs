@@ -17,7 +17,7 @@ use crate::page::query::PageQuery;
 use crate::screen::severity::worst_first;
 
 /// Rows that are shown at most, here and in page.js.
-pub const MOST_ROWS: usize = 500;
+pub(super) const MOST_ROWS: usize = 500;
 
 /// The columns, as they stand.
 static COLUMNS: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Page).collect());
@@ -31,7 +31,7 @@ fn order(query: &PageQuery) -> Order {
 }
 
 /// The contexts that the query asks for, in its order.
-pub fn chosen<'a>(contexts: &[&'a ContextView], query: &PageQuery) -> Vec<&'a ContextView> {
+pub(super) fn chosen<'a>(contexts: &[&'a ContextView], query: &PageQuery) -> Vec<&'a ContextView> {
     let order = order(query);
     let wanted = query.q.as_deref().map(|q| q.trim().to_lowercase());
     let is_wanted = |context: &ContextView| wanted.as_deref().is_none_or(|text| search::has(context, text));
@@ -44,7 +44,7 @@ pub fn chosen<'a>(contexts: &[&'a ContextView], query: &PageQuery) -> Vec<&'a Co
 }
 
 /// Appends the headings: each a link that sorts, or sorts the other way if it does already.
-pub fn headings(query: &PageQuery, out: &mut String) {
+pub(super) fn headings(query: &PageQuery, out: &mut String) {
     let order = order(query);
     for field in COLUMNS.iter().copied() {
         let name = field.heading().to_ascii_lowercase();
@@ -75,14 +75,14 @@ fn class(field: Field) -> &'static str {
 }
 
 /// Appends the rows, [`MOST_ROWS`] at most.
-pub fn rows(contexts: &[&ContextView], query: &PageQuery, out: &mut String) {
+pub(super) fn rows(contexts: &[&ContextView], query: &PageQuery, out: &mut String) {
     for context in contexts.iter().take(MOST_ROWS) {
         row(Some(context), query, out);
     }
 }
 
 /// Appends the row of a context; of none, the row that page.js copies and fills.
-pub fn row(context: Option<&ContextView>, query: &PageQuery, out: &mut String) {
+pub(super) fn row(context: Option<&ContextView>, query: &PageQuery, out: &mut String) {
     let key = context.map_or_else(String::new, |of| format!("{}:{}{}", of.pid, of.context, mark(of)));
     let id = context.map(|of| (of.pid.0, of.context.0));
     let open = if id.is_some() && query.selected() == id { " class=\"open\"" } else { "" };
@@ -119,7 +119,7 @@ fn fill(cell: Cell<'_>, out: &mut String) {
 
 /// Appends the codes of the findings of a context, the worst first, in the colours of `list`, and the age of one that is
 /// dying; `-` for none.
-pub fn codes(context: Option<&ContextView>, out: &mut String) {
+pub(super) fn codes(context: Option<&ContextView>, out: &mut String) {
     let findings = context.map_or(&[] as &[Finding], |context| &context.findings);
     if findings.is_empty() {
         out.push('-');
@@ -140,11 +140,11 @@ pub fn codes(context: Option<&ContextView>, out: &mut String) {
 }
 
 /// What tells its row from others: a dying context may have the id of another that was made since.
-pub fn mark(context: &ContextView) -> &'static str {
+pub(super) fn mark(context: &ContextView) -> &'static str {
     if context.is_dying() { "!" } else { "" }
 }
 
 /// How a finding is coloured.
-pub fn class_of(finding: Finding) -> &'static str {
+pub(super) fn class_of(finding: Finding) -> &'static str {
     if finding.is_wrong() { "bad" } else { "pending" }
 }

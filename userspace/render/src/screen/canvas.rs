@@ -10,7 +10,7 @@ use crate::screen::look::{Look, Signs, Tone};
 
 /// A rectangle of cells, counted from its own upper left corner.
 #[derive(Debug)]
-pub struct Canvas<'b> {
+pub(super) struct Canvas<'b> {
     buffer: &'b mut Buffer,
     /// How it looks.
     pub look: Look,
@@ -18,27 +18,27 @@ pub struct Canvas<'b> {
 
 impl<'b> Canvas<'b> {
     /// All of a buffer.
-    pub fn new(buffer: &'b mut Buffer, look: Look) -> Self {
+    pub(super) fn new(buffer: &'b mut Buffer, look: Look) -> Self {
         Self { buffer, look }
     }
 
     /// Columns.
-    pub fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.buffer.area.width.into()
     }
 
     /// Lines.
-    pub fn height(&self) -> usize {
+    pub(super) fn height(&self) -> usize {
         self.buffer.area.height.into()
     }
 
     /// The signs to draw with.
-    pub fn signs(&self) -> &'static Signs {
+    pub(super) fn signs(&self) -> &'static Signs {
         self.look.signs()
     }
 
     /// Writes a text, cut to `width` columns with a mark where something is missing; returns the columns it took.
-    pub fn put(&mut self, x: usize, y: usize, text: &str, width: usize, tone: Tone) -> usize {
+    pub(super) fn put(&mut self, x: usize, y: usize, text: &str, width: usize, tone: Tone) -> usize {
         let room = width.min(self.width().saturating_sub(x));
         let text = self.look.text(text);
         let text = cut(&text, room, self.signs().more);
@@ -53,12 +53,18 @@ impl<'b> Canvas<'b> {
     }
 
     /// Writes to the end of the line.
-    pub fn write(&mut self, x: usize, y: usize, text: &str, tone: Tone) -> usize {
+    pub(super) fn write(&mut self, x: usize, y: usize, text: &str, tone: Tone) -> usize {
         self.put(x, y, text, self.width().saturating_sub(x), tone)
     }
 
     /// Writes parts one after the other, up to `width` columns; returns the columns they took.
-    pub fn parts(&mut self, x: usize, y: usize, parts: &[(Cow<'_, str>, Tone)], width: usize) -> usize {
+    pub(super) fn parts(
+        &mut self,
+        x: usize,
+        y: usize,
+        parts: &[(Cow<'_, str>, Tone)],
+        width: usize,
+    ) -> usize {
         let mut used = 0_usize;
         for (text, tone) in parts {
             used = used.saturating_add(self.put(
@@ -73,13 +79,13 @@ impl<'b> Canvas<'b> {
     }
 
     /// Gives a whole line a style, blanks included.
-    pub fn line_tone(&mut self, y: usize, tone: Tone) {
+    pub(super) fn line_tone(&mut self, y: usize, tone: Tone) {
         let blanks = " ".repeat(self.width());
         self.write(0, y, &blanks, tone);
     }
 
     /// A line across, from `x` on.
-    pub fn rule(&mut self, x: usize, y: usize) {
+    pub(super) fn rule(&mut self, x: usize, y: usize) {
         let rule = self.signs().rule.repeat(self.width().saturating_sub(x));
         self.write(x, y, &rule, Tone::Faint);
     }
@@ -96,12 +102,12 @@ impl<'b> Canvas<'b> {
 }
 
 /// Columns of a text.
-pub fn width(text: &str) -> usize {
+pub(super) fn width(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.width() }
 }
 
 /// The beginning of a text that is too long, and a mark for the rest.
-pub fn cut(text: &str, room: usize, more: char) -> Cow<'_, str> {
+pub(super) fn cut(text: &str, room: usize, more: char) -> Cow<'_, str> {
     if width(text) <= room {
         return Cow::Borrowed(text);
     }
@@ -122,7 +128,7 @@ pub fn cut(text: &str, room: usize, more: char) -> Cow<'_, str> {
 }
 
 /// A text in lines of at most `room` columns, broken at blanks where there are any.
-pub fn wrapped(text: &str, room: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, room: usize) -> Vec<String> {
     let room = room.max(1);
     let mut lines = Vec::new();
     let mut line = String::new();

@@ -2,7 +2,7 @@
 
 /// A selection in a list of things that have keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cursor<K> {
+pub(super) struct Cursor<K> {
     key: Option<K>,
     row: usize,
     top: usize,
@@ -11,27 +11,27 @@ pub struct Cursor<K> {
 
 impl<K: Copy + PartialEq> Cursor<K> {
     /// The selected row.
-    pub fn row(&self) -> usize {
+    pub(super) fn row(&self) -> usize {
         self.row
     }
 
     /// What is selected; `None` where the list is empty.
-    pub fn key(&self) -> Option<K> {
+    pub(super) fn key(&self) -> Option<K> {
         self.key
     }
 
     /// The first row that is seen.
-    pub fn top(&self) -> usize {
+    pub(super) fn top(&self) -> usize {
         self.top
     }
 
     /// Rows of a page: as many as were seen when it was last drawn.
-    pub fn page(&self) -> usize {
+    pub(super) fn page(&self) -> usize {
         self.page.max(1)
     }
 
     /// Finds what is selected in a list that changed; what is gone gives way to what is in its place now.
-    pub fn settle(&mut self, len: usize, key_at: impl Fn(usize) -> Option<K>) {
+    pub(super) fn settle(&mut self, len: usize, key_at: impl Fn(usize) -> Option<K>) {
         let key = self.key;
         if key.is_none() || key_at(self.row) != key {
             let found = (0..len).find(|row| key.is_some() && key_at(*row) == key);
@@ -41,13 +41,13 @@ impl<K: Copy + PartialEq> Cursor<K> {
     }
 
     /// Selects a row; one that is not there stands for the last.
-    pub fn go(&mut self, row: usize, len: usize, key_at: impl Fn(usize) -> Option<K>) {
+    pub(super) fn go(&mut self, row: usize, len: usize, key_at: impl Fn(usize) -> Option<K>) {
         self.row = row.min(len.saturating_sub(1));
         self.key = key_at(self.row).filter(|_| len > 0);
     }
 
     /// Moves the part that is seen so that the selected row is in it.
-    pub fn scroll(&mut self, page: usize, len: usize) {
+    pub(super) fn scroll(&mut self, page: usize, len: usize) {
         self.page = page;
         self.top = self.top.min(self.row).max(self.row.saturating_add(1).saturating_sub(page));
         // No blanks below the last row while there are rows above the first.

@@ -11,7 +11,7 @@ use crate::screen::ring::{Band, Entry, Ring};
 use crate::screen::severity::{tone, worst_first};
 
 /// The page. `picture`: where the context's address space is told of, if the context is still there.
-pub fn page(context: &ContextView, picture: Option<&Picture>, columns: usize, look: Look) -> Page {
+pub(super) fn page(context: &ContextView, picture: Option<&Picture>, columns: usize, look: Look) -> Page {
     let mut page = Page::new(columns);
     if picture.is_none() {
         page.text(0, "gone: destroyed, or its process ended; this is what was last seen of it", Tone::Bad);

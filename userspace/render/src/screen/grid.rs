@@ -11,7 +11,7 @@ const MATTERS: u8 = 4;
 
 /// A table to be drawn.
 #[derive(Clone, Copy, Debug)]
-pub struct Grid<'a> {
+pub(super) struct Grid<'a> {
     /// Its columns, as they stand.
     pub fields: &'a [Field],
     /// What it is sorted by.
@@ -39,7 +39,7 @@ struct Place {
 
 impl Grid<'_> {
     /// Draws it. `needs`: what the widest cell of a column needs; `row_at`: the row of a number.
-    pub fn draw<R: Row>(
+    pub(super) fn draw<R: Row>(
         &self,
         canvas: &mut Canvas<'_>,
         needs: impl Fn(Field) -> usize,

@@ -13,7 +13,7 @@ const SHORTEST_BAR: usize = 5;
 
 /// What the first lines tell.
 #[derive(Clone, Copy, Debug)]
-pub struct Head<'a> {
+pub(super) struct Head<'a> {
     /// The host, once it was looked at.
     pub picture: Option<&'a Picture>,
     /// The watch.
@@ -26,7 +26,7 @@ pub struct Head<'a> {
 
 impl Head<'_> {
     /// Draws it from line `y` on, on one line or two; what must not be overlooked is on the first if there is one only.
-    pub fn draw(&self, canvas: &mut Canvas<'_>, y: usize, lines: usize) {
+    pub(super) fn draw(&self, canvas: &mut Canvas<'_>, y: usize, lines: usize) {
         match lines {
             0 => {}
             1 => {

@@ -25,7 +25,7 @@ const KEYS: [(&str, &str); 13] = [
 ];
 
 /// The page.
-pub fn page(width: usize, look: Look) -> Page {
+pub(super) fn page(width: usize, look: Look) -> Page {
     let mut page = Page::new(width);
     page.heading("Keys");
     for (keys, does) in KEYS {

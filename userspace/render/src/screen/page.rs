@@ -7,60 +7,60 @@ use crate::screen::look::Tone;
 const NAMES: usize = 14;
 
 /// A line: where each part begins, its text and its style.
-pub type Line = Vec<(usize, String, Tone)>;
+pub(super) type Line = Vec<(usize, String, Tone)>;
 
 /// Lines for a screen of a certain width.
 #[derive(Debug)]
-pub struct Page {
+pub(super) struct Page {
     width: usize,
     lines: Vec<Line>,
 }
 
 impl Page {
     /// An empty page of so many columns.
-    pub fn new(width: usize) -> Self {
+    pub(super) fn new(width: usize) -> Self {
         Self { width, lines: Vec::new() }
     }
 
     /// Its columns.
-    pub fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         self.width
     }
 
     /// Its lines.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.lines.len()
     }
 
     /// Adds an empty line.
-    pub fn gap(&mut self) {
+    pub(super) fn gap(&mut self) {
         self.lines.push(Line::new());
     }
 
     /// Adds a line as it is; what does not fit is cut.
-    pub fn line(&mut self, line: Line) {
+    pub(super) fn line(&mut self, line: Line) {
         self.lines.push(line);
     }
 
     /// Adds a heading.
-    pub fn heading(&mut self, text: &str) {
+    pub(super) fn heading(&mut self, text: &str) {
         self.text(0, text, Tone::Title);
     }
 
     /// Adds a text, wrapped, that many columns from the left.
-    pub fn text(&mut self, indent: usize, text: &str, tone: Tone) {
+    pub(super) fn text(&mut self, indent: usize, text: &str, tone: Tone) {
         for line in wrapped(text, self.width.saturating_sub(indent)) {
             self.lines.push(vec![(indent, line, tone)]);
         }
     }
 
     /// Adds a name and what is to be said to it.
-    pub fn fact(&mut self, name: &str, text: &str, tone: Tone) {
+    pub(super) fn fact(&mut self, name: &str, text: &str, tone: Tone) {
         self.pair(NAMES, name, Tone::Faint, text, tone);
     }
 
     /// Adds a name in a column of that width, and what is to be said to it, which is wrapped beside it.
-    pub fn pair(&mut self, names: usize, name: &str, name_tone: Tone, text: &str, tone: Tone) {
+    pub(super) fn pair(&mut self, names: usize, name: &str, name_tone: Tone, text: &str, tone: Tone) {
         // Beside a name there must be room for more than a word or two.
         if self.width < names.saturating_mul(5) / 2 {
             if !name.is_empty() {
@@ -77,7 +77,7 @@ impl Page {
     }
 
     /// Draws the lines from number `top` on, from line `y` on.
-    pub fn draw(&self, canvas: &mut Canvas<'_>, y: usize, height: usize, top: usize) {
+    pub(super) fn draw(&self, canvas: &mut Canvas<'_>, y: usize, height: usize, top: usize) {
         for (nth, line) in self.lines.iter().skip(top).take(height).enumerate() {
             for (x, text, tone) in line {
                 canvas.write(*x, y.saturating_add(nth), text, *tone);

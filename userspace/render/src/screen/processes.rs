@@ -14,7 +14,7 @@ use crate::screen::severity::{tone, worst};
 
 /// The contexts of one process, or of all.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct Process {
+pub(super) struct Process {
     /// Which process; `None`: all of them.
     pub key: Option<ProcessKey>,
     /// One of its contexts, by its place in the picture: it knows the names.
@@ -24,7 +24,7 @@ pub struct Process {
 }
 
 /// Sums contexts, given by their places: first all of them, then those of each process, by PID.
-pub fn sum(contexts: &[ContextView], places: &[usize]) -> Vec<Process> {
+pub(super) fn sum(contexts: &[ContextView], places: &[usize]) -> Vec<Process> {
     let process =
         |of: ProcessSums| Process { key: Some(of.process), example: of.example, sums: of.sums, worst: None };
     let mut all = Process::default();
@@ -47,7 +47,7 @@ pub fn sum(contexts: &[ContextView], places: &[usize]) -> Vec<Process> {
 
 /// A row of the processes: a sum, and one of its contexts for the names.
 #[derive(Clone, Copy, Debug)]
-pub struct ProcessRow<'a> {
+pub(super) struct ProcessRow<'a> {
     /// The sum.
     pub process: &'a Process,
     /// One of its contexts; `None` for the row of all.

@@ -12,7 +12,7 @@ use aioinspect_model::picture::ContextView;
 
 /// What a ring entry holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub(crate) enum Entry {
     /// A completion that nobody reaped.
     Done,
     /// Nothing yet: the place of a request in flight.
@@ -25,7 +25,7 @@ pub enum Entry {
 
 /// What is known of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ring {
+pub(crate) struct Ring {
     /// How many there are, at least one.
     pub entries: u64,
     /// Where the next completion is reaped; `None` where unknown, or no entry of this ring.
@@ -40,7 +40,7 @@ pub struct Ring {
 
 /// A ring in as many cells as there are columns, or entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Band {
+pub(crate) struct Band {
     /// What each cell shows.
     pub cells: Vec<Entry>,
     /// The cell that head is in.
@@ -53,7 +53,7 @@ pub struct Band {
 
 impl Ring {
     /// The ring of a context; `None` if not even its size is known.
-    pub fn of(context: &ContextView) -> Option<Ring> {
+    pub(crate) fn of(context: &ContextView) -> Option<Ring> {
         let entries = u64::from(context.nr_events.filter(|entries| *entries > 0)?);
         let inside = |claim: Option<u32>| claim.map(u64::from).filter(|entry| *entry < entries);
         let (head, tail) = (inside(context.head), inside(context.tail));
@@ -73,7 +73,7 @@ impl Ring {
     }
 
     /// How it looks in at most `width` cells.
-    pub fn band(&self, width: usize) -> Band {
+    pub(crate) fn band(&self, width: usize) -> Band {
         let cells = u64::try_from(width).unwrap_or(u64::MAX).min(self.entries);
         let bound = |cell: u64| {
             let entry = u128::from(cell) * u128::from(self.entries) / u128::from(cells.max(1));

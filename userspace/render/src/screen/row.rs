@@ -13,7 +13,7 @@ use crate::screen::look::{Look, Tone};
 use crate::screen::severity::{tone, worst, worst_first};
 
 /// A row of a table.
-pub trait Row {
+pub(super) trait Row {
     /// What it is sorted by in a field.
     fn rank(&self, field: Field) -> Rank<'_>;
     /// What it shows in a field; empty for nothing.
@@ -71,7 +71,7 @@ impl Row for ContextView {
 }
 
 /// Findings, and for how long a dying context has been waited for.
-pub fn aged(codes: &str, dying_ns: Option<u64>) -> String {
+pub(super) fn aged(codes: &str, dying_ns: Option<u64>) -> String {
     dying_ns.map_or_else(|| codes.to_owned(), |ns| format!("{codes} {}", age(ns)))
 }
 

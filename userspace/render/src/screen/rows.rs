@@ -15,22 +15,22 @@ use crate::screen::row::Row;
 use crate::screen::search::Search;
 
 /// The columns of the processes, as they stand.
-pub static OF_PROCESSES: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Processes).collect());
+pub(super) static OF_PROCESSES: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Processes).collect());
 
 /// The columns of the contexts, as they stand.
-pub static OF_CONTEXTS: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Contexts).collect());
+pub(super) static OF_CONTEXTS: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Contexts).collect());
 
 /// One context: its process, and its id there.
-pub type ContextKey = (ProcessKey, ContextId);
+pub(super) type ContextKey = (ProcessKey, ContextId);
 
 /// The key of a context.
-pub fn key_of(context: &ContextView) -> ContextKey {
+pub(super) fn key_of(context: &ContextView) -> ContextKey {
     ((context.pid, context.start_ticks), context.context)
 }
 
 /// Rows by their places in a picture.
 #[derive(Debug, Default)]
-pub struct Rows {
+pub(super) struct Rows {
     /// The row of all, then each process, sorted.
     pub processes: Vec<Process>,
     /// Contexts of the selected process, sorted.
@@ -47,7 +47,14 @@ pub struct Rows {
 
 impl Rows {
     /// Makes them anew. `only`: processes, by the PIDs under which they are shown; empty: all.
-    pub fn sift(&mut self, picture: &Picture, only: &[Pid], search: &Search, order: Order, look: Look) {
+    pub(super) fn sift(
+        &mut self,
+        picture: &Picture,
+        only: &[Pid],
+        search: &Search,
+        order: Order,
+        look: Look,
+    ) {
         let wanted = |context: &ContextView| only.is_empty() || only.contains(&context.pid);
         let known: Vec<(usize, &ContextView)> =
             picture.contexts.iter().enumerate().filter(|(_, context)| wanted(context)).collect();
@@ -61,7 +68,7 @@ impl Rows {
     }
 
     /// Sorts the processes anew; the row of all stays first.
-    pub fn sort_processes(&mut self, picture: &Picture, order: Order) {
+    pub(super) fn sort_processes(&mut self, picture: &Picture, order: Order) {
         let Some((_, processes)) = self.processes.split_first_mut() else { return };
         processes.sort_by(|one, other| {
             let (one_row, other_row) = (row(picture, one), row(picture, other));
@@ -72,7 +79,13 @@ impl Rows {
     }
 
     /// Chooses the contexts of one process, or all, and sorts them.
-    pub fn choose(&mut self, picture: &Picture, process: Option<ProcessKey>, order: Order, look: Look) {
+    pub(super) fn choose(
+        &mut self,
+        picture: &Picture,
+        process: Option<ProcessKey>,
+        order: Order,
+        look: Look,
+    ) {
         let of = |place: &usize| picture.contexts.get(*place);
         let is_of = |context: &ContextView| process.is_none_or(|process| key_of(context).0 == process);
         self.contexts = self.matching.iter().copied().filter(|place| of(place).is_some_and(is_of)).collect();
@@ -86,12 +99,12 @@ impl Rows {
     }
 
     /// The context of a row.
-    pub fn context<'p>(&self, picture: &'p Picture, row: usize) -> Option<&'p ContextView> {
+    pub(super) fn context<'p>(&self, picture: &'p Picture, row: usize) -> Option<&'p ContextView> {
         picture.contexts.get(*self.contexts.get(row)?)
     }
 
     /// The process of a row.
-    pub fn process<'a>(&'a self, picture: &'a Picture, at: usize) -> Option<ProcessRow<'a>> {
+    pub(super) fn process<'a>(&'a self, picture: &'a Picture, at: usize) -> Option<ProcessRow<'a>> {
         self.processes.get(at).map(|process| row(picture, process))
     }
 }
@@ -103,7 +116,7 @@ fn row<'a>(picture: &'a Picture, process: &'a Process) -> ProcessRow<'a> {
 
 /// What the widest cell of each column needs.
 #[derive(Debug, Default)]
-pub struct Needs(Vec<(Field, usize)>);
+pub(super) struct Needs(Vec<(Field, usize)>);
 
 impl Needs {
     /// Looks at every row once.
@@ -118,7 +131,7 @@ impl Needs {
     }
 
     /// Columns that a column needs.
-    pub fn get(&self, field: Field) -> usize {
+    pub(super) fn get(&self, field: Field) -> usize {
         self.0.iter().find(|(of, _)| *of == field).map_or(0, |(_, widest)| *widest)
     }
 }

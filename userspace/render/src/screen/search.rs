@@ -6,7 +6,7 @@ use aioinspect_model::picture::ContextView;
 
 /// Which contexts are shown.
 #[derive(Debug)]
-pub enum Search {
+pub(super) enum Search {
     /// All.
     All,
     /// Those for which it is true.
@@ -22,7 +22,7 @@ pub enum Search {
 
 impl Search {
     /// Reads what was typed.
-    pub fn of(typed: &str) -> Self {
+    pub(super) fn of(typed: &str) -> Self {
         if typed.trim().is_empty() {
             return Search::All;
         }
@@ -33,7 +33,7 @@ impl Search {
     }
 
     /// What is wrong with it, if it seems to be meant as an expression and is none.
-    pub fn wrong(&self) -> Option<&str> {
+    pub(super) fn wrong(&self) -> Option<&str> {
         match self {
             Search::Text { wanted, why } if wanted.contains(['=', '<', '>', '~', '&', '|', '"', '\'']) => {
                 Some(&why.message)
@@ -43,7 +43,7 @@ impl Search {
     }
 
     /// Whether a context is shown.
-    pub fn matches(&self, context: &ContextView) -> bool {
+    pub(super) fn matches(&self, context: &ContextView) -> bool {
         match self {
             Search::All => true,
             Search::Expression(filter) => filter.matches(|field| field.of(context).value()),

@@ -7,7 +7,7 @@ use aioinspect_model::picture::{ContextView, Outlook, Owner, Picture, SystemView
 use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
 
 /// An idle context.
-pub fn context(pid: u32, id: u64) -> ContextView {
+pub(crate) fn context(pid: u32, id: u64) -> ContextView {
     ContextView {
         pid: Pid(pid),
         comm: b"worker".as_slice().into(),
@@ -32,7 +32,7 @@ pub fn context(pid: u32, id: u64) -> ContextView {
 }
 
 /// A picture of these contexts.
-pub fn picture(contexts: Vec<ContextView>) -> Picture {
+pub(crate) fn picture(contexts: Vec<ContextView>) -> Picture {
     let sum = contexts.iter().map(|context| u64::from(context.max_reqs.unwrap_or(0))).sum();
     Picture {
         system: SystemView {
@@ -50,7 +50,7 @@ pub fn picture(contexts: Vec<ContextView>) -> Picture {
 }
 
 /// A database with a busy and a full context, a leaking service, and an idle worker.
-pub fn host() -> Picture {
+pub(crate) fn host() -> Picture {
     let unit = |unit: &str| Owner { unit: unit.to_owned(), ..Owner::default() };
     let database = |id: u64| ContextView {
         comm: b"mysqld".as_slice().into(),
@@ -105,7 +105,7 @@ pub fn host() -> Picture {
 }
 
 /// How a live watch does.
-pub fn status() -> WatchStatus {
+pub(crate) fn status() -> WatchStatus {
     WatchStatus {
         hook: "fentry",
         lost: 0,
@@ -117,7 +117,7 @@ pub fn status() -> WatchStatus {
 }
 
 /// One of each kind of event that matters.
-pub fn events() -> Vec<Timed> {
+pub(crate) fn events() -> Vec<Timed> {
     let by = Actor { pid: Pid(812), tid: Tid(840), comm: b"mysqld".to_vec(), owner: None };
     let context = ContextId(0x7f39_bb87_7000);
     let largest = vec![Holder {

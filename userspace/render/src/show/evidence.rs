@@ -170,55 +170,55 @@ mod by {
 
     use super::{CpuSet, Fact, Json, Shown, Value, escape};
 
-    pub fn address(address: &u64) -> Value {
+    pub(super) fn address(address: &u64) -> Value {
         Value::Plain(format!("{address:#x}").into())
     }
 
-    pub fn address_if_known(known: &Option<u64>) -> Value {
+    pub(super) fn address_if_known(known: &Option<u64>) -> Value {
         known.as_ref().map_or(Value::Plain(Json::Null), address)
     }
 
-    pub fn bytes(bytes: &[u8]) -> Value {
+    pub(super) fn bytes(bytes: &[u8]) -> Value {
         Value::Plain(escape(bytes).into())
     }
 
-    pub fn bytes_if_read(read: &Option<Vec<u8>>) -> Value {
+    pub(super) fn bytes_if_read(read: &Option<Vec<u8>>) -> Value {
         read.as_deref().map_or(Value::Plain(Json::Null), bytes)
     }
 
-    pub fn text(text: &str) -> Value {
+    pub(super) fn text(text: &str) -> Value {
         Value::Plain(escape(text.as_bytes()).into())
     }
 
-    pub fn date(unix_ns: &u64) -> Value {
+    pub(super) fn date(unix_ns: &u64) -> Value {
         Value::Date(*unix_ns)
     }
 
-    pub fn cpus(cpus: &CpuSet) -> Value {
+    pub(super) fn cpus(cpus: &CpuSet) -> Value {
         if cpus.is_empty() { Value::Absent } else { Value::Plain(cpus.to_string().into()) }
     }
 
-    pub fn fact_name(fact: &Fact) -> Value {
+    pub(super) fn fact_name(fact: &Fact) -> Value {
         Value::Plain(fact.name().into())
     }
 
-    pub fn device_numbers((major, minor): &(u32, u32)) -> Value {
+    pub(super) fn device_numbers((major, minor): &(u32, u32)) -> Value {
         Value::Plain(format!("{major:02x}:{minor:02x}").into())
     }
 
-    pub fn if_known<T: Shown>(known: &Option<T>) -> Value {
+    pub(super) fn if_known<T: Shown>(known: &Option<T>) -> Value {
         known.as_ref().map_or(Value::Absent, Shown::value)
     }
 
-    pub fn if_any<T: Shown>(items: &[T]) -> Value {
+    pub(super) fn if_any<T: Shown>(items: &[T]) -> Value {
         if items.is_empty() { Value::Absent } else { Value::List(items.iter().map(Shown::value).collect()) }
     }
 
-    pub fn cells<T: Shown>(items: &[T]) -> Value {
+    pub(super) fn cells<T: Shown>(items: &[T]) -> Value {
         Value::Cells(items.iter().map(Shown::value).collect())
     }
 
-    pub fn cells_if_any<T: Shown>(items: &[T]) -> Value {
+    pub(super) fn cells_if_any<T: Shown>(items: &[T]) -> Value {
         if items.is_empty() { Value::Absent } else { cells(items) }
     }
 }

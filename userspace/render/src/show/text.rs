@@ -10,7 +10,7 @@ use crate::show::value::Value;
 use crate::time;
 
 /// Prints a description; instants are shown relative to the first reading.
-pub struct Printer<'a> {
+pub(super) struct Printer<'a> {
     /// The first reading.
     pub first: Instant,
     /// Where to.
@@ -19,7 +19,12 @@ pub struct Printer<'a> {
 
 impl Printer<'_> {
     /// Prints a record: its name and everything short in one line, and the rest below.
-    pub fn record(&mut self, depth: usize, name: &str, fields: &[(&'static str, Value)]) -> io::Result<()> {
+    pub(super) fn record(
+        &mut self,
+        depth: usize,
+        name: &str,
+        fields: &[(&'static str, Value)],
+    ) -> io::Result<()> {
         let short = fields
             .iter()
             .filter_map(|(key, value)| Some(format!("{} {}", without_unit(key, value), self.cell(value)?)));

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 /// A part of evidence as it is shown.
 #[derive(Clone, Debug)]
-pub enum Value {
+pub(super) enum Value {
     /// The same in both; in text without quotation marks, null as `-`.
     Plain(Json),
     /// An instant of the host's clock: as it is in JSON, since the first reading in text.
@@ -25,7 +25,7 @@ pub enum Value {
 }
 
 /// What can be shown.
-pub trait Shown {
+pub(super) trait Shown {
     /// How.
     fn value(&self) -> Value;
 }
@@ -101,7 +101,7 @@ impl<T: Shown> Shown for Vec<T> {
 
 impl Value {
     /// As JSON; `None` where it has no key there.
-    pub fn into_json(self) -> Option<Json> {
+    pub(super) fn into_json(self) -> Option<Json> {
         Some(match self {
             Value::Plain(value) => value,
             Value::At(Instant(ns)) | Value::Date(ns) => ns.into(),

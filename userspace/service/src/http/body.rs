@@ -29,13 +29,13 @@ impl Sender {
 }
 
 /// A body that goes on for as long as somebody writes it. `kept` lives as long as it does.
-pub struct StreamBody<T> {
+pub(super) struct StreamBody<T> {
     chunks: mpsc::Receiver<Bytes>,
     _kept: T,
 }
 
 /// A stream and its writing end.
-pub fn stream<T>(kept: T) -> (Sender, StreamBody<T>) {
+pub(super) fn stream<T>(kept: T) -> (Sender, StreamBody<T>) {
     let (sender, chunks) = mpsc::channel(WAITING);
     (Sender(sender), StreamBody { chunks, _kept: kept })
 }
@@ -53,7 +53,7 @@ impl<T: Unpin> Body for StreamBody<T> {
 }
 
 /// A text that is handed on piece by piece.
-pub struct LargeBody {
+pub(super) struct LargeBody {
     rest: Bytes,
 }
 
@@ -71,7 +71,7 @@ impl AsRef<[u8]> for Held {
 
 impl LargeBody {
     /// The whole text; the permit is given back when the last of it was written.
-    pub fn new(text: Bytes, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(text: Bytes, permit: OwnedSemaphorePermit) -> Self {
         Self { rest: Bytes::from_owner(Held { text, _permit: permit }) }
     }
 }

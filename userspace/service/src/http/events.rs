@@ -18,7 +18,7 @@ const KEPT: usize = 1024;
 /// Failures that are kept for the page, and as many of the waits for dying contexts.
 const SHOWN: usize = 50;
 /// How often a follower hears from us when nothing happens.
-pub const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Bytes that are handed on at a time, about: a follower who does not read holds some six times as much.
 const CHUNK: usize = 1 << 14;
 

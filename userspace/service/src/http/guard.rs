@@ -93,7 +93,7 @@ impl Access {
 }
 
 /// Refuses what may not be asked, and puts what every answer has into it.
-pub async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
+pub(super) async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let admitted = match admit(&access, &request) {
         Ok(Caller::Anybody) => Ok(()),
         Ok(Caller::User(authorization)) => access.admits(authorization).await,
@@ -160,7 +160,7 @@ fn admit(access: &Access, request: &Request) -> Result<Caller, Response> {
 }
 
 /// What is said when we cannot answer now.
-pub fn unavailable(why: &str) -> Response {
+pub(super) fn unavailable(why: &str) -> Response {
     let mut response = (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response();
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response

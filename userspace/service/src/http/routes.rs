@@ -38,7 +38,7 @@ struct Shared {
 }
 
 /// The whole server, as a service of requests.
-pub fn router(site: Arc<Site>, access: Arc<Access>) -> Router {
+pub(super) fn router(site: Arc<Site>, access: Arc<Access>) -> Router {
     let shared = Arc::new(Shared {
         site,
         scrapes: Arc::new(Semaphore::new(HELD_KIB)),

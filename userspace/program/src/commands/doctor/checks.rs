@@ -18,10 +18,10 @@ use aioinspect_model::units::Tid;
 use aioinspect_render::doctor::{Check, Status};
 
 /// A check, and the exit code it deserves if it is what fails.
-pub type Found = (Check, Exit);
+pub(super) type Found = (Check, Exit);
 
 /// All of them.
-pub fn all() -> Vec<Found> {
+pub(super) fn all() -> Vec<Found> {
     let mut found = vec![embedded(), host::aio(), host::slots(), btf(), host::jit()];
     found.extend(capabilities());
     let loaded = load();

@@ -9,7 +9,7 @@ use aioinspect_kernel::trace::tracer::{Sizes, Tracer};
 use aioinspect_render::doctor::{Check, Status};
 
 /// All of them. `dump` needs none. `works`: whether the probe loaded; what hinders that is said there.
-pub fn all(works: bool) -> Vec<Found> {
+pub(super) fn all(works: bool) -> Vec<Found> {
     let mut found = vec![tracefs()];
     let mut first = true;
     for hook in Hook::ALL {

@@ -25,7 +25,7 @@ use aioinspect_service::web_config::WebConfig;
 const OWN_DESCRIPTORS: u64 = 256;
 
 /// A server that is bound and not yet served.
-pub struct Bound {
+pub(crate) struct Bound {
     listeners: Vec<Listener>,
     access: Access,
     tls: Option<Tls>,
@@ -38,7 +38,7 @@ pub struct Bound {
 impl Bound {
     /// Reads, checks and binds. To be called inside the runtime, before privileges are dropped. `activated`: whether sockets of systemd
     /// take the place of `addresses`.
-    pub fn open(
+    pub(crate) fn open(
         args: &SiteArgs,
         addresses: &[Address],
         activated: bool,
@@ -95,7 +95,7 @@ impl Bound {
     }
 
     /// Where it listens, as people write it.
-    pub fn addresses(&self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn addresses(&self) -> anyhow::Result<Vec<String>> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let written = |listener: &Listener| {
             Ok(match listener.address()? {
@@ -107,7 +107,7 @@ impl Bound {
     }
 
     /// Gives up everything that serving does not need, and begins to serve what the feed sees.
-    pub fn serve(self, feed: &mut Feed) -> anyhow::Result<Confined> {
+    pub(crate) fn serve(self, feed: &mut Feed) -> anyhow::Result<Confined> {
         let (site, questions) = Site::new();
         feed.publish(Publisher::new(self.order, std::sync::Arc::clone(&site), questions, self.submits));
         let server = Server::new(site, self.access, self.tls, self.limits);

@@ -22,13 +22,13 @@ static OURS: AtomicBool = AtomicBool::new(false);
 const USUAL: (u16, u16) = (80, 24);
 
 /// The terminal. Dropped, it is as before.
-pub struct Display {
+pub(super) struct Display {
     terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
 }
 
 impl Display {
     /// Takes the terminal.
-    pub fn enter() -> io::Result<Self> {
+    pub(super) fn enter() -> io::Result<Self> {
         restore_on_panic();
         let backend = CrosstermBackend::new(BufWriter::with_capacity(1 << 16, stdout()));
         let options = TerminalOptions { viewport: Viewport::Fixed(area()) };
@@ -38,7 +38,7 @@ impl Display {
     }
 
     /// Takes it again, after it was left or somebody else used it.
-    pub fn take(&mut self) -> io::Result<()> {
+    pub(super) fn take(&mut self) -> io::Result<()> {
         OURS.store(true, Ordering::SeqCst);
         // What is saved of the mode may be older than what a shell did to it since.
         let _ = disable_raw_mode();
@@ -48,19 +48,19 @@ impl Display {
     }
 
     /// Gives it back for a while.
-    pub fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         let _ = self.terminal.backend_mut().flush();
         restore();
     }
 
     /// Has the next drawing draw every cell, at the size that the terminal has now.
-    pub fn repaint(&mut self) -> io::Result<()> {
+    pub(super) fn repaint(&mut self) -> io::Result<()> {
         execute!(self.terminal.backend_mut(), Clear(ClearType::All))?;
         self.terminal.resize(area())
     }
 
     /// Draws what changed.
-    pub fn draw(&mut self, screen: &mut Screen) -> io::Result<()> {
+    pub(super) fn draw(&mut self, screen: &mut Screen) -> io::Result<()> {
         self.terminal.draw(|frame| screen.draw(frame.buffer_mut()))?;
         Ok(())
     }
@@ -73,23 +73,23 @@ impl Drop for Display {
 }
 
 /// Lets go of the terminal without touching it: it is somebody else's already.
-pub fn forget() {
+pub(super) fn forget() {
     OURS.store(false, Ordering::SeqCst);
 }
 
 /// Whether the terminal is ours.
-pub fn is_ours() -> bool {
+pub(super) fn is_ours() -> bool {
     OURS.load(Ordering::SeqCst)
 }
 
 /// Whether the terminal reads and shows what we do: a background process that touches its mode is stopped.
-pub fn is_foreground() -> bool {
+pub(super) fn is_foreground() -> bool {
     // A terminal that is nobody's, or gone, is not somebody else's.
     rustix::termios::tcgetpgrp(stdin()).map_or(true, |group| group == rustix::process::getpgrp())
 }
 
 /// Whether an error says that nobody is at the terminal any more.
-pub fn is_closed(error: &io::Error) -> bool {
+pub(super) fn is_closed(error: &io::Error) -> bool {
     let gone = [Errno::IO, Errno::NXIO, Errno::PIPE, Errno::BADF, Errno::NODEV];
     error.raw_os_error().is_some_and(|errno| gone.contains(&Errno::from_raw_os_error(errno)))
         || error.kind() == io::ErrorKind::BrokenPipe

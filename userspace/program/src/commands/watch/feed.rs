@@ -38,7 +38,7 @@ const EAGAIN: i32 = 11;
 
 /// What is new.
 #[derive(Clone, Debug, Default)]
-pub struct Update {
+pub(crate) struct Update {
     /// A new picture of the host, if one was due.
     pub picture: Option<Picture>,
     /// Events since the last update, oldest first.
@@ -48,7 +48,7 @@ pub struct Update {
 }
 
 /// The hook that was asked for; `None`: the cheapest that loads.
-pub fn hook_of(asked: HookArg) -> Option<Hook> {
+pub(crate) fn hook_of(asked: HookArg) -> Option<Hook> {
     match asked {
         HookArg::Auto => None,
         HookArg::Fentry => Some(Hook::Fentry),
@@ -59,7 +59,7 @@ pub fn hook_of(asked: HookArg) -> Option<Hook> {
 }
 
 /// The source of updates.
-pub enum Feed {
+pub(crate) enum Feed {
     /// A recorded evidence: one picture, and what existed then.
     Recorded(Option<Box<Evidence>>),
     /// The running kernel.
@@ -69,7 +69,7 @@ pub enum Feed {
 impl Feed {
     /// Opens what was asked for. `pictures`: whether pictures are wanted, or events alone. `tried` gets a line for each hook
     /// that this kernel does not take.
-    pub fn open(
+    pub(crate) fn open(
         args: &WatchArgs,
         verbose: u8,
         pictures: bool,
@@ -93,7 +93,7 @@ impl Feed {
     }
 
     /// The running kernel, with a picture at each interval, or only when one is asked for.
-    pub fn live(
+    pub(crate) fn live(
         order: WatchOrder,
         pictures: Option<Duration>,
         tried: &mut Vec<String>,
@@ -120,21 +120,21 @@ impl Feed {
     }
 
     /// Has what happens published, and pictures taken for those who ask.
-    pub fn publish(&mut self, publisher: Publisher) {
+    pub(crate) fn publish(&mut self, publisher: Publisher) {
         if let Feed::Live(live) = self {
             live.publisher = Some(publisher);
         }
     }
 
     /// From now on nobody sees the events but those who follow what is published: there is no hurry to fetch them without any.
-    pub fn hide(&mut self) {
+    pub(crate) fn hide(&mut self) {
         if let Feed::Live(live) = self {
             live.is_shown = false;
         }
     }
 
     /// Waits for what is new; `None` when nothing will ever be. Nothing is lost if the wait is given up.
-    pub async fn next(&mut self) -> anyhow::Result<Option<Update>> {
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Option<Update>> {
         match self {
             Feed::Recorded(evidence) => Ok(evidence.take().map(|evidence| recorded(&evidence))),
             Feed::Live(live) => live.next().await.map(Some),
@@ -142,7 +142,7 @@ impl Feed {
     }
 
     /// What has happened up to the end and was not told yet.
-    pub fn rest(&mut self) -> anyhow::Result<Vec<Timed>> {
+    pub(crate) fn rest(&mut self) -> anyhow::Result<Vec<Timed>> {
         match self {
             Feed::Recorded(_) => Ok(Vec::new()),
             Feed::Live(live) => {
@@ -153,7 +153,7 @@ impl Feed {
     }
 
     /// The watch, if it is live.
-    pub fn watcher(&mut self) -> Option<&mut Watcher> {
+    pub(crate) fn watcher(&mut self) -> Option<&mut Watcher> {
         match self {
             Feed::Recorded(_) => None,
             Feed::Live(live) => Some(&mut live.watcher),
@@ -161,13 +161,13 @@ impl Feed {
     }
 
     /// How the map in the kernel compares with a census now; `None` for a recorded evidence.
-    pub fn compare(&mut self) -> anyhow::Result<Option<Comparison>> {
+    pub(crate) fn compare(&mut self) -> anyhow::Result<Option<Comparison>> {
         Ok(self.watcher().map(Watcher::compare).transpose()?)
     }
 }
 
 /// The running kernel.
-pub struct LiveFeed {
+pub(crate) struct LiveFeed {
     watcher: Watcher,
     wakeup: AsyncFd<std::os::fd::OwnedFd>,
     /// When events were last fetched.

@@ -18,7 +18,7 @@ use aioinspect_render::screen::typed::Typed;
 const REST_OF_SEQUENCE: Duration = Duration::from_millis(30);
 
 /// The keyboard.
-pub struct Keys {
+pub(super) struct Keys {
     /// The terminal. Not made non-blocking: that would hold for the shell too.
     terminal: AsyncFd<OwnedFd>,
     typed: Typed,
@@ -33,13 +33,13 @@ enum Found {
 
 impl Keys {
     /// Listens to standard input.
-    pub fn open() -> io::Result<Self> {
+    pub(super) fn open() -> io::Result<Self> {
         let terminal = stdin().as_fd().try_clone_to_owned()?;
         Ok(Self { terminal: register(terminal, Interest::READABLE)?, typed: Typed::default() })
     }
 
     /// Waits for keys; `None` when the terminal is closed. Nothing is lost if the wait is given up.
-    pub async fn next(&mut self) -> io::Result<Option<Vec<Key>>> {
+    pub(super) async fn next(&mut self) -> io::Result<Option<Vec<Key>>> {
         loop {
             let ready = self.terminal.readable();
             let mut ready = if self.typed.is_waiting() {

@@ -12,11 +12,11 @@ use aioinspect_model::units::Pid;
 use aioinspect_render::{event_json, event_line};
 
 /// The signals that ask for an end. From when this is made they no longer end the program by themselves.
-pub struct EndSignals([Signal; 3]);
+pub(crate) struct EndSignals([Signal; 3]);
 
 impl EndSignals {
     /// Listens for SIGINT, SIGTERM and SIGHUP.
-    pub fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         Ok(Self([
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
@@ -24,7 +24,7 @@ impl EndSignals {
         ]))
     }
 
-    pub async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -35,7 +35,7 @@ impl EndSignals {
 }
 
 /// Writes events until the time is up, a signal asks for an end, or nobody reads any more.
-pub async fn run(
+pub(crate) async fn run(
     feed: &mut Feed,
     args: &WatchArgs,
     out: &mut dyn Write,

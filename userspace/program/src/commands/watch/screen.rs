@@ -24,7 +24,7 @@ const BETWEEN_DRAWINGS: Duration = Duration::from_millis(50);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Shows the screen until it is quit; the terminal is as before afterwards, whatever happens.
-pub async fn run(mut feed: Feed, args: &WatchArgs, terminal: Terminal) -> anyhow::Result<Exit> {
+pub(super) async fn run(mut feed: Feed, args: &WatchArgs, terminal: Terminal) -> anyhow::Result<Exit> {
     let look = Look { color: terminal.color, ascii: args.ascii };
     let only = args.pid.iter().map(|pid| Pid(*pid)).collect();
     // Signals first: from here on none of them ends us while the terminal is not as before.
