@@ -1,6 +1,7 @@
 //! The only bridge between the model and the file formats.
 
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 mod bytes;
 mod facts;

@@ -1,5 +1,7 @@
 //! Every system call, and all unsafe: the two witnesses are heard here, and files are written.
 
+#![warn(unreachable_pub)]
+
 pub mod bpf;
 pub mod census;
 pub mod confine;

@@ -1,6 +1,7 @@
 //! What aioinspect knows and how it judges: pure, no I/O, no clock, no unsafe.
 
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 pub mod awaited;
 pub mod call_counts;

@@ -1,6 +1,7 @@
 //! What people and programs read: prints what the model holds into a handed-in writer, or returns it as text or JSON. Pure.
 
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 pub mod doctor;
 pub mod escape;

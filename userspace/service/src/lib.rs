@@ -1,6 +1,7 @@
 //! The server of `serve` and `watch --metrics`: where it listens, who may ask, what is answered.
 
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 pub mod http;
 pub mod notify;
