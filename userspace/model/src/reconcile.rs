@@ -15,6 +15,7 @@ mod rings;
 mod sharing;
 mod space;
 mod traced;
+mod views;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

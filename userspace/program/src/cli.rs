@@ -1,5 +1,6 @@
 //! What a user may type, as clap sees it. What it means is in `commands/`.
 
+mod hook;
 mod server_options;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use aioinspect_service::sockets::Address;
 
+pub use crate::cli::hook::HookArg;
 pub use crate::cli::server_options::{Collect, ServeArgs, SiteArgs};
 
 /// Inspect the Linux native-AIO contexts of running processes, without injecting code into them.
@@ -161,22 +163,6 @@ call on this host a little while watch runs. `-v` shows which hook is used and w
 
 "
 );
-
-/// Where in the kernel the calls are observed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum HookArg {
-    /// The cheapest one that loads.
-    Auto,
-    /// fentry and fexit on the functions of the system calls.
-    Fentry,
-    /// kprobes and kretprobes on these functions.
-    Kprobe,
-    /// The tracepoints syscalls:sys_enter_io_setup and similar, through tracefs. Cannot see 32-bit
-    /// callers.
-    Tracepoint,
-    /// The raw tracepoints sys_enter and sys_exit. Need no tracefs.
-    RawTracepoint,
-}
 
 /// Options of `watch`.
 #[derive(Args, Clone, Debug)]

@@ -6,6 +6,7 @@
 pub(crate) mod cell;
 pub mod choice;
 pub(crate) mod order;
+pub(crate) mod rank;
 pub(crate) mod search;
 
 use aioinspect_model::owner_sums::{Sum, Sums};

@@ -6,7 +6,7 @@ use aioinspect_model::evidence::CensusSource;
 use aioinspect_model::finding::Finding;
 
 use crate::escape::escaped;
-use crate::table::List;
+use crate::listing::List;
 
 /// Appends the footer, after an empty line.
 pub(crate) fn write(list: &List<'_>, text: &mut String) {

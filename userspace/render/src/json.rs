@@ -14,7 +14,7 @@ use aioinspect_model::units::ContextId;
 use crate::escape::escaped;
 use crate::fields::cell::Cell;
 use crate::fields::{Field, Of, View};
-use crate::table::List;
+use crate::listing::List;
 
 /// Version of the JSON of every command.
 pub const SCHEMA_VERSION: u32 = 1;

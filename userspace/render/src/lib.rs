@@ -12,6 +12,7 @@ pub mod filter;
 mod footer;
 pub mod headroom;
 pub mod json;
+pub mod listing;
 pub mod metrics;
 pub mod metrics_list;
 pub mod page;

@@ -27,9 +27,9 @@ use aioinspect_model::units::age;
 
 use crate::escape::{escape, escaped};
 use crate::fields::{Field, View};
+use crate::listing::List;
 use crate::page::html::{number, put, text};
 use crate::screen::severity::{severity, worst_first};
-use crate::table::List;
 use crate::time;
 
 pub use crate::page::query::PageQuery;

@@ -6,36 +6,15 @@ use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
 use aioinspect_model::finding::Finding;
-use aioinspect_model::picture::{ContextView, GhostView, Picture, SystemView};
 
 use crate::fields::Field;
 use crate::footer;
+use crate::listing::List;
 
 /// How many bytes are handed to the writer at a time.
 const CHUNK: usize = 1 << 16;
 /// Columns of text are not cut below this width, however narrow the terminal.
 const NARROWEST: usize = 8;
-
-/// What `list` shows; whoever filters takes contexts out.
-#[derive(Clone, Debug)]
-pub struct List<'a> {
-    /// The footer's numbers: of the host, whatever is filtered.
-    pub system: &'a SystemView,
-    /// The rows.
-    pub contexts: Vec<&'a ContextView>,
-    /// Rings without a context.
-    pub ghosts: Vec<&'a GhostView>,
-}
-
-impl<'a> From<&'a Picture> for List<'a> {
-    fn from(picture: &'a Picture) -> Self {
-        Self {
-            system: &picture.system,
-            contexts: picture.contexts.iter().collect(),
-            ghosts: picture.ghosts.iter().collect(),
-        }
-    }
-}
 
 /// How a table is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

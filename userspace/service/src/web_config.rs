@@ -10,27 +10,19 @@
 //!
 //! What cannot be had here is refused, never passed over: a file that asks for more than the server does would promise what is not kept.
 
+mod error;
 mod raw;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use crate::web_config::error::WebConfigError;
 use crate::web_config::raw::{RawHttp, RawTls, Word};
 
 /// Work that one comparison may cost, as a power of two: at 15 it is about a second and a half of a CPU.
 const MAX_COST: u32 = 15;
 const MIN_COST: u32 = 4;
-
-/// What is wrong with the file. It shows keys, never a hash or any other value that was meant to be secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{says}", line.map(|line| format!("line {line}: ")).unwrap_or_default())]
-pub struct WebConfigError {
-    /// Where, counted from 1, if it is known.
-    pub line: Option<u64>,
-    /// What, in a sentence without a full stop.
-    pub says: String,
-}
 
 /// What the file asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

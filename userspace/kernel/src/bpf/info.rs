@@ -8,8 +8,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use aya_obj::generated::bpf_cmd::{BPF_MAP_GET_FD_BY_ID, BPF_MAP_GET_NEXT_ID, BPF_OBJ_GET_INFO_BY_FD};
 use aya_obj::generated::{bpf_attr, bpf_map_info, bpf_prog_info};
 
-use crate::bpf::map::there;
-use crate::bpf::syscall::{Plain, bpf, bpf_fd, raw};
+use crate::bpf::syscall::{Plain, bpf, bpf_fd, raw, there};
 
 /// Asks what a program is.
 fn prog_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {

@@ -12,7 +12,7 @@ use aya_obj::generated::bpf_map_type::{self, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_PER
 use aya_obj::generated::{bpf_attr, bpf_map_info};
 
 use crate::bpf::info::map_info;
-use crate::bpf::syscall::{Plain, bpf, raw};
+use crate::bpf::syscall::{Plain, bpf, raw, there};
 use crate::host::system;
 
 /// Bytes of the key of every array.
@@ -156,15 +156,6 @@ unsafe fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Resul
     attr.__bindgen_anon_2.__bindgen_anon_1.value = value.as_mut_ptr() as u64;
     // SAFETY: the caller's promise.
     there(unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attr) })
-}
-
-/// `None` for what is not there.
-pub(super) fn there(answer: io::Result<libc::c_long>) -> io::Result<Option<()>> {
-    match answer {
-        Ok(_) => Ok(Some(())),
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 fn bytes<T: Wire>(record: &T) -> io::Result<Vec<u8>> {

@@ -154,3 +154,12 @@ impl Drop for Mapping {
         let _ = unsafe { rustix::mm::munmap(self.address, self.bytes) };
     }
 }
+
+/// `None` for what is not there.
+pub(super) fn there(answer: io::Result<libc::c_long>) -> io::Result<Option<()>> {
+    match answer {
+        Ok(_) => Ok(Some(())),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

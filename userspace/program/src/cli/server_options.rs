@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::HookArg;
+use crate::cli::hook::HookArg;
 use aioinspect_service::sockets::Address;
 
 /// What is counted besides the calls of io_setup and io_destroy.

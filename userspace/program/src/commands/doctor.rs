@@ -3,6 +3,7 @@
 mod checks;
 mod hooks;
 mod host;
+mod outcome;
 
 use std::io::Write;
 

@@ -18,7 +18,8 @@ use aioinspect_render::escape::escape;
 use aioinspect_render::fields::{Field, choice};
 use aioinspect_render::filter::Filter;
 use aioinspect_render::json;
-use aioinspect_render::table::{self, List, Style};
+use aioinspect_render::listing::List;
+use aioinspect_render::table::{self, Style};
 
 /// Reads, judges, filters, prints.
 pub(super) fn run(

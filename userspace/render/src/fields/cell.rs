@@ -9,7 +9,7 @@ use aioinspect_model::picture::{ContextView, Stranded};
 use aioinspect_model::units::age;
 
 use crate::escape::escaped;
-use crate::fields::order::Rank;
+use crate::fields::rank::Rank;
 use crate::filter::Value;
 use crate::screen::severity::{severity, worst};
 

@@ -3,17 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::fields::Field;
-
-/// What a row is sorted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rank<'a> {
-    /// A number.
-    Number(u64),
-    /// A name.
-    Text(&'a [u8]),
-    /// Not known, or nothing.
-    Unknown,
-}
+use crate::fields::rank::Rank;
 
 /// A sorted column, and whether its order is turned around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

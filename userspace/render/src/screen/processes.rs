@@ -6,7 +6,7 @@ use aioinspect_model::finding::Finding;
 use aioinspect_model::owner_sums::{ProcessKey, ProcessSums, Sum, Sums, by_process};
 use aioinspect_model::picture::ContextView;
 
-use crate::fields::order::Rank;
+use crate::fields::rank::Rank;
 use crate::fields::{Field, Summed};
 use crate::screen::look::{Look, Tone};
 use crate::screen::row::{Row, aged};

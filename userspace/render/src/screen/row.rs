@@ -8,7 +8,7 @@ use aioinspect_model::units::age;
 
 use crate::fields::Field;
 use crate::fields::cell::Cell;
-use crate::fields::order::Rank;
+use crate::fields::rank::Rank;
 use crate::screen::look::{Look, Tone};
 use crate::screen::severity::{tone, worst, worst_first};
 

@@ -4,6 +4,7 @@ use crate::fields::choice::usual;
 use crate::table::*;
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::CensusSource;
+use aioinspect_model::picture::{ContextView, GhostView, Picture};
 use aioinspect_model::picture::{Outlook, Owner, Stranded, SystemView};
 use aioinspect_model::units::{ContextId, Pid};
 

@@ -9,7 +9,6 @@ use hyper::body::Bytes;
 use tokio::sync::watch;
 
 use crate::http::body::Sender;
-use crate::http::questions::Site;
 use aioinspect_model::event::{Event, Timed};
 use aioinspect_render::event_json;
 
@@ -90,17 +89,16 @@ impl EventLog {
     }
 
     /// Sends what happens from now on, or after the event of this id, until the follower leaves.
-    pub async fn follow(site: &Site, last_id: Option<&str>, to: Sender) {
-        let log = &site.log;
-        let mut newest = log.newest.subscribe();
-        let mut seen = last_id.map_or_else(|| log.kept().last, |id| log.after(id));
+    pub async fn follow(&self, last_id: Option<&str>, to: Sender) {
+        let mut newest = self.newest.subscribe();
+        let mut seen = last_id.map_or_else(|| self.kept().last, |id| self.after(id));
         // The first bytes tell the client that it is connected.
         if !to.send(Bytes::from_static(b"retry: 2000\n: connected\n\n")).await {
             return;
         }
         loop {
             newest.borrow_and_update();
-            while let Some((number, chunk)) = log.next(seen) {
+            while let Some((number, chunk)) = self.next(seen) {
                 seen = number;
                 if !to.send(chunk).await {
                     return;

@@ -12,8 +12,8 @@ use aioinspect_kernel::host::clock;
 use aioinspect_model::event::{Timed, WatchStatus};
 use aioinspect_model::picture::Picture;
 use aioinspect_render::json;
+use aioinspect_render::listing::List;
 use aioinspect_render::metrics::Exposition;
-use aioinspect_render::table::List;
 
 /// For how long an answer is waited for. A census takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);

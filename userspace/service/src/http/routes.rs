@@ -15,12 +15,11 @@ use hyper::body::Bytes;
 use tokio::sync::Semaphore;
 
 use crate::http::body::{LargeBody, stream};
-use crate::http::events::EventLog;
 use crate::http::guard::{Access, guard, unavailable};
 use crate::http::questions::{Reading, Site};
+use aioinspect_render::listing::List;
 use aioinspect_render::metrics::{Format, render};
 use aioinspect_render::page::{self, PageQuery, PageView};
-use aioinspect_render::table::List;
 
 /// What all scrapes that are under way may hold together, in units of a KiB; all other large answers may hold as much again. Apart, so that
 /// those who do not read the API cost nobody a scrape.
@@ -117,7 +116,7 @@ async fn events(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let (sender, body) = stream(place);
     let site = Arc::clone(&shared.site);
-    tokio::spawn(async move { EventLog::follow(&site, last.as_deref(), sender).await });
+    tokio::spawn(async move { site.log.follow(last.as_deref(), sender).await });
     let head = [(CONTENT_TYPE, "text/event-stream"), (HeaderName::from_static("x-accel-buffering"), "no")];
     (head, Body::new(body)).into_response()
 }

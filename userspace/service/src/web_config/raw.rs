@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Error, Spanned};
 
-use crate::web_config::WebConfigError;
+use crate::web_config::error::WebConfigError;
 
 /// A word and where it stands.
 pub(super) type Word = Spanned<String>;

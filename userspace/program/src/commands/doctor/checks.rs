@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::commands::doctor::outcome::{Outcome, check, fixed_by, needed};
 use crate::commands::doctor::{hooks, host};
 use crate::commands::exit::{Exit, exit_of};
 use aioinspect_kernel::bpf::denial::Denial;
@@ -15,13 +16,10 @@ use aioinspect_kernel::layout::read::read_layout;
 use aioinspect_kernel::layout::vmlinux::VMLINUX_BTF;
 use aioinspect_model::known;
 use aioinspect_model::units::Tid;
-use aioinspect_render::doctor::{Check, Status};
-
-/// A check, and the exit code it deserves if it is what fails.
-pub(super) type Found = (Check, Exit);
+use aioinspect_render::doctor::Status;
 
 /// All of them.
-pub(super) fn all() -> Vec<Found> {
+pub(super) fn all() -> Vec<Outcome> {
     let mut found = vec![embedded(), host::aio(), host::slots(), btf(), host::jit()];
     found.extend(capabilities());
     let loaded = load();
@@ -36,19 +34,7 @@ pub(super) fn all() -> Vec<Found> {
     found
 }
 
-pub(super) fn check(name: &str, status: Status, detail: impl Into<String>) -> Check {
-    Check { name: name.to_owned(), status, detail: detail.into(), fix: None, needed_for_dump: false }
-}
-
-pub(super) fn needed(check: Check) -> Check {
-    Check { needed_for_dump: true, ..check }
-}
-
-pub(super) fn fixed_by(check: Check, fix: &str) -> Check {
-    Check { fix: Some(fix.to_owned()), ..check }
-}
-
-fn embedded() -> Found {
+fn embedded() -> Outcome {
     let found = if embedded::is_embedded() {
         check("eBPF programs", Status::Present, "built in")
     } else {
@@ -60,7 +46,7 @@ fn embedded() -> Found {
     (needed(found), Exit::Error)
 }
 
-fn btf() -> Found {
+fn btf() -> Outcome {
     const NAME: &str = "BTF of the kernel";
     let found = match read_layout() {
         Ok(layout) => {
@@ -91,7 +77,7 @@ fn btf() -> Found {
     (needed(found), Exit::Lacks)
 }
 
-fn capabilities() -> Vec<Found> {
+fn capabilities() -> Vec<Outcome> {
     let wanted = [
         (Capability::Bpf, "loads the eBPF programs"),
         (Capability::Perfmon, "lets the eBPF programs read kernel memory"),
@@ -122,7 +108,7 @@ fn load() -> Result<Probe, ProbeError> {
     Probe::load(system::possible_cpus().unwrap_or(1), 0)
 }
 
-fn refused(error: ProbeError) -> Found {
+fn refused(error: ProbeError) -> Outcome {
     let mut missing = check(CENSUS, Status::Missing, error.cause());
     // What the lines of the capabilities say already is not said again.
     let said = matches!(
@@ -134,7 +120,7 @@ fn refused(error: ProbeError) -> Found {
     (needed(missing), exit_of(&error.into()))
 }
 
-fn walks(mut probe: Probe) -> Vec<Found> {
+fn walks(mut probe: Probe) -> Vec<Outcome> {
     let begun = clock::now();
     let census = match probe.census(Order::All) {
         Ok(records) => {
@@ -171,7 +157,7 @@ fn walks(mut probe: Probe) -> Vec<Found> {
     vec![(needed(census), Exit::Lacks), (one_task, Exit::Lacks), (mappings, Exit::Lacks)]
 }
 
-fn map_files() -> Found {
+fn map_files() -> Outcome {
     let wanted = [Capability::CheckpointRestore];
     let found = if caps::missing(&wanted).is_ok_and(|lacking| lacking.is_empty()) {
         check("map_files", Status::Present, "real rings are told from look-alike files by mode")

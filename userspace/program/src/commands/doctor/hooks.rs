@@ -1,6 +1,6 @@
 //! What `doctor` tries of what `watch` needs: tracefs, and each hook, with what it costs on this host.
 
-use crate::commands::doctor::checks::{Found, check};
+use crate::commands::doctor::outcome::{Outcome, check};
 use crate::commands::exit::Exit;
 use aioinspect_kernel::bpf::tracefs::Tracefs;
 use aioinspect_kernel::host::syscall_cost::SyscallCost;
@@ -9,7 +9,7 @@ use aioinspect_kernel::trace::tracer::{Sizes, Tracer};
 use aioinspect_render::doctor::{Check, Status};
 
 /// All of them. `dump` needs none. `works`: whether the probe loaded; what hinders that is said there.
-pub(super) fn all(works: bool) -> Vec<Found> {
+pub(super) fn all(works: bool) -> Vec<Outcome> {
     let mut found = vec![tracefs()];
     let mut first = true;
     for hook in Hook::ALL {
@@ -18,7 +18,7 @@ pub(super) fn all(works: bool) -> Vec<Found> {
     found
 }
 
-fn tracefs() -> Found {
+fn tracefs() -> Outcome {
     // That it opens does not mean that it may be read.
     let opened = Tracefs::open().and_then(|tracefs| {
         tracefs.id("syscalls", "sys_enter_io_setup")?;
@@ -41,7 +41,7 @@ fn tracefs() -> Found {
 }
 
 /// Attaches the hook for a moment, and measures what it makes of a system call that does nothing.
-fn one(hook: Hook, works: bool, first: &mut bool) -> Found {
+fn one(hook: Hook, works: bool, first: &mut bool) -> Outcome {
     let name = format!("watch with {}", hook.name());
     let before = SyscallCost::measure();
     let started = Tracer::start(Sizes { buffer: 4096, ..Sizes::of(1) }, Some(hook), None, 0, &mut Vec::new());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::commands::doctor::checks::{Found, check, fixed_by, needed};
+use crate::commands::doctor::outcome::{Outcome, check, fixed_by, needed};
 use crate::commands::exit::{Exit, exit_of};
 use aioinspect_kernel::bpf::denial::{self, Denial};
 use aioinspect_kernel::bpf::error::ProbeError;
@@ -20,7 +20,7 @@ use aioinspect_render::doctor::Status;
 pub(super) const MOUNT_SYSFS: &str = "mount -t sysfs sysfs /sys";
 
 /// Whether this kernel has native AIO at all.
-pub(super) fn aio() -> Found {
+pub(super) fn aio() -> Outcome {
     let found = match system::facts() {
         Ok(facts) => check(
             "native AIO",
@@ -42,7 +42,7 @@ pub(super) fn aio() -> Found {
 }
 
 /// Whether anybody can make a context.
-pub(super) fn slots() -> Found {
+pub(super) fn slots() -> Outcome {
     const NAME: &str = "free slots";
     let found = match system::slots() {
         Ok((aio_nr, aio_max_nr)) if aio_nr >= aio_max_nr => fixed_by(
@@ -58,7 +58,7 @@ pub(super) fn slots() -> Found {
 }
 
 /// Whether BPF programs are translated.
-pub(super) fn jit() -> Found {
+pub(super) fn jit() -> Outcome {
     const NAME: &str = "BPF JIT";
     let found = match jit::is_on() {
         Some(true) => check(NAME, Status::Present, "on"),
@@ -72,7 +72,7 @@ pub(super) fn jit() -> Found {
 }
 
 /// RLIMIT_MEMLOCK, where the kernel charges maps to it. `refused`: why the probe did not load, if it did not.
-pub(super) fn memlock(refused: Option<&ProbeError>) -> Option<Found> {
+pub(super) fn memlock(refused: Option<&ProbeError>) -> Option<Outcome> {
     const NAME: &str = "RLIMIT_MEMLOCK";
     // Only who may make maps can try: one who was refused a program has made them.
     let may_be_asked = match refused {
@@ -101,7 +101,7 @@ pub(super) fn memlock(refused: Option<&ProbeError>) -> Option<Found> {
 }
 
 /// Holds a process of our own.
-pub(super) fn freeze() -> Found {
+pub(super) fn freeze() -> Outcome {
     const NAME: &str = "ptrace freeze";
     let found = match trial_child::freeze_one() {
         Ok(report) => check(
@@ -143,7 +143,7 @@ fn freeze_fix() -> Option<String> {
 }
 
 /// How far the kernel is locked down, and what is left. `works`: whether the probe loaded all the same.
-pub(super) fn lockdown(works: bool) -> Found {
+pub(super) fn lockdown(works: bool) -> Outcome {
     const NAME: &str = "lockdown";
     let found = match Lockdown::of_this_kernel() {
         Lockdown::None => check(NAME, Status::Present, "none"),

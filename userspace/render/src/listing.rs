@@ -1,0 +1,24 @@
+//! What `list` shows: the rows that the filter left, and the host's numbers.
+
+use aioinspect_model::picture::{ContextView, GhostView, Picture, SystemView};
+
+/// What `list` shows; whoever filters takes contexts out.
+#[derive(Clone, Debug)]
+pub struct List<'a> {
+    /// The footer's numbers: of the host, whatever is filtered.
+    pub system: &'a SystemView,
+    /// The rows.
+    pub contexts: Vec<&'a ContextView>,
+    /// Rings without a context.
+    pub ghosts: Vec<&'a GhostView>,
+}
+
+impl<'a> From<&'a Picture> for List<'a> {
+    fn from(picture: &'a Picture) -> Self {
+        Self {
+            system: &picture.system,
+            contexts: picture.contexts.iter().collect(),
+            ghosts: picture.ghosts.iter().collect(),
+        }
+    }
+}
