@@ -28,6 +28,12 @@ pub(crate) fn cargo() -> Cmd {
     Cmd::new("cargo").without_env(own).dir(paths::root())
 }
 
+/// Cargo of one of rustup's toolchains, likewise.
+pub(crate) fn cargo_of(toolchain: &str) -> Cmd {
+    let own = |key: &str| is_of_outer_cargo(key) && !["RUSTFLAGS", "RUSTC_WRAPPER"].contains(&key);
+    Cmd::new("rustup").arguments(["run", toolchain, "cargo"]).without_env(own).dir(paths::root())
+}
+
 /// Builds the program; where it is.
 pub(crate) fn program(object: &Path) -> Result<PathBuf> {
     let bins = build(object, &["--package", "aioinspect", "--bin", "aioinspect"])?;

@@ -38,6 +38,11 @@ impl Suite {
         Self { broken: Some(why.into()), ..Self::new(name) }
     }
 
+    /// A suite that cannot run here.
+    pub(crate) fn skipped(name: &str, why: &str) -> Self {
+        Self { skipped: vec![format!("{name}: {}", why.replace('\n', " "))], ..Self::new(name) }
+    }
+
     /// Takes one line of output.
     pub(crate) fn line(&mut self, line: &str) {
         let line = line.trim_end_matches('\r');

@@ -12,7 +12,7 @@ use crate::build::{self, Built};
 use crate::command::{Cmd, Ended, Limits, note, say};
 use crate::count::{self, Suite};
 use crate::kernel::list::{self, Listed};
-use crate::{dist, paths, setup, side_by_side, unpacked, vm};
+use crate::{dist, paths, setup, side_by_side, toolchain, unpacked, vm};
 
 /// A suite that runs longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
@@ -78,6 +78,7 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
     let object = setup::for_tests()?;
     if matches!(what, What::All | What::Local) {
         suites.push(unprivileged()?);
+        suites.push(interpreted()?);
     }
     if catalogue.suites.is_empty() {
         bail!("package aioinspect-tests has no live suites");
@@ -136,6 +137,20 @@ fn choose(what: &What, listed: Vec<Listed>) -> Result<Vec<Listed>> {
 fn unprivileged() -> Result<Suite> {
     let cmd = build::cargo().arguments(["test", "--workspace", "--", "--show-output"]);
     stream(cmd.env("PATH", unpacked::path()?), "cargo test", LIMIT)
+}
+
+/// The border to bpf(2) against a kernel in memory, and the wire records, under Miri: it sees every access out of bounds.
+fn interpreted() -> Result<Suite> {
+    const NAME: &str = "miri";
+    if let Err(error) = toolchain::need_miri() {
+        return Ok(Suite::skipped(NAME, &format!("{error:#}")));
+    }
+    let cmd = build::cargo_of("nightly")
+        .arguments(["miri", "test", "--target-dir", "target/miri", "--lib"])
+        .arguments(["--package", "aioinspect-kernel", "--package", "aioinspect-ebpf", "--"])
+        .arguments(["bpf::map::", "census::traced_map::", "bytes::", "offsets::"])
+        .env("MIRIFLAGS", "-Zmiri-disable-isolation");
+    stream(cmd, NAME, LIMIT)
 }
 
 fn live(name: &str, built: &Built, long: bool) -> Result<Suite> {

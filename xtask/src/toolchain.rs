@@ -109,6 +109,15 @@ pub(crate) fn need_clippy(toolchain: &Toolchain) -> Result<()> {
     bail!("the eBPF programs cannot be linted: {} has no clippy; install it:\n  {line}", toolchain.name)
 }
 
+/// Sees to it that rustup's nightly has Miri; an error says why it cannot be had here.
+pub(crate) fn need_miri() -> Result<()> {
+    if nightly_sysroot().is_none() {
+        bail!("Miri comes with rustup's nightly, and there is none here");
+    }
+    // One that is there already is no error, and asks nobody.
+    rustup_run(&["component", "add", "miri", "--toolchain", "nightly"], 60)
+}
+
 /// A way to get a toolchain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
