@@ -120,10 +120,12 @@ fn may_serve(dir: &ProcDir, tid: Tid) -> Result<bool, ProcError> {
         return Ok(false);
     }
     let call = dir.read(&format!("task/{tid}/syscall"), 4096)?;
-    let number =
-        call.split(|byte| *byte == b' ').next().and_then(|word| str::from_utf8(word).ok()?.parse().ok());
-    // `running` and `-1` have no number: it is not inside a call.
-    Ok(number.is_some_and(|number: libc::c_long| SERVING.contains(&number)))
+    let word = call.split(|byte| *byte == b' ').next().and_then(|word| str::from_utf8(word).ok());
+    // `running` and `-1` are no call: it may be between two, or in the fault of one. A helper without a request waits in a futex.
+    Ok(match word.and_then(|word| word.parse::<libc::c_long>().ok()) {
+        Some(number) if number >= 0 => SERVING.contains(&number),
+        _ => true,
+    })
 }
 
 #[cfg(test)]
