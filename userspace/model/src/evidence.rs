@@ -93,7 +93,7 @@ pub struct TracedWord {
 /// What a watch knew of one context.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct TracedContext {
-    /// `kioctx.id`, the slot in the table, of the same context as in the kernel's word.
+    /// `kioctx.id`, the table index, of the same context as in the kernel's word.
     pub table_index: u32,
     /// When and by which thread it was made; `None`: a census of the watch found it.
     pub made: Option<Made>,

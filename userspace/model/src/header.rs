@@ -27,9 +27,9 @@ pub struct RingHeader {
     pub id: u32,
     /// Slots.
     pub nr: u32,
-    /// Next slot to be reaped.
+    /// Next ring entry to be reaped.
     pub head: u32,
-    /// Next slot to be filled.
+    /// Next ring entry to be filled.
     pub tail: u32,
     /// `RING_MAGIC`.
     pub magic: u32,
@@ -88,8 +88,8 @@ impl RingHeader {
             })
         };
         let below = |field, claimed| {
-            let slots = known.nr_events.filter(|slots| claimed >= *slots)?;
-            Some(HeaderFault { field, claimed, expected: Expected::Below(slots) })
+            let entries = known.nr_events.filter(|entries| claimed >= *entries)?;
+            Some(HeaderFault { field, claimed, expected: Expected::Below(entries) })
         };
         let tail = match known.tail {
             Some(tail) => equal(HeaderField::Tail, self.tail, tail),
@@ -189,7 +189,7 @@ impl fmt::Display for HeaderFault {
     }
 }
 
-/// Filled slots that nobody reaped: `(tail - head) mod nr`.
+/// Completions that the process has not reaped: `(tail - head) mod nr`.
 ///
 /// `None` where a number is outside the ring. fs/aio.c:aio_read_events_ring takes such a head modulo `nr`, so that
 /// no event is lost by it, but nobody but a forger writes it.
@@ -276,7 +276,7 @@ mod tests {
     }
 
     proptest! {
-        /// Check that decoding loses nothing, and that unreaped slots lead from head to tail.
+        /// Check that decoding loses nothing, and that unreaped entries lead from head to tail.
         #[test]
         fn laws(bytes: [u8; 32], head: u32, tail: u32, nr: u32) {
             let header = RingHeader::decode(&bytes);

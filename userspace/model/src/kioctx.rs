@@ -17,11 +17,11 @@ pub struct Kioctx {
     pub nr_pages: Option<u64>,
     /// `max_reqs`: the argument of io_setup, and what it costs of aio-max-nr.
     pub max_reqs: Option<u32>,
-    /// `nr_events`: slots of the ring.
+    /// `nr_events`: entries of the ring.
     pub nr_events: Option<u32>,
-    /// `tail`: the next slot to be filled.
+    /// `tail`: the next ring entry to be filled.
     pub tail: Option<u32>,
-    /// `completed_events`: filled slots whose credit was not given back yet.
+    /// `completed_events`: filled ring entries whose credit was not given back yet.
     pub completed_events: Option<u32>,
     /// `reqs_available`: credits that belong to no CPU.
     pub reqs_available: Option<i64>,
@@ -89,7 +89,7 @@ impl Kioctx {
         match self.in_flight_by_credits() {
             // More than the ring has room for are none: the counters moved while they were read.
             Told::Nothing => match self.in_flight_by_refs() {
-                Told::Is(count) if self.nr_events.is_some_and(|slots| count >= slots) => Told::Torn,
+                Told::Is(count) if self.nr_events.is_some_and(|entries| count >= entries) => Told::Torn,
                 told @ (Told::Is(_) | Told::Torn | Told::Nothing) => told,
             },
             told @ (Told::Is(_) | Told::Torn) => told,
@@ -101,15 +101,15 @@ impl Kioctx {
     /// `(nr_events - 1) - reqs_available - sum of per-CPU reqs_available - completed_events`
     /// (fs/aio.c:get_reqs_available, put_reqs_available). Torn where the sum is outside `0..nr_events`.
     pub fn in_flight_by_credits(&self) -> Told<u32> {
-        let (Some(slots), Some(free), Some(percpu), Some(completed)) =
+        let (Some(entries), Some(free), Some(percpu), Some(completed)) =
             (self.nr_events, self.reqs_available, self.percpu_available, self.completed_events)
         else {
             return Told::Nothing;
         };
         let sum = || {
-            let credits = i64::from(slots).checked_sub(1)?;
+            let credits = i64::from(entries).checked_sub(1)?;
             let held = credits.checked_sub(free)?.checked_sub(percpu)?.checked_sub(i64::from(completed))?;
-            u32::try_from(held).ok().filter(|n| *n < slots)
+            u32::try_from(held).ok().filter(|n| *n < entries)
         };
         sum().map_or(Told::Torn, Told::Is)
     }
@@ -173,7 +173,7 @@ impl Kioctx {
 
     /// The most completions that can wait in the ring; `None` where nothing bounds them.
     ///
-    /// Every slot not reaped is counted in `completed_events`. A completion caught half-way is in the ring, not yet in completed_events, and
+    /// Every ring entry not reaped is counted in `completed_events`. A completion caught half-way is in the ring, not yet in completed_events, and
     /// still counts as in flight.
     pub fn most_unreaped(&self) -> Option<u32> {
         let in_flight = match self.in_flight() {

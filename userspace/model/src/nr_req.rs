@@ -1,6 +1,6 @@
 //! How large a ring io_setup makes, and which arguments make a ring of a given length.
 //!
-//! fs/aio.c:ioctx_alloc and aio_setup_ring: `slots = 2 * max(n, 4 * possible_cpus) + 2`, then the ring is rounded up to
+//! fs/aio.c:ioctx_alloc and aio_setup_ring: `entries = 2 * max(n, 4 * possible_cpus) + 2`, then the ring is rounded up to
 //! pages. So many arguments give one ring, and the same argument gives another ring on a host with more CPUs.
 
 use crate::units::{IO_EVENT_LEN, RING_HEADER_LEN};
@@ -64,19 +64,19 @@ pub fn ring_len(max_reqs: u32, possible_cpus: u32, page_size: u32) -> Option<u64
 }
 
 /// Slots in a ring of so many bytes, `kioctx.nr_events`; `None` if not even the header fits.
-pub fn slots(ring_len: u64) -> Option<u32> {
+pub fn entries(ring_len: u64) -> Option<u32> {
     u32::try_from(ring_len.checked_sub(HEADER)? / IO_EVENT_LEN).ok()
 }
 
 /// `kioctx.nr_events` after `io_setup(max_reqs)`; `None` where it answers EINVAL.
 pub fn nr_events(max_reqs: u32, possible_cpus: u32, page_size: u32) -> Option<u32> {
-    slots(ring_len(max_reqs, possible_cpus, page_size)?)
+    entries(ring_len(max_reqs, possible_cpus, page_size)?)
 }
 
 /// The `nr_req` to write for a ring, so that restoring on a host of `cpus` possible CPUs makes the same one.
 ///
 /// With `max_reqs` known it is the smallest that is not less, so that the context costs no more of aio-max-nr than it
-/// must. Without, it is CRIU's own estimate, `(slots - 2) / 2`: the largest.
+/// must. Without, it is CRIU's own estimate, `(entries - 2) / 2`: the largest.
 pub fn nr_req_for(
     max_reqs: Option<u32>,
     ring_len: u64,
@@ -195,7 +195,7 @@ mod tests {
                 assert!(made_on != restored_on || m == n);
                 let estimate = nr_req_for(None, len, restored_on, page).unwrap();
                 assert!(same(estimate) && !same(estimate + 1) && estimate >= m);
-                assert_eq!(estimate, (slots(len).unwrap() - 2) / 2);
+                assert_eq!(estimate, (entries(len).unwrap() - 2) / 2);
             }
             Err(NrReqError::TooManyCpus { smallest, .. }) => {
                 assert!(smallest > len && ring_len(1, restored_on, page) == Some(smallest));
@@ -214,7 +214,7 @@ mod tests {
                     prop_assert!(max_reqs.is_none_or(|least| least <= n));
                 }
             }
-            let _ = (ring_len(max_reqs.unwrap_or(1), cpus, page), nr_events(1, cpus, page), slots(len));
+            let _ = (ring_len(max_reqs.unwrap_or(1), cpus, page), nr_events(1, cpus, page), entries(len));
         }
 
         /// Check large arguments on hosts that differ.

@@ -128,7 +128,7 @@ fn same_ring(one: Option<u64>, other: Option<u64>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
-/// Never a request: none in flight, no slot ever filled. Where that is not known it may have been used.
+/// Never a request: none in flight, no ring entry ever filled. Where that is not known it may have been used.
 fn is_unused(context: &Kioctx) -> bool {
     context.in_flight() == Told::Is(0) && context.tail == Some(0) && context.completed_events == Some(0)
 }
@@ -137,7 +137,7 @@ fn is_unused(context: &Kioctx) -> bool {
 fn pending(context: &Kioctx, now: Instant, was: Option<Pending>) -> Option<Pending> {
     let in_flight = context.in_flight().number().filter(|in_flight| *in_flight > 0)?;
     let (tail, completed_events) = (context.tail?, context.completed_events?);
-    // Without a completion in_flight does not fall, tail stays, and completed_events can only fall (reaped slots are given back).
+    // Without a completion in_flight does not fall, tail stays, and completed_events can only fall (reaped entries are given back).
     let none_completed = |was: &Pending| {
         in_flight >= was.in_flight && tail == was.tail && completed_events <= was.completed_events
     };

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Size in bytes of `struct aio_ring`, the header at the start of every ring.
 pub const RING_HEADER_LEN: usize = 32;
-/// Size in bytes of one `struct io_event`, a slot of the ring.
+/// Size in bytes of one `struct io_event`: a ring entry.
 pub const IO_EVENT_LEN: u64 = 32;
 
 /// The one number that is `aio_context_t`, the ring's address in its owner, and `kioctx.user_id`.

@@ -35,12 +35,12 @@ impl TracedMaps {
     }
 
     /// What the one that knows most knows of the contexts of one address space; `None` without any. An entry for another context in
-    /// the same slot says nothing.
+    /// the same table index says nothing.
     pub(crate) fn word(&self, mm: MmKey, space: &SpaceWord) -> Option<TracedWord> {
         let words = self.0.iter().map(|(map, since)| {
-            let known = space.kioctxs.iter().filter_map(|(slot, kioctx)| {
-                let record = map.get(&SlotKey { mm: mm.0, slot: *slot, _pad: 0 }).ok()??;
-                (record.kioctx == *kioctx).then(|| context(*slot, &record))
+            let known = space.kioctxs.iter().filter_map(|(index, kioctx)| {
+                let record = map.get(&SlotKey { mm: mm.0, slot: *index, _pad: 0 }).ok()??;
+                (record.kioctx == *kioctx).then(|| context(*index, &record))
             });
             TracedWord { since: *since, contexts: known.collect() }
         });

@@ -16,7 +16,7 @@ use crate::proc::files::cgroup_of;
 use aioinspect_model::evidence::{AddressSpace, Doing, Look, Wait};
 use aioinspect_model::kioctx::Kioctx;
 use aioinspect_model::known::{Fact, Known};
-use aioinspect_model::nr_req::slots;
+use aioinspect_model::nr_req::entries;
 use aioinspect_model::units::{ContextId, Pid, Tid};
 
 /// `PF_EXITING` of include/linux/sched.h.
@@ -184,7 +184,7 @@ fn contexts(own: &[ContextRecord], known: &Known) -> Vec<Kioctx> {
 fn is_whole(context: &Kioctx) -> bool {
     let Ok(page_size) = u64::try_from(rustix::param::page_size()) else { return false };
     let fits = match (context.nr_pages, context.nr_events) {
-        (Some(pages), Some(nr_events)) => pages.checked_mul(page_size).and_then(slots) == Some(nr_events),
+        (Some(pages), Some(nr_events)) => pages.checked_mul(page_size).and_then(entries) == Some(nr_events),
         (None, _) | (_, None) => true,
     };
     let asked = match (context.max_reqs, context.nr_events) {

@@ -139,11 +139,11 @@ proptest! {
     /// Check that no numbers overflow, and that no more is in flight than the ring has room for.
     #[test]
     fn any_numbers(
-        slots: Option<u32>, completed: Option<u32>, free: Option<i64>, percpu: Option<i64>, refs: Option<i64>,
+        entries: Option<u32>, completed: Option<u32>, free: Option<i64>, percpu: Option<i64>, refs: Option<i64>,
         pages: Option<u64>, page: u32,
     ) {
         let fact = Kioctx {
-            nr_events: slots,
+            nr_events: entries,
             completed_events: completed,
             reqs_available: free,
             percpu_available: percpu,
@@ -152,8 +152,8 @@ proptest! {
             mmap_size: None,
             ..with(0)
         };
-        if let (Told::Is(count), Some(slots)) = (fact.in_flight(), slots) {
-            prop_assert!(count < slots);
+        if let (Told::Is(count), Some(entries)) = (fact.in_flight(), entries) {
+            prop_assert!(count < entries);
         }
         let _ = (fact.most_unreaped(), fact.ring_len(page), fact.is_idle(), fact.left());
     }

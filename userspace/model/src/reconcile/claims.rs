@@ -37,7 +37,7 @@ impl TailRule {
 /// What is left of a header once the kernel was asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reaping {
-    /// Next slot to be reaped, as claimed.
+    /// Next ring entry to be reaped, as claimed.
     pub head: Option<u32>,
     /// Completions nobody reaped.
     pub unreaped: Option<u32>,
@@ -96,7 +96,7 @@ fn check_tail(claim: u32, fact: &Kioctx, (tail, nr_events): (u32, u32), rule: Ta
 
 /// `(tail - head) mod nr`, with the kernel's tail.
 ///
-/// The kernel bounds what a claimed head can mean: every slot not reaped is counted in `completed_events`, which only
+/// The kernel bounds what a claimed head can mean: every ring entry not reaped is counted in `completed_events`, which only
 /// fs/aio.c:refill_reqs_available lowers, and never below what the head of that moment leaves in the ring. A head that
 /// claims more was written back, or past the tail; or, in a process that ran, was read later than the tail.
 fn unreaped(claim: &RingHeader, fact: &Kioctx, rule: TailRule, notes: &mut Notes) -> Option<u32> {

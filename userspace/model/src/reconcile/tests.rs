@@ -247,7 +247,7 @@ fn two_contexts_at_one_address() {
     assert_eq!(picture.contexts[1].findings, [Finding::ForgedHeader]);
 }
 
-/// Check when a ring is full: a remainder below a batch is no slot, credits of some CPU or a reaped slot are.
+/// Check when a ring is full: a remainder below a batch is no free entry, credits of some CPU or a reaped entry are.
 #[test]
 fn ring_full() {
     let full = |available: i64, on_cpus: i64, completed: u32, head| {
@@ -268,7 +268,7 @@ fn ring_full() {
     assert_eq!(full(0, 0, 82, 0), "reaping the 82 completions that wait frees their ring entries");
     assert_eq!(full(47, 0, 0, 0), "");
     assert_eq!(full(6, 1, 0, 0), "");
-    assert_eq!(full(0, 0, 82, 1), "", "one was reaped: io_submit takes its slot back");
+    assert_eq!(full(0, 0, 82, 1), "", "one was reaped: io_submit takes its credit back");
     let mut it = idle();
     spoil(&mut it, |fact| (fact.reqs_available, fact.percpu_refs) = (Some(0), Some(383)));
     assert_eq!(findings(&it), [Finding::InFlight, Finding::RingFull]);

@@ -130,8 +130,8 @@ struct Kernel {
 impl Kernel {
     /// io_setup(n): fs/aio.c:ioctx_alloc, aio_setup_ring.
     fn new(cpus: u32, wanted: u32) -> Self {
-        let slots = wanted.max(cpus * 4) * 2 + 2;
-        let nr_events = ((32 + slots * 32).div_ceil(4096) * 4096 - 32) / 32;
+        let entries = wanted.max(cpus * 4) * 2 + 2;
+        let nr_events = ((32 + entries * 32).div_ceil(4096) * 4096 - 32) / 32;
         let batch = ((nr_events - 1) / (cpus * 4)).max(1);
         let by_cpu = vec![0; usize::try_from(cpus).unwrap()];
         Self { nr_events, batch, pool: nr_events - 1, by_cpu, completed: 0, head: 0, tail: 0, in_flight: 0 }
