@@ -18,7 +18,7 @@ const OTHER: &str = "other";
 /// The failures of one owner with one errno.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failures {
-    /// How many.
+    /// How often it happened since the start.
     pub count: u64,
     /// The process of the last one.
     pub pid: Pid,

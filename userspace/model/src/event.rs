@@ -72,14 +72,14 @@ pub enum Event {
     },
     /// A process that had contexts became another program.
     Exec {
-        /// Who.
+        /// The thread that called exec.
         by: Actor,
         /// How many contexts died with the old program.
         contexts: u32,
     },
     /// The last process of an address space that had contexts ended.
     Exit {
-        /// Who.
+        /// The last thread of the address space.
         by: Actor,
         /// How many contexts died with it.
         contexts: u32,
@@ -106,12 +106,12 @@ pub enum Event {
     },
     /// Events that were not seen: the buffer was full, or a program could not run.
     Lost {
-        /// How many.
+        /// Number of events.
         count: u64,
     },
     /// Entries of the map in the kernel that a new census put right.
     Healed {
-        /// How many.
+        /// Number of entries.
         count: u64,
     },
 }

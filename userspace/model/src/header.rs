@@ -155,7 +155,7 @@ pub enum Expected {
 /// One field that is not what the kernel wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeaderFault {
-    /// Which.
+    /// The field that differs.
     pub field: HeaderField,
     /// What the process has there.
     pub claimed: u32,

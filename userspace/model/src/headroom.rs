@@ -28,7 +28,7 @@ impl Headroom<'_> {
 /// Whether there are enough slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Yes.
+    /// As many slots are free as are needed.
     Enough,
     /// Not now.
     NotNow,

@@ -194,11 +194,11 @@ pub struct Owner {
 pub struct GhostView {
     /// The process that maps it.
     pub pid: Pid,
-    /// Its name.
+    /// Name of the process (`comm`), raw bytes.
     pub comm: Arc<[u8]>,
     /// Who runs it.
     pub owner: Arc<Owner>,
-    /// Where.
+    /// Where the ring is mapped.
     pub address: ContextId,
     /// Bytes mapped.
     pub ring_len: u64,

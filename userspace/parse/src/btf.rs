@@ -26,7 +26,7 @@ pub enum BtfError {
     /// Too short for a header, or a header that contradicts itself.
     #[error("btf header is damaged at offset {offset}: {what}")]
     Header {
-        /// Where.
+        /// Where in the section, in bytes.
         offset: usize,
         /// Which field, and what is wrong with it.
         what: &'static str,

@@ -18,7 +18,7 @@ const MAX_HEADER: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("user {name:?}: not a bcrypt hash that can be compared with")]
 pub struct UsersError {
-    /// Whose.
+    /// Name of the user whose hash is too dear or wrong.
     pub name: String,
 }
 

@@ -29,7 +29,7 @@ pub(crate) enum Page {
 /// A header word that somebody other than the kernel wrote.
 #[derive(Clone, Debug)]
 pub(crate) struct Forged {
-    /// Its name.
+    /// Name of the field, as commands give it.
     pub field: &'static str,
     /// What it says now.
     pub value: u32,

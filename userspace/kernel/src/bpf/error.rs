@@ -14,7 +14,7 @@ pub enum ProbeError {
     NotPermitted {
         /// What was tried.
         action: &'static str,
-        /// Why.
+        /// What refused it.
         why: Denial,
     },
     /// The program needs the JIT, which is off.

@@ -67,7 +67,7 @@ pub enum SourceError {
         pid: Pid,
         /// The file.
         what: &'static str,
-        /// Why.
+        /// What is missing, in a sentence.
         why: String,
     },
 }

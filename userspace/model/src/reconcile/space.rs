@@ -20,7 +20,7 @@ use crate::units::{ContextId, Pid};
 pub(super) struct Space<'a> {
     /// The process under which its contexts are shown: the lowest PID of those that share it.
     pub process: &'a Process,
-    /// Its name.
+    /// Name of that process, raw bytes.
     pub comm: Arc<[u8]>,
     /// Who runs it.
     pub owner: Arc<Owner>,

@@ -67,7 +67,7 @@ pub enum LayoutError {
     /// The kernel has no such function, so that no BPF iterator can be attached.
     #[error("this kernel's btf has no function {name}")]
     NoFunc {
-        /// Its name.
+        /// Name of the function.
         name: &'static str,
     },
     /// Without this member nothing true could be said.

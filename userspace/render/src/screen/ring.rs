@@ -17,7 +17,7 @@ pub(crate) enum Entry {
     Done,
     /// Nothing yet: the place of a request in flight.
     Flight,
-    /// Nothing.
+    /// No completion, and none to come.
     Free,
     /// Who knows.
     Unknown,

@@ -7,7 +7,7 @@ use aioinspect_model::picture::ContextView;
 /// Which contexts are shown.
 #[derive(Debug)]
 pub(super) enum Search {
-    /// All.
+    /// No filter: every row matches.
     All,
     /// Those for which it is true.
     Expression(Filter<Field>),

@@ -26,7 +26,7 @@ pub(super) enum Value {
 
 /// What can be shown.
 pub(super) trait Shown {
-    /// How.
+    /// The value as `show` prints it, as text and as JSON.
     fn value(&self) -> Value;
 }
 
