@@ -22,16 +22,19 @@ pub(crate) struct Built {
 
 /// Cargo of this checkout's own toolchain, without the variables by which cargo told xtask about xtask.
 pub(crate) fn cargo() -> Cmd {
+    of_this_checkout("cargo")
+}
+
+fn of_this_checkout(program: &str) -> Cmd {
     let own = |key: &str| {
         is_of_outer_cargo(key) && !["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "RUSTC_WRAPPER"].contains(&key)
     };
-    Cmd::new("cargo").without_env(own).dir(paths::root())
+    Cmd::new(program).without_env(own).dir(paths::root())
 }
 
 /// Cargo of one of rustup's toolchains, likewise.
 pub(crate) fn cargo_of(toolchain: &str) -> Cmd {
-    let own = |key: &str| is_of_outer_cargo(key) && !["RUSTFLAGS", "RUSTC_WRAPPER"].contains(&key);
-    Cmd::new("rustup").arguments(["run", toolchain, "cargo"]).without_env(own).dir(paths::root())
+    of_this_checkout("rustup").arguments(["run", toolchain, "cargo"])
 }
 
 /// Builds the program; where it is.

@@ -3,7 +3,6 @@
 pub mod caps;
 pub mod clock;
 pub mod containers;
-pub mod environment;
 pub mod files;
 pub mod logger;
 pub mod own_usage;

@@ -3,6 +3,7 @@
 //! Every output, the verdict and the documents read it. A row has no defaults, so a new finding does not compile until
 //! each question about it is answered.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use crate::finding::Severity::{Pending, Wrong};
@@ -248,6 +249,18 @@ impl Finding {
     /// How bad it is; greater is worse.
     pub fn severity(self) -> Severity {
         self.row().severity
+    }
+
+    /// The worst of them.
+    pub fn worst(findings: impl IntoIterator<Item = Finding>) -> Option<Finding> {
+        findings.into_iter().max_by_key(|finding| finding.severity())
+    }
+
+    /// All of them, the worst first.
+    pub fn worst_first(findings: &[Finding]) -> Vec<Finding> {
+        let mut sorted = findings.to_vec();
+        sorted.sort_by_key(|finding| Reverse(finding.severity()));
+        sorted
     }
 
     /// Whether something is wrong; the rest is merely pending.

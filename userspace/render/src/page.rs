@@ -29,7 +29,6 @@ use crate::escape::{escape, escaped};
 use crate::fields::{Field, View};
 use crate::listing::List;
 use crate::page::html::{number, put, text};
-use crate::screen::severity::{severity, worst_first};
 use crate::time;
 
 pub use crate::page::query::PageQuery;
@@ -260,12 +259,12 @@ fn within(by: &Actor) -> String {
 
 /// What each code means: for the reader, and for page.js, which reads how bad it is from here.
 fn findings(out: &mut String) {
-    for finding in worst_first(Finding::ALL) {
+    for finding in Finding::worst_first(Finding::ALL) {
         let _ = write!(
             out,
             "<dt class=\"f {}\" data-code=\"{code}\" data-severity=\"{}\">{code}</dt><dd>{}</dd>",
             rows::class_of(finding),
-            severity(finding),
+            finding.severity().rank(),
             text(finding.says()),
             code = finding.code(),
         );

@@ -17,7 +17,7 @@ pub(super) mod ring;
 mod row;
 mod rows;
 mod search;
-pub(super) mod severity;
+pub(super) mod tone;
 pub mod typed;
 
 use std::collections::VecDeque;

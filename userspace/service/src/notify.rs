@@ -9,7 +9,6 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-use aioinspect_kernel::host::environment::take_variable;
 use sd_notify::NotifyState;
 
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
@@ -21,11 +20,9 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Connects to the socket of the environment, if it names one, and takes it out of there: it is for us and not for our children.
-    ///
-    /// To be called while the process has one thread.
+    /// Connects to the socket of the environment, if it names one. The name stays there: the server starts no program that could find it.
     pub fn from_env() -> io::Result<Self> {
-        let Some(name) = take_variable(NOTIFY_SOCKET) else { return Ok(Self::default()) };
+        let Some(name) = std::env::var_os(NOTIFY_SOCKET) else { return Ok(Self::default()) };
         Self::to(&name)
     }
 

@@ -12,6 +12,7 @@ use crate::proc::barrier::Barrier;
 use aioinspect_model::evidence::Process;
 use aioinspect_model::units::{Pid, Tid};
 use aioinspect_parse::proc::stat::Stat;
+use aioinspect_parse::proc::status::Status;
 
 pub use crate::proc::error::ProcError;
 
@@ -91,16 +92,14 @@ impl ProcDir {
             .map_err(|error| explain(pid, "", error))?;
         // /proc/TID opens for any thread; only a leader is among its own tasks under the same number as its process.
         let found = Self { pid, dir };
-        let status = found.read("status", SMALL)?;
-        match field(&status, b"Tgid:") {
-            Some(tgid) if tgid == u64::from(pid.0) => {
-                if sleeps_uninterruptibly(&status) && !found.answers() {
-                    return Err(ProcError::Locked(pid));
-                }
-                Ok(found)
-            }
-            _ => Err(ProcError::NoSuchProcess(pid)),
+        let status = Status::parse(&found.read("status", SMALL)?).unwrap_or_default();
+        if status.tgid != Some(pid) {
+            return Err(ProcError::NoSuchProcess(pid));
         }
+        if status.state == Some(b'D') && !found.answers() {
+            return Err(ProcError::Locked(pid));
+        }
+        Ok(found)
     }
 
     /// Whether its files can be read soon. Who waits inside exec holds `signal->exec_update_lock`, and readers of most of its files wait with it
@@ -192,8 +191,7 @@ impl ProcDir {
     /// Who traces thread `tid`, 0 for nobody, as a thread id of the tracer.
     pub fn tracer_of(&self, tid: Tid) -> Result<Tid, ProcError> {
         let status = self.read(&format!("task/{tid}/status"), SMALL)?;
-        let tracer = field(&status, b"TracerPid:").and_then(|number| u32::try_from(number).ok());
-        Ok(Tid(tracer.unwrap_or(0)))
+        Ok(Status::parse(&status).unwrap_or_default().tracer.unwrap_or(Tid(0)))
     }
 
     /// The state of thread `tid`.
@@ -319,18 +317,6 @@ fn numbers_in(dir: impl AsFd) -> Result<Vec<u32>, Errno> {
         numbers.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<u32>().ok()));
     }
     Ok(numbers)
-}
-
-/// The number after `name` at a line's start. The kernel writes `Name:` first and escapes line ends in it.
-fn field(status: &[u8], name: &[u8]) -> Option<u64> {
-    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))?;
-    std::str::from_utf8(line).ok()?.trim().parse().ok()
-}
-
-/// Whether the first thread of a process is in state D, by its `status`.
-fn sleeps_uninterruptibly(status: &[u8]) -> bool {
-    let state = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"State:"));
-    state.is_some_and(|state| state.trim_ascii_start().starts_with(b"D"))
 }
 
 fn explain(pid: Pid, file: &str, error: Errno) -> ProcError {

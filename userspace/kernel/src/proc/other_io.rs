@@ -116,21 +116,35 @@ fn may_serve(dir: &ProcDir, tid: Tid) -> Result<bool, ProcError> {
     if tid.0 == dir.pid().0 || status.sig_blk.is_none_or(|blocked| blocked & EVERY_SIGNAL != EVERY_SIGNAL) {
         return Ok(false);
     }
-    if dir.state_of(tid)?.is_worker() {
+    let state = dir.state_of(tid)?;
+    if state.is_worker() || state.is_dead() {
         return Ok(false);
     }
-    let call = dir.read(&format!("task/{tid}/syscall"), 4096)?;
-    let word = call.split(|byte| *byte == b' ').next().and_then(|word| str::from_utf8(word).ok());
-    // `running` and `-1` are no call: it may be between two, or in the fault of one. A helper without a request waits in a futex.
-    Ok(match word.and_then(|word| word.parse::<libc::c_long>().ok()) {
+    Ok(serves(&dir.read(&format!("task/{tid}/syscall"), 4096)?))
+}
+
+/// Whether a thread with this `syscall` may serve a request: it is in a call that serves one, or in none (`running`, `-1`), which may be between
+/// two of them or in the fault of one. A helper without a request waits in a futex.
+fn serves(syscall: &[u8]) -> bool {
+    let word = syscall.split(u8::is_ascii_whitespace).next().and_then(|word| str::from_utf8(word).ok());
+    match word.and_then(|word| word.parse::<libc::c_long>().ok()) {
         Some(number) if number >= 0 => SERVING.contains(&number),
         _ => true,
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Check what the kernel prints of a thread in a call, in another one, and in none.
+    #[test]
+    fn calls() {
+        let read = format!("{} 0x3 0x7f00 0x8 0x0 0x0 0x0 0x7ffd 0x7f01\n", libc::SYS_read);
+        let futex = format!("{} 0x3 0x7f00 0x8 0x0 0x0 0x0 0x7ffd 0x7f01\n", libc::SYS_futex);
+        assert!(serves(read.as_bytes()) && !serves(futex.as_bytes()));
+        assert!(serves(b"running\n") && serves(b"-1 0x7ffd 0x7f01\n"));
+    }
 
     /// Check our own process, which has neither.
     #[test]

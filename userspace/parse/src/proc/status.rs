@@ -3,7 +3,7 @@
 //! The name comes first and may be chosen by the process, but the kernel escapes line feeds in it, so that it cannot
 //! make a line of its own.
 
-use aioinspect_model::units::Pid;
+use aioinspect_model::units::{Pid, Tid};
 
 /// A key whose value cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,8 @@ pub struct Status {
     pub state: Option<u8>,
     /// `Tgid`: the process a thread belongs to.
     pub tgid: Option<Pid>,
+    /// `TracerPid`: the thread that traces it, 0 for none.
+    pub tracer: Option<Tid>,
     /// `NSpid`: the thread's id in each PID namespace, from the reader's inwards.
     pub ns_pids: Vec<Pid>,
     /// `Uid`: real, effective, saved, file system.
@@ -56,6 +58,7 @@ impl Status {
                 self.state = Some(letter.ok_or_else(|| bad("State", value))?);
             }
             b"Tgid" => self.tgid = Some(Pid(number("Tgid", value)?)),
+            b"TracerPid" => self.tracer = Some(Tid(number("TracerPid", value)?)),
             b"NSpid" => self.ns_pids = numbers("NSpid", value)?.into_iter().map(Pid).collect(),
             b"Uid" => {
                 let uids = numbers("Uid", value)?;
@@ -124,6 +127,7 @@ mod tests {
         let expected = Status {
             state: Some(b't'),
             tgid: Some(Pid(42)),
+            tracer: Some(Tid(7)),
             ns_pids: vec![Pid(43), Pid(2), Pid(1)],
             uids: Some([0, 1, 2, u32::MAX]),
             sig_blk: Some(0x10000),
@@ -141,6 +145,7 @@ mod tests {
         for (line, key) in [
             ("Tgid:\t-1", "Tgid"),
             ("Tgid:\t1 2", "Tgid"),
+            ("TracerPid:\tx", "TracerPid"),
             ("NSpid:\t4294967296", "NSpid"),
             ("NSpid:\t", "NSpid"),
             ("Uid:\t1 2 3", "Uid"),

@@ -11,7 +11,6 @@ use aioinspect_model::units::age;
 use crate::escape::escaped;
 use crate::fields::rank::Rank;
 use crate::filter::Value;
-use crate::screen::severity::{severity, worst};
 
 /// CPUs with stranded credits that are named to people.
 const MOST_CPUS: usize = 8;
@@ -101,7 +100,7 @@ impl<'a> Cell<'a> {
             Cell::Percent(percent) => Rank::Number(percent.into()),
             Cell::Flag(flag) => Rank::Number(flag.into()),
             Cell::Text(text) if !text.is_empty() => Rank::Text(text),
-            Cell::Findings(of) => Rank::of_worst(worst(of.findings.iter().copied())),
+            Cell::Findings(of) => Rank::of_worst(Finding::worst(of.findings.iter().copied())),
             Cell::Stranded(stranded) => {
                 Rank::Number(stranded.iter().fold(0, |sum, of| sum.saturating_add(of.credits.into())))
             }
@@ -113,7 +112,7 @@ impl<'a> Cell<'a> {
 impl Rank<'_> {
     /// Findings by how bad they are; none comes last.
     pub fn of_worst(worst: Option<Finding>) -> Self {
-        worst.map_or(Rank::Unknown, |finding| Rank::Number(severity(finding).into()))
+        worst.map_or(Rank::Unknown, |finding| Rank::Number(finding.severity().rank().into()))
     }
 }
 

@@ -14,7 +14,6 @@ use crate::fields::order::Order;
 use crate::fields::{Field, View, search};
 use crate::page::html::{put, text};
 use crate::page::query::PageQuery;
-use crate::screen::severity::worst_first;
 
 /// Rows that are shown at most, here and in page.js.
 pub(super) const MOST_ROWS: usize = 500;
@@ -124,7 +123,7 @@ pub(super) fn codes(context: Option<&ContextView>, out: &mut String) {
     if findings.is_empty() {
         out.push('-');
     }
-    for (place, finding) in worst_first(findings).into_iter().enumerate() {
+    for (place, finding) in Finding::worst_first(findings).into_iter().enumerate() {
         let _ = write!(
             out,
             "{}<span class=\"f {}\" title=\"",

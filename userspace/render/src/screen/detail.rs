@@ -1,5 +1,6 @@
 //! One context: all that is known of it, and its ring drawn.
 
+use aioinspect_model::finding::Finding;
 use aioinspect_model::picture::{ContextView, Picture, Proof};
 
 use crate::fields::cell::Cell;
@@ -8,7 +9,7 @@ use crate::screen::canvas::width;
 use crate::screen::look::{Look, Tone};
 use crate::screen::page::{Line, Page};
 use crate::screen::ring::{Band, Entry, Ring};
-use crate::screen::severity::{tone, worst_first};
+use crate::screen::tone::tone;
 
 /// The page. `picture`: where the context's address space is told of, if the context is still there.
 pub(super) fn page(context: &ContextView, picture: Option<&Picture>, columns: usize, look: Look) -> Page {
@@ -27,7 +28,7 @@ pub(super) fn page(context: &ContextView, picture: Option<&Picture>, columns: us
 }
 
 fn findings(context: &ContextView, look: Look, page: &mut Page) {
-    for finding in worst_first(&context.findings) {
+    for finding in Finding::worst_first(&context.findings) {
         page.pair(20, finding.code(), tone(Some(finding)), finding.says(), Tone::Plain);
         for (_, detail) in context.details.iter().filter(|(of, _)| *of == finding) {
             page.pair(20, "", Tone::Plain, &look.text(detail), Tone::Faint);

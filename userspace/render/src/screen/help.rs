@@ -5,7 +5,7 @@ use aioinspect_model::finding::Finding;
 use crate::fields::{Field, View};
 use crate::screen::look::{Look, Tone};
 use crate::screen::page::Page;
-use crate::screen::severity::{tone, worst_first};
+use crate::screen::tone::tone;
 
 /// Keys and what they do.
 const KEYS: [(&str, &str); 13] = [
@@ -54,7 +54,7 @@ pub(super) fn page(width: usize, look: Look) -> Page {
     );
     page.gap();
     page.heading("Findings, the worst first");
-    for finding in worst_first(Finding::ALL) {
+    for finding in Finding::worst_first(Finding::ALL) {
         page.pair(20, finding.code(), tone(Some(finding)), finding.says(), Tone::Plain);
     }
     page.gap();

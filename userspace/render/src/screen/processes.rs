@@ -10,7 +10,7 @@ use crate::fields::rank::Rank;
 use crate::fields::{Field, Summed};
 use crate::screen::look::{Look, Tone};
 use crate::screen::row::{Row, aged};
-use crate::screen::severity::{tone, worst};
+use crate::screen::tone::tone;
 
 /// The contexts of one process, or of all.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -34,11 +34,11 @@ pub(super) fn sum(contexts: &[ContextView], places: &[usize]) -> Vec<Process> {
         all.sums.merge(&process.sums);
     }
     for context in places.iter().filter_map(|place| contexts.get(*place)) {
-        let found = worst(context.findings.iter().copied());
+        let found = Finding::worst(context.findings.iter().copied());
         let key = Some((context.pid, context.start_ticks));
         let of = processes.binary_search_by_key(&key, |process| process.key).ok();
         for process in of.and_then(|at| processes.get_mut(at)).into_iter().chain([&mut all]) {
-            process.worst = worst(process.worst.into_iter().chain(found));
+            process.worst = Finding::worst(process.worst.into_iter().chain(found));
         }
     }
     processes.insert(0, all);

@@ -10,7 +10,7 @@ use crate::fields::Field;
 use crate::fields::cell::Cell;
 use crate::fields::rank::Rank;
 use crate::screen::look::{Look, Tone};
-use crate::screen::severity::{tone, worst, worst_first};
+use crate::screen::tone::tone;
 
 /// A row of a table.
 pub(super) trait Row {
@@ -51,7 +51,7 @@ impl Row for ContextView {
 
     fn tone(&self, field: Field) -> Tone {
         match field.of(self) {
-            Cell::Findings(of) => tone(worst(of.findings.iter().copied())),
+            Cell::Findings(of) => tone(Finding::worst(of.findings.iter().copied())),
             Cell::Percent(90..) => Tone::Bad,
             Cell::Percent(50..) => Tone::Pending,
             Cell::Percent(1..) => Tone::Good,
@@ -79,7 +79,7 @@ fn codes(findings: &[Finding]) -> String {
     if findings.is_empty() {
         return "-".to_owned();
     }
-    worst_first(findings).into_iter().map(Finding::code).collect::<Vec<_>>().join(",")
+    Finding::worst_first(findings).into_iter().map(Finding::code).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]

@@ -111,7 +111,6 @@ fn hostile_names() {
     assert_eq!(state.letter, 'S');
     assert!(!state.is_kernel_thread() && !state.is_dead());
     assert!(TaskState::parse(b"2 (kthreadd) S 0 0 0 0 -1 2129984 0").unwrap().is_kernel_thread());
-    assert_eq!(field(b"Name:\tTracerPid:\\nTgid: 5\nTgid:\t7\n", b"Tgid:"), Some(7));
 }
 
 proptest! {
@@ -120,7 +119,5 @@ proptest! {
     fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[()A-Z0-9 \n:-]{0,80}") {
         TaskState::parse(&bytes);
         TaskState::parse(text.as_bytes());
-        field(&bytes, b"Tgid:");
-        field(text.as_bytes(), b"T");
     }
 }
