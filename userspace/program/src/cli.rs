@@ -232,6 +232,18 @@ pub enum Freeze {
     None,
 }
 
+/// Several processes that are judged as one.
+#[derive(Args, Clone, Debug, Default)]
+pub struct GroupArgs {
+    /// Judge this process and all its descendants together, at one instant.
+    #[arg(long, value_name = "PID", value_parser = pid, conflicts_with_all = ["pid", "cgroup"])]
+    pub tree: Option<u32>,
+    /// Judge all processes of this control group and of those below it together. A directory such as
+    /// /sys/fs/cgroup/system.slice/db.service, or a path as /proc/PID/cgroup shows it.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["pid", "from"])]
+    pub cgroup: Option<PathBuf>,
+}
+
 /// What `check` and `dump` share.
 #[derive(Args, Clone, Debug)]
 pub struct ProofArgs {
@@ -239,6 +251,10 @@ pub struct ProofArgs {
     /// exit 6.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub wait: Option<Duration>,
+    /// Keep the process stopped until no request is in flight, at most this long; then exit 6. With
+    /// `--freeze none` another program must already hold it stopped.
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "from")]
+    pub drain: Option<Duration>,
     /// Accept completions that the process has not reaped. CRIU keeps them in the ring.
     #[arg(long)]
     pub allow_unreaped: bool,
@@ -261,7 +277,7 @@ pub struct ProofArgs {
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
     /// The process. As a CRIU action script: the one that CRIU names (CRTOOLS_INIT_PID).
-    #[arg(value_name = "PID", value_parser = pid, allow_negative_numbers = true, required_unless_present_any = ["from", "criu_pid"])]
+    #[arg(value_name = "PID", value_parser = pid, allow_negative_numbers = true, required_unless_present_any = ["from", "criu_pid", "tree", "cgroup"])]
     pub pid: Option<u32>,
     #[arg(long, hide = true, env = "CRTOOLS_INIT_PID", value_parser = pid)]
     /// The process, as CRIU names it to an action script.
@@ -275,6 +291,9 @@ pub struct CheckArgs {
     /// Also write everything that was read to this evidence file. It must not exist yet.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub evidence: Option<PathBuf>,
+    /// Which processes together.
+    #[command(flatten)]
+    pub group: GroupArgs,
     /// Options shared by `check` and `dump`.
     #[command(flatten)]
     pub proof: ProofArgs,
@@ -284,7 +303,7 @@ pub struct CheckArgs {
 #[derive(Args, Clone, Debug)]
 pub struct DumpArgs {
     /// The process.
-    #[arg(value_name = "PID", value_parser = pid, allow_negative_numbers = true, required_unless_present = "from")]
+    #[arg(value_name = "PID", value_parser = pid, allow_negative_numbers = true, required_unless_present_any = ["from", "tree", "cgroup"])]
     pub pid: Option<u32>,
     /// Write the files into this directory.
     #[arg(short = 'D', long = "images-dir", value_name = "DIR", default_value = ".")]
@@ -299,6 +318,9 @@ pub struct DumpArgs {
     /// is not proven.
     #[arg(long)]
     pub unverified: bool,
+    /// Which processes together.
+    #[command(flatten)]
+    pub group: GroupArgs,
     /// Options shared by `check` and `dump`.
     #[command(flatten)]
     pub proof: ProofArgs,

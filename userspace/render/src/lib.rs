@@ -10,6 +10,7 @@ pub mod event_line;
 pub mod fields;
 pub mod filter;
 mod footer;
+pub mod group_verdict;
 pub mod headroom;
 pub mod json;
 pub mod listing;

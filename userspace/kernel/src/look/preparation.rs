@@ -5,11 +5,11 @@ use std::io;
 use crate::census::probe::{MmKey, Order, Probe};
 use crate::census::records::{SpaceWord, by_space};
 use crate::host::clock;
-use crate::look::evidence_source::{Ask, SourceError};
-use crate::look::ring_maps::{RingMaps, by_iterator, mm_of};
+use crate::look::evidence_source::SourceError;
+use crate::look::ring_maps::{MappedRing, RingMaps, by_iterator, mm_of};
 use crate::proc::files::ProcDir;
 use aioinspect_model::evidence::{ImageFacts, Process, RingMapping, Sharer, Vma};
-use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
+use aioinspect_model::units::{ContextId, Instant, Pid};
 use aioinspect_parse::proc::auxv;
 use aioinspect_parse::proc::smaps::{confirm_rings, parse, ring_mappings};
 use aioinspect_parse::proc::stat::Stat;
@@ -59,8 +59,8 @@ impl Subject {
     }
 
     /// The same where an image is wanted.
-    pub(super) fn facts_for(&self, ask: &Ask) -> Result<Option<ImageFacts>, SourceError> {
-        if ask.image { self.facts().map(Some) } else { Ok(None) }
+    pub(super) fn facts_if(&self, image: bool) -> Result<Option<ImageFacts>, SourceError> {
+        if image { self.facts().map(Some) } else { Ok(None) }
     }
 
     /// The facts with the mappings.
@@ -127,25 +127,24 @@ pub(super) fn word_on(probe: &mut Probe, mm: MmKey) -> Result<SpaceWord, SourceE
     Ok(word)
 }
 
-/// Who else maps the rings of this address space, which is that of `word`.
-pub(super) fn sharers(
+/// Every mapping of a ring that can be seen; where only files of processes show them, those of `words` are told apart by them.
+pub(super) fn rings_of_host<'a>(
     probe: &mut Probe,
-    (mm, word): (MmKey, &SpaceWord),
-    rings: &[RingMapping],
+    words: impl IntoIterator<Item = (&'a MmKey, &'a SpaceWord)>,
     notes: &mut Vec<String>,
-) -> Result<Vec<Sharer>, SourceError> {
-    if rings.is_empty() {
-        return Ok(Vec::new());
-    }
-    let all = if let Some(records) = probe.rings()? {
+) -> Result<Vec<MappedRing>, SourceError> {
+    if let Some(records) = probe.rings()? {
         let page_size = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
-        records.iter().map(|ring| by_iterator(ring, page_size)).collect()
-    } else {
-        let maps = RingMaps::of_host()?;
-        // Several looks have one thing to say.
-        notes.extend(maps.note().filter(|note| !notes.contains(note)));
-        maps.grouped(&mm_of([(&mm, word)]))
-    };
+        return Ok(records.iter().map(|ring| by_iterator(ring, page_size)).collect());
+    }
+    let maps = RingMaps::of_host()?;
+    // Several looks have one thing to say.
+    notes.extend(maps.note().filter(|note| !notes.contains(note)));
+    Ok(maps.grouped(&mm_of(words)))
+}
+
+/// Who else maps the rings of the address space `mm`.
+pub(super) fn sharers_among(all: &[MappedRing], mm: MmKey, rings: &[RingMapping]) -> Vec<Sharer> {
     let is_ours = |inode| rings.iter().any(|ring| ring.inode == inode);
     let others = all.iter().filter(|other| other.mm != mm && is_ours(other.mapping.inode));
     let mut sharers: Vec<Sharer> = others
@@ -156,7 +155,7 @@ pub(super) fn sharers(
         })
         .collect();
     sharers.dedup();
-    Ok(sharers)
+    sharers
 }
 
 /// The addresses whose headers are to be read: where the kernel says that the contexts are.
@@ -171,9 +170,4 @@ pub(super) fn named(word: &SpaceWord) -> Vec<Process> {
         Process { cgroup, ..process.clone() }
     };
     word.processes.iter().map(with_cgroup).collect()
-}
-
-/// A thread whose memory is that address space.
-pub(super) fn reader(word: &SpaceWord, ask: &Ask) -> Tid {
-    word.live.first().copied().unwrap_or(Tid(ask.pid.0))
 }

@@ -22,6 +22,8 @@ pub struct Status {
     pub state: Option<u8>,
     /// `Tgid`: the process a thread belongs to.
     pub tgid: Option<Pid>,
+    /// `PPid`: its parent, 0 for none that the reader can see.
+    pub parent: Option<Pid>,
     /// `TracerPid`: the thread that traces it, 0 for none.
     pub tracer: Option<Tid>,
     /// `NSpid`: the thread's id in each PID namespace, from the reader's inwards.
@@ -58,6 +60,7 @@ impl Status {
                 self.state = Some(letter.ok_or_else(|| bad("State", value))?);
             }
             b"Tgid" => self.tgid = Some(Pid(number("Tgid", value)?)),
+            b"PPid" => self.parent = Some(Pid(number("PPid", value)?)),
             b"TracerPid" => self.tracer = Some(Tid(number("TracerPid", value)?)),
             b"NSpid" => self.ns_pids = numbers("NSpid", value)?.into_iter().map(Pid).collect(),
             b"Uid" => {
@@ -127,6 +130,7 @@ mod tests {
         let expected = Status {
             state: Some(b't'),
             tgid: Some(Pid(42)),
+            parent: Some(Pid(0)),
             tracer: Some(Tid(7)),
             ns_pids: vec![Pid(43), Pid(2), Pid(1)],
             uids: Some([0, 1, 2, u32::MAX]),

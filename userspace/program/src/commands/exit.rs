@@ -5,6 +5,7 @@ use aioinspect_kernel::bpf::error::ProbeError;
 use aioinspect_kernel::freeze::error::FreezeError;
 use aioinspect_kernel::look::evidence_source::SourceError;
 use aioinspect_kernel::proc::files::ProcError;
+use aioinspect_kernel::proc::group::GroupError;
 use aioinspect_kernel::proc::memory::MemoryError;
 
 /// What the program tells its caller.
@@ -76,6 +77,7 @@ pub(super) fn of_source(error: &SourceError) -> Exit {
         SourceError::Proc(error) => of_proc(error),
         SourceError::Probe(error) => of_probe(error),
         SourceError::Freeze(error) => of_freeze(error),
+        SourceError::Group(error) => of_group(error),
         SourceError::Closed { in_flight: Some(1..), .. } => Exit::CheckFailed,
         SourceError::Closed { closed, .. } => of_source(closed),
         SourceError::Memory(MemoryError::Gone(_)) => Exit::NotFound,
@@ -83,6 +85,14 @@ pub(super) fn of_source(error: &SourceError) -> Exit {
         SourceError::Memory(MemoryError::Failed(..)) | SourceError::Host(_) | SourceError::Text { .. } => {
             Exit::Error
         }
+    }
+}
+
+fn of_group(error: &GroupError) -> Exit {
+    match error {
+        GroupError::Proc(error) => of_proc(error),
+        GroupError::NoCgroup(_) => Exit::NotFound,
+        GroupError::Elsewhere(_) | GroupError::Io { .. } => Exit::Error,
     }
 }
 
