@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::cli::{CheckArgs, Freeze, ProofArgs};
+use crate::cli::{Asked, CheckArgs, Freeze, ProofArgs};
 use crate::commands::exit::{Exit, UsageError};
 use crate::commands::settle::{Settled, Want, settle};
-use crate::commands::{bpf_log_level, saved, say, say_lacks};
+use crate::commands::{bpf_log_level, restore, saved, say, say_lacks};
 use aioinspect_kernel::look::evidence_source::{Recorded, Source};
 use aioinspect_kernel::look::live::Live;
 use aioinspect_model::evidence::Evidence;
@@ -31,7 +31,11 @@ pub(super) fn run(
     if args.pid.is_none() && args.criu_action.as_deref().is_some_and(|action| action != BEFORE_DUMP) {
         return Ok(Exit::Fine);
     }
-    let (mut source, pid) = source(&args.proof, args.pid.or(args.criu_pid), true, verbose)?;
+    if let Some(Asked::Saved(path)) = &args.pid {
+        return restore::of_saved(path, args, out);
+    }
+    let asked = args.pid.as_ref().and_then(Asked::pid).or(args.criu_pid);
+    let (mut source, pid) = source(&args.proof, asked, true, verbose)?;
     let want = Want {
         pid,
         freeze: if args.proof.from.is_some() { Freeze::None } else { args.freeze },
@@ -45,12 +49,18 @@ pub(super) fn run(
     let settled = settle(source.as_mut(), &want)?;
     say(err, &source.notes())?;
     say_lacks(err, &settled.evidence.lacks)?;
-    report(&settled, pid, &[], args.proof.json, out)?;
+    let exit = match args.restore_on {
+        None => {
+            report(&settled, pid, &[], args.proof.json, out)?;
+            settled.exit()
+        }
+        Some(host) => restore::beside(&settled, pid, host, args.proof.json, out)?,
+    };
     if let Some(path) = &args.evidence {
         let path = saved::write(path, &settled.evidence)?;
         writeln!(err, "aioinspect: wrote {}", escape(path.as_os_str().as_encoded_bytes()))?;
     }
-    Ok(settled.exit())
+    Ok(exit)
 }
 
 /// The source that the arguments name, and the process they ask about.

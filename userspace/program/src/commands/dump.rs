@@ -9,7 +9,7 @@ use crate::commands::check::{report, source};
 use crate::commands::exit::{Exit, WouldNotRestore};
 use crate::commands::saved;
 use crate::commands::settle::{Settled, Want, settle};
-use crate::commands::{say, say_lacks};
+use crate::commands::{restore, say, say_lacks};
 use aioinspect_formats::{evidence_to_bytes, image_to_bytes};
 use aioinspect_kernel::host::files::{NewFile, must_not_exist, write_pair};
 use aioinspect_model::evidence::ImageFacts;
@@ -54,7 +54,10 @@ pub(super) fn run(
         return Ok(settled.exit());
     };
     let (facts, mm) = image_facts(&settled, pid)?;
-    let aios = rings(&settled, contexts, args.restore_on)?;
+    if let Some(host) = args.restore_on {
+        restore::must_restore(&settled, pid, host)?;
+    }
+    let aios = rings(&settled, contexts, args.restore_on.map(|host| host.possible_cpus))?;
     let image = image_to_bytes(facts, mm, &aios)?;
     let evidence = evidence_to_bytes(&settled.evidence)?;
     let [image_name, evidence_name] = &names;
