@@ -167,7 +167,7 @@ fn what_is_not_known() {
     assert!(text.contains("  tail  no member\\n\n"), "{text}");
     assert!(text.contains("mm: brk -, dumpable -, lock_seq -, map_count -"), "{text}");
     let row = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap();
-    assert_eq!(row("0x1000 ").split_whitespace().filter(|cell| *cell == "-").count(), 15);
+    assert_eq!(row("0x1000 ").split_whitespace().filter(|cell| *cell == "-").count(), 13);
     assert_eq!(row("11 ").split_whitespace().filter(|cell| *cell == "-").count(), 5);
     let value = evidence_json(&evidence);
     assert_eq!(value["lacks"][0]["fact"], "tail");
