@@ -32,7 +32,7 @@ messages! {
     NotLookedAt { io_urings, posix_aio_threads };
     TracedWord { contexts } renamed { since = since_ns };
     TracedContext { table_index, pid, comm, max_reqs } split { made = (origin, made_at_ns, tid) };
-    Process { pid, comm, start_ticks, cgroup };
+    Process { pid, comm, start_ticks, cgroup, ns_pids };
     Look { manner, before, mappings, mappings_checked, headers, after, sharers, pause_ns }
         renamed { mappings_at = mappings_at_ns, headers_at = headers_at_ns };
     KernelWord { contexts, tasks, mm, torn, waits } renamed { begun_at = begun_at_ns, ended_at = ended_at_ns };

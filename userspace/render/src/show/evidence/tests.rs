@@ -100,6 +100,7 @@ fn sample() -> Evidence {
                 comm: b"a\nb\xff".to_vec(),
                 start_ticks: 55,
                 cgroup: Some(b"0::/x\n".to_vec()),
+                ns_pids: vec![10, 1],
             }],
             looks: vec![look],
             image: Some(ImageFacts { auxv: vec![0, 0], vmas: vec![vma], ..ImageFacts::default() }),
