@@ -27,4 +27,6 @@ mod metrics;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod restore;
+#[cfg(test)]
 mod session;

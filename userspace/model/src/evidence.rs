@@ -125,6 +125,9 @@ pub struct Process {
     pub start_ticks: u64,
     /// The text of `/proc/PID/cgroup`; `None`: not read or not readable.
     pub cgroup: Option<Vec<u8>>,
+    /// Its number in each PID namespace that it is in, from the reader's inwards (`NStgid` of `/proc/PID/status`); empty: not read.
+    /// The last is the one by which its container, and CRIU inside of it, know it.
+    pub ns_pids: Vec<u32>,
 }
 
 /// One look at one address space: census, mappings, headers, census again.

@@ -24,6 +24,7 @@ pub mod owner;
 pub mod owner_sums;
 pub mod picture;
 pub mod reconcile;
+pub mod restore_fit;
 mod series_limit;
 pub mod setup_failure;
 pub mod submit_counts;

@@ -1,6 +1,8 @@
 //! What a user may type, as clap sees it. What it means is in `commands/`.
 
+mod asked;
 mod hook;
+mod restore_on;
 mod server_options;
 
 use std::path::PathBuf;
@@ -8,8 +10,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use aioinspect_model::restore_fit::RestoreHost;
 use aioinspect_service::sockets::Address;
 
+use crate::cli::asked::asked;
+use crate::cli::restore_on::restore_on;
+
+pub use crate::cli::asked::Asked;
 pub use crate::cli::hook::HookArg;
 pub use crate::cli::server_options::{Collect, ServeArgs, SiteArgs};
 
@@ -60,7 +67,7 @@ pub enum Verb {
     #[command(after_help = EXIT_CODES)]
     Headroom(HeadroomArgs),
     /// Check whether every context of a process is idle. Writes nothing. By default stops no process.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = CHECK_HELP)]
     Check(CheckArgs),
     /// Prove that every context of a process is idle, and write mm-PID.img as CRIU would.
     #[command(after_help = DUMP_HELP)]
@@ -111,6 +118,16 @@ pub struct ManArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "verb")]
     pub dir: Option<PathBuf>,
 }
+
+const CHECK_HELP: &str = with_exit_codes!(
+    "\
+--restore-on: the kernel makes a ring of 2 * max(n, 4 * possible CPUs) + 2 entries for io_setup(n), in whole pages; CRIU refuses a ring of \
+another size (`wrong aio`). IN_IMAGE is the nr_req of the image, or what CRIU would write; GOOD_ON the numbers of possible CPUs on which that makes the \
+ring; NR_REQ what is needed there and costs so many slots. A CRIU that has pull request 3022 reads the memory of each process by a context \
+of 128 slots of its own, destroyed before the process's contexts are made: that is counted against free=M.
+
+"
+);
 
 const DUMP_HELP: &str = with_exit_codes!(
     "\
@@ -276,15 +293,21 @@ pub struct ProofArgs {
 /// Options of `check`.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// The process. As a CRIU action script: the one that CRIU names (CRTOOLS_INIT_PID).
-    #[arg(value_name = "PID", value_parser = pid, allow_negative_numbers = true, required_unless_present_any = ["from", "criu_pid", "tree", "cgroup"])]
-    pub pid: Option<u32>,
+    /// The process. As a CRIU action script: the one that CRIU names (CRTOOLS_INIT_PID). With
+    /// --restore-on also an image, an evidence file, or a directory of images: then no process is looked at.
+    #[arg(value_name = "PID|FILE|DIR", value_parser = asked(), allow_negative_numbers = true, required_unless_present_any = ["from", "criu_pid", "tree", "cgroup"])]
+    pub pid: Option<Asked>,
     #[arg(long, hide = true, env = "CRTOOLS_INIT_PID", value_parser = pid)]
     /// The process, as CRIU names it to an action script.
     pub criu_pid: Option<u32>,
     #[arg(long, hide = true, env = "CRTOOLS_SCRIPT_ACTION")]
     /// The step CRIU is at. There is something to check only before a dump.
     pub criu_action: Option<String>,
+    /// Say whether the contexts can be restored on a host with N possible CPUs and M free slots: for each
+    /// context whether its ring can be made there, by which nr_req, and on how many CPUs it is good. Exit
+    /// 5 if not.
+    #[arg(long, value_name = "cpus=N[,free=M]", value_parser = restore_on)]
+    pub restore_on: Option<RestoreHost>,
     /// How to stop the process while it is read.
     #[arg(long, value_enum, default_value = "none")]
     pub freeze: Freeze,
@@ -311,9 +334,10 @@ pub struct DumpArgs {
     /// How to stop the process while it is read.
     #[arg(long, value_enum, default_value = "ptrace")]
     pub freeze: Freeze,
-    /// Choose nr_req for a restore on a host with this many possible CPUs. Default: this host.
-    #[arg(long, value_name = "cpus=N", value_parser = restore_on)]
-    pub restore_on: Option<u32>,
+    /// Choose nr_req for a restore on a host with this many possible CPUs. Default: this host. Exit 5
+    /// if a ring cannot be made there or more than M slots are needed.
+    #[arg(long, value_name = "cpus=N[,free=M]", value_parser = restore_on)]
+    pub restore_on: Option<RestoreHost>,
     /// Write an image even without BPF, or if this kernel does not show a number. The output says what
     /// is not proven.
     #[arg(long)]
@@ -351,13 +375,6 @@ fn pid(text: &str) -> Result<u32, String> {
         Ok(pid) if (1..=4_194_304).contains(&pid) => Ok(pid),
         _ => Err("a process id must be a number from 1 to 4194304".to_owned()),
     }
-}
-
-/// `cpus=N`, with the kernel's NR_CPUS limit.
-fn restore_on(text: &str) -> Result<u32, String> {
-    let cpus = text.strip_prefix("cpus=").and_then(|n| n.parse::<u32>().ok());
-    cpus.filter(|cpus| (1..=8192).contains(cpus))
-        .ok_or_else(|| "expected cpus=N with N from 1 to 8192".to_owned())
 }
 
 /// A [`duration`] that is long enough to be slept.

@@ -8,6 +8,7 @@ mod generated;
 mod headroom;
 mod list;
 mod publisher;
+mod restore;
 mod saved;
 mod serve;
 mod settle;

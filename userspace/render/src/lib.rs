@@ -17,6 +17,7 @@ pub mod listing;
 pub mod metrics;
 pub mod metrics_list;
 pub mod page;
+pub mod restore_fit;
 pub mod screen;
 pub mod show;
 pub mod table;

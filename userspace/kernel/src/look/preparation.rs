@@ -72,7 +72,8 @@ impl Subject {
     pub(super) fn process(&self) -> Result<Process, SourceError> {
         let pid = self.dir.pid();
         let stat = Stat::parse(&self.dir.stat()?).map_err(|why| unclear(pid, "stat", &why))?;
-        Ok(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: self.dir.cgroup().ok() })
+        let (cgroup, ns_pids) = (self.dir.cgroup().ok(), self.dir.ns_pids());
+        Ok(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup, ns_pids })
     }
 }
 
@@ -163,11 +164,12 @@ pub(super) fn addresses(word: &SpaceWord) -> Vec<ContextId> {
     word.word.contexts.iter().map(|context| context.user_id).collect()
 }
 
-/// Names the processes of a word, with their cgroups.
+/// Names the processes of a word, with their cgroups and their numbers in nested PID namespaces.
 pub(super) fn named(word: &SpaceWord) -> Vec<Process> {
-    let with_cgroup = |process: &Process| {
-        let cgroup = ProcDir::open(process.pid).ok().and_then(|dir| dir.cgroup().ok());
-        Process { cgroup, ..process.clone() }
+    let by_its_files = |process: &Process| {
+        let dir = ProcDir::open(process.pid).ok();
+        let cgroup = dir.as_ref().and_then(|dir| dir.cgroup().ok());
+        Process { cgroup, ns_pids: dir.map(|dir| dir.ns_pids()).unwrap_or_default(), ..process.clone() }
     };
-    word.processes.iter().map(with_cgroup).collect()
+    word.processes.iter().map(by_its_files).collect()
 }

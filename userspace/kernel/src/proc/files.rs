@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, openat, statat, statx};
 use rustix::io::Errno;
 
 use crate::proc::barrier::Barrier;
-use aioinspect_model::evidence::Process;
+use aioinspect_model::evidence::{AddressSpace, Process};
 use aioinspect_model::units::{Pid, Tid};
 use aioinspect_parse::proc::stat::Stat;
 use aioinspect_parse::proc::status::Status;
@@ -76,6 +76,7 @@ impl TaskState {
 pub struct ProcDir {
     pid: Pid,
     dir: OwnedFd,
+    ns_pids: Vec<u32>,
 }
 
 impl AsFd for ProcDir {
@@ -91,8 +92,9 @@ impl ProcDir {
         let dir = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())
             .map_err(|error| explain(pid, "", error))?;
         // /proc/TID opens for any thread; only a leader is among its own tasks under the same number as its process.
-        let found = Self { pid, dir };
+        let mut found = Self { pid, dir, ns_pids: Vec::new() };
         let status = Status::parse(&found.read("status", SMALL)?).unwrap_or_default();
+        found.ns_pids = status.ns_pids.iter().map(|pid| pid.0).collect();
         if status.tgid != Some(pid) {
             return Err(ProcError::NoSuchProcess(pid));
         }
@@ -122,6 +124,11 @@ impl ProcDir {
     /// Its process id.
     pub fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// Its process id in each PID namespace that it is in, from ours inwards; empty where the kernel does not say.
+    pub fn ns_pids(&self) -> Vec<u32> {
+        self.ns_pids.clone()
     }
 
     /// A file below `/proc/PID`, such as `status` or `task/12/stat`, of at most `max` bytes.
@@ -275,8 +282,22 @@ impl ProcDir {
 
 /// A process by its own files, without its cgroup; `None` if it is gone, or they cannot be read.
 pub fn process_of(pid: Pid) -> Option<Process> {
-    let stat = Stat::parse(&ProcDir::open(pid).ok()?.stat().ok()?).ok()?;
-    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: None })
+    let dir = ProcDir::open(pid).ok()?;
+    let stat = Stat::parse(&dir.stat().ok()?).ok()?;
+    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: None, ns_pids: dir.ns_pids })
+}
+
+/// Asks the processes of a host's evidence for their numbers in each PID namespace: a file each, for who keeps the evidence. One that
+/// is gone by now has none.
+pub fn add_ns_pids(spaces: &mut [AddressSpace]) {
+    for process in spaces.iter_mut().flat_map(|space| &mut space.processes) {
+        if process.ns_pids.is_empty()
+            && let Some(now) = process_of(process.pid)
+            && now.start_ticks == process.start_ticks
+        {
+            process.ns_pids = now.ns_pids;
+        }
+    }
 }
 
 /// The text of `/proc/PID/cgroup` of a process that was there a moment ago: with nothing but that file opened, for who asks about many.

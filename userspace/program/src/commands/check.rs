@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{CheckArgs, Freeze, GroupArgs, ProofArgs};
+use crate::cli::{Asked, CheckArgs, Freeze, GroupArgs, ProofArgs};
 use crate::commands::exit::{Exit, UsageError};
 use crate::commands::settle::{Settled, Want, Whom, settle};
-use crate::commands::{bpf_log_level, saved, say, say_lacks};
+use crate::commands::{bpf_log_level, restore, saved, say, say_lacks};
 use aioinspect_kernel::look::evidence_source::{Recorded, Source};
 use aioinspect_kernel::look::live::Live;
 use aioinspect_kernel::proc::group::Group;
@@ -33,7 +33,11 @@ pub(super) fn run(
     if args.pid.is_none() && args.criu_action.as_deref().is_some_and(|action| action != BEFORE_DUMP) {
         return Ok(Exit::Fine);
     }
-    let (mut source, whom) = source(&args.proof, args.pid.or(args.criu_pid), &args.group, verbose)?;
+    if let Some(Asked::Saved(path)) = &args.pid {
+        return restore::of_saved(path, args, out);
+    }
+    let asked = args.pid.as_ref().and_then(Asked::pid).or(args.criu_pid);
+    let (mut source, whom) = source(&args.proof, asked, &args.group, verbose)?;
     let replay = args.proof.from.is_some();
     let want = Want {
         whom,
@@ -53,12 +57,18 @@ pub(super) fn run(
         let note = "nobody holds it stopped, so nothing was drained: hold it with --freeze ptrace";
         say(err, &[note.to_owned()])?;
     }
-    report(&settled, &want.whom, &[], args.proof.json, out)?;
+    let exit = match args.restore_on {
+        None => {
+            report(&settled, &want.whom, &[], args.proof.json, out)?;
+            settled.exit()
+        }
+        Some(host) => restore::beside(&settled, &want.whom, host, args.proof.json, out)?,
+    };
     if let Some(path) = &args.evidence {
         let path = saved::write(path, &settled.evidence)?;
         writeln!(err, "aioinspect: wrote {}", escape(path.as_os_str().as_encoded_bytes()))?;
     }
-    Ok(settled.exit())
+    Ok(exit)
 }
 
 /// The source that the arguments name, and whom they ask about.

@@ -9,7 +9,7 @@ use crate::commands::check::{report, source};
 use crate::commands::exit::{Exit, WouldNotRestore};
 use crate::commands::saved;
 use crate::commands::settle::{Settled, Want, Whom, settle};
-use crate::commands::{say, say_lacks};
+use crate::commands::{restore, say, say_lacks};
 use aioinspect_formats::{evidence_to_bytes, image_to_bytes};
 use aioinspect_kernel::host::files::{NewFile, must_not_exist, write_all};
 use aioinspect_model::evidence::ImageFacts;
@@ -55,11 +55,15 @@ pub(super) fn run(
         report(&settled, &want.whom, &[], args.proof.json, if args.proof.json { out } else { err })?;
         return Ok(settled.exit());
     }
+    if let Some(host) = args.restore_on {
+        restore::must_restore(&settled, host)?;
+    }
+    let cpus = args.restore_on.map(|host| host.possible_cpus);
     let mut files = Vec::with_capacity(settled.judged.len().saturating_add(1));
     for one in &settled.judged {
         let DumpVerdict::Idle { contexts, .. } = &one.verdict else { continue };
         let (facts, mm) = image_facts(&settled, one.pid)?;
-        let aios = rings(&settled, contexts, args.restore_on)?;
+        let aios = rings(&settled, contexts, cpus)?;
         files.push((image_name(one.pid), image_to_bytes(facts, mm, &aios)?));
     }
     files.push((evidence_name(&want.whom), evidence_to_bytes(&settled.evidence)?));

@@ -67,7 +67,7 @@ shown! {
     AddressSpace { mm, processes, looks, image, traced, not_looked_at }
     NotLookedAt { io_urings as "io_uring", posix_aio_threads }
     TracedWord { since as "since_ns", contexts }
-    Process { pid, comm by bytes, start_ticks, cgroup by bytes_if_read }
+    Process { pid, comm by bytes, start_ticks, cgroup by bytes_if_read, ns_pids by cells_if_any }
     Look {
         manner, before, mappings, mappings_at as "mappings_at_ns", mappings_checked, headers,
         headers_at as "headers_at_ns", after, sharers, pause_ns,

@@ -100,6 +100,7 @@ fn sample() -> Evidence {
                 comm: b"a\nb\xff".to_vec(),
                 start_ticks: 55,
                 cgroup: Some(b"0::/x\n".to_vec()),
+                ns_pids: vec![10, 1],
             }],
             looks: vec![look],
             image: Some(ImageFacts { auxv: vec![0, 0], vmas: vec![vma], ..ImageFacts::default() }),
@@ -167,7 +168,7 @@ fn what_is_not_known() {
     assert!(text.contains("  tail  no member\\n\n"), "{text}");
     assert!(text.contains("mm: brk -, dumpable -, lock_seq -, map_count -"), "{text}");
     let row = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap();
-    assert_eq!(row("0x1000 ").split_whitespace().filter(|cell| *cell == "-").count(), 15);
+    assert_eq!(row("0x1000 ").split_whitespace().filter(|cell| *cell == "-").count(), 13);
     assert_eq!(row("11 ").split_whitespace().filter(|cell| *cell == "-").count(), 5);
     let value = evidence_json(&evidence);
     assert_eq!(value["lacks"][0]["fact"], "tail");
