@@ -4,6 +4,7 @@ pub mod crit;
 pub mod evidence;
 pub mod image;
 pub mod kind;
+pub mod pagemap;
 pub mod schema;
 pub mod splice;
 

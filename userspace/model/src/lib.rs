@@ -25,6 +25,7 @@ pub mod owner_sums;
 pub mod picture;
 pub mod reconcile;
 pub mod restore_fit;
+pub mod restored;
 mod series_limit;
 pub mod setup_failure;
 pub mod submit_counts;

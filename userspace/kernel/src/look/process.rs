@@ -40,10 +40,7 @@ pub(super) fn without_touching(
 ) -> Result<Vec<AddressSpace>, SourceError> {
     if let Some(time) = drain_held {
         let planned = Planned::all(probe, whom, false, notes)?;
-        // Who runs can submit the next request at once: there is no end to wait for.
-        if planned.iter().all(|one| is_held(&one.first.word)) {
-            drain(probe, &planned.iter().map(|one| one.mm).collect::<Vec<_>>(), time)?;
-        }
+        drain(probe, &planned.iter().map(|one| one.mm).collect::<Vec<_>>(), time)?;
     }
     let mut left = TRIES;
     loop {

@@ -45,6 +45,7 @@ pub(super) fn run(
         freeze_idle: false,
         freeze_timeout: args.proof.freeze_timeout,
         drain: args.proof.drain,
+        is_held: false,
         wait: if replay { None } else { args.proof.wait },
         image: false,
         policy: Policy { allow_unreaped: args.proof.allow_unreaped, unverified: false, image: false },

@@ -39,6 +39,7 @@ pub(super) fn run(
         freeze_idle: true,
         freeze_timeout: args.proof.freeze_timeout,
         drain: args.proof.drain,
+        is_held: false,
         wait: if replay { None } else { args.proof.wait },
         image: true,
         policy: Policy {

@@ -43,6 +43,8 @@ pub(super) struct Want {
     pub freeze_timeout: Duration,
     /// For how long it may be held until its requests have completed.
     pub drain: Option<Duration>,
+    /// Whether it is known that somebody else holds it.
+    pub is_held: bool,
     /// For how long to try.
     pub wait: Option<Duration>,
     /// Whether what an image needs is read too.
@@ -163,10 +165,15 @@ fn look(source: &mut dyn Source, want: &Want, before: Option<&Evidence>) -> Resu
             Whom::Group(group) => source.group(group, &ask),
         }
     };
-    let under_others = want.drain.filter(|_| want.freeze == Freeze::None);
-    let first = read(under_others.map_or(Hold::NoTouch, Hold::DrainHeld))?;
-    let mut first = Settled::judge(with_history(first, before), want);
-    first.timed_out = under_others.is_some() && is_in_flight(&first);
+    let mut first = Settled::judge(with_history(read(Hold::NoTouch)?, before), want);
+    // Who runs can submit the next request at once: there is no end to wait for.
+    if let Some(time) = want.drain.filter(|_| want.freeze == Freeze::None && (want.is_held || first.is_held()))
+        && is_in_flight(&first)
+    {
+        let drained = read(Hold::DrainHeld(time))?;
+        first = Settled::judge(with_history(drained, Some(&first.evidence)), want);
+        first.timed_out = is_in_flight(&first);
+    }
     if want.freeze == Freeze::None || !is_worth_a_freeze(&first, want) {
         return Ok(first);
     }
@@ -207,12 +214,12 @@ fn may_pass(reason: &Reason, drains: bool) -> bool {
 }
 
 /// Whether a request in flight stands against it.
-fn is_in_flight(settled: &Settled) -> bool {
+pub(super) fn is_in_flight(settled: &Settled) -> bool {
     let reasons = settled.judged.iter().flat_map(|one| match &one.verdict {
         DumpVerdict::Refused { reasons } | DumpVerdict::Busy { seen: reasons } => reasons.as_slice(),
         DumpVerdict::Idle { .. } | DumpVerdict::NoSuchProcess => &[],
     });
-    reasons.into_iter().any(|reason| reason.finding == Some(Finding::InFlight))
+    reasons.into_iter().any(|reason| matches!(reason.finding, Some(Finding::InFlight | Finding::Dying)))
 }
 
 /// Puts the looks of the same processes from before in front of the new ones, the first and the latest of them.

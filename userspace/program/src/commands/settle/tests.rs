@@ -52,6 +52,7 @@ fn settled(lost: &[Fact], change: impl FnOnce(&mut Want)) -> (Exit, u32, u32) {
         freeze_idle: true,
         freeze_timeout: Duration::from_secs(1),
         drain: None,
+        is_held: false,
         wait: None,
         image: true,
         policy: Policy { image: true, ..Policy::default() },
