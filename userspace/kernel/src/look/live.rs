@@ -129,7 +129,14 @@ impl Live {
             if let Some(space) = waiters::ending(probe, ask.pid)? {
                 let lacks = probe.known().lacks().to_vec();
                 let (source, target) = (CensusSource::Bpf, Some(ask.pid));
-                return Ok(self.finish(Evidence { system, source, target, spaces: vec![space], lacks }));
+                return Ok(self.finish(Evidence {
+                    system,
+                    source,
+                    target,
+                    root: None,
+                    spaces: vec![space],
+                    lacks,
+                }));
             }
             ProcDir::open(ask.pid)?.live_thread()?;
         }
@@ -147,7 +154,8 @@ impl Live {
         let mut space = space;
         // Nobody is held any more.
         space.not_looked_at = Some(other_io::find(space.processes.iter().map(|process| process.pid)));
-        let evidence = Evidence { system, source, target: Some(ask.pid), spaces: vec![space], lacks };
+        let evidence =
+            Evidence { system, source, target: Some(ask.pid), root: None, spaces: vec![space], lacks };
         Ok(self.finish(evidence))
     }
 }
