@@ -23,7 +23,7 @@ pub fn evidence_to_proto(evidence: &Evidence) -> file::Evidence {
 }
 
 messages! {
-    Evidence { system, source, spaces, lacks } renamed { target = target_pid };
+    Evidence { system, source, spaces, lacks } renamed { target = target_pid, root = root_pid };
     SystemFacts required "system" {
         aio_nr, aio_max_nr, possible_cpus, page_size, kernel_release, tool_version, taken_at_unix_ns, online_cpus,
     };

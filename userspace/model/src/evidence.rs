@@ -17,6 +17,8 @@ pub struct Evidence {
     pub source: CensusSource,
     /// The process the command was asked about; `None`: the whole host.
     pub target: Option<Pid>,
+    /// The process at the root of the tree that was looked at; `None`: it was no tree.
+    pub root: Option<Pid>,
     /// Every address space that was looked at, each once.
     pub spaces: Vec<AddressSpace>,
     /// What the kernel does not tell, of none of them, and why.

@@ -84,7 +84,7 @@ pub(crate) fn look(
     }
     shown.sort_by_key(|space| space.processes.first().map(|process| process.pid));
     let lacks = probe.known().lacks().to_vec();
-    Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown, lacks })
+    Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, root: None, spaces: shown, lacks })
 }
 
 /// The address spaces whose mappings could not be read, where the processes' own files are all there is.

@@ -154,7 +154,7 @@ impl Live {
             if let Some(space) = waiters::ending(probe, ask.pid)? {
                 let lacks = probe.known().lacks().to_vec();
                 let (source, target) = (CensusSource::Bpf, Some(ask.pid));
-                return Ok(self.finish(Evidence { system, source, target, spaces: vec![space], lacks }));
+                return Ok(self.finish(Evidence { system, source, target, root: None, spaces: vec![space], lacks }));
             }
             ProcDir::open(ask.pid)?.live_thread()?;
         }
@@ -168,13 +168,13 @@ impl Live {
             None => (CensusSource::Proc, vec![process::by_proc_alone(ask)?], Vec::new()),
         };
         find_other_io(&mut spaces);
-        Ok(self.finish(Evidence { system, source, target: Some(ask.pid), spaces, lacks }))
+        Ok(self.finish(Evidence { system, source, target: Some(ask.pid), root: None, spaces, lacks }))
     }
 
     fn look_at_group(&mut self, group: &Group, ask: &Ask) -> Result<Evidence, SourceError> {
         let system = system::facts()?;
         let with_kernel = self.with_kernel(&system, ask, None)?;
-        let target = match group {
+        let root = match group {
             Group::Tree(root) => Some(*root),
             Group::Cgroup(_) => None,
         };
@@ -205,7 +205,7 @@ impl Live {
                 space.mm = MmId(u32::try_from(ordinal).unwrap_or(u32::MAX));
             }
             find_other_io(&mut spaces);
-            return Ok(self.finish(Evidence { system, source, target, spaces, lacks }));
+            return Ok(self.finish(Evidence { system, source, target: None, root, spaces, lacks }));
         }
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn source(
     let evidence = saved::read(path)?;
     if let Some(group) = group {
         if let Group::Tree(root) = group
-            && evidence.target != Some(root)
+            && evidence.root != Some(root)
         {
             return Err(UsageError(format!("{} is not about the tree of pid {root}", path.display())).into());
         }

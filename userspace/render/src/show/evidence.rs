@@ -58,7 +58,7 @@ macro_rules! shown {
 }
 
 shown! {
-    Evidence { system, source, target, spaces, lacks by if_any }
+    Evidence { system, source, target, root by if_known, spaces, lacks by if_any }
     SystemFacts {
         aio_nr, aio_max_nr, possible_cpus, page_size, kernel_release by text, tool_version by text,
         taken_at_unix_ns by date, online_cpus by cpus,

@@ -129,6 +129,29 @@ fn the_text_of_nothing_is_short() {
     assert_eq!(String::from_utf8(out).unwrap().lines().count(), 3);
 }
 
+/// Check that each address space of a tree has its number, and that the root is named where it was a tree.
+#[test]
+fn a_tree() {
+    let mut evidence = Evidence { target: None, root: Some(Pid(10)), ..sample() };
+    let child = AddressSpace {
+        mm: MmId(1),
+        processes: vec![Process { pid: Pid(20), ns_pids: vec![20, 7], ..Process::default() }],
+        ..AddressSpace::default()
+    };
+    evidence.spaces.push(child);
+    let mut out = Vec::new();
+    evidence_text(&evidence, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.starts_with("evidence: source bpf, target -, root 10\n"), "{text}");
+    assert!(
+        text.contains("\n\n  spaces 1 of 2: mm 0,") && text.contains("\n\n  spaces 2 of 2: mm 1,"),
+        "{text}"
+    );
+    let value = evidence_json(&evidence);
+    assert_eq!((&value["root"], &value["spaces"][1]["processes"][0]["ns_pids"][1]), (&10.into(), &7.into()));
+    assert!(evidence_json(&sample()).get("root").is_none());
+}
+
 #[test]
 fn json_keeps_every_field_raw() {
     let value = evidence_json(&sample());
