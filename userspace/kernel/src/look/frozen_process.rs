@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::census::probe::{MmKey, Order, Probe, Walk};
+use crate::census::probe::{CensusScope, MmKey, Probe, Walk};
 use crate::census::records::{SpaceWord, by_space};
 use crate::census::traced_map::TracedMaps;
 use crate::freeze::error::FreezeError;
@@ -82,7 +82,7 @@ fn look(
     };
     let pids: Vec<Pid> = planned.processes.iter().map(|process| process.pid).collect();
     let plan = FreezePlan::new(&pids)?;
-    probe.give_order(Order::Mm(mm));
+    probe.set_scope(CensusScope::Mm(mm));
     // Found before the freeze, asked after it: an entry is of this context or of none.
     let traced = TracedMaps::find();
 
