@@ -48,7 +48,7 @@ pub(super) fn catch(
             Seen::Ended | Seen::Foreign => return Ok(None),
             Seen::Running => {}
         }
-        if process.state_of(snag.tid).map_or(true, crate::proc::files::TaskState::is_dead) {
+        if process.state_of(snag.tid).map_or(true, aioinspect_parse::proc::stat::TaskState::is_dead) {
             return Ok(None);
         }
         if deadline.is_past() {

@@ -331,7 +331,7 @@ impl<'a> Hold<'a> {
             };
             let Ok(tid) = u32::try_from(tracee.tid).map(Tid) else { continue };
             // A dead leader is not shown to its tracer before its last thread is dead (kernel/exit.c:delay_group_leader).
-            if member.dir.state_of(tid).is_ok_and(crate::proc::files::TaskState::is_dead) {
+            if member.dir.state_of(tid).is_ok_and(aioinspect_parse::proc::stat::TaskState::is_dead) {
                 tracee.state = State::Gone;
                 member.dead_leader |= tracee.tid == tracee.leader;
             } else if member.dir.tracer_of(tid).is_ok_and(|by| raw(by.0).is_ok_and(|by| by != self.tracer)) {
