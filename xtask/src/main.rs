@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod command;
 mod count;
+mod deny;
 mod dist;
 mod ebpf;
 mod failures;
