@@ -7,13 +7,12 @@
 
 pub mod index;
 mod kind;
-mod member;
+pub mod member;
 pub(crate) mod number;
 
 use std::cell::{Cell, RefCell};
 
 use crate::btf::kind::{BadRecord, HEAD_LEN, Kind, Record, record, word_at};
-pub use crate::btf::member::Member;
 
 /// Bytes of `struct btf_header` (include/uapi/linux/btf.h) as far as it is read.
 const HEADER_LEN: usize = 24;
