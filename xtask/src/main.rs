@@ -1,9 +1,11 @@
 //! `cargo xtask`: every step between a fresh clone and a tested program, so that none is left to the reader.
 
 mod build;
+mod catalogue;
 mod check;
 mod command;
 mod count;
+mod deny;
 mod dist;
 mod ebpf;
 mod failures;

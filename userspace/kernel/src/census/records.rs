@@ -49,7 +49,7 @@ pub struct SpaceWord {
     pub processes: Vec<Process>,
     /// Threads that can be asked for its memory: leaders that are gone are not among them.
     pub live: Vec<Tid>,
-    /// Slot and kernel address of each context, in the order of the word: identities.
+    /// Table index and kernel address of each context, in the order of the word: identities.
     pub kioctxs: Vec<(u32, u64)>,
 }
 

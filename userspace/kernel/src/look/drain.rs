@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::bpf::error::ProbeError;
-use crate::census::probe::{MmKey, Order, Probe};
+use crate::census::probe::{CensusScope, MmKey, Probe};
 use crate::census::records::by_space;
 use crate::census::waiters::waiters;
 use crate::host::signals::end_is_pending;
@@ -33,11 +33,11 @@ pub(super) fn drain(probe: &mut Probe, mms: &[MmKey], time: Duration) -> Result<
 
 /// Whether any request is in flight, as far as this kernel tells: in a context of the tables, or one that is out of them and waited for.
 fn in_flight(probe: &mut Probe, mms: &[MmKey]) -> Result<bool, ProbeError> {
-    let order = match mms {
-        [mm] => Order::Mm(*mm),
-        _ => Order::All,
+    let scope = match mms {
+        [mm] => CensusScope::Mm(*mm),
+        _ => CensusScope::All,
     };
-    let records = probe.census(order)?;
+    let records = probe.census(scope)?;
     let words = by_space(&records, probe.known());
     let contexts = mms.iter().filter_map(|mm| words.get(mm)).flat_map(|space| &space.word.contexts);
     if contexts.into_iter().any(|context| context.in_flight().number().is_some_and(|count| count > 0)) {

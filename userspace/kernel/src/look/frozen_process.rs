@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::bpf::error::ProbeError;
-use crate::census::probe::{MmKey, Order, Probe, Walk};
+use crate::census::probe::{CensusScope, MmKey, Probe, Walk};
 use crate::census::records::{SpaceWord, by_space};
 use crate::census::traced_map::TracedMaps;
 use crate::freeze::error::FreezeError;
@@ -79,7 +79,7 @@ fn look(
     let mut planned = Planned::all(probe, whom, closer, notes)?;
     let (contexts, tasks) = room(probe, &planned)?;
     probe.make_room(contexts, tasks)?;
-    let (order, walk) = walk(probe, &planned)?;
+    let (scope, walk) = walk(probe, &planned)?;
     let pids: Vec<Pid> =
         planned.iter().flat_map(|one| &one.first.processes).map(|process| process.pid).collect();
     let plan = FreezePlan::new(&pids)?;
@@ -88,12 +88,12 @@ fn look(
     let traced = TracedMaps::find();
     // Who drains waits for what keeps a thread from stopping, too.
     let timeout = freeze.stop_within.max(freeze.drain.unwrap_or_default());
-    probe.give_order(order);
+    probe.set_scope(scope);
 
     let (inside, report) = freeze_and(&plan, timeout, || {
         if let Some(time) = freeze.drain {
             drain(probe, &mms, time)?;
-            probe.give_order(order);
+            probe.set_scope(scope);
         }
         Ok::<_, ProbeError>(inside(&walk, &mut planned))
     })?;
@@ -116,7 +116,7 @@ fn look(
     let mut spaces = Vec::with_capacity(planned.len());
     for one in planned {
         let word = found.remove(&one.mm);
-        let word = word_in(&one, word, order, &inside, had_room);
+        let word = word_in(&one, word, scope, &inside, had_room);
         let (space, as_planned) =
             put_together(probe, whom, spaces.len(), one, word, &inside, &report, &traced)?;
         met &= as_planned;
@@ -130,18 +130,18 @@ fn room(probe: &mut Probe, planned: &[Planned]) -> Result<(usize, usize), Source
     if let [one] = planned {
         return Ok((one.first.word.contexts.len(), one.first.word.tasks.len()));
     }
-    let all = probe.census(Order::All)?;
+    let all = probe.census(CensusScope::All)?;
     Ok((all.contexts.len(), all.tasks.len()))
 }
 
 /// What is walked inside the freeze: one address space, or for several all that have contexts, in one pass.
-fn walk(probe: &mut Probe, planned: &[Planned]) -> Result<(Order, Walk), SourceError> {
-    let [one] = planned else { return Ok((Order::All, probe.walk_of_all()?)) };
+fn walk(probe: &mut Probe, planned: &[Planned]) -> Result<(CensusScope, Walk), SourceError> {
+    let [one] = planned else { return Ok((CensusScope::All, probe.walk_of_all()?)) };
     let walk = match probe.walk_of(one.tid)? {
         Some(walk) => walk,
         None => probe.walk_of_all()?,
     };
-    Ok((Order::Mm(one.mm), walk))
+    Ok((CensusScope::Mm(one.mm), walk))
 }
 
 /// The price the target pays: one census, one vectored read, one check. No allocation, no parsing.
@@ -167,7 +167,7 @@ fn inside(walk: &Walk, planned: &mut [Planned]) -> Inside {
 fn word_in(
     planned: &Planned,
     found: Option<SpaceWord>,
-    order: Order,
+    scope: CensusScope,
     inside: &Inside,
     had_room: bool,
 ) -> SpaceWord {
@@ -176,9 +176,9 @@ fn word_in(
         word: KernelWord { contexts: Vec::new(), torn: false, ..planned.first.word.clone() },
         ..planned.first.clone()
     };
-    let mut found = match order {
-        Order::All => found.unwrap_or_else(without),
-        Order::Mm(_) | Order::Process(_) => found.unwrap_or_default(),
+    let mut found = match scope {
+        CensusScope::All => found.unwrap_or_else(without),
+        CensusScope::Mm(_) | CensusScope::Process(_) => found.unwrap_or_default(),
     };
     (found.word.begun_at, found.word.ended_at) = (inside.begun_at, inside.ended_at);
     // It was left, or has grown beyond the room that was made for it.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aioinspect_ebpf::HeadRecord;
 
-use crate::census::probe::{MmKey, Order, Probe, Records, RingWalk};
+use crate::census::probe::{CensusScope, MmKey, Probe, Records, RingWalk};
 use crate::census::records::{SpaceWord, by_space};
 use crate::census::waiters;
 use crate::host::clock;
@@ -117,7 +117,7 @@ fn kernel_word(
 ) -> Result<Told, SourceError> {
     let mut records = Records::default();
     for _ in 0..TRIES {
-        records = probe.census(Order::All)?;
+        records = probe.census(CensusScope::All)?;
         let now = system::facts()?;
         let settled = now.aio_nr == facts.aio_nr;
         facts.aio_nr = now.aio_nr;

@@ -154,7 +154,14 @@ impl Live {
             if let Some(space) = waiters::ending(probe, ask.pid)? {
                 let lacks = probe.known().lacks().to_vec();
                 let (source, target) = (CensusSource::Bpf, Some(ask.pid));
-                return Ok(self.finish(Evidence { system, source, target, root: None, spaces: vec![space], lacks }));
+                return Ok(self.finish(Evidence {
+                    system,
+                    source,
+                    target,
+                    root: None,
+                    spaces: vec![space],
+                    lacks,
+                }));
             }
             ProcDir::open(ask.pid)?.live_thread()?;
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::census::probe::{MmKey, Order, Probe};
+use crate::census::probe::{CensusScope, MmKey, Probe};
 use crate::census::records::{SpaceWord, by_space};
 use crate::host::clock;
 use crate::look::evidence_source::SourceError;
@@ -89,7 +89,7 @@ pub(super) fn word_of(probe: &mut Probe, dir: &ProcDir) -> Result<(MmKey, SpaceW
 
 /// The mm of a process; an error that says why, if the census shows none.
 pub(super) fn mm_of_process(probe: &mut Probe, dir: &ProcDir) -> Result<MmKey, SourceError> {
-    let records = probe.census(Order::Process(dir.pid()))?;
+    let records = probe.census(CensusScope::Process(dir.pid()))?;
     if let Some(mm) = records.mms.last() {
         return Ok(MmKey(mm.mm));
     }
@@ -121,7 +121,7 @@ pub(super) fn with_word(error: SourceError, word: &SpaceWord) -> SourceError {
 
 /// The kernel's word on one mm; nothing if everybody has left it.
 pub(super) fn word_on(probe: &mut Probe, mm: MmKey) -> Result<SpaceWord, SourceError> {
-    let records = probe.census(Order::Mm(mm))?;
+    let records = probe.census(CensusScope::Mm(mm))?;
     let mut word = by_space(&records, probe.known()).remove(&mm).unwrap_or_default();
     word.word.begun_at = records.begun_at;
     word.word.ended_at = records.ended_at;

@@ -6,9 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::proc::error::ProcError;
-use crate::proc::files::{ProcDir, TaskState};
+use crate::proc::files::ProcDir;
 use aioinspect_model::units::{Pid, Tid};
 use aioinspect_parse::proc::mountinfo::places_of;
+use aioinspect_parse::proc::stat::TaskState;
 use aioinspect_parse::proc::status::Status;
 
 /// Further up nobody is asked whose child we are.
@@ -90,9 +91,9 @@ fn is_frozen(pid: Pid) -> bool {
 
 /// Whether a file of a control group, in any hierarchy of that kind, has that line.
 fn says(mounts: &[u8], kind: &[u8], file: &Path, line: &str) -> bool {
-    places_of(mounts, kind)
-        .into_iter()
-        .any(|place| fs::read_to_string(place.join(file)).is_ok_and(|text| text.lines().any(|one| one == line)))
+    places_of(mounts, kind).into_iter().any(|place| {
+        fs::read_to_string(place.join(file)).is_ok_and(|text| text.lines().any(|one| one == line))
+    })
 }
 
 /// Whether that process is our parent, or the parent of that, and so on.

@@ -32,6 +32,7 @@ pub(super) enum Whom {
 
 /// What is wanted of a process, or of a group.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub(super) struct Want {
     /// Of whom.
     pub whom: Whom,
@@ -167,7 +168,8 @@ fn look(source: &mut dyn Source, want: &Want, before: Option<&Evidence>) -> Resu
     };
     let mut first = Settled::judge(with_history(read(Hold::NoTouch)?, before), want);
     // Who runs can submit the next request at once: there is no end to wait for.
-    if let Some(time) = want.drain.filter(|_| want.freeze == Freeze::None && (want.is_held || first.is_held()))
+    if let Some(time) =
+        want.drain.filter(|_| want.freeze == Freeze::None && (want.is_held || first.is_held()))
         && is_in_flight(&first)
     {
         let drained = read(Hold::DrainHeld(time))?;

@@ -2,8 +2,6 @@
 
 use std::process::{Child, Command};
 
-use proptest::prelude::*;
-
 use crate::proc::files::*;
 
 fn sleeper() -> Child {
@@ -113,23 +111,5 @@ fn mapped_files() {
     let hex = |text| u64::from_str_radix(text, 16).unwrap();
     if let Some(mode) = me.map_file_mode(hex(start), hex(end)) {
         assert_eq!(mode & 0o170_000, 0o100_000);
-    }
-}
-
-/// Check a name that imitates the fields after it.
-#[test]
-fn hostile_names() {
-    let state = TaskState::parse(b"12 (a) Z 1 1 1 1 1 2097152) S 1 1 1 0 -1 4194304 1").unwrap();
-    assert_eq!(state.letter, 'S');
-    assert!(!state.is_kernel_thread() && !state.is_dead());
-    assert!(TaskState::parse(b"2 (kthreadd) S 0 0 0 0 -1 2129984 0").unwrap().is_kernel_thread());
-}
-
-proptest! {
-    /// Check that no input makes the readers of text panic.
-    #[test]
-    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[()A-Z0-9 \n:-]{0,80}") {
-        TaskState::parse(&bytes);
-        TaskState::parse(text.as_bytes());
     }
 }
