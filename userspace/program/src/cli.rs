@@ -1,6 +1,7 @@
 //! What a user may type, as clap sees it. What it means is in `commands/`.
 
 mod asked;
+mod criu_hook;
 mod hook;
 mod restore_on;
 mod server_options;
@@ -17,6 +18,7 @@ use crate::cli::asked::asked;
 use crate::cli::restore_on::restore_on;
 
 pub use crate::cli::asked::Asked;
+pub use crate::cli::criu_hook::CriuHookArgs;
 pub use crate::cli::hook::HookArg;
 pub use crate::cli::server_options::{Collect, ServeArgs, SiteArgs};
 
@@ -72,6 +74,9 @@ pub enum Verb {
     /// Prove that every context of a process is idle, and write mm-PID.img as CRIU would.
     #[command(after_help = DUMP_HELP)]
     Dump(DumpArgs),
+    /// Make CRIU safe for native AIO, as its action script: wait, drain, verify, amend; see docs/criu.md.
+    #[command(after_help = HOOK_HELP)]
+    CriuHook(CriuHookArgs),
     /// Decode an image or an evidence file, or every such file in a directory.
     #[command(after_help = EXIT_CODES)]
     Show(ShowArgs),
@@ -137,6 +142,22 @@ clearly not idle is refused without a stop.
 
 The image alone cannot be restored: exe_file_id and the file numbers of its mappings refer to CRIU's files.img. Use it to read the contexts, or to \
 correct the image that CRIU writes.
+
+"
+);
+
+const HOOK_HELP: &str = with_exit_codes!(
+    "\
+Use it by `criu dump .. --action-script /usr/libexec/aioinspect/criu-hook`, and the same at `criu restore`. CRIU starts the script without \
+arguments: set AIOINSPECT_DRAIN, AIOINSPECT_WAIT and AIOINSPECT_STRICT in CRIU's environment. A step that fails makes CRIU give up the dump, and the \
+processes run on.
+
+pre-dump: refuses what can never be dumped, before anybody is stopped. network-lock: all processes are stopped; waits until their requests have \
+completed. post-dump: verifies again, writes aioinspect.evidence and corrects aios in the images. pre-restore: will it restore on this host? \
+post-restore: are the contexts as they were?
+
+CRIU has the step network-lock only for processes with a network namespace of their own, as containers have. For others freeze their control group \
+first and give it to CRIU by --freeze-cgroup: then the requests are waited for at pre-dump. Without either, requests in flight are refused.
 
 "
 );

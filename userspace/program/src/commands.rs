@@ -1,6 +1,7 @@
 //! One file a verb: the order of its steps, and nothing else.
 
 mod check;
+mod criu_hook;
 mod doctor;
 mod dump;
 mod exit;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Writ
         None => list::run(&cli.list, log_level, terminal, out, err),
         Some(Verb::List(args)) => list::run(&args, log_level, terminal, out, err),
         Some(Verb::Check(args)) => check::run(&args, log_level, out, err),
+        Some(Verb::CriuHook(args)) => criu_hook::run(&args, log_level, out),
         Some(Verb::Dump(args)) => dump::run(&args, log_level, out, err),
         Some(Verb::Watch(args)) => watch::run(&args, log_level, terminal, out, err),
         Some(Verb::Headroom(args)) => headroom::run(&args, log_level, out, err),
