@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
+pub mod amendment;
 mod bytes;
 mod evidence;
 mod image;

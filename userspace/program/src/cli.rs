@@ -2,6 +2,7 @@
 
 mod asked;
 mod hook;
+mod images;
 mod restore_on;
 mod server_options;
 
@@ -18,6 +19,7 @@ use crate::cli::restore_on::restore_on;
 
 pub use crate::cli::asked::Asked;
 pub use crate::cli::hook::HookArg;
+pub use crate::cli::images::AmendArgs;
 pub use crate::cli::server_options::{Collect, ServeArgs, SiteArgs};
 
 /// Inspect the Linux native-AIO contexts of running processes, without injecting code into them.
@@ -44,6 +46,8 @@ macro_rules! with_exit_codes {
         )
     };
 }
+
+use with_exit_codes;
 
 const EXIT_CODES: &str = with_exit_codes!("");
 
@@ -72,6 +76,10 @@ pub enum Verb {
     /// Prove that every context of a process is idle, and write mm-PID.img as CRIU would.
     #[command(after_help = DUMP_HELP)]
     Dump(DumpArgs),
+    /// Correct the images that CRIU wrote: give each context its exact nr_req, and drop the entries of
+    /// rings that have no context.
+    #[command(after_help = images::AMEND_HELP)]
+    Amend(AmendArgs),
     /// Decode an image or an evidence file, or every such file in a directory.
     #[command(after_help = EXIT_CODES)]
     Show(ShowArgs),
