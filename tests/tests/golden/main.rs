@@ -4,6 +4,8 @@
 //! expected anew: read the difference before keeping it.
 
 #[cfg(test)]
+mod amend;
+#[cfg(test)]
 mod blessed;
 #[cfg(test)]
 mod captures;

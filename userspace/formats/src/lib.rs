@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
+pub mod amendment;
 mod bytes;
 mod evidence;
 mod image;
@@ -15,6 +16,7 @@ pub use crate::evidence::{evidence_from_proto, evidence_to_proto};
 pub use crate::image::{AUXV_WORDS, mm_entry, mm_image};
 pub use crate::stored::ConvertError;
 pub use aioinspect_model::image::AioRing;
+pub use aioinspect_proto::pagemap;
 
 #[cfg(test)]
 mod tests;

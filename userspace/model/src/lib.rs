@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
+pub mod amendment;
 pub mod awaited;
 pub mod call_counts;
 pub mod container_names;

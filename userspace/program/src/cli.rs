@@ -3,6 +3,7 @@
 mod asked;
 mod criu_hook;
 mod hook;
+mod images;
 mod restore_on;
 mod server_options;
 
@@ -20,6 +21,7 @@ use crate::cli::restore_on::restore_on;
 pub use crate::cli::asked::Asked;
 pub use crate::cli::criu_hook::CriuHookArgs;
 pub use crate::cli::hook::HookArg;
+pub use crate::cli::images::AmendArgs;
 pub use crate::cli::server_options::{Collect, ServeArgs, SiteArgs};
 
 /// Inspect the Linux native-AIO contexts of running processes, without injecting code into them.
@@ -46,6 +48,8 @@ macro_rules! with_exit_codes {
         )
     };
 }
+
+use with_exit_codes;
 
 const EXIT_CODES: &str = with_exit_codes!("");
 
@@ -77,6 +81,10 @@ pub enum Verb {
     /// Make CRIU safe for native AIO, as its action script: wait, drain, verify, amend; see docs/criu.md.
     #[command(after_help = HOOK_HELP)]
     CriuHook(CriuHookArgs),
+    /// Correct the images that CRIU wrote: give each context its exact nr_req, and drop the entries of
+    /// rings that have no context.
+    #[command(after_help = images::AMEND_HELP)]
+    Amend(AmendArgs),
     /// Decode an image or an evidence file, or every such file in a directory.
     #[command(after_help = EXIT_CODES)]
     Show(ShowArgs),

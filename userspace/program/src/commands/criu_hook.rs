@@ -14,7 +14,6 @@ mod dumped;
 mod restoring;
 
 use std::io::Write;
-use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -119,7 +118,11 @@ impl Tree<'_> {
                 return Ok(Exit::Lacks);
             }
             if will_be_locked && deadline.is_none() {
-                self.say(&settled, "what is in flight is waited for when CRIU has stopped all processes", out)?;
+                self.say(
+                    &settled,
+                    "what is in flight is waited for when CRIU has stopped all processes",
+                    out,
+                )?;
                 return Ok(Exit::Fine);
             }
             if is_in_flight(&settled) {
@@ -168,7 +171,11 @@ impl Tree<'_> {
             Holder::Tracer(tracer) if is_ancestor(Pid(tracer.0)) => Ok(()),
             Holder::Freezer => Ok(()),
             Holder::Tracer(tracer) => {
-                bail!("{}: process {tracer} holds the tree of pid {}, and did not start us", self.step, self.root)
+                bail!(
+                    "{}: process {tracer} holds the tree of pid {}, and did not start us",
+                    self.step,
+                    self.root
+                )
             }
             Holder::Nobody(thread) => {
                 bail!("{}: thread {thread} of the tree of pid {} is not held stopped", self.step, self.root)
@@ -216,15 +223,11 @@ fn never(one: &Judged, settled: &Settled, strict: bool) -> bool {
         DumpVerdict::Idle { .. } | DumpVerdict::NoSuchProcess => return false,
     };
     let by_ring = reasons.iter().filter_map(|reason| reason.finding).any(|finding| {
-        finding.is_wrong() && !finding.is_dying() && finding.remedy().is_some() && (settles || !finding.may_pass())
+        finding.is_wrong()
+            && !finding.is_dying()
+            && finding.remedy().is_some()
+            && (settles || !finding.may_pass())
     });
     let other_io = not_looked_at::of(&settled.evidence, one.pid);
     by_ring || (strict && other_io.is_none_or(|found| !not_looked_at::lines(&found).is_empty()))
-}
-
-/// The name of the evidence in the directory of the images.
-const EVIDENCE: &str = "aioinspect.evidence";
-
-fn evidence_in(dir: &Path) -> std::path::PathBuf {
-    dir.join(EVIDENCE)
 }

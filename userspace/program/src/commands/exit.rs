@@ -1,5 +1,6 @@
 //! Exit codes: the contract, and which error gets which.
 
+use aioinspect_formats::amendment::AmendError;
 use aioinspect_kernel::bpf::denial::Denial;
 use aioinspect_kernel::bpf::error::ProbeError;
 use aioinspect_kernel::freeze::error::FreezeError;
@@ -68,7 +69,8 @@ fn code(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if error.is::<UsageError>() {
         return Some(Exit::Usage);
     }
-    error.is::<WouldNotRestore>().then_some(Exit::CheckFailed)
+    let refused = matches!(error.downcast_ref(), Some(AmendError::Refused(_)));
+    (refused || error.is::<WouldNotRestore>()).then_some(Exit::CheckFailed)
 }
 
 /// The code for an error of a source.

@@ -1,20 +1,22 @@
 //! After CRIU has written its images, with all processes still held.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use crate::commands::amend::{OF_TREE, amend_dir};
 use crate::commands::criu_hook::Tree;
 use crate::commands::exit::Exit;
-use crate::commands::saved::MOST;
+use crate::commands::saved::{self, MOST};
 use crate::commands::settle::Settled;
+use aioinspect_formats::pagemap::{Place, place_of};
 use aioinspect_kernel::host::files::read_bounded;
+use aioinspect_model::amendment::Change;
 use aioinspect_model::evidence::{HeaderReading, Process};
 use aioinspect_model::units::RING_HEADER_LEN;
-use aioinspect_proto::pagemap::{Place, place_of};
 use aioinspect_render::escape::escape;
 
 /// Proves the tree idle under the same hold, and that the images have every completion; writes the evidence, and corrects the images.
@@ -34,7 +36,31 @@ pub(super) fn verify_and_amend(tree: &mut Tree<'_>, dir: &Path, out: &mut dyn Wr
     }
     tree.must_be_held()?;
     tree.say(&settled, "", out)?;
-    super::amended(tree, &settled, dir, out)
+    write_evidence(&settled, dir)?;
+    let done = amend_dir(dir, &[settled.evidence], None, false)?;
+    for image in &done.images {
+        let count = |change| image.entries.iter().filter(|entry| entry.change == change).count();
+        let (nr_req, ghosts) = (image.entries.len(), count(Change::DropGhost));
+        let kept = count(Change::Keep);
+        let set = nr_req.saturating_sub(ghosts).saturating_sub(kept);
+        if image.entries.is_empty() {
+            continue;
+        }
+        let line =
+            format!("{}: nr_req set of {set} contexts, right of {kept}; {ghosts} ghosts dropped", image.name);
+        tree.line(&line, out)?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// What was seen, beside the images it is about; that of an earlier dump into the same directory is worth nothing any more.
+fn write_evidence(settled: &Settled, dir: &Path) -> anyhow::Result<()> {
+    let path = dir.join(OF_TREE);
+    if path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
+        fs::remove_file(&path).with_context(|| format!("cannot replace {}", printable(&path)))?;
+    }
+    saved::write(&path, &settled.evidence)?;
+    Ok(())
 }
 
 /// The rings that have changed since CRIU wrote them: a completion came, which the images do not have.
@@ -44,7 +70,11 @@ fn late(settled: &Settled, dir: &Path) -> anyhow::Result<Vec<String>> {
     for space in &settled.evidence.spaces {
         let Some(look) = space.looks.last().filter(|look| !look.headers.is_empty()) else { continue };
         let Some((process, pagemap)) = pagemap(&space.processes, dir)? else {
-            bail!("{} has no pagemap of pid {}", printable(dir), space.processes.first().map_or(0, |one| one.pid.0));
+            bail!(
+                "{} has no pagemap of pid {}",
+                printable(dir),
+                space.processes.first().map_or(0, |one| one.pid.0)
+            );
         };
         for HeaderReading { address, bytes } in &look.headers {
             let Ok(now) = bytes else { continue };

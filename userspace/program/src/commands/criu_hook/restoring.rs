@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::commands::criu_hook::{Tree, evidence_in, line_of};
+use crate::commands::amend::OF_TREE;
+use crate::commands::criu_hook::{Tree, line_of};
 use crate::commands::exit::Exit;
 use crate::commands::{restore, saved};
 use aioinspect_kernel::host::system;
@@ -15,10 +16,8 @@ use aioinspect_render::restore_fit;
 /// Whether the contexts of the images can be made on this host.
 pub(super) fn before(dir: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let (reserved, limit) = system::slots()?;
-    let host = RestoreHost {
-        possible_cpus: system::possible_cpus()?,
-        free: Some(limit.saturating_sub(reserved)),
-    };
+    let host =
+        RestoreHost { possible_cpus: system::possible_cpus()?, free: Some(limit.saturating_sub(reserved)) };
     let fit = restore::fit_of(dir, host)?;
     let refusals = restore_fit::refusals(&fit);
     for refusal in &refusals {
@@ -34,7 +33,7 @@ pub(super) fn before(dir: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
 
 /// Whether the contexts are those that the evidence has.
 pub(super) fn after(tree: &mut Tree<'_>, dir: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let path = evidence_in(dir);
+    let path = dir.join(OF_TREE);
     if !path.exists() {
         tree.line("the images have no aioinspect.evidence to compare with", out)?;
         return Ok(Exit::Fine);
