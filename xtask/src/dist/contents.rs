@@ -30,7 +30,7 @@ const SHELLS: [(&str, &str); 3] = [
 const DOC: &str = "usr/share/doc/aioinspect";
 
 /// Files of the checkout: theirs, the archive's and the package's place.
-const PLAIN: [(&str, Option<&str>, Option<&str>); 8] = [
+const PLAIN: [(&str, Option<&str>, Option<&str>); 9] = [
     ("README.md", Some("README.md"), None),
     ("CHANGELOG.md", Some("CHANGELOG.md"), None),
     ("LICENSE-MIT", Some("LICENSE-MIT"), None),
@@ -51,6 +51,7 @@ const PLAIN: [(&str, Option<&str>, Option<&str>); 8] = [
         Some("deploy/systemd/aioinspect.default"),
         Some("etc/default/aioinspect"),
     ),
+    ("deploy/criu/criu-hook", Some("deploy/criu/criu-hook"), Some("usr/libexec/aioinspect/criu-hook")),
 ];
 
 /// Examples: a directory of the checkout, and the extension of those of its files that are meant.
@@ -103,7 +104,9 @@ pub(super) fn lay_out(files: &[File], to: &Path, place: impl Fn(&File) -> Option
 }
 
 fn is_program(place: &str) -> bool {
-    place == "aioinspect" || place == "usr/bin/aioinspect"
+    matches!(place, "aioinspect" | "usr/bin/aioinspect")
+        || place.ends_with("criu/criu-hook")
+        || place == "usr/libexec/aioinspect/criu-hook"
 }
 
 fn checkout(root: &Path) -> Result<Vec<File>> {
@@ -176,6 +179,7 @@ mod tests {
             "usr/lib/systemd/system/aioinspect.service",
             "usr/lib/systemd/system/aioinspect.socket",
             "etc/default/aioinspect",
+            "usr/libexec/aioinspect/criu-hook",
             "usr/share/doc/aioinspect/examples/prometheus/rules.yml",
             "usr/share/doc/aioinspect/examples/grafana/aioinspect.json",
             "usr/share/doc/aioinspect/copyright",
