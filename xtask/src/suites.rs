@@ -25,7 +25,7 @@ const VM_LONG_SEQUENCES: u32 = 2_500;
 /// What to test.
 #[derive(Debug)]
 pub(crate) enum What {
-    /// Everything.
+    /// The unprivileged tests, the live suites here and in machines, and the package.
     All,
     /// What runs on this machine's own kernel.
     Local,

@@ -102,7 +102,7 @@ impl Address {
 /// A socket that listens.
 #[derive(Debug)]
 pub enum Listener {
-    /// TCP.
+    /// A TCP socket.
     Tcp(TcpListener),
     /// A unix socket, and its file if it is ours to remove.
     Unix(UnixListener, Option<SocketFile>),

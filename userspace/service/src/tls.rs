@@ -33,7 +33,7 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("{}: {error}", path.display())]
     Unreadable {
-        /// The file.
+        /// The certificate, key or list of authorities.
         path: PathBuf,
         /// What the kernel says.
         error: io::Error,
@@ -41,7 +41,7 @@ pub enum TlsError {
     /// A file does not hold what it should.
     #[error("{}: {says}", path.display())]
     Content {
-        /// The file.
+        /// The certificate, key or list of authorities.
         path: PathBuf,
         /// What is wrong with it.
         says: String,

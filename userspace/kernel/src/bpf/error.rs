@@ -19,7 +19,7 @@ pub enum ProbeError {
     },
     /// The program needs the JIT, which is off.
     NoJit {
-        /// The program.
+        /// Name of the program in the object.
         program: &'static str,
     },
     /// The kernel lacks something.
@@ -31,7 +31,7 @@ pub enum ProbeError {
     Object(String),
     /// The verifier refused a program.
     Refused {
-        /// The program.
+        /// Name of the program in the object.
         program: &'static str,
         /// What the call answered.
         error: io::Error,

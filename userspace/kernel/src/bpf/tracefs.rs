@@ -18,7 +18,7 @@ use aioinspect_parse::proc::mountinfo;
 /// Where debugfs mounts it for whoever looks, if it does.
 const AUTOMOUNT: &str = "/sys/kernel/debug/tracing";
 
-/// A tracefs.
+/// A tracefs, mounted by somebody or detached and ours.
 #[derive(Debug)]
 pub struct Tracefs {
     root: OwnedFd,

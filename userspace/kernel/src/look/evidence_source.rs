@@ -32,7 +32,7 @@ pub enum Hold {
 /// What is to be read of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// The process.
+    /// The process to be read: any of those that share its memory.
     pub pid: Pid,
     /// How it is held.
     pub hold: Hold,
@@ -51,7 +51,7 @@ pub enum SourceError {
     /// The kernel's word.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-    /// The freeze.
+    /// The process could not be stopped.
     #[error(transparent)]
     Freeze(#[from] FreezeError),
     /// The process's memory.
@@ -76,9 +76,9 @@ pub enum SourceError {
     /// A text of the kernel's that is not what we know.
     #[error("cannot understand {what} of process {pid}: {why}")]
     Text {
-        /// The process.
+        /// The process whose file it is.
         pid: Pid,
-        /// The file.
+        /// The file below `/proc/PID`, such as `smaps`.
         what: &'static str,
         /// What is missing, in a sentence.
         why: String,

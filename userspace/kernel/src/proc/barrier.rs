@@ -35,7 +35,7 @@ pub enum Barrier {
     Yama(u8),
     /// We hold the capability, and are refused all the same.
     Guarded {
-        /// The capability.
+        /// The capability that we hold, such as `CAP_SYS_PTRACE`.
         held: &'static str,
         /// What the process has and we have not, a bit each.
         more: u64,

@@ -33,7 +33,7 @@ pub enum ProcError {
         "process {pid} is there, but /proc is mounted with {option} and does not show it: needs CAP_SYS_PTRACE"
     )]
     Hidden {
-        /// The process.
+        /// The process that is not shown.
         pid: Pid,
         /// The mount option, such as `hidepid=invisible`.
         option: String,
@@ -57,7 +57,7 @@ pub enum ProcError {
     /// All its threads that are not dead are inside the kernel's exit, without memory or soon without.
     #[error("process {pid} is exiting: {}", leaving(*.state, .wchan.as_deref()))]
     Exiting {
-        /// The process.
+        /// The process that is ending.
         pid: Pid,
         /// State of the thread that is named, as in `/proc/PID/stat`; D if one of them sleeps uninterruptibly.
         state: char,
@@ -69,10 +69,10 @@ pub enum ProcError {
         "process {0} is exiting: it waits inside exec, most likely for its requests in flight, and /proc does not answer for it"
     )]
     Locked(Pid),
-    /// Refused.
+    /// The kernel refused: EACCES or EPERM.
     #[error("not permitted to read {file} of process {pid}: {barrier}")]
     NotPermitted {
-        /// The process.
+        /// The process that was to be read.
         pid: Pid,
         /// The file below `/proc/PID`, or `its memory`.
         file: String,
@@ -82,7 +82,7 @@ pub enum ProcError {
     /// More than we are ready to hold.
     #[error("{file} of process {pid} has more than {max} bytes")]
     TooLarge {
-        /// The process.
+        /// The process whose file it is.
         pid: Pid,
         /// The file below `/proc/PID`.
         file: String,
@@ -92,7 +92,7 @@ pub enum ProcError {
     /// Anything else.
     #[error("cannot read {file} of process {pid}: {source}")]
     Io {
-        /// The process.
+        /// The process whose file it is.
         pid: Pid,
         /// The file below `/proc/PID`.
         file: String,

@@ -24,7 +24,7 @@ const KEYS: [(&str, &str); 13] = [
     ("q Ctrl-C", "quit"),
 ];
 
-/// The page.
+/// The keys and the findings, for a screen of this width.
 pub(super) fn page(width: usize, theme: Theme) -> Page {
     let mut page = Page::new(width);
     page.heading("Keys");
