@@ -63,7 +63,7 @@ impl ProbeError {
     /// What was refused and why, without the line that mends it.
     pub fn cause(&self) -> String {
         match self {
-            Self::NotBuilt => "this build of aioinspect carries no eBPF programs".to_owned(),
+            Self::NotBuilt => "this build of aioinspect contains no eBPF programs".to_owned(),
             Self::NotPermitted { action, why } => format!("bpf: not permitted to {action}: {why}"),
             Self::NoJit { program } => {
                 format!(

@@ -53,7 +53,7 @@ pub enum FreezeError {
     #[error("interrupted")]
     Interrupted,
     /// It makes threads faster than they can be seized.
-    #[error("process {0} keeps making threads")]
+    #[error("process {0} keeps creating threads")]
     Restless(Pid),
     /// A file in `/proc`.
     #[error(transparent)]

@@ -74,7 +74,7 @@ pub enum SourceError {
     #[error(transparent)]
     Group(#[from] GroupError),
     /// A text of the kernel's that is not what we know.
-    #[error("cannot understand {what} of process {pid}: {why}")]
+    #[error("cannot parse {what} of process {pid}: {why}")]
     Text {
         /// The process whose file it is.
         pid: Pid,
@@ -95,9 +95,9 @@ fn word_alone(contexts: usize, in_flight: Option<u64>) -> String {
         Some(0) => "no request in flight; its rings cannot be read, so it is not proven idle".to_owned(),
         Some(1) => "1 request in flight: it is not idle".to_owned(),
         Some(several) => format!("{several} requests in flight: it is not idle"),
-        None => "requests in flight that are not known".to_owned(),
+        None => "it is not known how many requests in flight".to_owned(),
     };
-    format!("by the kernel's word alone it has {contexts}, {what}")
+    format!("BPF shows {contexts}, {what}")
 }
 
 /// A source of evidence: the live host or a recorded one, and no third.
