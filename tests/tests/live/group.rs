@@ -41,15 +41,19 @@ fn tree(root: u32, more: &[&str]) -> (i32, Value, Vec<u64>) {
     (output.code, json, pids)
 }
 
-/// Lets the polls of a fixture complete that wait on a pipe, from outside: it may be stopped.
+/// Lets the polls of a fixture complete that wait on a pipe, from outside: it may be stopped. Those are the pipes of which it has both ends.
 fn fire_pipes(pid: u32) {
+    let mut seen = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd")).unwrap() {
         let path = entry.unwrap().path();
-        let number: u32 = path.file_name().unwrap().to_str().unwrap().parse().unwrap();
-        let is_pipe = fs::read_link(&path).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"));
-        if number > 2 && is_pipe {
+        let Ok(to) = fs::read_link(&path) else { continue };
+        if !to.to_string_lossy().starts_with("pipe:") {
+            continue;
+        }
+        if seen.contains(&to) {
             OpenOptions::new().write(true).open(path).unwrap().write_all(&[1]).unwrap();
         }
+        seen.push(to);
     }
 }
 
