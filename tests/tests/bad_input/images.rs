@@ -59,6 +59,10 @@ fn wrong_arguments() {
     refuses(&["amend", "/", "--restore-on", "cpus=0"], 2, &["cpus=N[,free=M]"]);
     refuses(&["amend", "/no/such/directory"], 1, &["no directory /no/such/directory"]);
     refuses(&["amend", "/dev/null"], 1, &["no directory /dev/null"]);
+    refuses(&["diff"], 2, &["A", "--help"]);
+    refuses(&["diff", "/"], 2, &["B", "--help"]);
+    refuses(&["diff", "/no/such/file", "/"], 1, &["no file /no/such/file"]);
+    refuses(&["diff", "/dev/null", "/"], 1, &["/dev/null"]);
     let dir = tempfile::tempdir().unwrap();
     refuses(&["amend", dir.path().to_str().unwrap()], 1, &["no evidence in", "--evidence"]);
 }

@@ -16,6 +16,8 @@ mod criu;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod diff;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod fields;

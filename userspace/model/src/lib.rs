@@ -8,6 +8,7 @@ pub mod awaited;
 pub mod call_counts;
 pub mod container_names;
 pub mod cpus;
+pub mod difference;
 pub mod errno;
 pub mod event;
 pub mod evidence;

@@ -21,7 +21,7 @@ use crate::cli::restore_on::restore_on;
 pub use crate::cli::asked::Asked;
 pub use crate::cli::criu_hook::CriuHookArgs;
 pub use crate::cli::hook::HookArg;
-pub use crate::cli::images::AmendArgs;
+pub use crate::cli::images::{AmendArgs, DiffArgs};
 pub use crate::cli::server_options::{Collect, ServeArgs, SiteArgs};
 
 /// Inspect the Linux native-AIO contexts of running processes, without injecting code into them.
@@ -85,6 +85,9 @@ pub enum Verb {
     /// rings that have no context.
     #[command(after_help = images::AMEND_HELP)]
     Amend(AmendArgs),
+    /// Show what changed between two evidence files, images or image directories, context by context.
+    #[command(after_help = images::DIFF_HELP)]
+    Diff(DiffArgs),
     /// Decode an image or an evidence file, or every such file in a directory.
     #[command(after_help = EXIT_CODES)]
     Show(ShowArgs),

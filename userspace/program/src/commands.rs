@@ -3,6 +3,7 @@
 mod amend;
 mod check;
 mod criu_hook;
+mod diff;
 mod doctor;
 mod dump;
 mod exit;
@@ -45,6 +46,7 @@ pub fn run(cli: Cli, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Writ
         Some(Verb::CriuHook(args)) => criu_hook::run(&args, log_level, out),
         Some(Verb::Dump(args)) => dump::run(&args, log_level, out, err),
         Some(Verb::Amend(args)) => amend::run(&args, out),
+        Some(Verb::Diff(args)) => diff::run(&args, out),
         Some(Verb::Watch(args)) => watch::run(&args, log_level, terminal, out, err),
         Some(Verb::Headroom(args)) => headroom::run(&args, log_level, out, err),
         Some(Verb::Show(args)) => show::run(&args, out),

@@ -47,3 +47,32 @@ pub struct AmendArgs {
     #[arg(short = 'J', long)]
     pub json: bool,
 }
+
+/// How the sides are compared, and the exit code.
+pub(super) const DIFF_HELP: &str = with_exit_codes!(
+    "\
+Each line is a context, or a ring without one (a ghost): `-` it is gone, `+` it was made, `~` something of it changed. A ring is found again by PID \
+and address; if the PIDs differ, as after a restore, by the PID in the process's own PID namespace, or by name and address.
+
+diff exits 0 whether there is a difference or not; with --exit-code it exits 5 if there is one.
+
+"
+);
+
+/// Options of `diff`.
+#[derive(Args, Clone, Debug)]
+pub struct DiffArgs {
+    /// What was: an evidence file, an image, or a directory of images (or of evidence files, if it has no
+    /// image).
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+    /// What is: the same.
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
+    /// Exit 5 if there is a difference.
+    #[arg(long)]
+    pub exit_code: bool,
+    /// Print JSON.
+    #[arg(short = 'J', long)]
+    pub json: bool,
+}
