@@ -27,9 +27,10 @@ use aioinspect_kernel::look::evidence_source::Source;
 use aioinspect_kernel::look::live::Live;
 use aioinspect_kernel::proc::group::Group;
 use aioinspect_kernel::proc::held::{Holder, has_other_network, holder, is_ancestor};
-use aioinspect_model::not_looked_at;
 use aioinspect_model::units::Pid;
-use aioinspect_model::verdict::{DumpVerdict, Policy};
+use aioinspect_model::verdict::{DumpVerdict, Policy, space_of};
+use aioinspect_model::{known, not_looked_at};
+use aioinspect_render::escape::escape;
 use aioinspect_render::verdict::{self, Report};
 
 /// Pause between two looks of `--wait`.
@@ -41,6 +42,8 @@ struct Tree<'a> {
     step: &'a str,
     root: Pid,
     source: Live,
+    /// What could not be seen in the last look.
+    notes: Vec<String>,
 }
 
 /// Does what is right for the step that CRIU names. CRIU's log takes standard output and error alike.
@@ -57,7 +60,8 @@ pub(super) fn run(args: &CriuHookArgs, verbose: u8, out: &mut dyn Write) -> anyh
         return Ok(Exit::Fine);
     }
     let root = Pid(args.root.context("CRIU names no process (CRTOOLS_INIT_PID)")?);
-    let mut tree = Tree { args, step, root, source: Live::new(true, bpf_log_level(verbose)) };
+    let mut tree =
+        Tree { args, step, root, source: Live::new(true, bpf_log_level(verbose)), notes: Vec::new() };
     match step {
         "pre-dump" => tree.before_dump(out),
         "network-lock" => tree.locked(out),
@@ -83,7 +87,8 @@ impl Tree<'_> {
             strict: self.args.strict,
         };
         let settled = settle(&mut self.source, &want)?;
-        self.source.notes();
+        self.notes = self.source.notes();
+        self.notes.extend(known::notes(&settled.evidence.lacks));
         Ok(settled)
     }
 
@@ -186,8 +191,11 @@ impl Tree<'_> {
     /// A line for each process with contexts, and what stands against it.
     fn say(&self, settled: &Settled, what: &str, out: &mut dyn Write) -> anyhow::Result<()> {
         let Settled { evidence, picture, judged, .. } = settled;
+        for note in &self.notes {
+            self.line(&escape(note.as_bytes()), out)?;
+        }
         for one in judged {
-            let space = aioinspect_model::verdict::space_of(picture, one.pid);
+            let space = space_of(picture, one.pid);
             let is_plain = space.is_some_and(|space| space.contexts.is_empty());
             if is_plain && matches!(one.verdict, DumpVerdict::Idle { .. }) && judged.len() > 1 {
                 continue;
