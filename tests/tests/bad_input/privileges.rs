@@ -80,7 +80,7 @@ fn headroom() {
     let text = yard.nobody(none, &["headroom", "--need", "1"]);
     assert_eq!(text.code, 0, "{text:?}");
     assert!(text.stdout.starts_with("free ") && text.stdout.contains("\nneed 1: yes\n"), "{text:?}");
-    assert!(text.stdout.contains("not known without BPF") && !text.stdout.contains(&pid), "{text:?}");
+    assert!(text.stdout.contains("without BPF it is not known") && !text.stdout.contains(&pid), "{text:?}");
     for word in ["CAP_BPF", "CAP_PERFMON", "aioinspect doctor"] {
         assert!(text.stderr.contains(word), "no {word} in {text:?}");
     }

@@ -154,8 +154,8 @@ pub fn notes(lacks: &[Lack]) -> Vec<String> {
     let in_flight = |fact: &Fact| match (CREDITS.contains(fact), REFERENCES.contains(fact)) {
         (false, false) => None,
         _ if no_credits && no_references => Some("IN_FLIGHT is not known"),
-        (true, _) => Some("IN_FLIGHT is counted by the references alone"),
-        (false, true) => Some("IN_FLIGHT is counted by the credits alone"),
+        (true, _) => Some("IN_FLIGHT comes only from the references"),
+        (false, true) => Some("IN_FLIGHT comes only from the credits"),
     };
     let mut notes: Vec<(&str, Vec<&str>)> = Vec::new();
     for lack in lacks {
@@ -240,9 +240,9 @@ mod tests {
         );
         assert_eq!(
             said(&[Fact::PercpuAvailable]),
-            ["no percpu_available: IN_FLIGHT is counted by the references alone"]
+            ["no percpu_available: IN_FLIGHT comes only from the references"]
         );
-        assert_eq!(said(&[Fact::RefState]), ["no ref_state: IN_FLIGHT is counted by the credits alone"]);
+        assert_eq!(said(&[Fact::RefState]), ["no ref_state: IN_FLIGHT comes only from the credits"]);
         assert_eq!(
             said(&[Fact::NrEvents, Fact::PercpuRefs]),
             [

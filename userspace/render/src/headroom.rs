@@ -89,25 +89,25 @@ fn unseen(of: &Headroom<'_>, text: &mut String) {
         (CensusSource::Bpf, _) if system.attributed.is_none() => line(
             text,
             format_args!(
-                "who has how many slots reserved is not known: this kernel does not tell max_reqs of every context"
+                "it is not known who has reserved how many slots: this kernel does not give max_reqs of every context"
             ),
         ),
         (CensusSource::Proc, _) => line(
             text,
             format_args!(
-                "who has how many slots reserved is not known without BPF (see `aioinspect doctor`), and a ring inherited by fork looks like a context"
+                "without BPF it is not known who has reserved how many slots (see `aioinspect doctor`), and a ring inherited by fork looks like a context"
             ),
         ),
         (CensusSource::Bpf, None) => {
             line(
                 text,
-                format_args!("only one process was looked at: who has the rest reserved is not known"),
+                format_args!("only one process was examined: it is not known who has reserved the rest"),
             );
         }
         (CensusSource::Bpf, Some(rest)) if rest > 0 => line(
             text,
             format_args!(
-                "{rest} reserved by processes that cannot be seen: in another PID namespace, or coming or going"
+                "{rest} reserved by processes that cannot be seen: in another PID namespace, or just starting or ending"
             ),
         ),
         (CensusSource::Bpf, Some(_)) => {}

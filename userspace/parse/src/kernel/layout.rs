@@ -86,15 +86,15 @@ pub struct Word {
 
 const ALL: Cost = Cost::Everything;
 const GHOSTS: Cost = Cost::Lost("ghosts, and rings shared after a fork, are not found");
-const THREADS: Cost = Cost::Lost("threads of the kernel are not told from those of a process");
-const EXEC: Cost = Cost::Lost("an exec is not told from other ends of an address space");
-const EXITED: Cost = Cost::Lost("whether the leader of a process has exited is not known");
-const ENDING: Cost = Cost::Lost("not every context that an exiting process waits for is named");
-const DYING: Cost = Cost::Lost("contexts that are dying are not named, only who waits for them");
-const BITS: Cost = Cost::Lost("callers of 32 bits are not told from others by the hooks on all system calls");
+const THREADS: Cost = Cost::Lost("kernel threads look like threads of a process");
+const EXEC: Cost = Cost::Lost("an exec looks like any other end of an address space");
+const EXITED: Cost = Cost::Lost("it is not known whether the leader of a process has exited");
+const ENDING: Cost = Cost::Lost("some contexts that an exiting process waits for are not named");
+const DYING: Cost = Cost::Lost("dying contexts are not named, only the threads that wait for them");
+const BITS: Cost = Cost::Lost("the hooks on all system calls cannot recognise 32-bit callers");
 
 const OWNERS: Cost =
-    Cost::Lost("the owner of a process that ends as soon as its call failed may not be known");
+    Cost::Lost("the owner of a process that ends right after its call failed may not be known");
 
 macro_rules! layout {
     ($($field:ident: $shape:ident, $of:literal, [$($path:literal),+], $cost:expr;)*) => {

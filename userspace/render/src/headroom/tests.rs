@@ -66,7 +66,7 @@ fn whole() {
          \x20  5 \\x1b[2J        1      100 -\n";
     assert!(is.starts_with(expected), "{is}");
     let ends = "\n  16 x              2        1 -\n\n3 more have 3 slots reserved in 6 contexts\n\
-        2 reserved by processes that cannot be seen: in another PID namespace, or coming or going\n";
+        2 reserved by processes that cannot be seen: in another PID namespace, or just starting or ending\n";
     assert!(is.ends_with(ends), "{is}");
 }
 
@@ -97,7 +97,7 @@ fn without_bpf() {
     let headroom = of(&system, None, holders.collect());
     let is = text(&headroom, None);
     assert!(is.contains("\n  1 x           2        - -\n"), "{is}");
-    assert!(is.contains("1 more have 2 contexts\n") && is.contains("not known without BPF"), "{is}");
+    assert!(is.contains("1 more have 2 contexts\n") && is.contains("without BPF it is not known"), "{is}");
     assert_eq!(is.lines().next(), Some("free 65408 of 65536, reserved 128, 0.1 %"));
     let json = json(&headroom);
     assert!(json["holders"][0]["slots"].is_null() && json["need"].is_null() && json["enough"].is_null());

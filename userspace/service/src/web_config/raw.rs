@@ -96,7 +96,7 @@ fn told(error: &Error) -> WebConfigError {
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
         | Error::AliasReplayStackDepthExceeded { .. } => "too much for a web config file".to_owned(),
-        _ => "not the YAML of a web config file".to_owned(),
+        _ => "not YAML in the form of a web config file".to_owned(),
     };
     WebConfigError { line, says }
 }

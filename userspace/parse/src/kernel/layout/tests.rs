@@ -194,7 +194,7 @@ fn every_field_is_resolved() {
     assert_eq!(
         messages(&layout),
         [
-            "this kernel's struct task_struct has no member thread_info.status: callers of 32 bits are not told from others by the hooks on all system calls"
+            "this kernel's struct task_struct has no member thread_info.status: the hooks on all system calls cannot recognise 32-bit callers"
         ]
     );
     let offsets = layout.offsets();
