@@ -15,18 +15,17 @@ use crate::sandbox::names_in;
 fn each_reader(path: &Path, mut look: impl FnMut(&str, &Output)) {
     let out = tempfile::tempdir().unwrap();
     let (file, dir) = (path.to_str().unwrap(), out.path().to_str().unwrap());
-    let mut commands = vec![
+    let commands = [
         &["show", file][..],
         &["show", "-J", file],
         &["list", "--from", file],
         &["check", "--from", file],
         &["dump", "--from", file, "-D", dir],
+        &["diff", file, file],
+        &["check", file, "--restore-on", "cpus=2"],
     ];
-    let on_two_cpus = ["check", file, "--restore-on", "cpus=2"];
     // What is not there is no file to `check` but a wrong PID.
-    if path.exists() {
-        commands.push(&on_two_cpus);
-    }
+    let commands = if path.exists() { &commands[..] } else { &commands[..6] };
     for args in commands {
         look(args[0], &run_aioinspect(args));
     }

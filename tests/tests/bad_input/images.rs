@@ -24,7 +24,7 @@ fn images() -> Images {
     let evidence = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures/dump.evidence");
     let dir = tempfile::tempdir().unwrap();
     accepts(&["dump", "--from", evidence.to_str().unwrap(), "-D", dir.path().to_str().unwrap()]);
-    let name = names_in(dir.path()).into_iter().find(|name| name.ends_with(".img")).unwrap();
+    let name = names_in(dir.path()).into_iter().find(|name| name.starts_with("mm-")).unwrap();
     let exact = fs::read(dir.path().join(&name)).unwrap();
     let aios = image::decode(&exact).unwrap().aios.into_iter();
     let guessed = aios.map(|aio| AioRingEntry { nr_req: ((aio.ring_len - 32) / 32 - 2) / 2, ..aio });

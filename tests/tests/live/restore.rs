@@ -2,6 +2,7 @@
 
 use aioinspect_model::nr_req::{nr_req_for, ring_len};
 use aioinspect_tests::fixture::Fixture;
+use aioinspect_tests::programs::run_aioinspect;
 
 use crate::tool::{aios, can_run, dump, names};
 
@@ -22,6 +23,11 @@ fn on_so_many_cpus() {
         assert_eq!(output.code, 0, "{output:?}");
         assert_eq!(aios(&into, pid), [(id, 16, 4096)]);
         assert_eq!(ring_len(16, cpus, 4096), Some(4096));
+    }
+    for (host, code) in [("cpus=15,free=128", 0), ("15", 0), ("cpus=15,free=127", 5), ("cpus=16", 5)] {
+        let checked = run_aioinspect(&["check", &pid.to_string(), "--wait", "5s", "--restore-on", host]);
+        assert_eq!((checked.code, &*checked.stderr), (code, ""), "{host}: {checked:?}");
+        assert!(checked.stdout.contains("1-15"), "{checked:?}");
     }
     for cpus in ["cpus=16", "cpus=4096"] {
         let (output, into) = dump(pid, &["--restore-on", cpus]);

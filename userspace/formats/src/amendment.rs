@@ -44,8 +44,16 @@ pub enum AmendError {
     Refused(Vec<Refusal>),
 }
 
+/// How many refusals a message names; of more the rest is counted.
+const NAMED: usize = 16;
+
 fn lines(refusals: &[Refusal]) -> String {
-    refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    let mut lines: Vec<String> = refusals.iter().take(NAMED).map(ToString::to_string).collect();
+    match refusals.len().saturating_sub(NAMED) {
+        0 => {}
+        more => lines.push(format!("and {more} more")),
+    }
+    lines.join("; ")
 }
 
 /// Amends all images or none, for a host of `cpus` possible CPUs (`None`: that of the evidence).
@@ -214,6 +222,11 @@ mod tests {
         let other = ImageFile { name: "mm-8.img".to_owned(), pid: Pid(8), bytes: SAMPLE.to_vec() };
         let refused = amend_images(&[file(SAMPLE), other], &evidence, None).unwrap_err();
         assert_eq!(refused.to_string(), "mm-8.img: the evidence has no process 8");
+        let many: Vec<ImageFile> = (100..120)
+            .map(|pid| ImageFile { name: format!("mm-{pid}.img"), pid: Pid(pid), bytes: SAMPLE.to_vec() })
+            .collect();
+        let refused = amend_images(&many, &evidence, None).unwrap_err().to_string();
+        assert!(refused.ends_with("mm-115.img: the evidence has no process 115; and 4 more"), "{refused}");
         let garbage = amend_images(&[file(b"x")], &evidence, None).unwrap_err();
         assert_eq!(garbage.to_string(), "mm-7.img: not a CRIU image");
     }

@@ -189,8 +189,8 @@ mod tests {
             "\
 would amend 1 of 2 images in images: 186 -> 78 slots of fs.aio-max-nr
   IMAGE     CONTEXT  RING_LEN  MAX_REQS  NR_REQ  NEW_NR_REQ  CHANGE
-  mm-1.img  0x8000       4096  16            62          16  exact nr_req
-  mm-1.img  0x9000       4096  -             62           -  ghost: entry goes
+  mm-1.img  0x8000       4096        16      62          16  exact nr_req
+  mm-1.img  0x9000       4096         -      62           -  ghost: entry goes
 "
         );
         assert_eq!(

@@ -100,12 +100,18 @@ pub fn write_json(out: &mut dyn Write, fit: &RestoreFit) -> io::Result<()> {
     crate::show::json(&json(fit), out)
 }
 
-/// What refuses the restore, in one line for each ring and one for the slots; nothing where it restores.
+/// What refuses the restore, in one line for each of the first rings and one for the slots; nothing where it restores.
 pub fn refusals(fit: &RestoreFit) -> Vec<String> {
-    let rings = each(fit).filter_map(|(process, ring)| {
+    let mut rings = each(fit).filter_map(|(process, ring)| {
         reason(fit, ring).map(|reason| format!("{} {}: {reason}", name(process), ring.ring.context))
     });
-    rings.chain(too_few(fit)).collect()
+    let mut lines: Vec<String> = rings.by_ref().take(EXPLAINED).collect();
+    match rings.count() {
+        0 => {}
+        more => lines.push(format!("and {more} more contexts")),
+    }
+    lines.extend(too_few(fit));
+    lines
 }
 
 fn each(fit: &RestoreFit) -> impl Iterator<Item = (&ProcessFit, &RingFit)> {
@@ -263,5 +269,8 @@ restores on 2 possible CPUs: 1 context in 1 process, 16 slots of fs.aio-max-nr, 
         assert!(says(Some(127)).contains("16 are needed and 127 are free, but"));
         assert!(says(Some(15)).ends_with("  slots: 16 are needed there and 15 are free\n"));
         assert_eq!(refusals(&of(None, rings(), 2, None)), [""; 0]);
+        let many = of(None, (1..=20).map(|at| ring(at, None, Some(16), 127)).collect(), 16, None);
+        let lines = refusals(&many);
+        assert_eq!((lines.len(), &*lines[16]), (17, "and 4 more contexts"));
     }
 }
