@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioinspect_kernel::freeze::tracee::{Seen, detach, interrupt, look, seize};
+use aioinspect_kernel::freeze::tracee::{Seen, detach, interrupt, peek, seize};
 use aioinspect_tests::programs::run_aioinspect;
 use rustix::process::Signal;
 
@@ -64,7 +64,7 @@ fn by_another() {
 /// Stops a thread that we trace.
 fn stop(tid: i32) {
     interrupt(tid).unwrap();
-    assert!(within(|| matches!(look(tid), Seen::Stopped(_))));
+    assert!(within(|| matches!(peek(tid), Seen::Stopped(_))));
 }
 
 /// Check that what another tracer holds stopped is dumped by `--freeze none`, as held, and stays held.
