@@ -54,13 +54,16 @@ pub enum PagemapError {
     TooLarge,
 }
 
-/// Finds the page that holds `address`.
-pub fn place_of(pagemap: &[u8], address: u64, page_size: u32) -> Result<Place, PagemapError> {
+/// Finds the page that holds each of `addresses`, in their order, in one pass.
+pub fn places_of(pagemap: &[u8], addresses: &[u64], page_size: u32) -> Result<Vec<Place>, PagemapError> {
     if (word(pagemap, 0), word(pagemap, 4)) != (Some(IMAGE_MAGIC), Some(PAGEMAP_MAGIC)) {
         return Err(PagemapError::NotAPagemap);
     }
     let mut rest = pagemap.get(8..).unwrap_or_default();
     let PagemapHead { pages_id } = PagemapHead::decode(next(&mut rest)?)?;
+    let mut sorted: Vec<(u64, usize)> = addresses.iter().copied().zip(0..).collect();
+    sorted.sort_unstable();
+    let mut places = vec![Place::Nowhere; addresses.len()];
     let mut offset = 0_u64;
     while !rest.is_empty() {
         let entry = PagemapEntry::decode(next(&mut rest)?)?;
@@ -68,21 +71,29 @@ pub fn place_of(pagemap: &[u8], address: u64, page_size: u32) -> Result<Place, P
         let pages = pages.unwrap_or_else(|| entry.compat_nr_pages.unwrap_or(0).into());
         let bytes = pages.checked_mul(page_size.into()).ok_or(PagemapError::TooLarge)?;
         let flags = entry.flags.unwrap_or(if entry.in_parent == Some(true) { IN_PARENT } else { PRESENT });
-        if let Some(within) = address.checked_sub(entry.vaddr).filter(|within| *within < bytes) {
-            return Ok(match (flags & IN_PARENT != 0, flags & PRESENT != 0) {
+        let from = sorted.partition_point(|(address, _)| *address < entry.vaddr);
+        for (address, index) in sorted.iter().skip(from) {
+            let within = address.saturating_sub(entry.vaddr);
+            if within >= bytes {
+                break;
+            }
+            let place = match (flags & IN_PARENT != 0, flags & PRESENT != 0) {
                 (true, _) => Place::Parent,
                 (false, true) => {
                     let offset = offset.checked_add(within).ok_or(PagemapError::TooLarge)?;
                     Place::File { pages_id, offset }
                 }
                 (false, false) => Place::Nowhere,
-            });
+            };
+            if let Some(found) = places.get_mut(*index) {
+                *found = place;
+            }
         }
         if flags & IN_PARENT == 0 && flags & PRESENT != 0 {
             offset = offset.checked_add(bytes).ok_or(PagemapError::TooLarge)?;
         }
     }
-    Ok(Place::Nowhere)
+    Ok(places)
 }
 
 fn next<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], PagemapError> {
@@ -126,12 +137,14 @@ mod tests {
     #[test]
     fn places() {
         let bytes = image(&[(0x1000, 2, 4), (0x5000, 1, 1), (0x7000, 3, 2), (0x20000, 2, 6)]);
-        let at = |address| place_of(&bytes, address, 4096).unwrap();
+        let at = |address| places_of(&bytes, &[address], 4096).unwrap()[0];
         assert_eq!(at(0x1010), Place::File { pages_id: 7, offset: 0x10 });
         assert_eq!(at(0x2fff), Place::File { pages_id: 7, offset: 0x1fff });
         assert_eq!(at(0x3000), Place::Nowhere);
         assert_eq!(at(0x5000), Place::Parent);
         assert_eq!(at(0x7000), Place::Nowhere);
+        let all = places_of(&bytes, &[0x5000, 0x1010, 0x3000], 4096).unwrap();
+        assert_eq!(all, [Place::Parent, Place::File { pages_id: 7, offset: 0x10 }, Place::Nowhere]);
         // The pages that are in the parent, or nowhere, take no room.
         assert_eq!(at(0x21000), Place::File { pages_id: 7, offset: 0x3000 });
     }
@@ -153,22 +166,22 @@ mod tests {
             one.extend_from_slice(&message);
             let expected =
                 if in_parent.is_some() { Place::Parent } else { Place::File { pages_id: 7, offset: 0 } };
-            assert_eq!(place_of(&one, 0x1000, 4096), Ok(expected));
+            assert_eq!(places_of(&one, &[0x1000], 4096), Ok(vec![expected]));
         }
         bytes.truncate(3);
-        assert_eq!(place_of(&bytes, 0, 4096), Err(PagemapError::NotAPagemap));
+        assert_eq!(places_of(&bytes, &[0], 4096), Err(PagemapError::NotAPagemap));
     }
 
     proptest! {
         /// Check that no bytes make it panic, nor an image that is cut or changed anywhere.
         #[test]
         fn never_panics(noise in proptest::collection::vec(any::<u8>(), 0..200), cut in 0_usize..120, at in any::<u64>()) {
-            let _ = place_of(&noise, at, 4096);
+            let _ = places_of(&noise, &[at], 4096);
             let mut bytes = image(&[(at, u64::MAX, 4), (0, u64::MAX / 4096, 4), (0x1000, 1, 4)]);
             bytes.truncate(cut);
-            let _ = place_of(&bytes, 0x1000, 4096);
+            let _ = places_of(&bytes, &[0x1000, 0, at], 4096);
             bytes.extend_from_slice(&noise);
-            let _ = place_of(&bytes, at, u32::MAX);
+            let _ = places_of(&bytes, &[at], u32::MAX);
         }
     }
 }

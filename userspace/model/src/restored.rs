@@ -1,6 +1,7 @@
 //! Whether a restored tree has the contexts that its evidence has: what CRIU was to make again.
 
-use crate::evidence::{Evidence, Process};
+use crate::evidence::{Evidence, Process, SystemFacts};
+use crate::nr_req::nr_req_for;
 use crate::picture::{ContextView, Picture};
 use crate::units::Pid;
 
@@ -21,7 +22,8 @@ pub fn compare(recorded: (&Evidence, &Picture), now: (&Evidence, &Picture)) -> V
     let mut all = Vec::new();
     for space in &recorded.0.spaces {
         let Some(before) = space.processes.first() else { continue };
-        let after = processes(now.0).find(|process| inner(process) == inner(before));
+        let is_same = |one: &Process| space.processes.iter().any(|before| inner(before) == inner(one));
+        let after = processes(now.0).find(|process| is_same(process));
         let was = contexts(recorded.1, before.pid);
         let Some(after) = after else {
             if !was.is_empty() {
@@ -31,13 +33,14 @@ pub fn compare(recorded: (&Evidence, &Picture), now: (&Evidence, &Picture)) -> V
             continue;
         };
         let is = contexts(now.1, first_of_space(now.1, after.pid));
-        let differences = differences(&was, &is);
+        let differences = differences(&was, &is, &now.0.system);
         all.push(Restored { pid: after.pid, contexts: was.len(), differences });
     }
     all
 }
 
-fn differences(was: &[&ContextView], is: &[&ContextView]) -> Vec<String> {
+/// What differs. Where a ring is restored on a host with other possible CPUs it takes another nr_req, which is no difference.
+fn differences(was: &[&ContextView], is: &[&ContextView], host: &SystemFacts) -> Vec<String> {
     let mut found = Vec::new();
     for before in was {
         let context = before.context;
@@ -49,7 +52,12 @@ fn differences(was: &[&ContextView], is: &[&ContextView]) -> Vec<String> {
             (was.is_some() && was != is)
                 .then(|| format!("context {context}: {what} is {}, and was {}", number(is), number(was)))
         };
-        found.extend(differs("max_reqs", before.max_reqs.map(u64::from), after.max_reqs.map(u64::from)));
+        let needed = before
+            .ring_len
+            .and_then(|len| nr_req_for(before.max_reqs, len, host.possible_cpus, host.page_size).ok());
+        if after.max_reqs.is_none() || after.max_reqs != needed {
+            found.extend(differs("max_reqs", before.max_reqs.map(u64::from), after.max_reqs.map(u64::from)));
+        }
         found.extend(differs("the length of its ring", before.ring_len, after.ring_len));
         found.extend(differs(
             "the number of completions not reaped",

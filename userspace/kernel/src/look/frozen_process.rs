@@ -12,7 +12,8 @@ use crate::host::clock;
 use crate::look::drain::drain;
 use crate::look::evidence_source::SourceError;
 use crate::look::planned::{Planned, Whom, is_gone};
-use crate::look::preparation::{addresses, word_on};
+use crate::look::preparation::{addresses, pids_of, word_on};
+use crate::proc::files::ProcDir;
 use crate::proc::memory::MemoryError;
 use aioinspect_model::evidence::{AddressSpace, KernelWord, Look, Manner, TaskFact};
 use aioinspect_model::units::{Instant, Pid};
@@ -198,7 +199,7 @@ fn put_together(
     traced: &TracedMaps,
 ) -> Result<(AddressSpace, bool), SourceError> {
     let traced = traced.word(planned.mm, &found);
-    let all_held = nobody_was_free(probe, planned.mm, report)?;
+    let all_held = nobody_was_free(probe, &planned, report)?;
     let mappings_checked = planned.recheck.holds(found.word.mm.lock_seq);
     let as_planned = addresses(&planned.first) == addresses(&found);
     let same_program = match planned.is_same_program() {
@@ -225,11 +226,15 @@ fn put_together(
 }
 
 /// Whether every thread of the address space that was there during the freeze was held: a CLONE_VM process made at the wrong moment is not.
-fn nobody_was_free(probe: &mut Probe, mm: MmKey, report: &FreezeReport) -> Result<bool, SourceError> {
+fn nobody_was_free(probe: &mut Probe, planned: &Planned, report: &FreezeReport) -> Result<bool, SourceError> {
     let end = clock::since_boot(report.begun_at).saturating_add(report.pause_ns);
-    let after = word_on(probe, mm)?;
+    let after = word_on(probe, planned.mm)?;
     // A thread that may have been there was not held.
     let is_younger = |start: Option<u64>| start.is_some_and(|start| start > end);
     let held = |task: &TaskFact| report.tids.contains(&task.tid) || is_younger(task.start_boottime_ns);
-    Ok(after.word.tasks.iter().all(held))
+    // Who left it by an exec, maybe before the freeze, is in another address space, which nobody has looked at.
+    let there = pids_of(&after);
+    let has_left =
+        |pid: &Pid| !there.contains(pid) && ProcDir::open(*pid).is_ok_and(|dir| dir.live_thread().is_ok());
+    Ok(after.word.tasks.iter().all(held) && !pids_of(&planned.first).iter().any(has_left))
 }

@@ -1,12 +1,16 @@
 //! The live host: holds the loaded probe, and sends each question to where it is answered.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use crate::bpf::error::ProbeError;
 use crate::census::probe::Probe;
+use crate::freeze::error::FreezeError;
 use crate::look::evidence_source::{Ask, Hold, Source, SourceError};
 use crate::look::frozen_process::{Freeze, frozen};
 use crate::look::planned::{Whom, is_gone};
 use crate::look::preparation::mm_of_process;
-use crate::proc::files::ProcDir;
+use crate::proc::files::{ProcDir, ProcError};
 use crate::proc::group::Group;
 use crate::{
     census::waiters,
@@ -19,6 +23,8 @@ use aioinspect_model::units::{MmId, Pid};
 
 /// How often a group is looked at again because it gained a process meanwhile.
 const GROUP_TRIES: u32 = 5;
+/// Pause before it is looked at again because a member is about to end.
+const BETWEEN: Duration = Duration::from_millis(10);
 
 /// The running kernel.
 pub struct Live {
@@ -178,7 +184,18 @@ impl Live {
         Ok(self.finish(Evidence { system, source, target: Some(ask.pid), root: None, spaces, lacks }))
     }
 
+    /// A member that is about to end, or in exec, is looked for again for a moment: then it is gone, or another program.
     fn look_at_group(&mut self, group: &Group, ask: &Ask) -> Result<Evidence, SourceError> {
+        let begun = Instant::now();
+        loop {
+            match self.look_at_members(group, ask) {
+                Err(error) if is_passing(&error) && begun.elapsed() < waiters::BRIEF => sleep(BETWEEN),
+                other => return other,
+            }
+        }
+    }
+
+    fn look_at_members(&mut self, group: &Group, ask: &Ask) -> Result<Evidence, SourceError> {
         let system = system::facts()?;
         let with_kernel = self.with_kernel(&system, ask, None)?;
         let root = match group {
@@ -271,6 +288,23 @@ fn by_proc_alone(pids: &[Pid], ask: &Ask) -> Result<Vec<AddressSpace>, SourceErr
         }
     }
     Ok(spaces)
+}
+
+/// Whether it says that a process is about to end, or becomes another program.
+fn is_passing(error: &SourceError) -> bool {
+    match error {
+        SourceError::Proc(error) | SourceError::Freeze(FreezeError::Proc(error)) => {
+            matches!(error, ProcError::Exiting { .. } | ProcError::Locked(_) | ProcError::Unseen(_))
+        }
+        SourceError::Freeze(FreezeError::Exec(_) | FreezeError::Gone(_)) => true,
+        SourceError::Probe(_)
+        | SourceError::Freeze(_)
+        | SourceError::Memory(_)
+        | SourceError::Closed { .. }
+        | SourceError::Host(_)
+        | SourceError::Group(_)
+        | SourceError::Text { .. } => false,
+    }
 }
 
 /// Looks for I/O that is in no context, when nobody is held any more.

@@ -164,6 +164,11 @@ pub(super) fn addresses(word: &SpaceWord) -> Vec<ContextId> {
     word.word.contexts.iter().map(|context| context.user_id).collect()
 }
 
+/// The processes of a word, lowest first.
+pub(super) fn pids_of(word: &SpaceWord) -> Vec<Pid> {
+    word.processes.iter().map(|process| process.pid).collect()
+}
+
 /// Names the processes of a word, with their cgroups and their numbers in nested PID namespaces.
 pub(super) fn named(word: &SpaceWord) -> Vec<Process> {
     let by_its_files = |process: &Process| {

@@ -15,7 +15,7 @@ use crate::host::clock;
 use crate::look::drain::drain;
 use crate::look::evidence_source::{Ask, SourceError};
 use crate::look::planned::{Planned, Whom, is_gone};
-use crate::look::preparation::{Subject, with_word, word_on};
+use crate::look::preparation::{Subject, pids_of, with_word, word_on};
 use crate::proc::files::ProcDir;
 use crate::proc::memory::{HeaderPlan, MemoryError};
 use aioinspect_model::evidence::{AddressSpace, KernelWord, Look, Manner, TaskFact};
@@ -102,6 +102,8 @@ fn put_together(
         // Exited or exec'ed between the two: whoever asks again gets the plain answer.
         planned.subject.dir.live_thread()?;
     }
+    // Who left this address space by an exec is in another one, which nobody has looked at.
+    after.word.torn |= pids_of(&planned.first) != pids_of(&before);
     after.word.torn |= match planned.is_same_program() {
         Ok(same) => !same,
         Err(error) if whom.is_group && is_gone(&error) => true,

@@ -36,7 +36,12 @@ pub fn holder(pids: &[Pid]) -> Result<Holder, ProcError> {
             Err(ProcError::NoSuchProcess(_)) => continue,
             Err(error) => return Err(error),
         };
-        for tid in dir.threads()? {
+        let threads = match dir.threads() {
+            Ok(threads) => threads,
+            Err(ProcError::NoSuchProcess(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        for tid in threads {
             let state = match dir.state_of(tid) {
                 Ok(state) => state,
                 Err(ProcError::NoSuchProcess(_)) => continue,
@@ -45,7 +50,11 @@ pub fn holder(pids: &[Pid]) -> Result<Holder, ProcError> {
             if state.is_dead() {
                 continue;
             }
-            let tracer = dir.tracer_of(tid)?;
+            let tracer = match dir.tracer_of(tid) {
+                Ok(tracer) => tracer,
+                Err(ProcError::NoSuchProcess(_)) => continue,
+                Err(error) => return Err(error),
+            };
             if tracer.0 == 0 || !is_stopped(state) || by.is_some_and(|by| by != tracer) {
                 free.get_or_insert(tid);
             }

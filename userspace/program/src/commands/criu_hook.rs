@@ -10,10 +10,12 @@
 //!
 //! A step that fails makes CRIU give up: a dump lets the tasks run on, a restore ends them. All other steps pass.
 
+mod drained;
 mod dumped;
 mod restoring;
 
 use std::io::Write;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -63,7 +65,7 @@ pub(super) fn run(args: &CriuHookArgs, verbose: u8, out: &mut dyn Write) -> anyh
     let mut tree =
         Tree { args, step, root, source: Live::new(true, bpf_log_level(verbose)), notes: Vec::new() };
     match step {
-        "pre-dump" => tree.before_dump(out),
+        "pre-dump" => tree.before_dump(args.images_dir.as_deref(), out),
         "network-lock" => tree.locked(out),
         "post-dump" => dumped::verify_and_amend(&mut tree, dir()?, out),
         _ => restoring::after(&mut tree, dir()?, out),
@@ -73,6 +75,17 @@ pub(super) fn run(args: &CriuHookArgs, verbose: u8, out: &mut dyn Write) -> anyh
 impl Tree<'_> {
     /// Looks once, without touching anybody. `drain`: they are held, and their requests are waited for.
     fn look(&mut self, drain: Option<Duration>, image: bool) -> anyhow::Result<Settled> {
+        // CRIU keeps completions in the ring.
+        self.look_with(drain, image, true)
+    }
+
+    /// The same; `allow_unreaped`: whether completions may wait in a ring.
+    fn look_with(
+        &mut self,
+        drain: Option<Duration>,
+        image: bool,
+        allow_unreaped: bool,
+    ) -> anyhow::Result<Settled> {
         let want = Want {
             whom: Whom::Group(Group::Tree(self.root)),
             freeze: Freeze::None,
@@ -82,8 +95,7 @@ impl Tree<'_> {
             is_held: drain.is_some(),
             wait: None,
             image,
-            // CRIU keeps completions in the ring.
-            policy: Policy { allow_unreaped: true, unverified: false, image: false },
+            policy: Policy { allow_unreaped, unverified: false, image: false },
             strict: self.args.strict,
         };
         let settled = settle(&mut self.source, &want)?;
@@ -92,15 +104,23 @@ impl Tree<'_> {
         Ok(settled)
     }
 
-    /// Who holds all of the tree.
-    fn holder(&self) -> anyhow::Result<Holder> {
-        let members = Group::Tree(self.root).members()?;
+    /// Who holds all of the tree, and whoever else was seen to share memory with it.
+    fn holder(&self, seen: Option<&Settled>) -> anyhow::Result<Holder> {
+        let mut members = Group::Tree(self.root).members()?;
+        let spaces = seen.into_iter().flat_map(|settled| &settled.evidence.spaces);
+        members.extend(spaces.flat_map(|space| &space.processes).map(|process| process.pid));
+        members.sort_unstable();
+        members.dedup();
         Ok(holder(&members)?)
     }
 
-    fn before_dump(&mut self, out: &mut dyn Write) -> anyhow::Result<Exit> {
-        if self.holder()? == Holder::Freezer {
-            return self.drained(out);
+    fn before_dump(&mut self, dir: Option<&Path>, out: &mut dyn Write) -> anyhow::Result<Exit> {
+        if self.holder(None)? == Holder::Freezer {
+            let exit = self.drained(out)?;
+            if let Some(dir) = dir.filter(|_| exit == Exit::Fine) {
+                drained::mark(dir)?;
+            }
+            return Ok(exit);
         }
         let deadline = self.args.wait.and_then(|wait| Instant::now().checked_add(wait));
         let will_be_locked = has_other_network(self.root).context("cannot compare network namespaces")?;
@@ -148,19 +168,19 @@ impl Tree<'_> {
 
     /// CRIU holds all of them, and has written nothing.
     fn locked(&mut self, out: &mut dyn Write) -> anyhow::Result<Exit> {
-        self.must_be_held()?;
+        self.must_be_held(None)?;
         self.drained(out)
     }
 
     /// Waits for the requests of processes that are held, and proves that none is left.
     fn drained(&mut self, out: &mut dyn Write) -> anyhow::Result<Exit> {
         let begun = Instant::now();
-        let held = self.holder()?;
+        let held = self.holder(None)?;
         let settled = self.look(Some(self.args.drain), false)?;
         let waited = begun.elapsed().as_millis();
-        // If CRIU was killed meanwhile they run again.
-        if self.holder()? != held {
-            bail!("{}: the processes were let go while their requests were waited for", self.step);
+        // If CRIU was killed meanwhile they run again; and who shares their memory must be held as well.
+        if self.holder(Some(&settled))? != held {
+            bail!("{}: not all processes were held while their requests were waited for", self.step);
         }
         if settled.is_idle() {
             self.say(&settled, &format!("no request is in flight any more, after {waited} ms"), out)?;
@@ -171,8 +191,8 @@ impl Tree<'_> {
     }
 
     /// Every thread must be stopped by the CRIU that started us.
-    fn must_be_held(&self) -> anyhow::Result<()> {
-        match self.holder()? {
+    fn must_be_held(&self, seen: Option<&Settled>) -> anyhow::Result<()> {
+        match self.holder(seen)? {
             Holder::Tracer(tracer) if is_ancestor(Pid(tracer.0)) => Ok(()),
             Holder::Freezer => Ok(()),
             Holder::Tracer(tracer) => {

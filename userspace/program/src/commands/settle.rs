@@ -170,7 +170,8 @@ fn look(source: &mut dyn Source, want: &Want, before: Option<&Evidence>) -> Resu
     // Who runs can submit the next request at once: there is no end to wait for.
     if let Some(time) =
         want.drain.filter(|_| want.freeze == Freeze::None && (want.is_held || first.is_held()))
-        && is_in_flight(&first)
+        && !first.is_idle()
+        && !first.is_for_lack()
     {
         let drained = read(Hold::DrainHeld(time))?;
         first = Settled::judge(with_history(drained, Some(&first.evidence)), want);

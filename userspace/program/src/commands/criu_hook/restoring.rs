@@ -9,8 +9,9 @@ use crate::commands::exit::Exit;
 use crate::commands::{restore, saved};
 use aioinspect_kernel::host::system;
 use aioinspect_model::reconcile::reconcile;
-use aioinspect_model::restore_fit::RestoreHost;
+use aioinspect_model::restore_fit::{RestoreFit, RestoreHost};
 use aioinspect_model::restored::compare;
+use aioinspect_render::escape::escape;
 use aioinspect_render::restore_fit;
 
 /// Whether the contexts of the images can be made on this host.
@@ -19,16 +20,32 @@ pub(super) fn before(dir: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     let host =
         RestoreHost { possible_cpus: system::possible_cpus()?, free: Some(limit.saturating_sub(reserved)) };
     let fit = restore::fit_of(dir, host)?;
-    let refusals = restore_fit::refusals(&fit);
+    let refusals =
+        restore_fit::refusals(&RestoreFit { host: RestoreHost { free: None, ..host }, ..fit.clone() });
     for refusal in &refusals {
         line_of("pre-restore", refusal, out)?;
     }
-    if fit.restores() {
-        let rings: usize = fit.rings().count();
-        line_of("pre-restore", &format!("{rings} contexts can be made here, for {} slots", fit.slots), out)?;
-        return Ok(Exit::Fine);
+    let (slots, at_once) = (fit.slots_in_image, fit.slots_while_restoring);
+    let free = limit.saturating_sub(reserved);
+    if slots > free {
+        let line = format!(
+            "the contexts need {slots} slots and {free} are free: raise fs.aio-max-nr to {}",
+            reserved.saturating_add(slots)
+        );
+        line_of("pre-restore", &line, out)?;
+        return Ok(Exit::CheckFailed);
     }
-    Ok(Exit::CheckFailed)
+    if !refusals.is_empty() {
+        return Ok(Exit::CheckFailed);
+    }
+    if at_once > free {
+        let line =
+            format!("a CRIU that reads memory by AIO may need {at_once} slots at once, and {free} are free");
+        line_of("pre-restore", &line, out)?;
+    }
+    let rings = fit.rings().count();
+    line_of("pre-restore", &format!("{rings} contexts can be made here, for {slots} slots"), out)?;
+    Ok(Exit::Fine)
 }
 
 /// Whether the contexts are those that the evidence has.
@@ -39,8 +56,22 @@ pub(super) fn after(tree: &mut Tree<'_>, dir: &Path, out: &mut dyn Write) -> any
         return Ok(Exit::Fine);
     }
     let recorded = saved::read(&path)?;
-    let now = tree.look(None, false)?;
-    let all = compare((&recorded, &reconcile(&recorded)), (&now.evidence, &now.picture));
+    let picture = reconcile(&recorded);
+    if picture.contexts.is_empty() && picture.ghosts.is_empty() {
+        return Ok(Exit::Fine);
+    }
+    let now = match tree.look(None, false) {
+        Ok(now) => now,
+        // The images are right all the same: nobody is ended because we cannot see.
+        Err(error) if !tree.args.strict => {
+            let line =
+                format!("cannot look at what was restored: {}", escape(format!("{error:#}").as_bytes()));
+            tree.line(&line, out)?;
+            return Ok(Exit::Fine);
+        }
+        Err(error) => return Err(error),
+    };
+    let all = compare((&recorded, &picture), (&now.evidence, &now.picture));
     for one in &all {
         if one.differences.is_empty() && one.contexts > 0 {
             tree.line(&format!("pid {}: {} contexts as they were", one.pid, one.contexts), out)?;
