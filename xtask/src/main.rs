@@ -1,9 +1,11 @@
 //! `cargo xtask`: every step between a fresh clone and a tested program, so that none is left to the reader.
 
+mod archive;
 mod build;
 mod check;
 mod command;
 mod count;
+mod criu;
 mod dist;
 mod ebpf;
 mod failures;

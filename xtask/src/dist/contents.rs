@@ -30,7 +30,7 @@ const SHELLS: [(&str, &str); 3] = [
 const DOC: &str = "usr/share/doc/aioinspect";
 
 /// Files of the checkout: theirs, the archive's and the package's place.
-const PLAIN: [(&str, Option<&str>, Option<&str>); 8] = [
+const PLAIN: [(&str, Option<&str>, Option<&str>); 9] = [
     ("README.md", Some("README.md"), None),
     ("CHANGELOG.md", Some("CHANGELOG.md"), None),
     ("LICENSE-MIT", Some("LICENSE-MIT"), None),
@@ -51,6 +51,7 @@ const PLAIN: [(&str, Option<&str>, Option<&str>); 8] = [
         Some("deploy/systemd/aioinspect.default"),
         Some("etc/default/aioinspect"),
     ),
+    ("deploy/criu/criu-hook", Some("deploy/criu/criu-hook"), Some("usr/libexec/aioinspect/criu-hook")),
 ];
 
 /// Examples: a directory of the checkout, and the extension of those of its files that are meant.
@@ -103,7 +104,7 @@ pub(super) fn lay_out(files: &[File], to: &Path, place: impl Fn(&File) -> Option
 }
 
 fn is_program(place: &str) -> bool {
-    place == "aioinspect" || place == "usr/bin/aioinspect"
+    ["aioinspect", "usr/bin/aioinspect"].contains(&place) || place.ends_with("/criu-hook")
 }
 
 fn checkout(root: &Path) -> Result<Vec<File>> {
@@ -176,6 +177,7 @@ mod tests {
             "usr/lib/systemd/system/aioinspect.service",
             "usr/lib/systemd/system/aioinspect.socket",
             "etc/default/aioinspect",
+            "usr/libexec/aioinspect/criu-hook",
             "usr/share/doc/aioinspect/examples/prometheus/rules.yml",
             "usr/share/doc/aioinspect/examples/grafana/aioinspect.json",
             "usr/share/doc/aioinspect/copyright",
@@ -185,21 +187,25 @@ mod tests {
         assert!(archive.contains(&"deploy/prometheus/rules.yml") && archive.contains(&"LICENSE-GPL-2.0"));
     }
 
-    /// Check that only the program can be executed, whatever the file was before, and that settings of its name cannot.
+    /// Check that only the program and the action script can be executed, whatever the file was before, and that settings of its name cannot.
     #[test]
     fn modes_are_our_own() {
         let dir = tempfile::tempdir().unwrap();
         let from = dir.path().join("x");
         fs::write(&from, "").unwrap();
         fs::set_permissions(&from, Permissions::from_mode(0o700)).unwrap();
-        let files =
-            [file(&from, "a", Some("usr/bin/aioinspect")), file(&from, "b", Some("etc/default/aioinspect"))];
+        let files = [
+            file(&from, "a", Some("usr/bin/aioinspect")),
+            file(&from, "b", Some("etc/default/aioinspect")),
+            file(&from, "c", Some("usr/libexec/aioinspect/criu-hook")),
+        ];
         lay_out(&files, &dir.path().join("t"), |file| file.package.as_deref()).unwrap();
         let mode =
             |path: &str| dir.path().join("t").join(path).metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!(
-            [mode("usr/bin/aioinspect"), mode("etc/default/aioinspect"), mode("etc")],
-            [0o755, 0o644, 0o755]
+            ["usr/bin/aioinspect", "etc/default/aioinspect", "usr/libexec/aioinspect/criu-hook", "etc"]
+                .map(mode),
+            [0o755, 0o644, 0o755, 0o755]
         );
     }
 }

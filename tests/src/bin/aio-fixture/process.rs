@@ -18,6 +18,13 @@ use crate::memory;
 use crate::state::{PATIENCE, State, pid};
 use crate::words::Words;
 
+/// Closes everything but the standard streams: whoever started this may have lent what CRIU cannot dump.
+pub(crate) fn close_inherited() -> Result<(), Failure> {
+    // SAFETY: nothing of this process has opened a descriptor yet.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    if closed == 0 { Ok(()) } else { Err(Failure::last("close_range")) }
+}
+
 /// `set-comm HEX`: any bytes, in hex.
 pub(crate) fn set_comm(_: &mut State, words: &mut Words) -> Done {
     let hex = words.word("HEX")?.as_bytes();
