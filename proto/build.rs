@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-const SCHEMAS: [&str; 2] = ["schema/criu_mm.proto", "schema/evidence.proto"];
+const SCHEMAS: [&str; 3] = ["schema/criu_mm.proto", "schema/criu_pagemap.proto", "schema/evidence.proto"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     for schema in SCHEMAS {

@@ -60,9 +60,9 @@ mod tests {
     use super::Wire;
     use crate::{
         CallRecord, CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord, ContextRecord, Control,
-        Counters, CreditsRecord, EventRecord, HeadRecord, MmRecord, Offsets, RingRecord, SlotKey, SlotRecord,
-        SpaceKey, SpaceRecord, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses,
-        SubmitRecord, TaskRecord, TraceControl, WaitRecord,
+        Counters, CreditsRecord, EventRecord, HeadRecord, MmRecord, Offsets, RingRecord, SpaceKey,
+        SpaceRecord, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord,
+        TaskRecord, TraceControl, TracedKey, TracedRecord, WaitRecord,
     };
 
     /// Check that fields are read where repr(C) puts them: no gap the compiler filled in on its
@@ -94,8 +94,8 @@ mod tests {
         round_trips::<CgroupRecord>();
         round_trips::<CgroupNameKey>();
         round_trips::<CgroupNameRecord>();
-        round_trips::<SlotKey>();
-        round_trips::<SlotRecord>();
+        round_trips::<TracedKey>();
+        round_trips::<TracedRecord>();
         round_trips::<SpaceKey>();
         round_trips::<SpaceRecord>();
         round_trips::<CallRecord>();

@@ -30,8 +30,8 @@ pub use records::submit::{
     SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord,
 };
 pub use records::trace::{
-    CallKind, CallRecord, Counters, EventKind, EventRecord, GONE, HeadRecord, Origin, Pass, SlotKey,
-    SlotRecord, SpaceKey, SpaceRecord, TraceControl, flag,
+    CallKind, CallRecord, Counters, EventKind, EventRecord, GONE, HeadRecord, Origin, Pass, SpaceKey,
+    SpaceRecord, TraceControl, TracedKey, TracedRecord, flag,
 };
 #[cfg(target_arch = "bpf")]
 pub use shared::constants;

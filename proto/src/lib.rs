@@ -2,8 +2,9 @@
 
 pub mod crit;
 pub mod evidence;
+pub mod file_kind;
 pub mod image;
-pub mod kind;
+pub mod pagemap;
 pub mod schema;
 pub mod splice;
 

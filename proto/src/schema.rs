@@ -1,6 +1,6 @@
 //! The types that prost generates from `schema/*.proto`.
 
-/// CRIU's mm image: `mm_entry` and what it holds.
+/// CRIU's images: `mm_entry` and what it holds, and where memory is.
 pub mod criu {
     include!(concat!(env!("OUT_DIR"), "/criu.rs"));
 }

@@ -11,6 +11,7 @@ fn sample() -> Evidence {
         system: Some(SystemFacts { aio_nr: 7, kernel_release: "6.18".to_owned(), ..SystemFacts::default() }),
         source: CensusSource::Bpf.into(),
         target_pid: Some(0),
+        root_pid: None,
         spaces: vec![AddressSpace {
             processes: vec![Process { pid: 1, comm: b"a\xff\n".to_vec(), ..Process::default() }],
             looks: vec![Look::default(); 2],

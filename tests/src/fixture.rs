@@ -259,22 +259,22 @@ pub fn is_alive(pid: u32) -> bool {
     text.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-type Order = (Command, Sender<io::Result<Child>>);
+type ToSpawn = (Command, Sender<io::Result<Child>>);
 
 /// Starts a process from a thread that lives as long as this process does.
 ///
 /// The fixture dies with the *thread* that started it (PR_SET_PDEATHSIG), so that thread must not be a test's.
 fn in_nursery(command: Command) -> io::Result<Child> {
-    static NURSERY: OnceLock<Sender<Order>> = OnceLock::new();
+    static NURSERY: OnceLock<Sender<ToSpawn>> = OnceLock::new();
     let nursery = NURSERY.get_or_init(|| {
-        let (orders, inbox): (Sender<Order>, Receiver<Order>) = channel();
+        let (outbox, inbox): (Sender<ToSpawn>, Receiver<ToSpawn>) = channel();
         thread::spawn(move || {
             for (mut command, reply) in inbox {
                 // Whoever asked may have panicked.
                 let _ = reply.send(command.spawn());
             }
         });
-        orders
+        outbox
     });
     let (reply, answer) = channel();
     nursery.send((command, reply)).map_err(io::Error::other)?;

@@ -313,8 +313,8 @@ impl Model {
         let at = self.choose(|c| c.ring == Ring::Whole)?;
         let possible_cpus = self.plan.possible_cpus;
         let context = self.contexts.get_mut(at)?;
-        let slots = 2 * context.max_reqs.max(4 * possible_cpus) + 2;
-        let pages = (32 + 32 * slots).div_ceil(4096);
+        let entries = 2 * context.max_reqs.max(4 * possible_cpus) + 2;
+        let pages = (32 + 32 * entries).div_ceil(4096);
         let (ring, line) = match self.prng.between(0, 5) {
             0 => (Ring::Lost, format!("munmap #{} all hold", context.handle)),
             1 => (Ring::ReadOnly, format!("mprotect #{} ro", context.handle)),

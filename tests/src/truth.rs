@@ -41,7 +41,7 @@ pub struct ContextTruth {
     pub id: u64,
     /// The argument of io_setup.
     pub max_reqs: u32,
-    /// Slots of the ring, from the header when it was new.
+    /// Entries of the ring, from the header when it was new.
     pub nr_events: u32,
     /// Bytes of the ring when it was new.
     pub ring_len: u64,
@@ -49,9 +49,9 @@ pub struct ContextTruth {
     pub in_flight: u32,
     /// Completions not reaped, as counted; a forged head does not change it.
     pub unreaped: u32,
-    /// Next slot to be reaped as counted, or what was forged.
+    /// Next ring entry to be reaped as counted, or what was forged.
     pub head: u32,
-    /// Next slot the kernel fills, as counted; forging does not change it.
+    /// Next ring entry the kernel fills, as counted; forging does not change it.
     pub tail: u32,
     /// The header's head; `None` where it cannot be read.
     pub ring_head: Option<u32>,
@@ -121,7 +121,7 @@ pub struct DyingTruth {
     pub id: u64,
     /// The argument of io_setup.
     pub max_reqs: u32,
-    /// Slots of the ring.
+    /// Entries of the ring.
     pub nr_events: u32,
     /// Requests that are waited for; 0 only in the RCU grace period (about 30 ms) that each io_destroy takes.
     pub in_flight: u32,

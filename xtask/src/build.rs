@@ -8,7 +8,6 @@ use cargo_metadata::{Artifact, Message};
 
 use crate::command::Cmd;
 use crate::paths;
-use crate::suites::Catalogue;
 use crate::toolchain::is_of_outer_cargo;
 
 /// What a build of everything made.
@@ -17,7 +16,14 @@ pub(crate) struct Built {
     /// Where aioinspect, aio-fixture and vm-init lie, side by side.
     pub bins: PathBuf,
     /// The live suites' executables by name.
-    pub suites: BTreeMap<String, PathBuf>,
+    suites: BTreeMap<String, PathBuf>,
+}
+
+impl Built {
+    /// The executable of a live suite.
+    pub(crate) fn suite(&self, name: &str) -> Result<&Path> {
+        self.suites.get(name).map(AsRef::as_ref).with_context(|| format!("cargo made no suite {name}"))
+    }
 }
 
 /// Cargo of this checkout's own toolchain, without the variables by which cargo told xtask about xtask.
@@ -61,9 +67,9 @@ pub(crate) fn benchmark(object: &Path) -> Result<Cmd> {
 }
 
 /// Builds the program, the fixture, vm-init and all live suites in one go, so that they share their dependencies.
-pub(crate) fn everything(object: &Path, catalogue: &Catalogue) -> Result<Built> {
+pub(crate) fn everything(object: &Path, suites: &[String]) -> Result<Built> {
     let mut args = vec!["--package", "aioinspect", "--package", "aioinspect-tests", "--bins"];
-    for suite in &catalogue.suites {
+    for suite in suites {
         args.extend(["--test", suite]);
     }
     let made = build(object, &args)?;

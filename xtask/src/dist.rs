@@ -14,9 +14,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::build::Built;
+use crate::catalogue::Catalogue;
 use crate::command::{Cmd, note, say};
 use crate::count::Suite;
-use crate::suites::Catalogue;
 use crate::{build, paths, setup};
 
 /// The version of the whole workspace.

@@ -1,14 +1,12 @@
 //! `cargo xtask test`: which suites there are, running them, and the count at the end.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use cargo_metadata::{Metadata, MetadataCommand};
-use serde::Deserialize;
+use anyhow::{Result, bail};
 
 use crate::build::{self, Built};
+use crate::catalogue::{self, Catalogue};
 use crate::command::{Cmd, Ended, Limits, note, say};
 use crate::count::{self, Suite};
 use crate::kernel::list::{self, Listed};
@@ -37,23 +35,6 @@ pub(crate) enum What {
     Package,
 }
 
-/// The live suites of package aioinspect-tests, as its Cargo.toml names them.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct Catalogue {
-    /// Every test target with `test = false`: those that `cargo test` leaves alone.
-    #[serde(skip)]
-    pub suites: Vec<String>,
-    /// Those of them that run in virtual machines: `[package.metadata.aioinspect] vm-suites`.
-    pub vm_suites: Vec<String>,
-    /// Kernel modules that they need: `vm-modules` there.
-    pub vm_modules: Vec<String>,
-    /// Those that run under systemd in a virtual machine where the package is installed, and nowhere else: `systemd-suites` there.
-    pub systemd_suites: Vec<String>,
-    /// The name of the kernel there: `systemd-kernel`.
-    pub systemd_kernel: String,
-}
-
 /// The verb: runs, counts, and ends with the line of sums. Whatever goes wrong is in the table, so that the sums are last.
 pub(crate) fn test(what: &What, long: bool) -> Result<ExitCode> {
     if !matches!(what, What::Vm(_)) && !paths::is_root() {
@@ -74,7 +55,7 @@ pub(crate) fn test(what: &What, long: bool) -> Result<ExitCode> {
 
 fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
     let chosen = choose(what, list::read()?)?;
-    let catalogue = catalogue()?;
+    let catalogue = catalogue::read()?;
     let object = setup::for_tests()?;
     if matches!(what, What::All | What::Local) {
         suites.push(unprivileged()?);
@@ -83,7 +64,7 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
     if catalogue.suites.is_empty() {
         bail!("package aioinspect-tests has no live suites");
     }
-    let built = build::everything(&object, &catalogue)?;
+    let built = build::everything(&object, &catalogue.suites)?;
     suites.extend(in_machines(&chosen, &catalogue, &built, long));
     for kernel in chosen.iter().filter(|kernel| kernel.source.is_none()) {
         if !paths::is_root() {
@@ -154,10 +135,9 @@ fn interpreted() -> Result<Suite> {
 }
 
 fn live(name: &str, built: &Built, long: bool) -> Result<Suite> {
-    let file = built.suites.get(name).with_context(|| format!("cargo made no suite {name}"))?;
     let mut cmd = undisturbed()
-        .arg(file)
-        .arguments(libtest_args())
+        .arg(built.suite(name)?)
+        .arguments(catalogue::libtest_args())
         .dir(paths::root())
         .env("AIOINSPECT_BIN_DIR", &built.bins)
         .env("PATH", unpacked::path()?);
@@ -174,11 +154,6 @@ const UNDISTURBED: [&str; 2] = ["env", "--default-signal"];
 fn undisturbed() -> Cmd {
     let [program, argument] = UNDISTURBED;
     Cmd::new(program).arg(argument)
-}
-
-/// Live tests share the machine's fs.aio-nr, so they run one after the other; what they print shows what they skipped.
-pub(crate) fn libtest_args() -> [&'static str; 2] {
-    ["--test-threads=1", "--show-output"]
 }
 
 fn stream(cmd: Cmd, name: &str, limit: Duration) -> Result<Suite> {
@@ -198,52 +173,9 @@ fn stream(cmd: Cmd, name: &str, limit: Duration) -> Result<Suite> {
     Ok(suite)
 }
 
-/// The suites of this checkout.
-pub(crate) fn catalogue() -> Result<Catalogue> {
-    let metadata = build::cargo().arguments(["metadata", "--no-deps", "--format-version", "1"]).ask();
-    read_catalogue(&MetadataCommand::parse(metadata.context("`cargo metadata` failed")?)?)
-}
-
-fn read_catalogue(metadata: &Metadata) -> Result<Catalogue> {
-    let package = metadata.packages.iter().find(|package| *package.name == "aioinspect-tests");
-    let package = package.context("no package aioinspect-tests")?;
-    let own = package.metadata.get("aioinspect").context("aioinspect-tests has no metadata of ours")?;
-    let live = package.targets.iter().filter(|target| target.is_test() && !target.test);
-    let suites = live.map(|target| target.name.clone()).collect();
-    let catalogue = Catalogue { suites, ..Catalogue::deserialize(own)? };
-    for suite in catalogue.vm_suites.iter().chain(&catalogue.systemd_suites) {
-        if !catalogue.suites.contains(suite) {
-            bail!("tests/Cargo.toml names the suite {suite}, which is no test target with `test = false`");
-        }
-    }
-    Ok(catalogue)
-}
-
-/// The live suites' executable, for a machine that has its own root.
-pub(crate) fn executable<'a>(built: &'a Built, suite: &str) -> Result<&'a Path> {
-    built.suites.get(suite).map(AsRef::as_ref).with_context(|| format!("cargo made no suite {suite}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Check that the live suites are the test targets that cargo leaves alone, and that the list for VMs is checked.
-    #[test]
-    fn discovers_the_suites() {
-        let ask =
-            || build::cargo().arguments(["metadata", "--no-deps", "--format-version", "1"]).ask().unwrap();
-        let catalogue = read_catalogue(&MetadataCommand::parse(ask()).unwrap()).unwrap();
-        assert!(catalogue.suites.iter().any(|suite| suite == "live"));
-        assert!(catalogue.suites.iter().all(|suite| suite != "golden"));
-        assert_eq!(
-            (catalogue.vm_modules, catalogue.systemd_suites),
-            (vec!["fuse".into()], vec!["service".into()])
-        );
-        let wrong = ask().replace(r#""vm-suites":["#, r#""vm-suites":["golden","#);
-        let error = read_catalogue(&MetadataCommand::parse(wrong).unwrap()).unwrap_err();
-        assert!(error.to_string().contains("golden"), "{error}");
-    }
 
     /// Check which kernels each form of the verb runs on, and that an unknown one is named.
     #[test]

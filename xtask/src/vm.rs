@@ -14,12 +14,12 @@ pub(crate) use guest::Guest;
 pub(crate) use machine::Machine;
 
 use crate::build::Built;
+use crate::catalogue::{self, Catalogue};
 use crate::count::Suite;
 use crate::initramfs::Initramfs;
 use crate::kernel::list::{Listed, Source, Terms};
 use crate::kernel::{self, Kernel};
 use crate::paths;
-use crate::suites::{self, Catalogue};
 
 /// What to run, and on which kernel.
 #[derive(Debug)]
@@ -84,8 +84,8 @@ impl Run<'_> {
         let sequences = terms.sequences.map_or(self.sequences, |own| own.min(self.sequences));
         writeln!(plan, "env AIOINSPECT_VM={name}\nenv AIOINSPECT_RANDOM_SEQUENCES={sequences}")?;
         for (suite, words) in runs {
-            archive.copy(&format!("suites/{suite}"), suites::executable(self.built, suite)?)?;
-            let words = suites::libtest_args().into_iter().chain(words.iter().map(String::as_str));
+            archive.copy(&format!("suites/{suite}"), self.built.suite(suite)?)?;
+            let words = catalogue::libtest_args().into_iter().chain(words.iter().map(String::as_str));
             writeln!(plan, "suite {suite} {}", words.collect::<Vec<_>>().join(" "))?;
         }
         archive.file("plan", plan.as_bytes())?;

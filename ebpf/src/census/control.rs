@@ -1,4 +1,4 @@
-//! The order of userspace, and ids as it numbers them.
+//! The inputs from userspace, and ids as it numbers them.
 
 use aioinspect_ebpf::shared::memory::read;
 use aioinspect_ebpf::shared::value::Value;
@@ -7,7 +7,7 @@ use aioinspect_ebpf::{Control, place};
 
 use crate::maps::{CONTROL, RING_CONTROL};
 
-/// The order and the counts of this run of `census` or `waits`.
+/// The inputs and the counts of this run of `census` or `waits`.
 #[inline(always)]
 pub fn control() -> Option<Value<Control>> {
     Value::of(&CONTROL, 0)

@@ -87,7 +87,7 @@ fn has_room(control: Value<Control>) -> bool {
         && TASKS.get_ptr(control.tasks().get()).is_some()
 }
 
-/// Whether the order asks for this task and its mm.
+/// Whether this run is to read this task and its mm.
 #[inline(always)]
 fn is_wanted(control: Value<Control>, task: u64, mm: u64) -> bool {
     if control.mode().get() == Mode::All as u32 {
@@ -127,7 +127,7 @@ extern "C" fn close_walk(torn: u32) -> u32 {
     record.lock_seq().set(read(mm, place!(mm_lock_seq)));
     record.map_count().set(read(mm, place!(mm_map_count)));
     let table = control.walk_table().get();
-    record.table_slots().set(if table == 0 { 0 } else { read(table, place!(table_nr)) });
+    record.table_nr().set(if table == 0 { 0 } else { read(table, place!(table_nr)) });
     record.torn().set(torn);
     record.contexts().set(control.walk_found().get());
     record._pad().set(0);

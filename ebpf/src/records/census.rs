@@ -17,14 +17,14 @@ pub enum Mode {
 }
 
 wire! {
-    /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the order before a
+    /// The one element of the maps CONTROL and RING_CONTROL: userspace writes the inputs before a
     /// run and reads the counts after it.
     pub struct Control: 184 {
-        /// Order: one of [`Mode`].
+        /// Input: one of [`Mode`].
         mode: u32,
-        /// Order: process id in the reader's PID namespace, for [`Mode::OneProcess`].
+        /// Input: process id in the reader's PID namespace, for [`Mode::OneProcess`].
         tgid: u32,
-        /// Order: kernel address of the mm, for [`Mode::OneMm`].
+        /// Input: kernel address of the mm, for [`Mode::OneMm`].
         mm: u64,
         /// Scratch, 0 at the start of a run: the mm reported last; neighbours in the walk mostly
         /// share it.
@@ -70,10 +70,10 @@ wire! {
         walk_first: u64,
         /// Cursor, of one run: how many places the table has.
         walk_places: u32,
-        /// Order: how many CPUs are possible. Not a constant to the verifier: it would follow loops
+        /// Input: how many CPUs are possible. Not a constant to the verifier: it would follow loops
         /// over them.
         possible_cpus: u32,
-        /// Order: 1 if the walk is to stop where there is no room for more: userspace takes the
+        /// Input: 1 if the walk is to stop where there is no room for more: userspace takes the
         /// records, sets the counts to 0, and lets it go on. 0: it goes on by itself, and only
         /// counts what does not fit.
         in_pieces: u32,
@@ -171,7 +171,7 @@ wire! {
         /// `map_count`.
         map_count: u32,
         /// `kioctx_table.nr`: places of the table, 0 without one.
-        table_slots: u32,
+        table_nr: u32,
         /// 1 if the task left this mm while its table was read: the contexts of this record prove
         /// nothing.
         torn: u32,

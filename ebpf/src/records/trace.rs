@@ -2,7 +2,7 @@
 
 use crate::bytes::wire;
 
-/// How the map came to know a context (`SlotRecord::origin`).
+/// How the map came to know a context (`TracedRecord::origin`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Origin {
@@ -10,9 +10,9 @@ pub enum Origin {
     Traced = 1,
     /// A census found it.
     Found = 2,
-    /// The end of another context's io_destroy met it in the slot. Its own io_setup, if that was
-    /// seen, writes over this; if not, it was under way when the watch began, and the census at the
-    /// start has to tell of it.
+    /// The end of another context's io_destroy met it at that table index. Its own io_setup, if that
+    /// was seen, writes over this; if not, it was under way when the watch began, and the census at
+    /// the start has to tell of it.
     Met = 3,
 }
 
@@ -44,9 +44,9 @@ pub enum EventKind {
     Gone = 6,
     /// A census found a context whose io_setup was not seen.
     Found = 7,
-    /// An address space ended and had more slots than a program may walk, or a process ended where
-    /// the end of an address space cannot be seen: a pass of [`Pass::Sweep`] tells the rest. Never
-    /// told to anybody.
+    /// An address space ended and had more table indexes than a program may walk, or a process ended
+    /// where the end of an address space cannot be seen: a pass of [`Pass::Sweep`] tells the rest.
+    /// Never told to anybody.
     Left = 8,
 }
 
@@ -78,22 +78,23 @@ pub mod flag {
 }
 
 wire! {
-    /// Key of the map TRACED: a slot of an address space's context table. A slot holds one context
-    /// at a time, whatever its address, which mremap may change and another context may use again.
-    pub struct SlotKey: 16 {
+    /// Key of the map TRACED: an index into an address space's context table. At an index there is
+    /// one context at a time, whatever its address, which mremap may change and another context may
+    /// use again.
+    pub struct TracedKey: 16 {
         /// Kernel address of the mm: an identity, never printed.
         mm: u64,
         /// `kioctx.id`: index into `kioctx_table.table`.
-        slot: u32,
+        table_index: u32,
         /// Named padding, 0.
         _pad: u32,
     }
 }
 
 wire! {
-    /// Value of the map TRACED. It stays, with `kioctx` 0, when its context is destroyed: the slot
+    /// Value of the map TRACED. It stays, with `kioctx` 0, when its context is destroyed: the index
     /// is used again, and a value that is never moved can be written by two CPUs at once.
-    pub struct SlotRecord: 64 {
+    pub struct TracedRecord: 64 {
         /// Kernel address of the context, 0 for none: an identity, never printed.
         kioctx: u64,
         /// `user_id` when it was made.
@@ -112,14 +113,14 @@ wire! {
         tid: u32,
         /// One of [`Origin`].
         origin: u32,
-        /// Where the last census found the slot to differ from the table: the context of the table,
+        /// Where the last census found this to differ from the table: the context of the table,
         /// or, where that has none, `kioctx` with [`GONE`] added. Only censuses write it: what ends
         /// at the same time writes all but this.
         marked: u64,
     }
 }
 
-/// Bit of `SlotRecord::marked`, which is a multiple of eight without it.
+/// Bit of `TracedRecord::marked`, which is a multiple of eight without it.
 pub const GONE: u64 = 1;
 
 wire! {
@@ -136,7 +137,7 @@ wire! {
         /// The key once more: read from here it is a number, where the program that looked it up
         /// has a pointer.
         mm: u64,
-        /// Sixteen bytes, in memory's order: byte `c` is 1 if a slot below 4^c was ever used, and
+        /// Sixteen bytes, in memory's order: byte `c` is 1 if an index below 4^c was ever used, and
         /// not below 4^(c-1). Each byte is only ever set, so that two CPUs can do it at once
         /// without a lock.
         used_low: u64,
@@ -154,10 +155,10 @@ wire! {
         start_boottime: u64,
         /// Where the next context is likely to come: after the last one that came, or where one
         /// went.
-        likely_slot: u32,
+        likely_index: u32,
         /// One of [`EventKind`] once it has ended and is not told of yet, else 0.
         ended: u32,
-        /// Once it has ended: slots that are forgotten already.
+        /// Once it has ended: indexes that are forgotten already.
         swept: u32,
         /// Once it has ended: contexts that were in them.
         counted: u32,
@@ -181,8 +182,8 @@ wire! {
         kioctx: u64,
         /// When the call began, CLOCK_MONOTONIC nanoseconds.
         entered_at: u64,
-        /// io_destroy: its slot.
-        slot: u32,
+        /// io_destroy: its table index.
+        table_index: u32,
         /// io_destroy: its `max_reqs`.
         max_reqs: u32,
         /// One of [`CallKind`].
@@ -238,13 +239,13 @@ wire! {
 }
 
 wire! {
-    /// The one element of the map TRACE: userspace writes the order of a pass and reads its counts.
+    /// The one element of the map TRACE: userspace writes the inputs of a pass and reads its counts.
     pub struct TraceControl: 96 {
-        /// Order: one of [`Pass`].
+        /// Input: one of [`Pass`].
         pass: u32,
-        /// Order: number of this round, from 1.
+        /// Input: number of this round, from 1.
         round: u32,
-        /// Order: 1 if contexts that are found are told as events.
+        /// Input: 1 if contexts that are found are told as events.
         announce: u32,
         /// Learnt: the reader's PID namespace level plus one.
         level_plus_one: u32,
@@ -260,13 +261,13 @@ wire! {
         heads: u32,
         /// Scratch, 0 at the start of a run: the mm met last.
         last_mm: u64,
-        /// Order of [`Pass::Sweep`]: kernel address of an mm that has ended.
+        /// Input of [`Pass::Sweep`]: kernel address of an mm that has ended.
         mm: u64,
-        /// Cursor, 0 at the start of a run: the task at whose slots the walk is, some at a time.
+        /// Cursor, 0 at the start of a run: the task whose table is walked, in pieces.
         walk_task: u64,
-        /// Cursor: the slot at which it goes on.
-        walk_slot: u32,
-        /// Order of [`Pass::Sweep`]: one of [`EventKind`], for an address space whose end was not
+        /// Cursor: the table index at which it goes on.
+        walk_index: u32,
+        /// Input of [`Pass::Sweep`]: one of [`EventKind`], for an address space whose end was not
         /// seen.
         end: u32,
         /// Scratch: a pointer of the kernel's, stored as one and read back as a number.
@@ -310,7 +311,7 @@ wire! {
         /// Events for which the ring buffer had no room.
         events: u64,
         /// Contexts for which the map had no room.
-        slots: u64,
+        contexts: u64,
         /// Calls for which the map of calls had no room.
         calls: u64,
         /// Calls whose end was not seen.

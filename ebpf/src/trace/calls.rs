@@ -6,12 +6,14 @@ use aioinspect_ebpf::shared::cgroups;
 use aioinspect_ebpf::shared::memory::read;
 use aioinspect_ebpf::shared::value::Value;
 use aioinspect_ebpf::shared::who::{self, Who};
-use aioinspect_ebpf::{CallKind, CallRecord, Counters, EventKind, EventRecord, Origin, SlotKey, flag, place};
+use aioinspect_ebpf::{
+    CallKind, CallRecord, Counters, EventKind, EventRecord, Origin, TracedKey, flag, place,
+};
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns, bpf_probe_read_user};
 
 use crate::maps::{CALLS, TRACED, count, emit, reader};
-use crate::slots::{self, Made};
 use crate::table;
+use crate::traced::{self, Made};
 
 const ANY: u64 = 0;
 const NOEXIST: u64 = 1;
@@ -47,7 +49,7 @@ pub fn setup_begins(nr_events: u64, pointer: u64, compat: bool) {
         pointer,
         kioctx: 0,
         entered_at: now(),
-        slot: 0,
+        table_index: 0,
         max_reqs: 0,
         kind: CallKind::Setup as u32,
         compat: u32::from(compat),
@@ -73,20 +75,20 @@ pub fn destroy_begins(context: u64, compat: bool) {
         pointer: 0,
         kioctx: found.map_or(0, |found| found.kioctx),
         entered_at: now(),
-        slot: found.map_or(0, |found| found.slot),
+        table_index: found.map_or(0, |found| found.table_index),
         max_reqs: found.map_or(0, |found| found.max_reqs),
         kind: CallKind::Destroy as u32,
         compat: u32::from(compat),
-        origin: found.map_or(0, |found| known_as(mm, found.slot, found.kioctx)),
+        origin: found.map_or(0, |found| known_as(mm, found.table_index, found.kioctx)),
         _pad: 0,
     };
     begin(task, &call);
 }
 
-/// How the map knows that context in that slot: one of [`Origin`], or 0.
+/// How the map knows that context at that index: one of [`Origin`], or 0.
 #[inline(always)]
-fn known_as(mm: u64, slot: u32, kioctx: u64) -> u32 {
-    let Some(entry) = Value::under(&TRACED, &SlotKey { mm, slot, _pad: 0 }) else { return 0 };
+fn known_as(mm: u64, table_index: u32, kioctx: u64) -> u32 {
+    let Some(entry) = Value::under(&TRACED, &TracedKey { mm, table_index, _pad: 0 }) else { return 0 };
     if entry.kioctx().get() == kioctx { entry.origin().get() } else { 0 }
 }
 
@@ -163,7 +165,7 @@ fn after_setup(task: u64, call: &CallRecord, answer: i64, cgroups: u64) {
     let claimed = variable(call).unwrap_or(0);
     // A new ring is not touched yet: its own word is not to be had. What the thread says may be
     // false. The table has it in any case, unless it is destroyed again.
-    let found = match table::in_slot(call.mm, claimed, slots::likely(call.mm)) {
+    let found = match table::at_index(call.mm, claimed, traced::likely(call.mm)) {
         Some(found) => Some(found),
         None => table::by_search(call.mm, claimed, true),
     };
@@ -180,10 +182,10 @@ fn after_setup(task: u64, call: &CallRecord, answer: i64, cgroups: u64) {
             max_reqs: found.max_reqs,
             origin: Origin::Traced,
         };
-        if !slots::put(call.mm, found.slot, made, &who) {
-            count(Value::<Counters>::slots);
+        if !traced::put(call.mm, found.table_index, made, &who) {
+            count(Value::<Counters>::contexts);
         }
-        slots::expect(call.mm, found.slot.wrapping_add(1));
+        traced::expect(call.mm, found.table_index.wrapping_add(1));
     }
     emit(&event);
 }
@@ -242,21 +244,21 @@ fn after_destroy(task: u64, call: &CallRecord, cgroups: u64) {
     let mut event = event(EventKind::Destroy, cgroups, call, &who);
     event.value = call.kioctx;
     if call.kioctx != 0 {
-        let key = SlotKey { mm: call.mm, slot: call.slot, _pad: 0 };
-        // What was known at the start counts too: by now the slot may be another context's, or
+        let key = TracedKey { mm: call.mm, table_index: call.table_index, _pad: 0 };
+        // What was known at the start counts too: by now the index may be another context's, or
         // marked again by a census that read the table before this one left it.
         let mut told = is_told(call.origin);
         if let Some(entry) = Value::under(&TRACED, &key) {
             let now = entry.origin().get();
-            if slots::empty(entry, call.kioctx) {
+            if traced::empty(entry, call.kioctx) {
                 told |= is_told(now);
             }
         }
         if !told {
             event.flags = flag::UNANNOUNCED;
         }
-        slots::level(call.mm, call.slot, &who);
-        slots::expect(call.mm, call.slot);
+        traced::level(call.mm, call.table_index, &who);
+        traced::expect(call.mm, call.table_index);
     }
     emit(&event);
 }

@@ -5,12 +5,12 @@ use aioinspect_ebpf::shared::iterator::{PF_EXITING, PF_KTHREAD};
 use aioinspect_ebpf::shared::memory::read;
 use aioinspect_ebpf::shared::value::Value;
 use aioinspect_ebpf::shared::who;
-use aioinspect_ebpf::{EventKind, EventRecord, SlotKey, SpaceRecord, place};
+use aioinspect_ebpf::{EventKind, EventRecord, SpaceRecord, TracedKey, place};
 use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_ktime_get_ns};
 
 use crate::maps::{SPACES, TRACED, emit, reader};
-use crate::slots;
+use crate::traced;
 
 /// Slots that one run forgets at most.
 const AT_MOST: u32 = 32 * 1024;
@@ -96,7 +96,7 @@ const NOTHING: EventRecord = EventRecord {
 fn space_ends(mm: u64) {
     let Some(space) = Value::under(&SPACES, &mm) else { return };
     // Nobody calls io_setup in an address space without users.
-    let slots = slots::used(space);
+    let indexes = traced::used(space);
     // SAFETY: always allowed in a tracing program.
     let task = unsafe { bpf_get_current_task() };
     let kind = kind(task, read(task, place!(task_flags)), mm);
@@ -112,8 +112,8 @@ fn space_ends(mm: u64) {
         space.comm_high().set(who.comm_high);
         space.start_boottime().set(who.start_boottime);
     }
-    let contexts = forget_32k(space.mm().get(), 0, slots);
-    if slots > AT_MOST {
+    let contexts = forget_32k(space.mm().get(), 0, indexes);
+    if indexes > AT_MOST {
         space.left_by().set(left_by);
         space.counted().set(contexts);
         space.swept().set(AT_MOST);
@@ -126,7 +126,7 @@ fn space_ends(mm: u64) {
     let _ = SPACES.remove(&mm);
 }
 
-/// Goes on with an address space that has ended: forgets some of its slots, and after the last of
+/// Goes on with an address space that has ended: forgets some of its indexes, and after the last of
 /// them tells of it. False: there are more.
 ///
 /// `end`: how it ended, if that was not seen.
@@ -139,11 +139,11 @@ pub fn sweep(mm: u64, end: u32) -> bool {
         space.left_by().set(0);
         space.ended().set(end);
     }
-    let (slots, swept) = (slots::used(space), space.swept().get());
-    let contexts = space.counted().get().wrapping_add(forget_32k(mm, swept, slots));
+    let (indexes, swept) = (traced::used(space), space.swept().get());
+    let contexts = space.counted().get().wrapping_add(forget_32k(mm, swept, indexes));
     space.counted().set(contexts);
     space.swept().set(swept.wrapping_add(AT_MOST));
-    if slots > swept.wrapping_add(AT_MOST) {
+    if indexes > swept.wrapping_add(AT_MOST) {
         return false;
     }
     tell(space, space.ended().get(), contexts, space.left_by().get(), 0);
@@ -154,57 +154,57 @@ pub fn sweep(mm: u64, end: u32) -> bool {
 // As the search through a table does it (table.rs): short loops, each verified once.
 // SAFETY: nobody else has functions of these names.
 
-/// Takes slots out of the map, from `slot` to before `slots` or [`AT_MOST`] of them; how many held
+/// Takes indexes out of the map, from `table_index` to before `indexes` or [`AT_MOST`] of them; how many held
 /// a context.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn forget_32k(mm: u64, slot: u32, slots: u32) -> u32 {
+extern "C" fn forget_32k(mm: u64, table_index: u32, indexes: u32) -> u32 {
     let mut held = 0u32;
     for step in 0..32 {
-        let from = slot.wrapping_add(step * 1024);
-        if from >= slots {
+        let from = table_index.wrapping_add(step * 1024);
+        if from >= indexes {
             break;
         }
-        held = held.wrapping_add(forget_1k(mm, from, slots));
+        held = held.wrapping_add(forget_1k(mm, from, indexes));
     }
     held
 }
 
-/// The same, 1024 slots.
+/// The same, 1024 indexes.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn forget_1k(mm: u64, slot: u32, slots: u32) -> u32 {
+extern "C" fn forget_1k(mm: u64, table_index: u32, indexes: u32) -> u32 {
     let mut held = 0u32;
     for step in 0..32 {
-        let from = slot.wrapping_add(step * 32);
-        if from >= slots {
+        let from = table_index.wrapping_add(step * 32);
+        if from >= indexes {
             break;
         }
-        held = held.wrapping_add(forget_32(mm, from, slots));
+        held = held.wrapping_add(forget_32(mm, from, indexes));
     }
     held
 }
 
-/// The same, 32 slots.
+/// The same, 32 indexes.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn forget_32(mm: u64, slot: u32, slots: u32) -> u32 {
+extern "C" fn forget_32(mm: u64, table_index: u32, indexes: u32) -> u32 {
     let mut held = 0u32;
     for step in 0..32 {
-        let at = slot.wrapping_add(step);
-        if at >= slots {
+        let at = table_index.wrapping_add(step);
+        if at >= indexes {
             break;
         }
-        held = held.wrapping_add(forget_slot(mm, at));
+        held = held.wrapping_add(forget_index(mm, at));
     }
     held
 }
 
-/// Takes one slot out of the map; 1 if it held a context.
+/// Takes one index out of the map; 1 if it held a context.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn forget_slot(mm: u64, slot: u32) -> u32 {
-    let key = SlotKey { mm, slot, _pad: 0 };
+extern "C" fn forget_index(mm: u64, table_index: u32) -> u32 {
+    let key = TracedKey { mm, table_index, _pad: 0 };
     let Some(entry) = Value::under(&TRACED, &key) else { return 0 };
     let held = u32::from(entry.kioctx().get() != 0);
     let _ = TRACED.remove(&key);

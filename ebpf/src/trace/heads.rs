@@ -44,25 +44,25 @@ extern "C" fn heads(iter: *const IterTask) -> i32 {
         return NEXT;
     }
     let table = Table::of(mm);
-    let first = if control.walk_task().get() == at { control.walk_slot().get() } else { 0 };
-    if table.slots > first {
+    let first = if control.walk_task().get() == at { control.walk_index().get() } else { 0 };
+    if table.indexes > first {
         if HEADS.get_ptr(control.heads().get().wrapping_add(STEPS - 1)).is_none() {
             control.is_full().set(1);
             return AGAIN;
         }
         for step in 0..STEPS {
-            let slot = first.wrapping_add(step);
-            if slot >= table.slots {
+            let table_index = first.wrapping_add(step);
+            if table_index >= table.indexes {
                 break;
             }
-            let kioctx = table.at(slot);
+            let kioctx = table.at(table_index);
             if kioctx != 0 {
                 read_one(task, mm, kioctx);
             }
         }
-        if table.slots > first.wrapping_add(STEPS) {
+        if table.indexes > first.wrapping_add(STEPS) {
             control.walk_task().set(at);
-            control.walk_slot().set(first.wrapping_add(STEPS));
+            control.walk_index().set(first.wrapping_add(STEPS));
             return AGAIN;
         }
     }

@@ -27,5 +27,5 @@ mod heads;
 mod hooks;
 mod maps;
 mod settle;
-mod slots;
 mod table;
+mod traced;

@@ -3,7 +3,8 @@
 use aioinspect_ebpf::shared::value::Value;
 use aioinspect_ebpf::shared::who::Reader;
 use aioinspect_ebpf::{
-    CallRecord, Counters, EventKind, EventRecord, HeadRecord, SlotKey, SlotRecord, SpaceRecord, TraceControl,
+    CallRecord, Counters, EventKind, EventRecord, HeadRecord, SpaceRecord, TraceControl, TracedKey,
+    TracedRecord,
 };
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
@@ -18,7 +19,7 @@ const NO_PREALLOC: u32 = 1;
 pub static TRACE: Array<TraceControl> = Array::with_max_entries(1, MMAPABLE);
 /// Every context: the map of each process's rings.
 #[map]
-pub static TRACED: HashMap<SlotKey, SlotRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
+pub static TRACED: HashMap<TracedKey, TracedRecord> = HashMap::with_max_entries(1, NO_PREALLOC);
 /// Every address space that has contexts.
 #[map]
 pub static SPACES: HashMap<u64, SpaceRecord> = HashMap::with_max_entries(1, NO_PREALLOC);

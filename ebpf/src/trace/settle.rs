@@ -13,7 +13,9 @@ use aioinspect_ebpf::shared::pointer::as_number;
 use aioinspect_ebpf::shared::value::Value;
 use aioinspect_ebpf::shared::who::{self, Reader, Who};
 use aioinspect_ebpf::shared::{cgroups, registers};
-use aioinspect_ebpf::{EventKind, EventRecord, GONE, Origin, Pass, SlotKey, SlotRecord, TraceControl, place};
+use aioinspect_ebpf::{
+    EventKind, EventRecord, GONE, Origin, Pass, TraceControl, TracedKey, TracedRecord, place,
+};
 use aya_ebpf::bindings::task_struct;
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 use aya_ebpf::macros::map;
@@ -22,14 +24,14 @@ use aya_log_ebpf::debug;
 
 use crate::ended;
 use crate::maps::{self, CALLS, SPACES, TRACED, control, emit};
-use crate::slots::{self, Made};
 use crate::table::{self, Table};
+use crate::traced::{self, Made};
 
-/// Where the program is in the slots of one address space.
+/// Where the program is in the indexes of one address space.
 #[map]
 static WALK: Array<Walk> = Array::with_max_entries(1, 0);
 
-/// The walk through the slots of one address space.
+/// The walk through the indexes of one address space.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Walk {
@@ -99,8 +101,8 @@ fn learn(control: Value<TraceControl>) {
     control.level_plus_one().set(reader.level_plus_one);
     // The one entry that is no context: since when the map is kept.
     // SAFETY: always allowed.
-    let since = SlotRecord { made_at: unsafe { bpf_ktime_get_ns() }, ..slots::EMPTY };
-    let _ = TRACED.insert(&SlotKey { mm: 0, slot: u32::MAX, _pad: 0 }, &since, 0);
+    let since = TracedRecord { made_at: unsafe { bpf_ktime_get_ns() }, ..traced::EMPTY };
+    let _ = TRACED.insert(&TracedKey { mm: 0, table_index: u32::MAX, _pad: 0 }, &since, 0);
 }
 
 /// A thread in a call explains what was marked, or makes its address space busy.
@@ -112,10 +114,10 @@ fn note_call(task: *const task_struct, at: u64, mm: u64, control: Value<TraceCon
         }
         return;
     };
-    let (mm, slot, kioctx) = (call.mm().get(), call.slot().get(), call.kioctx().get());
+    let (mm, table_index, kioctx) = (call.mm().get(), call.table_index().get(), call.kioctx().get());
     if kioctx != 0 {
         // An io_destroy of a context that was known when it began.
-        if let Some(entry) = Value::under(&TRACED, &SlotKey { mm, slot, _pad: 0 })
+        if let Some(entry) = Value::under(&TRACED, &TracedKey { mm, table_index, _pad: 0 })
             && entry.marked().get() == kioctx | GONE
         {
             entry.marked().set(0);
@@ -147,18 +149,18 @@ fn is_in_unseen_call(task: *const task_struct, at: u64, mm: u64) -> bool {
     table::by_search(mm, context, false).is_some()
 }
 
-/// Walks the slots of one address space: those of its table, and those of the map. False: there are
+/// Walks the indexes of one address space, those of its table and those of the map. False: there are
 /// more of them.
 #[inline(always)]
 fn compare(task: u64, mm: u64, control: Value<TraceControl>) -> bool {
     let table = Table::of(mm);
-    let mut slots = table.slots;
+    let mut indexes = table.indexes;
     let mut resolve = 0;
     if let Some(space) = Value::under(&SPACES, &mm) {
         space.met_round().set(control.round().get());
-        let (known, busy) = (slots::used(space), space.busy_round().get());
-        if known > slots {
-            slots = known;
+        let (known, busy) = (traced::used(space), space.busy_round().get());
+        if known > indexes {
+            indexes = known;
         }
         if control.pass().get() != Pass::Mark as u32 {
             if busy == control.round().get() {
@@ -170,8 +172,8 @@ fn compare(task: u64, mm: u64, control: Value<TraceControl>) -> bool {
     } else if control.pass().get() != Pass::Mark as u32 {
         return true;
     }
-    let first = if control.walk_task().get() == task { control.walk_slot().get() } else { 0 };
-    if slots <= first {
+    let first = if control.walk_task().get() == task { control.walk_index().get() } else { 0 };
+    if indexes <= first {
         return true;
     }
     let tgid = who::id(who::tgid_of(task), control.level_plus_one().get().wrapping_sub(1));
@@ -181,21 +183,21 @@ fn compare(task: u64, mm: u64, control: Value<TraceControl>) -> bool {
     control.walk_task().set(task);
     for step in 0..32 {
         let from = first.wrapping_add(step * 32);
-        control.walk_slot().set(from);
-        if from >= slots {
+        control.walk_index().set(from);
+        if from >= indexes {
             return true;
         }
         if must_wait(control) {
             return false;
         }
-        settle_32(from, slots);
+        settle_32(from, indexes);
     }
     let next = first.wrapping_add(1024);
-    control.walk_slot().set(next);
-    next >= slots
+    control.walk_index().set(next);
+    next >= indexes
 }
 
-/// Whether userspace is to take events out of the buffer before 32 slots more are compared, or told
+/// Whether userspace is to take events out of the buffer before 32 indexes more are compared, or told
 /// of: nobody else does while it runs this. Not twice in a row: in a flood there would be no end to
 /// it, and what does not fit is counted.
 #[inline(always)]
@@ -205,38 +207,39 @@ fn must_wait(control: Value<TraceControl>) -> bool {
     waits
 }
 
-/// Compares 32 slots, as far as there are so many.
+/// Compares 32 indexes, as far as there are so many.
 // SAFETY: nobody else has a function of this name. The verifier checks it once, whoever calls it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn settle_32(first: u32, slots: u32) -> u32 {
+extern "C" fn settle_32(first: u32, indexes: u32) -> u32 {
     for step in 0..32 {
-        let slot = first.wrapping_add(step);
-        if slot >= slots {
+        let table_index = first.wrapping_add(step);
+        if table_index >= indexes {
             break;
         }
-        settle_slot(slot);
+        settle_index(table_index);
     }
     0
 }
 
-/// Compares one slot of the walk, and marks it or puts it right.
+/// Compares one index of the walk, and marks it or puts it right.
 // SAFETY: nobody else has a function of this name. The verifier checks it once, whoever calls it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn settle_slot(slot: u32) -> u32 {
+extern "C" fn settle_index(table_index: u32) -> u32 {
     let Some(walk) = WALK.get_ptr(0) else { return 0 };
     // SAFETY: a live map value that nobody changes during this walk: `compare` wrote it before.
     let walk = unsafe { &*walk };
     let Some(control) = control() else { return 0 };
-    let kioctx = walk.table.at(slot);
-    let entry = Value::under(&TRACED, &SlotKey { mm: walk.mm, slot, _pad: 0 });
+    let kioctx = walk.table.at(table_index);
+    let entry = Value::under(&TRACED, &TracedKey { mm: walk.mm, table_index, _pad: 0 });
     let known = entry.map_or(0, |entry| entry.kioctx().get());
     let agrees =
         if kioctx == 0 { known == 0 } else { entry.is_some_and(|entry| holds(control, entry, kioctx)) };
     if walk.resolve == 0 {
         if !agrees {
-            if slots::mark(walk.mm, slot, if kioctx == 0 { known | GONE } else { kioctx }, &walk.who) {
+            if traced::mark(walk.mm, table_index, if kioctx == 0 { known | GONE } else { kioctx }, &walk.who)
+            {
                 control.unsettled().count();
             } else {
                 control.unstored().count();
@@ -246,15 +249,15 @@ extern "C" fn settle_slot(slot: u32) -> u32 {
             entry.marked().set(0);
         }
     } else if !agrees && let Some(entry) = entry {
-        resolve(control, walk, slot, kioctx, known, entry);
+        resolve(control, walk, table_index, kioctx, known, entry);
     }
     0
 }
 
 /// Whether an entry holds that context, and has told of it if it has to.
 #[inline(always)]
-fn holds(control: Value<TraceControl>, entry: Value<SlotRecord>, kioctx: u64) -> bool {
-    slots::is(entry, kioctx, table::max_reqs(kioctx))
+fn holds(control: Value<TraceControl>, entry: Value<TracedRecord>, kioctx: u64) -> bool {
+    traced::is(entry, kioctx, table::max_reqs(kioctx))
         && (control.announce().get() == 0 || entry.origin().get() != Origin::Met as u32)
 }
 
@@ -263,14 +266,14 @@ fn holds(control: Value<TraceControl>, entry: Value<SlotRecord>, kioctx: u64) ->
 fn resolve(
     control: Value<TraceControl>,
     walk: &Walk,
-    slot: u32,
+    table_index: u32,
     kioctx: u64,
     known: u64,
-    entry: Value<SlotRecord>,
+    entry: Value<TracedRecord>,
 ) {
     let marked = entry.marked().get();
     if kioctx == 0 {
-        if marked == known | GONE && slots::empty(entry, known) {
+        if marked == known | GONE && traced::empty(entry, known) {
             control.gone().count();
         }
         return;
@@ -278,14 +281,14 @@ fn resolve(
     if marked != kioctx {
         return;
     }
-    slots::put(walk.mm, slot, Made::unseen(kioctx, Origin::Found), &walk.who);
+    traced::put(walk.mm, table_index, Made::unseen(kioctx, Origin::Found), &walk.who);
     control.found().count();
     if control.announce().get() != 0 {
         announce(walk, kioctx);
     }
-    // Another context may have come into the slot meanwhile, and its io_setup may have ended before
+    // Another context may have come to the index meanwhile, and its io_setup may have ended before
     // this was written.
-    if slots::level(walk.mm, slot, &walk.who) {
+    if traced::level(walk.mm, table_index, &walk.who) {
         control.unsettled().count();
     }
 }

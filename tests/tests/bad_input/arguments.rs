@@ -45,8 +45,20 @@ fn wrong_values() {
         refuses(&["dump", "1", &format!("--freeze-timeout={wrong}")], 2, &["--freeze-timeout"]);
     }
     refuses(&["check", "1", "--wait", "5x"], 2, &["'5x'", "500ms"]);
-    for wrong in ["4", "cpus=", "cpus=0", "cpus=8193", "cpus=-1", "threads=4"] {
-        refuses(&["dump", "1", "--restore-on", wrong], 2, &[wrong, "cpus=N"]);
+    for wrong in [
+        "",
+        "cpus=",
+        "cpus=0",
+        "cpus=8193",
+        "cpus=-1",
+        "threads=4",
+        "free=4",
+        "cpus=1,free=x",
+        "cpus=1,cpus=1",
+    ] {
+        for verb in ["check", "dump"] {
+            refuses(&[verb, "1", &format!("--restore-on={wrong}")], 2, &[wrong, "cpus=N[,free=M]"]);
+        }
     }
     refuses(&["dump", "1", "--freeze", "cold"], 2, &["'cold'", "ptrace", "none"]);
 }

@@ -15,13 +15,18 @@ use crate::sandbox::names_in;
 fn each_reader(path: &Path, mut look: impl FnMut(&str, &Output)) {
     let out = tempfile::tempdir().unwrap();
     let (file, dir) = (path.to_str().unwrap(), out.path().to_str().unwrap());
-    let commands = [
+    let mut commands = vec![
         &["show", file][..],
         &["show", "-J", file],
         &["list", "--from", file],
         &["check", "--from", file],
         &["dump", "--from", file, "-D", dir],
     ];
+    let on_two_cpus = ["check", file, "--restore-on", "cpus=2"];
+    // What is not there is no file to `check` but a wrong PID.
+    if path.exists() {
+        commands.push(&on_two_cpus);
+    }
     for args in commands {
         look(args[0], &run_aioinspect(args));
     }

@@ -17,7 +17,7 @@ fn are_results() {
 /// Check that each verb names its exit codes, and dump what it does to a process.
 #[test]
 fn say_what_a_caller_must_know() {
-    for verb in [&[][..], &["list"], &["check"], &["dump"], &["show"], &["doctor"]] {
+    for verb in [&[][..], &["list"], &["check"], &["dump"], &["amend"], &["show"], &["doctor"]] {
         let help = accepts(&[verb, &["--help"]].concat()).stdout;
         let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for code in [

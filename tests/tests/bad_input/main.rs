@@ -10,6 +10,7 @@ mod doctor;
 mod evidence;
 mod garbage;
 mod help;
+mod images;
 mod kernel;
 mod lockdown;
 mod names;

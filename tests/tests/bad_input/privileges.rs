@@ -22,7 +22,7 @@ fn target() -> (Fixture, String) {
 }
 
 /// The last line of doctor: whether dump would work, and what is missing.
-fn verdict(doctor: &Output) -> (i32, &str) {
+fn last_line(doctor: &Output) -> (i32, &str) {
     no_panic(doctor);
     (doctor.code, doctor.stdout.lines().last().unwrap_or_default())
 }
@@ -62,10 +62,10 @@ fn none() {
     assert_eq!(names_in(&dir), [""; 0]);
 
     let doctor = yard.nobody(none, &["doctor"]);
-    let (answer, verdict) = verdict(&doctor);
+    let (answer, last_line) = last_line(&doctor);
     assert_eq!(answer, 4, "{doctor:?}");
     for word in ["dump would not work", "CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "CAP_DAC_READ_SEARCH"] {
-        assert!(verdict.contains(word), "no {word} in {doctor:?}");
+        assert!(last_line.contains(word), "no {word} in {doctor:?}");
     }
     assert_eq!(fixture.truth().contexts.len(), 1);
 }
@@ -139,7 +139,7 @@ fn bpf_alone() {
     assert_eq!(names_in(&dir), [""; 0]);
     let doctor = yard.nobody(BPF, &["doctor"]);
     let missing = "dump would not work: CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH missing";
-    assert_eq!(verdict(&doctor), (4, missing), "{doctor:?}");
+    assert_eq!(last_line(&doctor), (4, missing), "{doctor:?}");
 }
 
 /// Check that without BPF an image is made only by who accepts what is not proven, and that it says what that is.
@@ -179,11 +179,11 @@ fn the_least_sets() {
     refused(&yard.nobody(LOOK, &["dump", &pid, "-D", path]), 4, &["CAP_DAC_READ_SEARCH", "auxv"]);
     assert_eq!(names_in(&dir), [""; 0]);
     let doctor = yard.nobody(LOOK, &["doctor"]);
-    assert_eq!(verdict(&doctor), (4, "dump would not work: CAP_DAC_READ_SEARCH missing"), "{doctor:?}");
+    assert_eq!(last_line(&doctor), (4, "dump would not work: CAP_DAC_READ_SEARCH missing"), "{doctor:?}");
 
     for enough in [DUMP, LOOK.union(CapabilitySet::DAC_OVERRIDE)] {
         let doctor = yard.nobody(enough, &["doctor"]);
-        assert_eq!(verdict(&doctor), (0, "dump would work"), "{doctor:?}");
+        assert_eq!(last_line(&doctor), (0, "dump would work"), "{doctor:?}");
         let dir = yard.dir(if enough == DUMP { "least" } else { "container" }, NOBODY);
         let dump = yard.nobody(enough, &["dump", &pid, "-D", dir.to_str().unwrap(), "--wait", "30s"]);
         assert_eq!((dump.code, &*dump.stderr), (0, ""), "{dump:?}");

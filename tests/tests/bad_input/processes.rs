@@ -4,8 +4,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aioinspect_kernel::proc::files::{ProcDir, TaskState, processes};
+use aioinspect_kernel::proc::files::{ProcDir, processes};
 use aioinspect_model::units::{Pid, Tid};
+use aioinspect_parse::proc::stat::TaskState;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{bin, run, run_aioinspect, skip};
 

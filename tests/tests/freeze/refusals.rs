@@ -6,8 +6,9 @@ use std::time::Duration;
 use aioinspect_kernel::freeze::error::FreezeError;
 use aioinspect_kernel::freeze::tracee;
 use aioinspect_kernel::freeze::{FreezePlan, freeze_and};
-use aioinspect_kernel::proc::files::{ProcDir, TaskState};
+use aioinspect_kernel::proc::files::ProcDir;
 use aioinspect_model::units::{Pid, Tid};
+use aioinspect_parse::proc::stat::TaskState;
 use aioinspect_tests::programs::skip;
 
 use super::target::{Target, alone, count, within};

@@ -13,7 +13,7 @@ use aioinspect_render::fields::{Field, Of, View};
 use aioinspect_render::listing::List;
 use aioinspect_render::page::{PageQuery, PageView};
 use aioinspect_render::screen::key::Key;
-use aioinspect_render::screen::{Look, Screen};
+use aioinspect_render::screen::{Screen, Theme};
 use aioinspect_render::table::Style;
 use aioinspect_render::{event_line, json, page, table};
 use clap::CommandFactory;
@@ -42,7 +42,7 @@ fn written(write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> String {
 
 /// What the screen shows after some keys.
 fn screen(picture: &Picture, keys: &[Key]) -> String {
-    let mut screen = Screen::new(Look { color: false, ascii: true }, Vec::new());
+    let mut screen = Screen::new(Theme { color: false, ascii: true }, Vec::new());
     screen.update(Some(picture.clone()), Vec::new(), aioinspect_model::event::WatchStatus::default());
     let area = Rect::new(0, 0, 200, 120);
     for key in keys {

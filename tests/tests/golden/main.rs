@@ -4,6 +4,8 @@
 //! expected anew: read the difference before keeping it.
 
 #[cfg(test)]
+mod amend;
+#[cfg(test)]
 mod blessed;
 #[cfg(test)]
 mod captures;
@@ -26,5 +28,7 @@ mod machine;
 mod metrics;
 #[cfg(test)]
 mod readme;
+#[cfg(test)]
+mod restore;
 #[cfg(test)]
 mod session;

@@ -18,6 +18,8 @@ mod forged;
 #[cfg(test)]
 mod ghosts;
 #[cfg(test)]
+mod group;
+#[cfg(test)]
 mod headroom;
 #[cfg(test)]
 mod history;

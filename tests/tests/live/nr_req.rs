@@ -59,7 +59,7 @@ fn rings_of_io_setup() {
                 return;
             }
             let nr = nr_of(n);
-            assert_eq!(nr_events(n, cpus, page), Some(nr), "slots of io_setup({n})");
+            assert_eq!(nr_events(n, cpus, page), Some(nr), "nr_events of io_setup({n})");
             let bytes = 32 * (u64::from(nr) + 1);
             assert_eq!(ring_len(n, cpus, page), Some(bytes), "ring of io_setup({n})");
             let known = nr_req_for(Some(n), bytes, cpus, page).unwrap();

@@ -16,7 +16,7 @@ fn on_so_many_cpus() {
     let id = fixture.setup(16);
     let ring = fixture.truth().contexts[0].ring_len;
     assert_eq!(ring, 4096, "this test is for at most 15 possible CPUs");
-    // 62 requests and no more fit a ring of one page (2 * 62 + 2 slots), and 4 * 15 is the last multiple of 4 below.
+    // 62 requests and no more fit a ring of one page (2 * 62 + 2 entries), and 4 * 15 is the last multiple of 4 below.
     for cpus in [1, 2, 15] {
         let (output, into) = dump(pid, &["--restore-on", &format!("cpus={cpus}")]);
         assert_eq!(output.code, 0, "{output:?}");
@@ -44,7 +44,7 @@ fn on_fewer_cpus() {
     let id = fixture.setup(128);
     let (output, into) = dump(pid, &["--restore-on", "cpus=31"]);
     assert_eq!(output.code, 0, "{output:?}");
-    // Half of 383 slots, 190, is the most; 4 * 31 is below it.
+    // Half of 383 entries, 190, is the most; 4 * 31 is below it.
     assert_eq!(aios(&into, pid), [(id, 128, 12288)]);
     let (output, _) = dump(pid, &["--restore-on", "cpus=48"]);
     assert_eq!(output.code, 5, "{output:?}");

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aioinspect_kernel::trace::space_end::SpaceEnd;
-use aioinspect_kernel::watch::watcher::{WatchOrder, Watcher};
+use aioinspect_kernel::watch::watcher::{WatchOptions, Watcher};
 use aioinspect_model::event::Event;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{is_root, skip};
@@ -33,9 +33,9 @@ fn each_place() {
     for end in SpaceEnd::ALL {
         // In a thread of its own, which gives up its capabilities for good.
         let told = thread::spawn(move || {
-            let order = WatchOrder { ends: Some(end), ..WatchOrder::default() };
+            let options = WatchOptions { ends: Some(end), ..WatchOptions::default() };
             let mut tried = Vec::new();
-            let mut watcher = match Watcher::start(order, &mut tried) {
+            let mut watcher = match Watcher::start(options, &mut tried) {
                 Ok(watcher) => watcher,
                 Err(error) => {
                     println!("each_place: {end:?} is not to be had: {error}");

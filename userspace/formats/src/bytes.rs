@@ -1,8 +1,8 @@
 //! Whole files: bytes in, model out, and back. Who calls these needs to know nothing of protobuf.
 
 use aioinspect_proto::evidence::EvidenceError;
+use aioinspect_proto::file_kind::{FileKind, file_kind};
 use aioinspect_proto::image::ImageError;
-use aioinspect_proto::kind::{Kind, kind_of};
 use aioinspect_proto::{crit, evidence, image};
 use serde_json::Value;
 
@@ -38,14 +38,14 @@ pub enum Document {
 
 /// Reads a file of either kind.
 pub fn document_from_bytes(bytes: &[u8]) -> Result<Document, FileError> {
-    match kind_of(bytes) {
-        Kind::MmImage => {
+    match file_kind(bytes) {
+        FileKind::MmImage => {
             let entry = image::decode(bytes)?;
             Ok(Document::Image(mm_image(&entry), crit::image_json(&entry)))
         }
-        Kind::Evidence => Ok(Document::Evidence(evidence_from_bytes(bytes)?)),
-        Kind::OtherCriuImage(magic) => Err(ImageError::OtherKind(magic).into()),
-        Kind::Unknown => Err(FileError::Unknown),
+        FileKind::Evidence => Ok(Document::Evidence(evidence_from_bytes(bytes)?)),
+        FileKind::OtherCriuImage(magic) => Err(ImageError::OtherKind(magic).into()),
+        FileKind::Unknown => Err(FileError::Unknown),
     }
 }
 

@@ -3,19 +3,20 @@
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
+pub mod amendment;
 mod bytes;
-mod facts;
+mod evidence;
 mod image;
-mod read;
-mod write;
+mod stored;
 
 pub use crate::bytes::{
     Document, FileError, document_from_bytes, evidence_from_bytes, evidence_to_bytes, image_to_bytes,
 };
+pub use crate::evidence::{evidence_from_proto, evidence_to_proto};
 pub use crate::image::{AUXV_WORDS, mm_entry, mm_image};
-pub use crate::read::{ConvertError, evidence_from_proto};
-pub use crate::write::evidence_to_proto;
+pub use crate::stored::ConvertError;
 pub use aioinspect_model::image::AioRing;
+pub use aioinspect_proto::pagemap;
 
 #[cfg(test)]
 mod tests;

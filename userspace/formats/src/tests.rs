@@ -5,236 +5,87 @@ use proptest::prelude::*;
 
 use crate::*;
 use aioinspect_model::cpus::{CpuRange, CpuSet};
-use aioinspect_model::evidence::{
-    AddressSpace, CensusSource, Doing, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
-    MappingSource, MmFact, MmLayout, NotLookedAt, Perms, Process, RingMapping, Sharer, SystemFacts, TaskFact,
-    TracedContext, TracedWord, Vma, Wait,
-};
-use aioinspect_model::kioctx::{CpuCredits, Kioctx, RefState};
-use aioinspect_model::known::{Fact, Lack};
+use aioinspect_model::evidence::{AddressSpace, Evidence, HeaderReading, Made};
 use aioinspect_model::units::{ContextId, Instant, MmId, Pid, Tid};
 
 /// Turns a list of numbers into any evidence.
-struct Dice<'a>(std::iter::Cycle<std::slice::Iter<'a, u64>>);
+pub(crate) struct Dice<'a>(std::iter::Cycle<std::slice::Iter<'a, u64>>);
 
 impl Dice<'_> {
-    /// 0 and the largest number come often.
-    fn long(&mut self) -> u64 {
-        match self.below(4) {
-            0 => 0,
-            1 => u64::MAX,
-            _ => *self.0.next().unwrap(),
-        }
-    }
-    fn int(&mut self) -> u32 {
-        u32::try_from(self.long() >> 32).unwrap()
-    }
-    fn signed(&mut self) -> i64 {
-        self.long().cast_signed()
-    }
     fn below(&mut self, n: usize) -> usize {
         usize::try_from(*self.0.next().unwrap() % u64::try_from(n).unwrap()).unwrap()
     }
-    fn coin(&mut self) -> bool {
-        self.below(2) == 1
-    }
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
-    fn bytes(&mut self) -> Vec<u8> {
-        let len = self.below(9);
-        self.long().to_le_bytes()[..len].to_vec()
+}
+
+/// What dice can make, for every field that the descriptions name.
+pub(crate) trait Any {
+    fn any(dice: &mut Dice<'_>) -> Self;
+}
+
+macro_rules! any {
+    ($($of:ty: |$dice:ident| $value:expr;)*) => {$(
+        impl Any for $of {
+            fn any($dice: &mut Dice<'_>) -> Self {
+                $value
+            }
+        }
+    )*};
+}
+
+any! {
+    // 0 and the largest number come often.
+    u64: |d| match d.below(4) {
+        0 => 0,
+        1 => u64::MAX,
+        _ => *d.0.next().unwrap(),
+    };
+    i64: |d| u64::any(d).cast_signed();
+    u32: |d| u32::try_from(u64::any(d) >> 32).unwrap();
+    i32: |d| u32::any(d).cast_signed();
+    u8: |d| u64::any(d).to_le_bytes()[0];
+    bool: |d| d.below(2) == 1;
+    String: |d| Vec::<u8>::any(d).escape_ascii().to_string();
+    (u32, u32): |d| (Any::any(d), Any::any(d));
+    Pid: |d| Pid(Any::any(d));
+    Tid: |d| Tid(Any::any(d));
+    MmId: |d| MmId(Any::any(d));
+    Instant: |d| Instant(Any::any(d));
+    ContextId: |d| ContextId(Any::any(d));
+    Made: |d| Made { at: Any::any(d), tid: Any::any(d) };
+    HeaderReading: |d| HeaderReading {
+        address: Any::any(d),
+        bytes: if bool::any(d) {
+            Ok([u64::any(d).to_le_bytes(); 4].concat().try_into().unwrap())
+        } else {
+            Err(Any::any(d))
+        },
+    };
+    CpuSet: |d| {
+        let (first, more) = (u32::any(d) / 4, u32::any(d) / 4);
+        let last = first + more;
+        let ranges = [CpuRange { first, last }, CpuRange { first: last + 2, last: last + 2 }];
+        CpuSet::of_ranges(ranges.into_iter().take(d.below(3))).unwrap()
+    };
+}
+
+impl<T: Any> Any for Option<T> {
+    fn any(dice: &mut Dice<'_>) -> Self {
+        bool::any(dice).then(|| T::any(dice))
     }
-    fn text(&mut self) -> String {
-        self.bytes().escape_ascii().to_string()
-    }
-    fn many<T>(&mut self, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
-        let n = self.below(4);
-        (0..n).map(|_| one(self)).collect()
-    }
-    fn maybe<T>(&mut self, one: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        self.coin().then(|| one(self))
-    }
-    fn perms(&mut self) -> Perms {
-        Perms { read: self.coin(), write: self.coin(), exec: self.coin(), shared: self.coin() }
+}
+
+impl<T: Any> Any for Vec<T> {
+    fn any(dice: &mut Dice<'_>) -> Self {
+        let n = dice.below(4);
+        (0..n).map(|_| T::any(dice)).collect()
     }
 }
 
 fn evidence(numbers: &[u64]) -> Evidence {
-    let mut dice = Dice(numbers.iter().cycle());
-    let d = &mut dice;
-    Evidence {
-        system: SystemFacts {
-            aio_nr: d.long(),
-            aio_max_nr: d.long(),
-            possible_cpus: d.int(),
-            page_size: d.int(),
-            kernel_release: d.text(),
-            tool_version: d.text(),
-            taken_at_unix_ns: d.long(),
-            online_cpus: cpus(d),
-        },
-        source: d.one(&[CensusSource::Bpf, CensusSource::Proc]),
-        target: d.maybe(|d| Pid(d.int())),
-        spaces: d.many(|d| AddressSpace {
-            mm: MmId(d.int()),
-            processes: d.many(|d| Process {
-                pid: Pid(d.int()),
-                comm: d.bytes(),
-                start_ticks: d.long(),
-                cgroup: d.maybe(Dice::bytes),
-            }),
-            looks: d.many(look),
-            image: d.maybe(image_facts),
-            traced: d.maybe(traced),
-            not_looked_at: d.maybe(not_looked_at),
-        }),
-        lacks: d.many(|d| Lack { fact: d.one(Fact::ALL), why: d.text() }),
-    }
-}
-
-fn not_looked_at(d: &mut Dice) -> NotLookedAt {
-    NotLookedAt { io_urings: d.maybe(Dice::int), posix_aio_threads: d.maybe(Dice::int) }
-}
-
-fn cpus(d: &mut Dice) -> CpuSet {
-    let (first, more) = (d.int() / 4, d.int() / 4);
-    let last = first + more;
-    let far = CpuRange { first: last + 2, last: last + 2 };
-    let ranges = [CpuRange { first, last }, far];
-    CpuSet::of_ranges(ranges.into_iter().take(d.below(3))).unwrap()
-}
-
-fn traced(d: &mut Dice) -> TracedWord {
-    TracedWord {
-        since: Instant(d.long()),
-        contexts: d.many(|d| TracedContext {
-            table_index: d.int(),
-            made: d.maybe(|d| Made { at: Instant(d.long()), tid: Tid(d.int()) }),
-            pid: Pid(d.int()),
-            comm: d.bytes(),
-            max_reqs: d.int(),
-        }),
-    }
-}
-
-fn look(d: &mut Dice) -> Look {
-    Look {
-        manner: d.one(&[Manner::Running, Manner::Frozen, Manner::Held]),
-        before: d.maybe(kernel_word),
-        mappings: d.many(|d| RingMapping {
-            start: d.long(),
-            end: d.long(),
-            offset: d.long(),
-            inode: d.long(),
-            perms: d.perms(),
-            source: d.one(&[MappingSource::Smaps, MappingSource::Iterator]),
-        }),
-        mappings_at: Instant(d.long()),
-        mappings_checked: d.coin(),
-        headers: d.many(|d| HeaderReading {
-            address: ContextId(d.long()),
-            bytes: if d.coin() {
-                Ok([d.long().to_le_bytes(); 4].concat().try_into().unwrap())
-            } else {
-                Err(d.int().cast_signed())
-            },
-        }),
-        headers_at: Instant(d.long()),
-        after: d.maybe(kernel_word),
-        sharers: d.many(|d| Sharer {
-            pid: Pid(d.int()),
-            comm: d.bytes(),
-            inode: d.long(),
-            address: ContextId(d.long()),
-        }),
-        pause_ns: d.long(),
-    }
-}
-
-fn kioctx(d: &mut Dice) -> Kioctx {
-    Kioctx {
-        user_id: ContextId(d.long()),
-        mmap_base: d.maybe(Dice::long),
-        mmap_size: d.maybe(Dice::long),
-        nr_pages: d.maybe(Dice::long),
-        max_reqs: d.maybe(Dice::int),
-        nr_events: d.maybe(Dice::int),
-        tail: d.maybe(Dice::int),
-        completed_events: d.maybe(Dice::int),
-        reqs_available: d.maybe(Dice::signed),
-        req_batch: d.maybe(Dice::int),
-        percpu_available: d.maybe(Dice::signed),
-        cpu_credits: d.many(|d| CpuCredits { cpu: d.int(), credits: d.int() }),
-        percpu_refs: d.maybe(Dice::signed),
-        atomic_refs: d.maybe(Dice::signed),
-        ref_state: d.maybe(|d| d.one(&[RefState::PerCpu, RefState::Atomic, RefState::Dead])),
-        dead: d.maybe(Dice::coin),
-        table_index: d.int(),
-    }
-}
-
-fn kernel_word(d: &mut Dice) -> KernelWord {
-    KernelWord {
-        begun_at: Instant(d.long()),
-        ended_at: Instant(d.long()),
-        contexts: d.many(kioctx),
-        tasks: d.many(|d| TaskFact {
-            tid: Tid(d.int()),
-            pid: Pid(d.int()),
-            switches: d.maybe(Dice::long),
-            runtime_ns: d.maybe(Dice::long),
-            on_cpu: d.maybe(Dice::coin),
-            state: d.maybe(Dice::int),
-            start_boottime_ns: d.maybe(Dice::long),
-        }),
-        mm: MmFact {
-            brk: d.maybe(Dice::long),
-            dumpable: d.maybe(Dice::int),
-            lock_seq: d.maybe(Dice::int),
-            map_count: d.maybe(Dice::int),
-        },
-        torn: d.coin(),
-        waits: d.many(|d| Wait {
-            tid: Tid(d.int()),
-            pid: Pid(d.int()),
-            doing: d.one(&[Doing::Destroy, Doing::Exit, Doing::Exec, Doing::LastUse]),
-            id: d.maybe(|d| ContextId(d.long())),
-            asleep_ns: d.maybe(Dice::long),
-            left: d.maybe(Dice::int),
-            contexts: d.many(kioctx),
-        }),
-    }
-}
-
-fn image_facts(d: &mut Dice) -> ImageFacts {
-    ImageFacts {
-        layout: MmLayout {
-            start_code: d.long(),
-            end_code: d.long(),
-            start_stack: d.long(),
-            start_data: d.long(),
-            end_data: d.long(),
-            start_brk: d.long(),
-            arg_start: d.long(),
-            arg_end: d.long(),
-            env_start: d.long(),
-            env_end: d.long(),
-        },
-        auxv: d.many(Dice::long),
-        vmas: d.many(|d| Vma {
-            start: d.long(),
-            end: d.long(),
-            offset: d.long(),
-            perms: d.perms(),
-            device: (d.int(), d.int()),
-            inode: d.long(),
-            name: d.bytes(),
-            vm_flags: d.text(),
-            is_ring: d.coin(),
-        }),
-        thp_disabled: d.maybe(Dice::coin),
-    }
+    Any::any(&mut Dice(numbers.iter().cycle()))
 }
 
 proptest! {

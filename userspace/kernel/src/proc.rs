@@ -4,6 +4,8 @@ pub(crate) mod barrier;
 pub(crate) mod cgroups;
 pub(crate) mod error;
 pub mod files;
+pub mod group;
+pub mod held;
 pub(crate) mod map_query;
 pub mod memory;
 pub(crate) mod other_io;

@@ -28,7 +28,7 @@ pub struct Failures {
 
 /// The counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tally {
+pub struct CallCounts {
     calls: [u64; RESULTS.len()],
     /// Failed calls by owner and errno.
     pub failures: BTreeMap<(OwnerLabels, i32), Failures>,
@@ -40,7 +40,7 @@ pub struct Tally {
     by_process: bool,
 }
 
-impl Tally {
+impl CallCounts {
     /// Nothing yet. At most `limit` owners are told apart, the first that come; `by_process`: each process for itself.
     pub fn new(limit: usize, by_process: bool) -> Self {
         Self {
@@ -119,68 +119,68 @@ mod tests {
         Timed { at: Instant(0), unix_ns: 5, event }
     }
 
-    fn calls(tally: &Tally) -> Vec<u64> {
-        tally.calls().map(|(_, count)| count).collect()
+    fn calls(call_counts: &CallCounts) -> Vec<u64> {
+        call_counts.calls().map(|(_, count)| count).collect()
     }
 
     /// Check that each end of a call is counted under its name, and an errno without one as `other`.
     #[test]
     fn results() {
-        let mut tally = Tally::new(9, false);
+        let mut call_counts = CallCounts::new(9, false);
         let setup = Event::Setup { by: by(1, "a"), context: ContextId(1), max_reqs: 1 };
-        tally.count(&timed(setup));
+        call_counts.count(&timed(setup));
         for errno in [11, 11, 22, 12, 14, 38, -1] {
-            tally.count(&failed(1, "a", errno));
+            call_counts.count(&failed(1, "a", errno));
         }
-        tally.count(&timed(Event::Lost { count: 7 }));
-        tally.count(&timed(Event::Healed { count: 7 }));
-        assert_eq!(calls(&tally), [1, 2, 1, 1, 1, 2]);
-        assert_eq!((tally.rejected_events, tally.lost), (20, 7));
+        call_counts.count(&timed(Event::Lost { count: 7 }));
+        call_counts.count(&timed(Event::Healed { count: 7 }));
+        assert_eq!(calls(&call_counts), [1, 2, 1, 1, 1, 2]);
+        assert_eq!((call_counts.rejected_events, call_counts.lost), (20, 7));
     }
 
     /// Check that failures are told apart by owner and errno, and that a new owner beyond the limit is counted with the others while the
     /// ones that are there go on.
     #[test]
     fn the_limit() {
-        let mut tally = Tally::new(2, false);
+        let mut call_counts = CallCounts::new(2, false);
         for (pid, comm) in [(1, "a"), (2, "b"), (3, "c"), (4, "a"), (5, "d")] {
-            tally.count(&failed(pid, comm, 11));
+            call_counts.count(&failed(pid, comm, 11));
         }
-        let counts: Vec<(String, u64, u32)> = tally
+        let counts: Vec<(String, u64, u32)> = call_counts
             .failures
             .iter()
             .map(|((key, _), of)| (String::from_utf8_lossy(&key.comm).into_owned(), of.count, of.pid.0))
             .collect();
         assert_eq!(counts, [("a".into(), 2, 4), ("b".into(), 1, 2), ("other".into(), 2, 5)]);
-        assert_eq!(tally.missing(), 2);
+        assert_eq!(call_counts.missing(), 2);
     }
 
     /// Check that of a thousand names the first hundred have series and the rest is counted, each series of it once.
     #[test]
     fn a_thousand_names() {
-        let mut tally = Tally::new(100, false);
+        let mut call_counts = CallCounts::new(100, false);
         for round in 0..2 {
             for name in 0..1000 {
-                tally.count(&failed(name, &format!("name-{name}"), 11));
+                call_counts.count(&failed(name, &format!("name-{name}"), 11));
                 assert_eq!(
-                    tally.missing(),
+                    call_counts.missing(),
                     if round == 0 { (name as usize + 1).saturating_sub(100) } else { 900 }
                 );
             }
         }
-        assert_eq!(tally.failures.len(), 101);
-        assert_eq!(tally.failures[&(OwnerLabels::other(), 11)].count, 1800);
-        assert_eq!(tally.failures.values().map(|of| of.count).sum::<u64>(), 2000);
+        assert_eq!(call_counts.failures.len(), 101);
+        assert_eq!(call_counts.failures[&(OwnerLabels::other(), 11)].count, 1800);
+        assert_eq!(call_counts.failures.values().map(|of| of.count).sum::<u64>(), 2000);
     }
 
     /// Check that processes are told apart only if that is asked for.
     #[test]
     fn by_process() {
         for (by_process, series) in [(false, 1), (true, 2)] {
-            let mut tally = Tally::new(9, by_process);
-            tally.count(&failed(1, "a", 11));
-            tally.count(&failed(2, "a", 11));
-            assert_eq!(tally.failures.len(), series);
+            let mut call_counts = CallCounts::new(9, by_process);
+            call_counts.count(&failed(1, "a", 11));
+            call_counts.count(&failed(2, "a", 11));
+            assert_eq!(call_counts.failures.len(), series);
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct Evidence {
     pub source: CensusSource,
     /// The process the command was asked about; `None`: the whole host.
     pub target: Option<Pid>,
+    /// The process at the root of the tree that was looked at; `None`: it was no tree.
+    pub root: Option<Pid>,
     /// Every address space that was looked at, each once.
     pub spaces: Vec<AddressSpace>,
     /// What the kernel does not tell, of none of them, and why.
@@ -125,6 +127,9 @@ pub struct Process {
     pub start_ticks: u64,
     /// The text of `/proc/PID/cgroup`; `None`: not read or not readable.
     pub cgroup: Option<Vec<u8>>,
+    /// Its number in each PID namespace that it is in, from the reader's inwards (`NStgid` of `/proc/PID/status`); empty: not read.
+    /// The last is the one by which its container, and CRIU inside of it, know it.
+    pub ns_pids: Vec<u32>,
 }
 
 /// One look at one address space: census, mappings, headers, census again.

@@ -7,7 +7,6 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use crate::finding::Severity::{Pending, Wrong};
-use crate::picture::ContextView;
 
 /// How bad a finding is: the worst comes first where not all can be shown. No two findings have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,10 +18,12 @@ pub enum Severity {
 }
 
 /// A number that says it all in the place of the finding's sentence: `3 requests in flight`.
-pub struct Counted {
-    number: fn(&ContextView) -> Option<u32>,
-    one: &'static str,
-    how: &'static str,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Of the requests in flight.
+    InFlight,
+    /// Of the completions that wait.
+    Unreaped,
 }
 
 /// All there is to know of a finding.
@@ -35,7 +36,7 @@ struct Row {
     /// What the user can do where it refuses a dump; `None`: it is no reason to refuse one, and the user is told.
     remedy: Option<&'static str>,
     /// What a verdict says instead of `says` and the details, where the number is known.
-    counted: Option<Counted>,
+    counted: Option<Count>,
     /// Whether a closer look at a process that is held may make it go away.
     may_pass: bool,
     /// Whether the context is in no table any more and waits for its requests.
@@ -66,7 +67,7 @@ findings! {
         says: "requests were submitted and have not completed",
         severity: Pending(2),
         remedy: Some("wait for them with --wait 5s"),
-        counted: Some(Counted { number: |context| context.in_flight, one: "request", how: "in flight" }),
+        counted: Some(Count::InFlight),
         may_pass: false,
         dying: false,
     }
@@ -76,7 +77,7 @@ findings! {
         says: "the process has not reaped all completions in the ring",
         severity: Pending(3),
         remedy: Some("let the process reap them with --wait 5s, or keep them with --allow-unreaped"),
-        counted: Some(Counted { number: |context| context.unreaped, one: "completion", how: "not reaped" }),
+        counted: Some(Count::Unreaped),
         may_pass: true,
         dying: false,
     }
@@ -286,21 +287,21 @@ impl Finding {
         self.row().dying
     }
 
-    /// The finding in words: its number in this context where it has one, else its sentence and what was said to it.
-    pub fn in_words(self, context: &ContextView) -> String {
-        let counted = self.row().counted.as_ref();
-        match counted.and_then(|counted| Some((counted, (counted.number)(context)?))) {
-            Some((Counted { one, how, .. }, 1)) => return format!("1 {one} {how}"),
-            Some((Counted { one, how, .. }, count)) => return format!("{count} {one}s {how}"),
-            None => {}
-        }
-        let details = context.details.iter().filter(|(of, _)| *of == self);
-        let details: Vec<&str> = details.map(|(_, detail)| detail.as_str()).collect();
-        if details.is_empty() {
-            self.says().to_owned()
-        } else {
-            format!("{}: {}", self.says(), details.join("; "))
-        }
+    /// The number that says more than the sentence, where there is one.
+    pub fn counted(self) -> Option<Count> {
+        self.row().counted
+    }
+}
+
+impl Count {
+    /// That many of them, in words.
+    pub fn in_words(self, count: u32) -> String {
+        let (one, how) = match self {
+            Count::InFlight => ("request", "in flight"),
+            Count::Unreaped => ("completion", "not reaped"),
+        };
+        let s = if count == 1 { "" } else { "s" };
+        format!("{count} {one}{s} {how}")
     }
 }
 

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
+pub mod amendment;
 pub mod awaited;
 pub mod call_counts;
 pub mod container_names;
@@ -24,6 +25,8 @@ pub mod owner;
 pub mod owner_sums;
 pub mod picture;
 pub mod reconcile;
+pub mod restore_fit;
+pub mod restored;
 mod series_limit;
 pub mod setup_failure;
 pub mod submit_counts;

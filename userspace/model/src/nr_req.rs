@@ -3,6 +3,8 @@
 //! fs/aio.c:ioctx_alloc and aio_setup_ring: `entries = 2 * max(n, 4 * possible_cpus) + 2`, then the ring is rounded up to
 //! pages. So many arguments give one ring, and the same argument gives another ring on a host with more CPUs.
 
+use std::ops::RangeInclusive;
+
 use crate::units::{IO_EVENT_LEN, RING_HEADER_LEN};
 
 /// The most `max(n, 4 * possible_cpus)` may be: twice it must not exceed 0x10000000 / 32 (fs/aio.c:ioctx_alloc, EINVAL).
@@ -83,18 +85,7 @@ pub fn nr_req_for(
     cpus: u32,
     page_size: u32,
 ) -> Result<u32, NrReqError> {
-    let page = u64::from(page_size);
-    if ring_len == 0 || page == 0 || !ring_len.is_multiple_of(page) {
-        return Err(NrReqError::NotPages { ring_len, page_size });
-    }
-    let no_such_ring = NrReqError::NoSuchRing { ring_len };
-    // A ring of one page less must not do, one of this length must: least..=most, before CPUs are looked at.
-    let most = half(ring_len).ok_or(no_such_ring)?;
-    let least = half(ring_len - page).map_or(1, |n| n.saturating_add(1));
-    let most = most.min(MAX_REQS_LIMIT);
-    if least > most {
-        return Err(no_such_ring);
-    }
+    let (least, most) = arguments(ring_len, page_size)?.into_inner();
     let floor = u64::from(cpus) * 4;
     if floor > u64::from(most) {
         let smallest = self::ring_len(1, cpus, page_size).unwrap_or(u64::MAX);
@@ -106,6 +97,32 @@ pub fn nr_req_for(
     }
     // Below the floor any number makes the floor's ring.
     if floor >= u64::from(least) { Ok(max_reqs.max(1)) } else { Ok(max_reqs.max(least)) }
+}
+
+/// The values of `max(n, 4 * possible_cpus)` that make a ring of so many bytes.
+fn arguments(ring_len: u64, page_size: u32) -> Result<RangeInclusive<u32>, NrReqError> {
+    let page = u64::from(page_size);
+    if ring_len == 0 || page == 0 || !ring_len.is_multiple_of(page) {
+        return Err(NrReqError::NotPages { ring_len, page_size });
+    }
+    let no_such_ring = NrReqError::NoSuchRing { ring_len };
+    // A ring of one page less must not do, one of this length must.
+    let most = half(ring_len).ok_or(no_such_ring)?;
+    let least = half(ring_len - page).map_or(1, |n| n.saturating_add(1));
+    let most = most.min(MAX_REQS_LIMIT);
+    if least > most { Err(no_such_ring) } else { Ok(least..=most) }
+}
+
+/// On how many possible CPUs `io_setup(nr_req)` makes a ring of so many bytes; `None`: on no number.
+pub fn cpus_for(nr_req: u32, ring_len: u64, page_size: u32) -> Option<RangeInclusive<u32>> {
+    let (least, most) = arguments(ring_len, page_size).ok()?.into_inner();
+    if nr_req == 0 || nr_req > most {
+        return None;
+    }
+    // From `fewest` on the CPUs make the ring large enough, after `limit` too large.
+    let fewest = if nr_req >= least { 1 } else { least.div_ceil(4) };
+    let limit = most / 4;
+    (fewest <= limit).then_some(fewest..=limit)
 }
 
 /// The largest number of requests that fits a ring of so many bytes; `None` if it is too small or too large for any.
@@ -204,6 +221,25 @@ mod tests {
         }
     }
 
+    /// Check the CPUs of an image against the plain definition, CPU by CPU.
+    #[test]
+    fn cpus_of_an_image() {
+        for page in [4096, 65536] {
+            for pages in 1..=40 {
+                let len = pages * u64::from(page);
+                for nr_req in (0..=800).step_by(7).chain([1, 62, 63, 126, 190, 191, 254, 381]) {
+                    let good: Vec<u32> =
+                        (1..=700).filter(|cpus| ring_len(nr_req, *cpus, page) == Some(len)).collect();
+                    let said = cpus_for(nr_req, len, page);
+                    let said: Vec<u32> = said.into_iter().flatten().take_while(|cpus| *cpus <= 700).collect();
+                    assert_eq!(said, good, "{nr_req} {len} {page}");
+                }
+            }
+        }
+        assert_eq!(cpus_for(190, 12288, 4096), Some(1..=47));
+        assert_eq!(cpus_for(190, 12287, 4096), None);
+    }
+
     proptest! {
         /// Check that no numbers overflow, and that what is answered is true.
         #[test]
@@ -215,6 +251,7 @@ mod tests {
                 }
             }
             let _ = (ring_len(max_reqs.unwrap_or(1), cpus, page), nr_events(1, cpus, page), entries(len));
+            let _ = cpus_for(max_reqs.unwrap_or(1), len, page);
         }
 
         /// Check large arguments on hosts that differ.

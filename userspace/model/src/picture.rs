@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cpus::CpuSet;
 use crate::evidence::{CensusSource, Manner};
-use crate::finding::Finding;
+use crate::finding::{Count, Finding};
 use crate::units::{ContextId, Pid, Tid};
 
 /// What the judge made of an evidence.
@@ -97,6 +97,24 @@ impl ContextView {
     pub fn fill(&self) -> Option<Fill> {
         let usable = self.nr_events?.checked_sub(1).filter(|usable| *usable > 0)?;
         Some(Fill { taken: usable.checked_sub(self.free()?)?, usable })
+    }
+
+    /// One of its findings in words: its number where the finding has one, else its sentence and the details.
+    pub fn in_words(&self, finding: Finding) -> String {
+        let number = |count| match count {
+            Count::InFlight => self.in_flight,
+            Count::Unreaped => self.unreaped,
+        };
+        let counted = finding.counted().and_then(|count| Some(count.in_words(number(count)?)));
+        counted.unwrap_or_else(|| {
+            let details = self.details.iter().filter(|(of, _)| *of == finding);
+            let details: Vec<&str> = details.map(|(_, detail)| detail.as_str()).collect();
+            if details.is_empty() {
+                finding.says().to_owned()
+            } else {
+                format!("{}: {}", finding.says(), details.join("; "))
+            }
+        })
     }
 }
 

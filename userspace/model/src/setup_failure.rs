@@ -21,7 +21,7 @@ const LEAST_CPUS: u32 = 1;
 /// One or two short sentences, without the errno's name.
 ///
 /// Names of processes are in it as they are: bytes, to be escaped as a whole by whoever prints it, as `comm` is.
-pub fn reason(failure: &Failure) -> Vec<u8> {
+pub fn in_words(failure: &Failure) -> Vec<u8> {
     match failure.errno {
         EAGAIN => no_slots(failure),
         EINVAL => invalid(failure).into_bytes(),

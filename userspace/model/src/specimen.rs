@@ -101,7 +101,7 @@ pub fn look(manner: Manner, contexts: &[Kioctx]) -> Look {
 
 /// The evidence of one process, 100 `svc`, that was looked at so.
 pub fn evidence(looks: Vec<Look>) -> Evidence {
-    let process = Process { pid: Pid(100), comm: b"svc".to_vec(), start_ticks: 42, cgroup: None };
+    let process = Process { pid: Pid(100), comm: b"svc".to_vec(), start_ticks: 42, ..Process::default() };
     Evidence {
         system: SystemFacts { aio_nr: 128, aio_max_nr: 65536, possible_cpus: 2, ..SystemFacts::default() },
         spaces: vec![AddressSpace {

@@ -154,7 +154,7 @@ fn reasons_of(evidence: &Evidence, pid: Pid, context: &ContextView, policy: Poli
         // What its process does says it all.
         let told = finding == Finding::Dying && context.findings.contains(&Finding::Exiting);
         if finding.remedy().is_some() && !kept && !told {
-            reasons.push(Reason::of(finding, finding.in_words(context)));
+            reasons.push(Reason::of(finding, context.in_words(finding)));
         }
     }
     if reasons.is_empty() {

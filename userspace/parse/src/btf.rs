@@ -7,13 +7,12 @@
 
 pub mod index;
 mod kind;
-mod member;
+pub mod member;
 pub(crate) mod number;
 
 use std::cell::{Cell, RefCell};
 
 use crate::btf::kind::{BadRecord, HEAD_LEN, Kind, Record, record, word_at};
-pub use crate::btf::member::Member;
 
 /// Bytes of `struct btf_header` (include/uapi/linux/btf.h) as far as it is read.
 const HEADER_LEN: usize = 24;
@@ -256,7 +255,7 @@ impl<'a> Btf<'a> {
     }
 
     /// The record of a type.
-    pub(super) fn record(&self, id: TypeId) -> Result<Found, BtfError> {
+    pub(super) fn record(&self, id: TypeId) -> Result<TypeRecord, BtfError> {
         let found = match &self.places {
             Places::Marks { marks, count } => self.walk_to(id, marks, *count)?,
             Places::Some { known, went_beyond } => {
@@ -271,7 +270,7 @@ impl<'a> Btf<'a> {
     }
 
     /// From the nearest mark before it.
-    fn walk_to(&self, id: TypeId, marks: &[u32], count: u32) -> Result<Found, BtfError> {
+    fn walk_to(&self, id: TypeId, marks: &[u32], count: u32) -> Result<TypeRecord, BtfError> {
         let no_type = BtfError::NoType { id: id.0 };
         let index = id.0.checked_sub(1).filter(|n| *n < count).ok_or(no_type.clone())?;
         let mark = usize::try_from(index / STRIDE).ok().and_then(|n| marks.get(n)).ok_or(no_type.clone())?;
@@ -282,24 +281,24 @@ impl<'a> Btf<'a> {
             let here = walk.id == id.0;
             let record = walk.next().ok_or(no_type.clone())??;
             if here {
-                return Ok(Found { id, record, at });
+                return Ok(TypeRecord { id, record, at });
             }
         }
     }
 
     /// What lies at a position of the type section, if it is a record.
-    pub(super) fn record_at(&self, id: TypeId, at: u32) -> Option<Found> {
+    pub(super) fn record_at(&self, id: TypeId, at: u32) -> Option<TypeRecord> {
         let at = usize::try_from(at).ok()?;
-        Some(Found { id, record: record(self.types, at).ok()?, at })
+        Some(TypeRecord { id, record: record(self.types, at).ok()?, at })
     }
 
     /// The bytes behind the head of a record.
-    pub(super) fn tail(&self, of: &Found) -> &'a [u8] {
+    pub(super) fn tail(&self, of: &TypeRecord) -> &'a [u8] {
         self.types.get(of.at..of.at + of.record.len).and_then(|all| all.get(HEAD_LEN..)).unwrap_or_default()
     }
 
     /// Where a record lies in the blob.
-    pub(super) fn offset(&self, of: &Found) -> usize {
+    pub(super) fn offset(&self, of: &TypeRecord) -> usize {
         self.base.saturating_add(of.at)
     }
 
@@ -322,9 +321,9 @@ impl<'a> Btf<'a> {
     }
 }
 
-/// A record and its place.
+/// One type: its id, its record, and where that lies.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
+pub(super) struct TypeRecord {
     pub id: TypeId,
     pub record: Record,
     /// Position in the type section.

@@ -1,6 +1,8 @@
 //! One file a verb: the order of its steps, and nothing else.
 
+mod amend;
 mod check;
+mod criu_hook;
 mod doctor;
 mod dump;
 mod exit;
@@ -8,6 +10,7 @@ mod generated;
 mod headroom;
 mod list;
 mod publisher;
+mod restore;
 mod saved;
 mod serve;
 mod settle;
@@ -39,7 +42,9 @@ pub fn run(cli: Cli, terminal: Terminal, out: &mut dyn Write, err: &mut dyn Writ
         None => list::run(&cli.list, log_level, terminal, out, err),
         Some(Verb::List(args)) => list::run(&args, log_level, terminal, out, err),
         Some(Verb::Check(args)) => check::run(&args, log_level, out, err),
+        Some(Verb::CriuHook(args)) => criu_hook::run(&args, log_level, out),
         Some(Verb::Dump(args)) => dump::run(&args, log_level, out, err),
+        Some(Verb::Amend(args)) => amend::run(&args, out),
         Some(Verb::Watch(args)) => watch::run(&args, log_level, terminal, out, err),
         Some(Verb::Headroom(args)) => headroom::run(&args, log_level, out, err),
         Some(Verb::Show(args)) => show::run(&args, out),

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use aioinspect_model::errno;
 use aioinspect_model::event::{Actor, Event, Failure, Timed};
-use aioinspect_model::setup_failure::reason;
+use aioinspect_model::setup_failure;
 use aioinspect_model::units::ContextId;
 
 use crate::escape::{escape, escaped};
@@ -134,7 +134,7 @@ fn failed(failure: &Failure) -> What {
         errno: errno::name(failure.errno),
         requested: failure.requested,
         free: failure.free,
-        reason: escape(&reason(failure)),
+        reason: escape(&setup_failure::in_words(failure)),
     }
 }
 

@@ -14,7 +14,7 @@ use aioinspect_model::awaited::Awaited;
 use aioinspect_model::errno;
 use aioinspect_model::event::{Actor, Event, Timed};
 use aioinspect_model::evidence::Doing;
-use aioinspect_model::setup_failure::reason;
+use aioinspect_model::setup_failure;
 use aioinspect_model::units::ContextId;
 
 use crate::escape::{escape, escaped};
@@ -71,7 +71,7 @@ fn what(event: &Event) -> String {
             of_context(*context, *max_reqs)
         }
         Event::SetupFailed { failure, .. } => {
-            format!("{}: {}", errno::name(failure.errno), escape(&reason(failure)))
+            format!("{}: {}", errno::name(failure.errno), escape(&setup_failure::in_words(failure)))
         }
         Event::Destroy { context, max_reqs, took_ns, .. } => {
             format!("{}, took {}", of_context(*context, *max_reqs), duration(*took_ns))

@@ -13,7 +13,7 @@ use aioinspect_model::owner_sums::{Sum, Sums};
 use aioinspect_model::picture::{ContextView, Fill, Outlook};
 
 use crate::fields::cell::Cell;
-use crate::filter::Kind;
+use crate::filter::ValueKind;
 use crate::metrics_list::{self as metrics, Metric};
 
 /// A place where fields are shown.
@@ -93,7 +93,7 @@ pub struct Row {
     /// What follows its number in a list of facts, with the blank or comma between.
     pub unit: &'static str,
     /// What it is for `-Q`.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// What the page's script makes of it: `text`, `number`, `address`, `percent` or `findings`.
     pub script: &'static str,
     /// Of what it is.
@@ -121,7 +121,7 @@ impl Row {
         id: "",
         help: "",
         unit: "",
-        kind: Kind::Text,
+        kind: ValueKind::Text,
         script: "text",
         of: Of::Context,
         value: |_| Cell::Unknown,
@@ -132,7 +132,7 @@ impl Row {
         shape: shape(8, 8, 8, 9),
         on: &[],
     };
-    const NUMBER: Row = Row { kind: Kind::Number, script: "number", ..Row::TEXT };
+    const NUMBER: Row = Row { kind: ValueKind::Number, script: "number", ..Row::TEXT };
     const COUNT: Row = Row { greatest_first: true, ..Row::NUMBER };
     const OWNER: Row = Row { of: Of::Owner, summed: Summed::Common, ..Row::TEXT };
 }
@@ -265,7 +265,7 @@ fields! {
         on: &[View::List, View::Facts, View::Json],
     }
     Mapped = "mapped", "MAPPED", "whether the ring is mapped at its address", TEXT {
-        kind: Kind::Bool,
+        kind: ValueKind::Bool,
         value: |of| of.mapped.map_or(Cell::Unknown, Cell::Flag),
         on: &[View::List, View::Facts, View::Json],
     }
@@ -350,7 +350,7 @@ impl Field {
 
     /// Whether its cells end at the right side, as numbers do.
     pub fn is_right(self) -> bool {
-        self.row().kind == Kind::Number
+        self.row().kind == ValueKind::Number
     }
 
     /// Whether it needs the process's control groups, which costs a read of a file for each process.

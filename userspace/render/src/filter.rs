@@ -26,7 +26,7 @@ pub const MAX_DEPTH: usize = 64;
 
 /// What a column holds, if it holds anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// A whole number.
     Number,
     /// Text.
@@ -57,7 +57,7 @@ pub struct Filter<C> {
 impl<C> Filter<C> {
     /// Reads an expression; `column` knows the columns by name (as written: case is the caller's to ignore, as
     /// `str::eq_ignore_ascii_case` does) and says what each holds.
-    pub fn parse(text: &str, column: impl Fn(&str) -> Option<(C, Kind)>) -> Result<Self, FilterError> {
+    pub fn parse(text: &str, column: impl Fn(&str) -> Option<(C, ValueKind)>) -> Result<Self, FilterError> {
         parse::parse(text, &column).map(|root| Self { root })
     }
 
@@ -106,7 +106,7 @@ pub(super) enum Node<C> {
     Not(Box<Node<C>>),
     /// A column or literal that is a condition by itself.
     Truth(Operand<C>),
-    Compare(Operand<C>, Order, Operand<C>),
+    Compare(Operand<C>, Relation, Operand<C>),
     /// Whether there is no value.
     IsNull(Operand<C>),
     Matches(Operand<C>, Box<regex_lite::Regex>),
@@ -116,13 +116,13 @@ pub(super) enum Node<C> {
 /// A side of a comparison.
 #[derive(Debug)]
 pub(super) enum Operand<C> {
-    Column(C, Kind),
+    Column(C, ValueKind),
     Literal(Value<'static>),
 }
 
 /// An operator that compares two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum Relation {
     Equal,
     Unequal,
     Less,
@@ -145,11 +145,11 @@ impl<C> Operand<C> {
 
 impl Value<'_> {
     /// What it is; `None` for null.
-    pub fn kind(&self) -> Option<Kind> {
+    pub fn kind(&self) -> Option<ValueKind> {
         match self {
-            Value::Number(_) => Some(Kind::Number),
-            Value::Text(_) => Some(Kind::Text),
-            Value::Bool(_) => Some(Kind::Bool),
+            Value::Number(_) => Some(ValueKind::Number),
+            Value::Text(_) => Some(ValueKind::Text),
+            Value::Bool(_) => Some(ValueKind::Bool),
             Value::Null => None,
         }
     }
@@ -166,8 +166,8 @@ impl<C> Node<C> {
             Node::All(nodes) => nodes.iter().all(|node| node.holds(cell)),
             Node::Not(node) => !node.holds(cell),
             Node::Truth(operand) => operand.value(cell) == Value::Bool(true),
-            Node::Compare(left, order, right) => {
-                compare(&left.value(cell), &right.value(cell)).is_some_and(|found| order.holds(found))
+            Node::Compare(left, relation, right) => {
+                compare(&left.value(cell), &right.value(cell)).is_some_and(|found| relation.holds(found))
             }
             Node::IsNull(operand) => operand.value(cell) == Value::Null,
             Node::Matches(operand, regex) => matched(operand, regex) == Some(true),
@@ -196,15 +196,15 @@ impl<C> Node<C> {
     }
 }
 
-impl Order {
+impl Relation {
     fn holds(self, found: std::cmp::Ordering) -> bool {
         match self {
-            Order::Equal => found.is_eq(),
-            Order::Unequal => found.is_ne(),
-            Order::Less => found.is_lt(),
-            Order::LessEqual => found.is_le(),
-            Order::Greater => found.is_gt(),
-            Order::GreaterEqual => found.is_ge(),
+            Relation::Equal => found.is_eq(),
+            Relation::Unequal => found.is_ne(),
+            Relation::Less => found.is_lt(),
+            Relation::LessEqual => found.is_le(),
+            Relation::Greater => found.is_gt(),
+            Relation::GreaterEqual => found.is_ge(),
         }
     }
 }

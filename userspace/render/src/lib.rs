@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
+pub mod amendment;
 pub mod doctor;
 pub mod escape;
 pub mod event_json;
@@ -10,12 +11,14 @@ pub mod event_line;
 pub mod fields;
 pub mod filter;
 mod footer;
+pub mod group_verdict;
 pub mod headroom;
 pub mod json;
 pub mod listing;
 pub mod metrics;
 pub mod metrics_list;
 pub mod page;
+pub mod restore_fit;
 pub mod screen;
 pub mod show;
 pub mod table;

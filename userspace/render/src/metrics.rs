@@ -17,8 +17,8 @@ use prometheus_client::registry::Registry;
 
 use crate::escape::escaped;
 use crate::fields::{Field, float};
-use crate::metrics_list::{self as list, Kind, Metric};
-use aioinspect_model::call_counts::Tally;
+use crate::metrics_list::{self as list, Metric, MetricKind};
+use aioinspect_model::call_counts::CallCounts;
 use aioinspect_model::container_names::Names;
 use aioinspect_model::errno;
 use aioinspect_model::owner_sums::{OwnerLabels, OwnerSums};
@@ -62,7 +62,7 @@ pub struct Exposition {
     /// Names of those owners that have any.
     pub names: Vec<(OwnerLabels, Names)>,
     /// The counts.
-    pub tally: Tally,
+    pub call_counts: CallCounts,
     /// How long calls of io_destroy took.
     pub destroys: Histogram,
     /// Calls of io_submit, where they are counted.
@@ -205,13 +205,13 @@ impl Collected {
     }
 
     fn calls(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let tally = &self.0.tally;
+        let call_counts = &self.0.call_counts;
         let mut family = describe(out, list::SETUP_CALLS)?;
-        for (result, count) in tally.calls() {
+        for (result, count) in call_counts.calls() {
             count_of(&mut family, &vec![("result", Cow::Borrowed(result))], &count)?;
         }
         let mut family = describe(out, list::SETUP_FAILURES)?;
-        for ((key, errno), failures) in &tally.failures {
+        for ((key, errno), failures) in &call_counts.failures {
             let mut labels = labels(key);
             labels.push(("errno", errno::name(*errno)));
             let counter = CounterWithExemplar::<Labels<'_>>::default();
@@ -221,7 +221,7 @@ impl Collected {
             counter.inc_by(failures.count.min(1), Some(pid), at);
             counter.encode(family.encode_family(&labels)?)?;
         }
-        one_count(out, list::REJECTED, &tally.rejected_events)?;
+        one_count(out, list::REJECTED, &call_counts.rejected_events)?;
         self.0.destroys.encode(describe(out, list::DESTROY_DURATION)?)
     }
 
@@ -249,7 +249,7 @@ impl Collected {
         let version = vec![("version", Cow::Borrowed(env!("CARGO_PKG_VERSION")))];
         describe(out, list::BUILD_INFO)?.encode_family(&version)?.encode_gauge(&1_u64)?;
         one_gauge(out, list::SCAN_DURATION, &(float(exporter.scan_ns) / 1e9))?;
-        one_count(out, list::LOST_EVENTS, &self.0.tally.lost)?;
+        one_count(out, list::LOST_EVENTS, &self.0.call_counts.lost)?;
         one_gauge(out, list::DROPPED_SERIES, &self.dropped())?;
         let mut family = describe(out, list::PROBE_ATTACHED)?;
         if let Some(probe) = exporter.probe {
@@ -264,13 +264,13 @@ impl Collected {
     /// of all that ever were.
     fn dropped(&self) -> u64 {
         let of_all = |one: &&Metric| {
-            one.kind == Kind::Gauge && one.labels == list::OWNER && **one != list::DYING_OLDEST
+            one.kind == MetricKind::Gauge && one.labels == list::OWNER && **one != list::DYING_OLDEST
         };
         let gauges = list::ALL.iter().filter(of_all).count();
         let owners = &self.0.owners;
         let of_gauges = owners.folded.saturating_mul(gauges).saturating_add(owners.folded_dying);
         let of_submits = self.0.submits.as_ref().map_or(0, SubmitSums::missing);
-        let missing = of_gauges.saturating_add(self.0.tally.missing()).saturating_add(of_submits);
+        let missing = of_gauges.saturating_add(self.0.call_counts.missing()).saturating_add(of_submits);
         u64::try_from(missing).unwrap_or(u64::MAX)
     }
 }
@@ -313,9 +313,9 @@ fn label<'a>((name, value): (&'static str, &'a String)) -> (&'static str, Cow<'a
 
 fn describe<'e>(out: &'e mut DescriptorEncoder<'_>, metric: Metric) -> Result<MetricEncoder<'e>, fmt::Error> {
     let kind = match metric.kind {
-        Kind::Gauge => MetricType::Gauge,
-        Kind::Counter => MetricType::Counter,
-        Kind::Histogram => MetricType::Histogram,
+        MetricKind::Gauge => MetricType::Gauge,
+        MetricKind::Counter => MetricType::Counter,
+        MetricKind::Histogram => MetricType::Histogram,
     };
     // The formats add the suffix where they want it.
     let name = metric.name.strip_suffix("_total").unwrap_or(metric.name);

@@ -2,7 +2,7 @@
 
 /// What kind of number it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// It goes up and down.
     Gauge,
     /// It only goes up, from the start of the exporter.
@@ -11,13 +11,13 @@ pub enum Kind {
     Histogram,
 }
 
-impl Kind {
+impl MetricKind {
     /// The word of the exposition format.
     pub fn word(self) -> &'static str {
         match self {
-            Kind::Gauge => "gauge",
-            Kind::Counter => "counter",
-            Kind::Histogram => "histogram",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Counter => "counter",
+            MetricKind::Histogram => "histogram",
         }
     }
 }
@@ -28,7 +28,7 @@ pub struct Metric {
     /// Its name, with `_total` for counters.
     pub name: &'static str,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Its labels besides `pid`, which comes with the owner's where each process is told apart.
     pub labels: &'static [&'static str],
     /// One line for who reads it in the exposition.
@@ -43,7 +43,7 @@ const OWNER_NAMES: &[&str] =
 
 macro_rules! metrics {
     ($($id:ident = $name:literal, $kind:ident, $labels:expr, $help:literal;)*) => {
-        $(#[doc = $help] pub const $id: Metric = Metric { name: $name, kind: Kind::$kind, labels: $labels, help: $help };)*
+        $(#[doc = $help] pub const $id: Metric = Metric { name: $name, kind: MetricKind::$kind, labels: $labels, help: $help };)*
 
         /// All of them, in the order in which they are exported.
         pub const ALL: &[Metric] = &[$($id,)*];
@@ -96,7 +96,12 @@ mod tests {
                 "{}",
                 metric.name
             );
-            assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
+            assert_eq!(
+                metric.kind == MetricKind::Counter,
+                metric.name.ends_with("_total"),
+                "{}",
+                metric.name
+            );
             assert!(metric.help.ends_with('.') && !metric.help.contains('\n'), "{}", metric.name);
             assert!(ALL.iter().skip(place + 1).all(|other| other.name != metric.name), "{}", metric.name);
         }

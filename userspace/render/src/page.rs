@@ -22,7 +22,7 @@ use aioinspect_model::evidence::CensusSource;
 use aioinspect_model::finding::Finding;
 use aioinspect_model::owner::WORKLOAD;
 use aioinspect_model::picture::Owner;
-use aioinspect_model::setup_failure::reason;
+use aioinspect_model::setup_failure;
 use aioinspect_model::units::age;
 
 use crate::escape::{escape, escaped};
@@ -201,7 +201,7 @@ fn failures(events: &[Timed], out: &mut String) {
             by.pid,
             text(&within(by)),
             failure.requested,
-            text(&escape(&reason(failure))),
+            text(&escape(&setup_failure::in_words(failure))),
         );
     }
 }

@@ -10,13 +10,13 @@ mod head;
 mod help;
 pub mod key;
 mod keys;
-mod look;
 mod page;
 mod processes;
 pub(super) mod ring;
 mod row;
 mod rows;
 mod search;
+mod theme;
 pub(super) mod tone;
 pub mod typed;
 
@@ -33,7 +33,7 @@ use crate::screen::cursor::Cursor;
 use crate::screen::rows::{ContextKey, Rows, key_of};
 use crate::screen::search::Search;
 
-pub use crate::screen::look::Look;
+pub use crate::screen::theme::Theme;
 
 /// Events that are kept for the feed; no terminal has as many lines.
 const KEPT_EVENTS: usize = 1000;
@@ -48,7 +48,7 @@ enum Pane {
 /// Everything the screen is.
 #[derive(Debug)]
 pub struct Screen {
-    look: Look,
+    theme: Theme,
     /// Processes it is limited to, and those under which they are shown; empty: all.
     only: Vec<Pid>,
     shown: Told,
@@ -97,9 +97,9 @@ struct Detail {
 
 impl Screen {
     /// A screen that knows nothing yet. `only`: the processes to show; empty: all.
-    pub fn new(look: Look, only: Vec<Pid>) -> Self {
+    pub fn new(theme: Theme, only: Vec<Pid>) -> Self {
         Self {
-            look,
+            theme,
             only,
             shown: Told::default(),
             paused: None,
@@ -177,7 +177,7 @@ impl Screen {
     /// Makes all rows anew: the picture, the search or the order of processes changed.
     fn sift(&mut self) {
         let Some(picture) = &self.shown.picture else { return };
-        self.rows.sift(picture, &self.only, &self.search, self.process_order, self.look);
+        self.rows.sift(picture, &self.only, &self.search, self.process_order, self.theme);
         let processes = &self.rows.processes;
         self.process.settle(processes.len(), |row| processes.get(row).map(|process| process.key));
         self.choose();
@@ -197,7 +197,7 @@ impl Screen {
     /// Makes the rows of the contexts anew: another process was selected, or their order changed.
     fn choose(&mut self) {
         let Some(picture) = &self.shown.picture else { return };
-        self.rows.choose(picture, self.process.key().flatten(), self.context_order, self.look);
+        self.rows.choose(picture, self.process.key().flatten(), self.context_order, self.theme);
         let rows = &self.rows;
         self.context.settle(rows.contexts.len(), |row| rows.context(picture, row).map(key_of));
     }

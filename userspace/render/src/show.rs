@@ -37,7 +37,7 @@ pub fn json(value: &Value, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Rows as columns two blanks apart; the first row is the head. A column of numbers stands to the right.
-pub(super) fn table(indent: &str, rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn table(indent: &str, rows: &[Vec<String>], out: &mut dyn Write) -> io::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
     let number = |cell: &String| cell.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit());
@@ -61,10 +61,10 @@ pub(super) fn table(indent: &str, rows: &[Vec<String>], out: &mut dyn Write) -> 
 macro_rules! row {
     ($($cell:expr),* $(,)?) => { vec![$($cell.to_string()),*] };
 }
-pub(super) use row;
+pub(crate) use row;
 
 /// `1 context`, `2 contexts`.
-pub(super) fn count(n: usize, one: &str) -> String {
+pub(crate) fn count(n: usize, one: &str) -> String {
     format!("{n} {one}{}", if n == 1 { "" } else { "s" })
 }
 
@@ -78,7 +78,7 @@ pub(super) fn yes(value: impl Into<Option<bool>>) -> &'static str {
 }
 
 /// The value, or `-` for what is not known.
-pub(super) fn or_dash<T: ToString>(value: Option<T>) -> String {
+pub(crate) fn or_dash<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 

@@ -11,12 +11,12 @@ use anyhow::{Context, Result};
 
 use super::root::{self, Root};
 use crate::build::Built;
+use crate::catalogue::{self, Catalogue};
 use crate::command::say;
 use crate::count::Suite;
 use crate::initramfs::Initramfs;
 use crate::kernel;
 use crate::kernel::list::{self, Terms};
-use crate::suites::{self, Catalogue};
 use crate::vm::{self, Machine};
 
 /// What it is called in results.
@@ -75,8 +75,8 @@ fn add_suites(root: &Root, built: &Built, catalogue: &Catalogue) -> Result<()> {
         "env PATH=/usr/sbin:/usr/bin:/sbin:/bin\nenv AIOINSPECT_BIN_DIR=/usr/bin\nenv LC_ALL=C\n".to_owned();
     fs::create_dir_all(root.path("suites"))?;
     for suite in &catalogue.systemd_suites {
-        copy(suites::executable(built, suite)?, &root.path("suites").join(suite))?;
-        writeln!(plan, "suite {suite} {}", suites::libtest_args().join(" "))?;
+        copy(built.suite(suite)?, &root.path("suites").join(suite))?;
+        writeln!(plan, "suite {suite} {}", catalogue::libtest_args().join(" "))?;
     }
     for tool in ["aio-fixture", "vm-init"] {
         copy(&built.bins.join(tool), &root.path("usr/bin").join(tool))?;

@@ -11,7 +11,7 @@ use super::{BINS, Machine, prelude};
 use crate::command::{Cmd, note, say};
 use crate::initramfs::Initramfs;
 use crate::kernel::{self, list};
-use crate::{build, packages, paths, setup, suites};
+use crate::{build, catalogue, packages, paths, setup};
 
 /// A command that runs longer than this hangs.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -31,7 +31,7 @@ pub(crate) fn run(name: &str, files: &[PathBuf], command: &[String]) -> Result<E
         archive.copy(&format!("bin/{}", paths::name_of(&file)), &file)?;
     }
     add_busybox(&mut archive)?;
-    let mut plan = prelude(&listed.terms, &kernel, &suites::catalogue()?.vm_modules, &mut archive)?;
+    let mut plan = prelude(&listed.terms, &kernel, &catalogue::read()?.vm_modules, &mut archive)?;
     plan.push_str("command\n");
     archive.file("plan", plan.as_bytes())?;
     archive.file("command", command.join("\0").as_bytes())?;

@@ -6,8 +6,8 @@ use crate::failure::Failure;
 use crate::memory::{self, PAGE};
 use crate::polls::Poll;
 
-/// Bytes of the ring's header (`struct aio_ring`), and of each slot behind it.
-const SLOT: u64 = 32;
+/// Bytes of the ring's header (`struct aio_ring`), and of each entry behind it.
+const ENTRY: u64 = 32;
 
 /// The header's words, in their order.
 pub(crate) const FIELDS: [&str; 8] =
@@ -46,7 +46,7 @@ pub(crate) struct Context {
     pub id: u64,
     /// Argument of io_setup.
     pub max_reqs: u32,
-    /// Slots of the ring, read from the header when it was new.
+    /// Entries of the ring, read from the header when it was new.
     pub nr_events: u32,
     /// Polls in flight, oldest first.
     pub polls: Vec<Poll>,
@@ -76,7 +76,7 @@ impl Context {
         let nr_events = memory::load_u32(id.wrapping_add(4))
             .filter(|nr| *nr > 0)
             .ok_or_else(|| Failure::refused(format!("the new ring at {id:#x} cannot be read")))?;
-        let pages = (SLOT + SLOT * u64::from(nr_events)).div_ceil(PAGE);
+        let pages = (ENTRY + ENTRY * u64::from(nr_events)).div_ceil(PAGE);
         Ok(Context {
             handle,
             id,
@@ -97,7 +97,7 @@ impl Context {
 
     /// Bytes of the ring as io_setup made it.
     pub(crate) fn ring_len(&self) -> u64 {
-        (SLOT + SLOT * u64::from(self.nr_events)).div_ceil(PAGE) * PAGE
+        (ENTRY + ENTRY * u64::from(self.nr_events)).div_ceil(PAGE) * PAGE
     }
 
     /// Requests submitted and not completed.

@@ -176,7 +176,7 @@ pub(crate) fn churn_stop(state: &mut State, _: &mut Words) -> Done {
     for context in state.contexts.iter_mut().filter(|context| context.moving) {
         context.moving = false;
         let tail = memory::load_u32(context.id + 12).map(u64::from);
-        // How many slots were used nobody counted; the ring is at rest, head and tail are equal.
+        // How many entries were used nobody counted; the ring is at rest, head and tail are equal.
         context.completed = tail.unwrap_or(0);
         context.reaped = context.completed;
     }

@@ -12,7 +12,7 @@ use crate::memory;
 use crate::state::State;
 use crate::words::Words;
 
-const SLOT: u64 = 32;
+const ENTRY: u64 = 32;
 
 /// `reap CTX COUNT`: at most COUNT events by io_getevents, without waiting.
 pub(crate) fn reap(state: &mut State, words: &mut Words) -> Done {
@@ -50,7 +50,7 @@ pub(crate) fn reap_by_head(state: &mut State, words: &mut Words) -> Done {
     }
     let mut bad = 0;
     for _ in 0..count {
-        let address = context.id + SLOT * (u64::from(context.head()) + 1);
+        let address = context.id + ENTRY * (u64::from(context.head()) + 1);
         if let Some(event) = event_at(address)
             && !reads.reaped(&event)
         {

@@ -47,7 +47,7 @@ pub(crate) fn helper(link: &mut UnixStream, words: &mut Words) -> Result<(), Fai
     let mut file =
         OpenOptions::new().read(true).write(true).create_new(true).mode_private().open(PATH).at(PATH)?;
     file.set_len(u64::try_from(LEN).unwrap_or(0)).at("truncate")?;
-    // The header of an idle ring of 383 slots, as io_setup(128) makes it.
+    // The header of an idle ring of 383 entries, as io_setup(128) makes it.
     for word in [0_u32, 383, 0, 0, 0xa10a_10a1, 1, 0, 32] {
         file.write_all(&word.to_ne_bytes()).at("write")?;
     }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use aioinspect_kernel::census::probe::{Order, Probe};
+use aioinspect_kernel::census::probe::{CensusScope, Probe};
 use aioinspect_kernel::census::records::by_space;
 use aioinspect_kernel::host::system;
 use anyhow::{Context, Result, ensure};
@@ -20,17 +20,17 @@ pub(crate) fn run(out: &mut dyn Write, runs: u32) -> Result<()> {
     // The walk alone pauses nowhere.
     let mut roomy = Probe::load(facts.possible_cpus, 0)?;
     roomy.make_room((2 * PROCESSES * EACH) as usize, 2 * PROCESSES as usize)?;
-    roomy.census(Order::All)?;
+    roomy.census(CensusScope::All)?;
     let (mut scan, mut whole, mut mappings, mut rival) =
         (Times::default(), Times::default(), Times::default(), Times::default());
     // The first run measures the CPUs' distances, the second one is like all others.
-    probe.census(Order::All)?;
+    probe.census(CensusScope::All)?;
     let known = probe.known().clone();
     for _ in 0..runs {
         let walk = roomy.walk_of_all()?;
-        roomy.give_order(Order::All);
+        roomy.set_scope(CensusScope::All);
         scan.of(|| walk.run())?;
-        let spaces = whole.of(|| probe.census(Order::All).map(|records| by_space(&records, &known)))?;
+        let spaces = whole.of(|| probe.census(CensusScope::All).map(|records| by_space(&records, &known)))?;
         let contexts: usize = spaces.values().map(|space| space.word.contexts.len()).sum();
         ensure!(contexts >= (PROCESSES * EACH) as usize, "only {contexts} contexts found");
         let rings = mappings.of(|| probe.rings())?.context("this kernel has no iterator over mappings")?;

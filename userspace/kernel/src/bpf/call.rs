@@ -138,7 +138,7 @@ pub(crate) struct Code {
 
 /// What a program is for: its type and, for tracing programs, what it is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ProgramKind {
     /// An iterator whose hook is this BTF function.
     Iter(u32),
     /// The same, of a program that may sleep.
@@ -157,17 +157,19 @@ pub(crate) enum Kind {
     Trial,
 }
 
-impl Kind {
+impl ProgramKind {
     /// Its type, what a tracing program is attached to (else nothing is asked), and the BTF id of that.
     fn names(self) -> (bpf_prog_type, Option<bpf_attach_type>, u32) {
         match self {
-            Kind::Iter(id) | Kind::SleepableIter(id) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_ITER), id),
-            Kind::RawTracepoint(id) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_RAW_TP), id),
-            Kind::Fentry(id) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_FENTRY), id),
-            Kind::Fexit(id) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_FEXIT), id),
-            Kind::Kprobe => (BPF_PROG_TYPE_KPROBE, None, 0),
-            Kind::Tracepoint => (BPF_PROG_TYPE_TRACEPOINT, None, 0),
-            Kind::Trial => (BPF_PROG_TYPE_RAW_TRACEPOINT, None, 0),
+            ProgramKind::Iter(id) | ProgramKind::SleepableIter(id) => {
+                (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_ITER), id)
+            }
+            ProgramKind::RawTracepoint(id) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_RAW_TP), id),
+            ProgramKind::Fentry(id) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_FENTRY), id),
+            ProgramKind::Fexit(id) => (BPF_PROG_TYPE_TRACING, Some(BPF_TRACE_FEXIT), id),
+            ProgramKind::Kprobe => (BPF_PROG_TYPE_KPROBE, None, 0),
+            ProgramKind::Tracepoint => (BPF_PROG_TYPE_TRACEPOINT, None, 0),
+            ProgramKind::Trial => (BPF_PROG_TYPE_RAW_TRACEPOINT, None, 0),
         }
     }
 }
@@ -187,7 +189,7 @@ pub(super) fn prog_load(
     name: &str,
     code: &Code,
     btf: Option<BorrowedFd<'_>>,
-    kind: Kind,
+    kind: ProgramKind,
     verbosity: Verbosity,
     log: &mut [u8],
 ) -> io::Result<OwnedFd> {
@@ -200,7 +202,7 @@ pub(super) fn prog_load(
     attr.__bindgen_anon_3.insns = code.instructions.as_ptr() as u64;
     attr.__bindgen_anon_3.license = license.as_ptr() as u64;
     attr.__bindgen_anon_3.prog_flags =
-        if matches!(kind, Kind::SleepableIter(_)) { BPF_F_SLEEPABLE } else { 0 };
+        if matches!(kind, ProgramKind::SleepableIter(_)) { BPF_F_SLEEPABLE } else { 0 };
     attr.__bindgen_anon_3.prog_name = short_name(name);
     attr.__bindgen_anon_3.expected_attach_type = attach_type.map_or(0, |kind| kind as u32);
     attr.__bindgen_anon_3.prog_btf_fd = btf.map_or(Ok(0), raw)?;

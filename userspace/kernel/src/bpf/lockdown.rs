@@ -6,7 +6,7 @@
 use aya_obj::generated::bpf_func_id::BPF_FUNC_probe_read_kernel;
 use aya_obj::generated::{BPF_ADD, BPF_ALU64, BPF_CALL, BPF_EXIT, BPF_JMP, BPF_K, BPF_MOV, BPF_X, bpf_insn};
 
-use crate::bpf::call::{Code, Kind, Verbosity, prog_load};
+use crate::bpf::call::{Code, ProgramKind, Verbosity, prog_load};
 use crate::bpf::syscall::Plain;
 
 /// The kernel's file; the level in force stands in brackets: `none [integrity] confidentiality`.
@@ -106,7 +106,7 @@ fn insn(code: u32, to: u8, from: u8, number: i32) -> bpf_insn {
 /// Whether the kernel takes a program, which is attached to nothing and gone at once.
 fn loads(instructions: Vec<bpf_insn>) -> bool {
     let code = Code { instructions, func_info: Vec::new(), func_info_rec_size: 0 };
-    prog_load("", &code, None, Kind::Trial, Verbosity::Reasons, &mut []).is_ok()
+    prog_load("", &code, None, ProgramKind::Trial, Verbosity::Reasons, &mut []).is_ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::bpf::call::{self, Code, Kind, Verbosity};
+use crate::bpf::call::{self, Code, ProgramKind, Verbosity};
 use crate::bpf::denial::Denial;
 use crate::bpf::error::ProbeError;
 use crate::bpf::jit;
@@ -15,7 +15,7 @@ pub(crate) fn load_program(
     name: &'static str,
     code: &Code,
     btf: &OwnedFd,
-    kind: Kind,
+    kind: ProgramKind,
 ) -> Result<OwnedFd, ProbeError> {
     let error = match call::prog_load(name, code, Some(btf.as_fd()), kind, Verbosity::Reasons, &mut []) {
         Ok(fd) => return Ok(fd),
@@ -69,7 +69,12 @@ fn shown(said: &str) -> String {
 }
 
 /// How many instructions the verifier checks in a program: what loading it costs (`processed N insns` of its log).
-pub(crate) fn verified_instructions(name: &str, code: &Code, btf: &OwnedFd, kind: Kind) -> io::Result<u64> {
+pub(crate) fn verified_instructions(
+    name: &str,
+    code: &Code,
+    btf: &OwnedFd,
+    kind: ProgramKind,
+) -> io::Result<u64> {
     let mut log = vec![0; 64 * 1024];
     call::prog_load(name, code, Some(btf.as_fd()), kind, Verbosity::Counts, &mut log)?;
     let said = String::from_utf8_lossy(log.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned();

@@ -7,7 +7,7 @@ use aioinspect_ebpf::{
     ContextRecord, Control, CreditsRecord, MmRecord, Mode, RingRecord, TaskRecord, WaitRecord,
 };
 
-use crate::bpf::call::{self, Code, Kind};
+use crate::bpf::call::{self, Code, ProgramKind};
 use crate::bpf::capacity::{CREDITS, Capacity, RINGS, WAITS};
 use crate::bpf::embedded;
 use crate::bpf::error::ProbeError;
@@ -29,7 +29,7 @@ use aioinspect_parse::kernel::layout::Layout;
 
 /// What a census is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum CensusScope {
     /// Every address space that has contexts.
     All,
     /// One address space, with or without contexts.
@@ -113,7 +113,7 @@ impl Probe {
 
     fn measure_this_cpu(&mut self) -> std::io::Result<()> {
         let walk = Walk { fd: call::iter_create(self.census_link.as_fd())?, _link: None };
-        self.control.set_first(&Control { mode: Mode::ThisCpu as u32, ..self.order() });
+        self.control.set_first(&Control { mode: Mode::ThisCpu as u32, ..self.kept() });
         walk.run()
     }
 
@@ -143,13 +143,14 @@ impl Probe {
         let ring_control = prepared.take("RING_CONTROL", MappedArray::open)?;
         let ring_arrays = RingArrays::new(ring_control, prepared.take("RINGS", MappedArray::open)?);
         let census_code = prepared.code("census")?.clone();
-        let census = load_program("census", &census_code, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
+        let census =
+            load_program("census", &census_code, &prepared.btf, ProgramKind::Iter(layout.iter_task_func))?;
         let census_link = call::iter_link_create(census.as_fd(), None)
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
         let rings_code = prepared.code("rings")?.clone();
         let waits_code = prepared.code("waits")?.clone();
         let waits_program =
-            load_program("waits", &waits_code, &prepared.btf, Kind::Iter(layout.iter_task_func))?;
+            load_program("waits", &waits_code, &prepared.btf, ProgramKind::Iter(layout.iter_task_func))?;
         let waits_link = call::iter_link_create(waits_program.as_fd(), None)
             .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
         let (others, btf) = prepared.into_rest();
@@ -186,12 +187,12 @@ impl Probe {
 
     /// How many instructions the verifier checks in each program of a census: what starting it costs.
     pub fn verified_instructions(&self) -> std::io::Result<Vec<(&'static str, u64)>> {
-        let census = Kind::Iter(self.layout.iter_task_func);
+        let census = ProgramKind::Iter(self.layout.iter_task_func);
         let mut counts =
             vec![("census", verified_instructions("census", &self.census_code, &self.btf, census)?)];
         counts.push(("waits", verified_instructions("waits", &self.waits_code, &self.btf, census)?));
         if let Some(hook) = self.layout.iter_task_vma_func {
-            let count = verified_instructions("rings", &self.rings_code, &self.btf, Kind::Iter(hook))?;
+            let count = verified_instructions("rings", &self.rings_code, &self.btf, ProgramKind::Iter(hook))?;
             counts.push(("rings", count));
         }
         Ok(counts)
@@ -216,10 +217,10 @@ impl Probe {
     }
 
     /// Runs the census, and takes the records in pieces where the host has more than fits.
-    pub fn census(&mut self, order: Order) -> Result<Records, ProbeError> {
+    pub fn census(&mut self, scope: CensusScope) -> Result<Records, ProbeError> {
         let walk = call::iter_create(self.census_link.as_fd())
             .map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
-        self.write_order(order, 1);
+        self.write_scope(scope, 1);
         let mut records = Records { begun_at: clock::now(), ..Records::default() };
         call::iter_run_in_pieces(walk.as_fd(), || self.take_if_full(&mut records))
             .map_err(|error| ProbeError::Io { action: "run the census", error })?;
@@ -257,26 +258,26 @@ impl Probe {
             .map_err(|e| ProbeError::from_bpf("open an iterator", &e))
     }
 
-    /// An order with nothing but what is kept from run to run.
-    fn order(&self) -> Control {
+    /// Inputs with nothing but what is kept from run to run.
+    fn kept(&self) -> Control {
         let kept = self.control.first();
         Control { cpus_known: kept.cpus_known, possible_cpus: self.possible_cpus, ..Control::default() }
     }
 
-    /// Writes the order of the next [`Walk::run`], which takes nothing in between: see [`Self::make_room`].
-    pub fn give_order(&mut self, order: Order) {
-        self.write_order(order, 0);
+    /// Says what the next [`Walk::run`] reads, taking nothing in between: see [`Self::make_room`].
+    pub fn set_scope(&mut self, scope: CensusScope) {
+        self.write_scope(scope, 0);
     }
 
-    pub(super) fn write_order(&mut self, order: Order, in_pieces: u32) {
-        let mut control = Control { in_pieces, ..self.order() };
-        match order {
-            Order::All => control.mode = Mode::All as u32,
-            Order::Mm(mm) => {
+    pub(super) fn write_scope(&mut self, scope: CensusScope, in_pieces: u32) {
+        let mut control = Control { in_pieces, ..self.kept() };
+        match scope {
+            CensusScope::All => control.mode = Mode::All as u32,
+            CensusScope::Mm(mm) => {
                 control.mode = Mode::OneMm as u32;
                 control.mm = mm.0;
             }
-            Order::Process(pid) => {
+            CensusScope::Process(pid) => {
                 control.mode = Mode::OneProcess as u32;
                 control.tgid = pid.0;
             }
@@ -342,7 +343,7 @@ impl Probe {
     pub fn open_rings(&mut self) -> Result<Option<RingWalk>, ProbeError> {
         let Some(hook) = self.layout.iter_task_vma_func else { return Ok(None) };
         if self.rings_link.is_none() {
-            let program = load_program("rings", &self.rings_code, &self.btf, Kind::Iter(hook))?;
+            let program = load_program("rings", &self.rings_code, &self.btf, ProgramKind::Iter(hook))?;
             let link = call::iter_link_create(program.as_fd(), None)
                 .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
             self.rings_link = Some(link);

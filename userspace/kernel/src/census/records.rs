@@ -49,7 +49,7 @@ pub struct SpaceWord {
     pub processes: Vec<Process>,
     /// Threads that can be asked for its memory: leaders that are gone are not among them.
     pub live: Vec<Tid>,
-    /// Slot and kernel address of each context, in the order of the word: identities.
+    /// Table index and kernel address of each context, in the order of the word: identities.
     pub kioctxs: Vec<(u32, u64)>,
 }
 
@@ -124,15 +124,11 @@ fn process(pid: Pid, task: &TaskRecord, known: &Known) -> Process {
     let comm = known.told(Fact::Comm, comm);
     let start_ticks = known.told(Fact::LeaderStart, task.leader_start_boottime / TICK_NS);
     if let (Some(comm), Some(start_ticks)) = (&comm, start_ticks) {
-        return Process { pid, comm: comm.clone(), start_ticks, cgroup: None };
+        return Process { pid, comm: comm.clone(), start_ticks, ..Process::default() };
     }
     let read = process_of(pid).unwrap_or_default();
-    Process {
-        pid,
-        comm: comm.unwrap_or(read.comm),
-        start_ticks: start_ticks.unwrap_or(read.start_ticks),
-        cgroup: None,
-    }
+    let start_ticks = start_ticks.unwrap_or(read.start_ticks);
+    Process { pid, comm: comm.unwrap_or(read.comm), start_ticks, cgroup: None, ns_pids: read.ns_pids }
 }
 
 fn mm_fact(record: &MmRecord, known: &Known) -> MmFact {

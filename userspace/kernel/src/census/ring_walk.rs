@@ -40,13 +40,13 @@ impl RingWalk {
         // A walk that panicked has left nothing that the next one needs.
         let mut arrays = self.arrays.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (control, rings) = &mut *arrays;
-        let order = Control { in_pieces: 1, ..Control::default() };
-        control.set_first(&order);
+        let kept = Control { in_pieces: 1, ..Control::default() };
+        control.set_first(&kept);
         let mut records = Vec::new();
         let mut take = |control: &mut MappedArray<Control>| {
             let counts = control.first();
             rings.read_into(counts.rings, &mut records);
-            control.set_first(&Control { level_plus_one: counts.level_plus_one, ..order });
+            control.set_first(&Control { level_plus_one: counts.level_plus_one, ..kept });
         };
         call::iter_run_in_pieces(self.walk.as_fd(), || {
             if control.first().is_full != 0 {

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use aioinspect_ebpf::{Origin, SlotKey, SlotRecord};
+use aioinspect_ebpf::{Origin, TracedKey, TracedRecord};
 
 use crate::bpf::info;
 use crate::bpf::map::HashMap;
@@ -14,11 +14,11 @@ use aioinspect_model::units::{Instant, Pid, Tid};
 const NAME: &[u8; 16] = b"TRACED\0\0\0\0\0\0\0\0\0\0";
 
 /// The key of the entry that is no context: it says since when the map is kept.
-const SINCE: SlotKey = SlotKey { mm: 0, slot: u32::MAX, _pad: 0 };
+const SINCE: TracedKey = TracedKey { mm: 0, table_index: u32::MAX, _pad: 0 };
 
 /// The maps of the watches that are under way, and of those that have just ended: the kernel takes its time to let go of them.
 #[derive(Debug, Default)]
-pub(crate) struct TracedMaps(Vec<(HashMap<SlotKey, SlotRecord>, Instant)>);
+pub(crate) struct TracedMaps(Vec<(HashMap<TracedKey, TracedRecord>, Instant)>);
 
 impl TracedMaps {
     /// Looks for them; none without a watch, or without CAP_SYS_ADMIN, which the kernel wants of those who go through its maps.
@@ -39,7 +39,7 @@ impl TracedMaps {
     pub(crate) fn word(&self, mm: MmKey, space: &SpaceWord) -> Option<TracedWord> {
         let words = self.0.iter().map(|(map, since)| {
             let known = space.kioctxs.iter().filter_map(|(index, kioctx)| {
-                let record = map.get(&SlotKey { mm: mm.0, slot: *index, _pad: 0 }).ok()??;
+                let record = map.get(&TracedKey { mm: mm.0, table_index: *index, _pad: 0 }).ok()??;
                 (record.kioctx == *kioctx).then(|| context(*index, &record))
             });
             TracedWord { since: *since, contexts: known.collect() }
@@ -52,7 +52,7 @@ impl TracedMaps {
 }
 
 /// A map that is of a watch, and since when it is kept.
-fn open(map: OwnedFd) -> Option<(HashMap<SlotKey, SlotRecord>, Instant)> {
+fn open(map: OwnedFd) -> Option<(HashMap<TracedKey, TracedRecord>, Instant)> {
     if info::map_name(map.as_fd()).ok()? != *NAME {
         return None;
     }
@@ -61,12 +61,12 @@ fn open(map: OwnedFd) -> Option<(HashMap<SlotKey, SlotRecord>, Instant)> {
     Some((map, Instant(since.made_at)))
 }
 
-fn context(slot: u32, record: &SlotRecord) -> TracedContext {
+fn context(table_index: u32, record: &TracedRecord) -> TracedContext {
     let mut comm = [record.comm_low.to_ne_bytes(), record.comm_high.to_ne_bytes()].concat();
     comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
     let seen = record.origin == Origin::Traced as u32;
     TracedContext {
-        table_index: slot,
+        table_index,
         made: seen.then_some(Made { at: Instant(record.made_at), tid: Tid(record.tid) }),
         pid: Pid(record.tgid),
         comm,
@@ -84,18 +84,18 @@ mod tests {
     #[test]
     fn found_among_others() {
         let _kernel = StandIn::start();
-        let slots = MapShape::hash::<SlotKey, SlotRecord>(4);
+        let traced = MapShape::hash::<TracedKey, TracedRecord>(4);
         let _others = [
-            map_create("TRACED", MapShape::hash::<SlotKey, SlotKey>(4)).unwrap(),
-            map_create("OTHER", slots).unwrap(),
+            map_create("TRACED", MapShape::hash::<TracedKey, TracedKey>(4)).unwrap(),
+            map_create("OTHER", traced).unwrap(),
             // Just made: it does not say since when.
-            map_create("TRACED", slots).unwrap(),
+            map_create("TRACED", traced).unwrap(),
         ];
         assert!(TracedMaps::find().0.is_empty());
-        let map = map_create("TRACED", slots).unwrap();
-        StandIn::put(&map, &SINCE, &SlotRecord { made_at: 70, ..SlotRecord::default() });
-        let entry = SlotRecord { kioctx: 0xa0, max_reqs: 8, tgid: 5, ..SlotRecord::default() };
-        StandIn::put(&map, &SlotKey { mm: 1, slot: 3, _pad: 0 }, &entry);
+        let map = map_create("TRACED", traced).unwrap();
+        StandIn::put(&map, &SINCE, &TracedRecord { made_at: 70, ..TracedRecord::default() });
+        let entry = TracedRecord { kioctx: 0xa0, max_reqs: 8, tgid: 5, ..TracedRecord::default() };
+        StandIn::put(&map, &TracedKey { mm: 1, table_index: 3, _pad: 0 }, &entry);
         let maps = TracedMaps::find();
         let word = |kioctx| {
             let space = SpaceWord { kioctxs: vec![(2, 0xb0), (3, kioctx)], ..SpaceWord::default() };

@@ -6,7 +6,7 @@ use aioinspect_ebpf::{ContextRecord, Control, WaitRecord};
 
 use crate::bpf::call;
 use crate::bpf::error::ProbeError;
-use crate::census::probe::{Order, Probe};
+use crate::census::probe::{CensusScope, Probe};
 
 /// What one walk over the threads that sleep said.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ impl Probe {
     pub fn waits(&mut self) -> Result<WaitRecords, ProbeError> {
         let walk = call::iter_create(self.waits_link.as_fd())
             .map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
-        self.write_order(Order::All, 1);
+        self.write_scope(CensusScope::All, 1);
         let mut records = WaitRecords::default();
         let run = call::iter_run_in_pieces(walk.as_fd(), || {
             let control = self.control.first();

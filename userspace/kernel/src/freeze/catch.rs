@@ -9,7 +9,7 @@ use crate::freeze::error::FreezeError;
 use crate::freeze::handshake::Handshake;
 use crate::freeze::seize::{Seized, raw, seize_one};
 use crate::freeze::snag::Snag;
-use crate::freeze::tracee::{RawTid, Seen, interrupt, look};
+use crate::freeze::tracee::{RawTid, Seen, interrupt, peek};
 use crate::freeze::wait::Deadline;
 use crate::host::clock;
 use crate::host::signals::end_is_pending;
@@ -43,12 +43,12 @@ pub(super) fn catch(
     // If it is gone, that is what the look says.
     let _ = interrupt(thread.0);
     loop {
-        match look(thread.0) {
+        match peek(thread.0) {
             Seen::Stopped(_) => return Ok(Some(Caught { thread, at: (clock::now(), Instant::now()) })),
             Seen::Ended | Seen::Foreign => return Ok(None),
             Seen::Running => {}
         }
-        if process.state_of(snag.tid).map_or(true, crate::proc::files::TaskState::is_dead) {
+        if process.state_of(snag.tid).map_or(true, aioinspect_parse::proc::stat::TaskState::is_dead) {
             return Ok(None);
         }
         if deadline.is_past() {

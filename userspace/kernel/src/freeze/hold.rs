@@ -14,7 +14,7 @@ use crate::freeze::report::FreezeReport;
 use crate::freeze::seize::{Seized, raw, seize_one};
 use crate::freeze::snag::Snag;
 use crate::freeze::tracee::{
-    RawTid, Seen, Stop, StopKind, detach, event_message, interrupt, is_thread_of, look, reap, share_mm,
+    RawTid, Seen, Stop, StopKind, detach, event_message, interrupt, is_thread_of, peek, reap, share_mm,
 };
 use crate::freeze::wait::{Deadline, is_stuck};
 use crate::host::clock::now;
@@ -211,7 +211,7 @@ impl<'a> Hold<'a> {
         let mut index = 0;
         while let Some(tracee) = self.tracees.get(index).copied() {
             if tracee.state == State::Waiting {
-                let state = match look(tracee.tid) {
+                let state = match peek(tracee.tid) {
                     Seen::Running => State::Waiting,
                     Seen::Stopped(stop) => {
                         match stop.kind() {
@@ -331,7 +331,7 @@ impl<'a> Hold<'a> {
             };
             let Ok(tid) = u32::try_from(tracee.tid).map(Tid) else { continue };
             // A dead leader is not shown to its tracer before its last thread is dead (kernel/exit.c:delay_group_leader).
-            if member.dir.state_of(tid).is_ok_and(crate::proc::files::TaskState::is_dead) {
+            if member.dir.state_of(tid).is_ok_and(aioinspect_parse::proc::stat::TaskState::is_dead) {
                 tracee.state = State::Gone;
                 member.dead_leader |= tracee.tid == tracee.leader;
             } else if member.dir.tracer_of(tid).is_ok_and(|by| raw(by.0).is_ok_and(|by| by != self.tracer)) {

@@ -107,8 +107,8 @@ fn request(what: libc::c_uint, tid: RawTid, data: libc::c_long) -> Result<(), Er
     checked(answer)
 }
 
-/// Looks at a tracee without waiting and without consuming what is seen. Any thread of ours may look.
-pub fn look(tid: RawTid) -> Seen {
+/// Looks at a tracee without waiting and without consuming what is seen. Any thread of ours may do it.
+pub fn peek(tid: RawTid) -> Seen {
     wait(tid, libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT)
 }
 
@@ -118,7 +118,7 @@ pub fn look(tid: RawTid) -> Seen {
 pub fn reap(tid: RawTid) {
     // A wait for exits alone would consume stops as well: of a tracee they are always reported
     // (kernel/exit.c:wait_task_stopped).
-    if look(tid) == Seen::Ended {
+    if peek(tid) == Seen::Ended {
         wait(tid, libc::WEXITED);
     }
 }
@@ -195,7 +195,7 @@ mod tests {
     /// Check that a thread that is no tracee is called so, and that threads of one process share an mm.
     #[test]
     fn strangers_and_relatives() {
-        assert_eq!(look(1), Seen::Foreign);
+        assert_eq!(peek(1), Seen::Foreign);
         let own = RawTid::try_from(std::process::id()).unwrap();
         // SAFETY: gettid has no arguments and cannot fail.
         let me = unsafe { libc::gettid() };
@@ -205,9 +205,9 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let other = RawTid::try_from(child.id()).unwrap();
         assert_eq!(share_mm(own, other), Ok(false));
-        assert_eq!(look(other), Seen::Running);
+        assert_eq!(peek(other), Seen::Running);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(look(other), Seen::Foreign);
+        assert_eq!(peek(other), Seen::Foreign);
     }
 }

@@ -76,23 +76,26 @@ pub fn write_new(dir: &Path, name: &str, bytes: &[u8], mode: u32) -> Result<Path
     Ok(path)
 }
 
-/// Writes two new files as [`write_new`] does, both or neither: if the second cannot get its name, the first is removed.
+/// Writes new files as [`write_new`] does, all or none: if one cannot get its name, those before it are removed.
 ///
-/// Only a crash or SIGKILL between the two leaves the first, complete.
-pub fn write_pair(dir: &Path, pair: [NewFile<'_>; 2], mode: u32) -> Result<[PathBuf; 2], WriteError> {
+/// Only a crash or SIGKILL between two of them leaves the first ones, each complete.
+pub fn write_all(dir: &Path, files: &[NewFile<'_>], mode: u32) -> Result<Vec<PathBuf>, WriteError> {
     let _held_back = SignalBlock::new();
     let folder = Folder::open(dir)?;
-    let [first, second] = pair;
-    let (one, other) = (folder.draft(first, mode)?, folder.draft(second, mode)?);
-    let (identity, name) = (identity(&one.file), first.name);
-    let one_path = folder.publish(&one)?;
-    let undo = |error| {
-        folder.remove_if(name, identity);
-        error
-    };
-    let other_path = folder.publish(&other).map_err(undo)?;
-    folder.sync(&one_path)?;
-    Ok([one_path, other_path])
+    let drafts = files.iter().map(|file| folder.draft(*file, mode)).collect::<Result<Vec<_>, _>>()?;
+    let mut paths = Vec::with_capacity(drafts.len());
+    for (place, draft) in drafts.iter().enumerate() {
+        let published = folder.publish(draft).inspect_err(|_| {
+            for before in drafts.iter().take(place) {
+                folder.remove_if(before.name, identity(&before.file));
+            }
+        });
+        paths.push(published?);
+    }
+    if let Some(first) = paths.first() {
+        folder.sync(first)?;
+    }
+    Ok(paths)
 }
 
 struct Folder<'a> {

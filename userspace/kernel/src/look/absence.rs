@@ -12,6 +12,7 @@ use crate::freeze::error::FreezeError;
 use crate::look::evidence_source::SourceError;
 use crate::proc::barrier::{Access, Barrier};
 use crate::proc::files::{ProcDir, ProcError, processes};
+use crate::proc::group::GroupError;
 use crate::proc::memory::MemoryError;
 use aioinspect_model::units::Pid;
 use aioinspect_parse::proc::mountinfo::options_at;
@@ -24,7 +25,9 @@ const NAMED: usize = 3;
 /// Says it plainly: why process `pid` could not be looked at.
 pub fn plain(pid: Pid, error: SourceError) -> SourceError {
     match error {
-        SourceError::Proc(error) | SourceError::Freeze(FreezeError::Proc(error)) => proc(pid, error).into(),
+        SourceError::Proc(error)
+        | SourceError::Freeze(FreezeError::Proc(error))
+        | SourceError::Group(GroupError::Proc(error)) => proc(pid, error).into(),
         SourceError::Freeze(FreezeError::Gone(gone)) if gone == pid => {
             let error = proc(pid, ProcError::NoSuchProcess(pid));
             // It was there, and is not any more.
@@ -45,6 +48,7 @@ pub fn plain(pid: Pid, error: SourceError) -> SourceError {
             SourceError::Closed { closed: Box::new(plain(pid, *closed)), contexts, in_flight }
         }
         other @ (SourceError::Freeze(_)
+        | SourceError::Group(_)
         | SourceError::Memory(_)
         | SourceError::Probe(_)
         | SourceError::Host(_)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::bpf::error::ProbeError;
 use crate::freeze::error::FreezeError;
 use crate::proc::files::ProcError;
+use crate::proc::group::{Group, GroupError};
 use crate::proc::memory::MemoryError;
 use aioinspect_model::evidence::Evidence;
 use aioinspect_model::units::Pid;
@@ -17,6 +18,15 @@ pub enum Hold {
     NoTouch,
     /// Every thread is stopped by ptrace; a thread that does not stop within the time ends the attempt.
     Ptrace(Duration),
+    /// The same, and held until no request is in flight any more, or for `drain` at most.
+    Drain {
+        /// As for [`Hold::Ptrace`].
+        stop_within: Duration,
+        /// How long the processes may be held for it.
+        drain: Duration,
+    },
+    /// Not at all by us: somebody else holds the processes. Waits until no request is in flight, or for that long at most.
+    DrainHeld(Duration),
 }
 
 /// What is to be read of one process.
@@ -60,6 +70,9 @@ pub enum SourceError {
     /// Something of the host.
     #[error("{0}")]
     Host(#[from] io::Error),
+    /// Who is in a group.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// A text of the kernel's that is not what we know.
     #[error("cannot understand {what} of process {pid}: {why}")]
     Text {
@@ -93,6 +106,8 @@ pub trait Source {
     fn host(&mut self, owners: bool) -> Result<Evidence, SourceError>;
     /// Reads one process.
     fn process(&mut self, ask: &Ask) -> Result<Evidence, SourceError>;
+    /// Reads all processes of a group at one instant; `Ask::pid` is not looked at. Those that have no memory any more are left out.
+    fn group(&mut self, group: &Group, ask: &Ask) -> Result<Evidence, SourceError>;
     /// What the user should know of the last reading: which part of the host could not be seen.
     fn notes(&mut self) -> Vec<String>;
 }
@@ -107,6 +122,10 @@ impl Source for Recorded {
     }
 
     fn process(&mut self, _ask: &Ask) -> Result<Evidence, SourceError> {
+        Ok(self.0.clone())
+    }
+
+    fn group(&mut self, _group: &Group, _ask: &Ask) -> Result<Evidence, SourceError> {
         Ok(self.0.clone())
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aioinspect_ebpf::HeadRecord;
 
-use crate::census::probe::{MmKey, Order, Probe, Records, RingWalk};
+use crate::census::probe::{CensusScope, MmKey, Probe, Records, RingWalk};
 use crate::census::records::{SpaceWord, by_space};
 use crate::census::waiters;
 use crate::host::clock;
@@ -84,7 +84,7 @@ pub(crate) fn look(
     }
     shown.sort_by_key(|space| space.processes.first().map(|process| process.pid));
     let lacks = probe.known().lacks().to_vec();
-    Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, spaces: shown, lacks })
+    Ok(Evidence { system: facts, source: CensusSource::Bpf, target: None, root: None, spaces: shown, lacks })
 }
 
 /// The address spaces whose mappings could not be read, where the processes' own files are all there is.
@@ -117,7 +117,7 @@ fn kernel_word(
 ) -> Result<Told, SourceError> {
     let mut records = Records::default();
     for _ in 0..TRIES {
-        records = probe.census(Order::All)?;
+        records = probe.census(CensusScope::All)?;
         let now = system::facts()?;
         let settled = now.aio_nr == facts.aio_nr;
         facts.aio_nr = now.aio_nr;

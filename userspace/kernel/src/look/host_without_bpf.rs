@@ -31,7 +31,14 @@ pub(super) fn look(
         notes.push(format!("{refused} process(es) could not be looked into (needs CAP_SYS_PTRACE)"));
     }
     let spaces = spaces.into_iter().map(|(_, space)| space).collect();
-    Ok(Evidence { system: facts, source: CensusSource::Proc, target: None, spaces, lacks: Vec::new() })
+    Ok(Evidence {
+        system: facts,
+        source: CensusSource::Proc,
+        target: None,
+        root: None,
+        spaces,
+        lacks: Vec::new(),
+    })
 }
 
 fn add(spaces: &mut Vec<(Tid, AddressSpace)>, pid: Pid, tid: Tid, mappings: Vec<RingMapping>, owners: bool) {

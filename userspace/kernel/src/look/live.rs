@@ -3,16 +3,22 @@
 use crate::bpf::error::ProbeError;
 use crate::census::probe::Probe;
 use crate::look::evidence_source::{Ask, Hold, Source, SourceError};
+use crate::look::frozen_process::{Freeze, frozen};
+use crate::look::planned::{Whom, is_gone};
 use crate::look::preparation::mm_of_process;
 use crate::proc::files::ProcDir;
+use crate::proc::group::Group;
 use crate::{
     census::waiters,
     host::system,
     look::{absence, host, host_without_bpf, process},
     proc::other_io,
 };
-use aioinspect_model::evidence::{CensusSource, Evidence, SystemFacts};
-use aioinspect_model::units::Pid;
+use aioinspect_model::evidence::{AddressSpace, CensusSource, Evidence, SystemFacts};
+use aioinspect_model::units::{MmId, Pid};
+
+/// How often a group is looked at again because it gained a process meanwhile.
+const GROUP_TRIES: u32 = 5;
 
 /// The running kernel.
 pub struct Live {
@@ -89,6 +95,13 @@ impl Source for Live {
         self.look_at(ask).map_err(|error| absence::plain(ask.pid, error))
     }
 
+    fn group(&mut self, group: &Group, ask: &Ask) -> Result<Evidence, SourceError> {
+        self.look_at_group(group, ask).map_err(|error| match group {
+            Group::Tree(root) => absence::plain(*root, error),
+            Group::Cgroup(_) => error,
+        })
+    }
+
     fn notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
@@ -110,44 +123,159 @@ impl Live {
         Ok(())
     }
 
+    /// Whether the kernel's word is to be had: loads the probe, or notes why there is none where the caller can do without it.
+    fn with_kernel(
+        &mut self,
+        system: &SystemFacts,
+        ask: &Ask,
+        pid: Option<Pid>,
+    ) -> Result<bool, SourceError> {
+        if !self.use_bpf {
+            return Ok(false);
+        }
+        if ask.without_kernel {
+            return Ok(self.probe_or_note(system).is_some());
+        }
+        if let Err(error) = self.probe(system) {
+            // A process that cannot be looked at at all is the better thing to say.
+            if let Some(pid) = pid {
+                ProcDir::open(pid)?.live_thread()?;
+            }
+            return Err(error.into());
+        }
+        Ok(true)
+    }
+
     fn look_at(&mut self, ask: &Ask) -> Result<Evidence, SourceError> {
         let system = system::facts()?;
-        let with_kernel = if !self.use_bpf {
-            false
-        } else if ask.without_kernel {
-            self.probe_or_note(&system).is_some()
-        } else {
-            if let Err(error) = self.probe(&system) {
-                // A process that cannot be looked at at all is the better thing to say.
-                ProcDir::open(ask.pid)?.live_thread()?;
-                return Err(error.into());
-            }
-            true
-        };
+        let with_kernel = self.with_kernel(&system, ask, Some(ask.pid))?;
         // Before any of its files is opened: of a process that waits in exec they make the reader wait as well.
         if let Some(probe) = self.probe.as_mut().filter(|_| with_kernel) {
             if let Some(space) = waiters::ending(probe, ask.pid)? {
                 let lacks = probe.known().lacks().to_vec();
                 let (source, target) = (CensusSource::Bpf, Some(ask.pid));
-                return Ok(self.finish(Evidence { system, source, target, spaces: vec![space], lacks }));
+                return Ok(self.finish(Evidence {
+                    system,
+                    source,
+                    target,
+                    root: None,
+                    spaces: vec![space],
+                    lacks,
+                }));
             }
             ProcDir::open(ask.pid)?.live_thread()?;
         }
-        let (source, space, lacks) = match self.probe.as_mut().filter(|_| with_kernel) {
+        let (source, mut spaces, lacks) = match self.probe.as_mut().filter(|_| with_kernel) {
             Some(probe) => {
-                let notes = &mut self.notes;
-                let space = match ask.hold {
-                    Hold::NoTouch => process::without_touching(probe, ask, notes)?,
-                    Hold::Ptrace(timeout) => crate::look::frozen_process::frozen(probe, ask, timeout, notes)?,
-                };
-                (CensusSource::Bpf, space, probe.known().lacks().to_vec())
+                let pids = [ask.pid];
+                let whom = Whom { pids: &pids, is_group: false, image: ask.image };
+                let spaces = together(probe, whom, ask.hold, &mut self.notes)?;
+                (CensusSource::Bpf, spaces, probe.known().lacks().to_vec())
             }
-            None => (CensusSource::Proc, process::by_proc_alone(ask)?, Vec::new()),
+            None => (CensusSource::Proc, vec![process::by_proc_alone(ask)?], Vec::new()),
         };
-        let mut space = space;
-        // Nobody is held any more.
+        find_other_io(&mut spaces);
+        Ok(self.finish(Evidence { system, source, target: Some(ask.pid), root: None, spaces, lacks }))
+    }
+
+    fn look_at_group(&mut self, group: &Group, ask: &Ask) -> Result<Evidence, SourceError> {
+        let system = system::facts()?;
+        let with_kernel = self.with_kernel(&system, ask, None)?;
+        let root = match group {
+            Group::Tree(root) => Some(*root),
+            Group::Cgroup(_) => None,
+        };
+        let mut left = GROUP_TRIES;
+        loop {
+            left = left.saturating_sub(1);
+            let pids = group.members()?;
+            let (source, mut spaces, lacks) = match self.probe.as_mut().filter(|_| with_kernel) {
+                Some(probe) => {
+                    let (mut spaces, alive) = endings(probe, &pids)?;
+                    let whom = Whom { pids: &alive, is_group: true, image: ask.image };
+                    spaces.extend(together(probe, whom, ask.hold, &mut self.notes)?);
+                    (CensusSource::Bpf, spaces, probe.known().lacks().to_vec())
+                }
+                None => (CensusSource::Proc, by_proc_alone(&pids, ask)?, Vec::new()),
+            };
+            // Who came meanwhile was not looked at, nor held.
+            let is_whole = group.members()?.iter().all(|pid| pids.contains(pid));
+            if !is_whole && left > 0 {
+                continue;
+            }
+            for look in spaces.iter_mut().filter(|_| !is_whole).flat_map(|space| &mut space.looks) {
+                for word in look.before.iter_mut().chain(&mut look.after) {
+                    word.torn = true;
+                }
+            }
+            for (ordinal, space) in spaces.iter_mut().enumerate() {
+                space.mm = MmId(u32::try_from(ordinal).unwrap_or(u32::MAX));
+            }
+            find_other_io(&mut spaces);
+            return Ok(self.finish(Evidence { system, source, target: None, root, spaces, lacks }));
+        }
+    }
+}
+
+/// Reads address spaces as one, in the way that is asked for.
+fn together(
+    probe: &mut Probe,
+    whom: Whom<'_>,
+    hold: Hold,
+    notes: &mut Vec<String>,
+) -> Result<Vec<AddressSpace>, SourceError> {
+    if whom.pids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let freeze = |stop_within, drain| Freeze { stop_within, drain };
+    match hold {
+        Hold::NoTouch => process::without_touching(probe, whom, None, notes),
+        Hold::DrainHeld(time) => process::without_touching(probe, whom, Some(time), notes),
+        Hold::Ptrace(stop_within) => frozen(probe, whom, freeze(stop_within, None), notes),
+        Hold::Drain { stop_within, drain } => frozen(probe, whom, freeze(stop_within, Some(drain)), notes),
+    }
+}
+
+/// Those that wait for their contexts in exit or exec, and the processes that can be looked at.
+fn endings(probe: &mut Probe, pids: &[Pid]) -> Result<(Vec<AddressSpace>, Vec<Pid>), SourceError> {
+    let (mut spaces, mut alive) = (Vec::new(), Vec::with_capacity(pids.len()));
+    let waiting = waiters::waiters(probe)?;
+    for pid in pids {
+        if waiting.iter().any(|waiter| waiter.wait.pid == *pid)
+            && let Some(space) = waiters::ending(probe, *pid)?
+        {
+            spaces.push(space);
+            continue;
+        }
+        match ProcDir::open(*pid).and_then(|dir| dir.live_thread()) {
+            Ok(_) => alive.push(*pid),
+            Err(error) => {
+                let error = error.into();
+                if !is_gone(&error) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok((spaces, alive))
+}
+
+/// The processes' word alone.
+fn by_proc_alone(pids: &[Pid], ask: &Ask) -> Result<Vec<AddressSpace>, SourceError> {
+    let mut spaces = Vec::with_capacity(pids.len());
+    for pid in pids {
+        match process::by_proc_alone(&Ask { pid: *pid, ..*ask }) {
+            Ok(space) => spaces.push(space),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(spaces)
+}
+
+/// Looks for I/O that is in no context, when nobody is held any more.
+fn find_other_io(spaces: &mut [AddressSpace]) {
+    for space in spaces {
         space.not_looked_at = Some(other_io::find(space.processes.iter().map(|process| process.pid)));
-        let evidence = Evidence { system, source, target: Some(ask.pid), spaces: vec![space], lacks };
-        Ok(self.finish(evidence))
     }
 }

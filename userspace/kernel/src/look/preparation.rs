@@ -2,14 +2,14 @@
 
 use std::io;
 
-use crate::census::probe::{MmKey, Order, Probe};
+use crate::census::probe::{CensusScope, MmKey, Probe};
 use crate::census::records::{SpaceWord, by_space};
 use crate::host::clock;
-use crate::look::evidence_source::{Ask, SourceError};
-use crate::look::ring_maps::{RingMaps, by_iterator, mm_of};
+use crate::look::evidence_source::SourceError;
+use crate::look::ring_maps::{MappedRing, RingMaps, by_iterator, mm_of};
 use crate::proc::files::ProcDir;
 use aioinspect_model::evidence::{ImageFacts, Process, RingMapping, Sharer, Vma};
-use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
+use aioinspect_model::units::{ContextId, Instant, Pid};
 use aioinspect_parse::proc::auxv;
 use aioinspect_parse::proc::smaps::{confirm_rings, parse, ring_mappings};
 use aioinspect_parse::proc::stat::Stat;
@@ -59,8 +59,8 @@ impl Subject {
     }
 
     /// The same where an image is wanted.
-    pub(super) fn facts_for(&self, ask: &Ask) -> Result<Option<ImageFacts>, SourceError> {
-        if ask.image { self.facts().map(Some) } else { Ok(None) }
+    pub(super) fn facts_if(&self, image: bool) -> Result<Option<ImageFacts>, SourceError> {
+        if image { self.facts().map(Some) } else { Ok(None) }
     }
 
     /// The facts with the mappings.
@@ -72,7 +72,8 @@ impl Subject {
     pub(super) fn process(&self) -> Result<Process, SourceError> {
         let pid = self.dir.pid();
         let stat = Stat::parse(&self.dir.stat()?).map_err(|why| unclear(pid, "stat", &why))?;
-        Ok(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: self.dir.cgroup().ok() })
+        let (cgroup, ns_pids) = (self.dir.cgroup().ok(), self.dir.ns_pids());
+        Ok(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup, ns_pids })
     }
 }
 
@@ -88,7 +89,7 @@ pub(super) fn word_of(probe: &mut Probe, dir: &ProcDir) -> Result<(MmKey, SpaceW
 
 /// The mm of a process; an error that says why, if the census shows none.
 pub(super) fn mm_of_process(probe: &mut Probe, dir: &ProcDir) -> Result<MmKey, SourceError> {
-    let records = probe.census(Order::Process(dir.pid()))?;
+    let records = probe.census(CensusScope::Process(dir.pid()))?;
     if let Some(mm) = records.mms.last() {
         return Ok(MmKey(mm.mm));
     }
@@ -120,32 +121,31 @@ pub(super) fn with_word(error: SourceError, word: &SpaceWord) -> SourceError {
 
 /// The kernel's word on one mm; nothing if everybody has left it.
 pub(super) fn word_on(probe: &mut Probe, mm: MmKey) -> Result<SpaceWord, SourceError> {
-    let records = probe.census(Order::Mm(mm))?;
+    let records = probe.census(CensusScope::Mm(mm))?;
     let mut word = by_space(&records, probe.known()).remove(&mm).unwrap_or_default();
     word.word.begun_at = records.begun_at;
     word.word.ended_at = records.ended_at;
     Ok(word)
 }
 
-/// Who else maps the rings of this address space, which is that of `word`.
-pub(super) fn sharers(
+/// Every mapping of a ring that can be seen; where only files of processes show them, those of `words` are told apart by them.
+pub(super) fn rings_of_host<'a>(
     probe: &mut Probe,
-    (mm, word): (MmKey, &SpaceWord),
-    rings: &[RingMapping],
+    words: impl IntoIterator<Item = (&'a MmKey, &'a SpaceWord)>,
     notes: &mut Vec<String>,
-) -> Result<Vec<Sharer>, SourceError> {
-    if rings.is_empty() {
-        return Ok(Vec::new());
-    }
-    let all = if let Some(records) = probe.rings()? {
+) -> Result<Vec<MappedRing>, SourceError> {
+    if let Some(records) = probe.rings()? {
         let page_size = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
-        records.iter().map(|ring| by_iterator(ring, page_size)).collect()
-    } else {
-        let maps = RingMaps::of_host()?;
-        // Several looks have one thing to say.
-        notes.extend(maps.note().filter(|note| !notes.contains(note)));
-        maps.grouped(&mm_of([(&mm, word)]))
-    };
+        return Ok(records.iter().map(|ring| by_iterator(ring, page_size)).collect());
+    }
+    let maps = RingMaps::of_host()?;
+    // Several looks have one thing to say.
+    notes.extend(maps.note().filter(|note| !notes.contains(note)));
+    Ok(maps.grouped(&mm_of(words)))
+}
+
+/// Who else maps the rings of the address space `mm`.
+pub(super) fn sharers_among(all: &[MappedRing], mm: MmKey, rings: &[RingMapping]) -> Vec<Sharer> {
     let is_ours = |inode| rings.iter().any(|ring| ring.inode == inode);
     let others = all.iter().filter(|other| other.mm != mm && is_ours(other.mapping.inode));
     let mut sharers: Vec<Sharer> = others
@@ -156,7 +156,7 @@ pub(super) fn sharers(
         })
         .collect();
     sharers.dedup();
-    Ok(sharers)
+    sharers
 }
 
 /// The addresses whose headers are to be read: where the kernel says that the contexts are.
@@ -164,16 +164,12 @@ pub(super) fn addresses(word: &SpaceWord) -> Vec<ContextId> {
     word.word.contexts.iter().map(|context| context.user_id).collect()
 }
 
-/// Names the processes of a word, with their cgroups.
+/// Names the processes of a word, with their cgroups and their numbers in nested PID namespaces.
 pub(super) fn named(word: &SpaceWord) -> Vec<Process> {
-    let with_cgroup = |process: &Process| {
-        let cgroup = ProcDir::open(process.pid).ok().and_then(|dir| dir.cgroup().ok());
-        Process { cgroup, ..process.clone() }
+    let by_its_files = |process: &Process| {
+        let dir = ProcDir::open(process.pid).ok();
+        let cgroup = dir.as_ref().and_then(|dir| dir.cgroup().ok());
+        Process { cgroup, ns_pids: dir.map(|dir| dir.ns_pids()).unwrap_or_default(), ..process.clone() }
     };
-    word.processes.iter().map(with_cgroup).collect()
-}
-
-/// A thread whose memory is that address space.
-pub(super) fn reader(word: &SpaceWord, ask: &Ask) -> Tid {
-    word.live.first().copied().unwrap_or(Tid(ask.pid.0))
+    word.processes.iter().map(by_its_files).collect()
 }

@@ -1,4 +1,4 @@
-//! One process, without touching it: what a seqlock reader would do.
+//! Processes, without touching them: what a seqlock reader would do.
 //!
 //! Census, headers, census again. If the scheduler shows that no thread of any process sharing the memory ran in between, and
 //! nothing moved, then what was read is one consistent state, although nobody was stopped for it.
@@ -7,17 +7,19 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::census::probe::Probe;
+use crate::census::records::SpaceWord;
 use crate::census::traced_map::TracedMaps;
 use crate::census::waiters;
 use crate::freeze::error::FreezeError;
 use crate::host::clock;
+use crate::look::drain::drain;
 use crate::look::evidence_source::{Ask, SourceError};
-use crate::look::preparation::{Subject, addresses, named, reader, sharers, with_word, word_of, word_on};
-use crate::look::recheck::Recheck;
+use crate::look::planned::{Planned, Whom, is_gone};
+use crate::look::preparation::{Subject, with_word, word_on};
 use crate::proc::files::ProcDir;
 use crate::proc::memory::{HeaderPlan, MemoryError};
 use aioinspect_model::evidence::{AddressSpace, KernelWord, Look, Manner, TaskFact};
-use aioinspect_model::units::{ContextId, MmId, Tid};
+use aioinspect_model::units::{ContextId, Instant, MmId, Tid};
 
 /// How often a process that runs is looked at again before it is called busy.
 const TRIES: u32 = 5;
@@ -32,68 +34,94 @@ const STOPPED_OR_TRACED: u32 = 0x4 | 0x8;
 /// Looks until one look is consistent, a few times at most; the last look is returned either way.
 pub(super) fn without_touching(
     probe: &mut Probe,
-    ask: &Ask,
+    whom: Whom<'_>,
+    drain_held: Option<Duration>,
     notes: &mut Vec<String>,
-) -> Result<AddressSpace, SourceError> {
+) -> Result<Vec<AddressSpace>, SourceError> {
+    if let Some(time) = drain_held {
+        let planned = Planned::all(probe, whom, false, notes)?;
+        drain(probe, &planned.iter().map(|one| one.mm).collect::<Vec<_>>(), time)?;
+    }
     let mut left = TRIES;
     loop {
         left = left.saturating_sub(1);
-        let (space, quiet) = look(probe, ask, notes)?;
+        let (spaces, quiet) = look(probe, whom, notes)?;
         if quiet || left == 0 {
-            return Ok(space);
+            return Ok(spaces);
         }
         sleep(BETWEEN);
     }
 }
 
-fn look(probe: &mut Probe, ask: &Ask, notes: &mut Vec<String>) -> Result<(AddressSpace, bool), SourceError> {
-    let dir = ProcDir::open(ask.pid)?;
-    let (mm, first) = word_of(probe, &dir)?;
-    // After `first`, so that its lock_seq vouches for the mappings.
-    let subject = Subject::read(dir).map_err(|error| with_word(error, &first))?;
-    let facts = subject.facts_for(ask)?;
-    let sharers = sharers(probe, (mm, &first), &subject.mappings, notes)?;
-    let mut recheck = Recheck::plan(&subject, first.word.mm.lock_seq)?;
-    let mut headers = HeaderPlan::new(&addresses(&first), reader(&first, ask));
+fn look(
+    probe: &mut Probe,
+    whom: Whom<'_>,
+    notes: &mut Vec<String>,
+) -> Result<(Vec<AddressSpace>, bool), SourceError> {
+    let mut planned = Planned::all(probe, whom, false, notes)?;
+    let (first, after) = read(probe, &mut planned)?;
+    let mut spaces = Vec::with_capacity(planned.len());
+    let mut quiet = true;
+    for (one, reading) in planned.into_iter().zip(first.into_iter().zip(after)) {
+        let (space, slept) = put_together(probe, whom, spaces.len(), one, reading)?;
+        quiet &= slept;
+        spaces.push(space);
+    }
+    Ok((spaces, quiet))
+}
 
-    let before = word_on(probe, mm)?;
-    let read = headers.read();
-    let headers_at = clock::now();
-    recheck.run();
-    let mut after = word_on(probe, mm)?;
-    after.word.waits = waiters::waits_of(probe, mm)?;
-    let traced = TracedMaps::find().word(mm, &after);
+/// The kernel's word before the headers were read, how that went, and when.
+type Before = (SpaceWord, Result<(), MemoryError>, Instant);
 
+/// Every census, then every header, then every census: there is an instant at which all that was read of all of them was so.
+fn read(probe: &mut Probe, planned: &mut [Planned]) -> Result<(Vec<Before>, Vec<SpaceWord>), SourceError> {
+    let words = planned.iter().map(|one| word_on(probe, one.mm)).collect::<Result<Vec<_>, _>>()?;
+    let read = planned.iter_mut().map(|one| (one.headers.read(), clock::now())).collect::<Vec<_>>();
+    for one in planned.iter_mut() {
+        one.recheck.run();
+    }
+    let after = planned.iter().map(|one| word_on(probe, one.mm)).collect::<Result<Vec<_>, _>>()?;
+    let before = words.into_iter().zip(read).map(|(word, (read, at))| (word, read, at)).collect();
+    Ok((before, after))
+}
+
+fn put_together(
+    probe: &mut Probe,
+    whom: Whom<'_>,
+    ordinal: usize,
+    planned: Planned,
+    ((before, read, headers_at), mut after): (Before, SpaceWord),
+) -> Result<(AddressSpace, bool), SourceError> {
+    after.word.waits = waiters::waits_of(probe, planned.mm)?;
+    let traced = TracedMaps::find().word(planned.mm, &after);
     match read {
         Ok(()) | Err(MemoryError::Gone(_)) => {}
         Err(error) => return Err(with_word(error.into(), &after)),
     }
-    if after.processes.is_empty() {
+    if after.processes.is_empty() && !whom.is_group {
         // Exited or exec'ed between the two: whoever asks again gets the plain answer.
-        subject.dir.live_thread()?;
+        planned.subject.dir.live_thread()?;
     }
-    after.word.torn |= subject.facts_for(ask)? != facts;
+    after.word.torn |= match planned.is_same_program() {
+        Ok(same) => !same,
+        Err(error) if whom.is_group && is_gone(&error) => true,
+        Err(error) => return Err(error),
+    };
+    let recheck = &planned.recheck;
     let mappings_checked = recheck.holds(before.word.mm.lock_seq) && recheck.holds(after.word.mm.lock_seq);
-    let quiet =
-        slept(&before.word, &after.word) && first.word.contexts == before.word.contexts && mappings_checked;
+    let quiet = slept(&before.word, &after.word)
+        && planned.first.word.contexts == before.word.contexts
+        && mappings_checked;
+    let processes = planned.processes(if before.processes.is_empty() { &planned.first } else { &before })?;
     let look = Look {
         manner: if is_held(&before.word) && is_held(&after.word) { Manner::Held } else { Manner::Running },
-        mappings: subject.mappings.clone(),
-        mappings_at: subject.mappings_at,
         mappings_checked,
-        headers: headers.finish(),
         headers_at,
-        sharers,
-        before: Some(before.word.clone()),
+        before: Some(before.word),
         after: Some(after.word),
-        pause_ns: 0,
+        ..Look::default()
     };
-    let processes = if before.processes.is_empty() { vec![subject.process()?] } else { named(&before) };
-    let image = subject.image(facts);
-    Ok((
-        AddressSpace { mm: MmId(0), processes, looks: vec![look], image, traced, not_looked_at: None },
-        quiet,
-    ))
+    Ok((planned.space(ordinal, processes, look, traced), quiet))
 }
 
 /// Whether another look could not be better than this one. The verdict on it is the judge's.
@@ -114,7 +142,7 @@ fn is_held(word: &KernelWord) -> bool {
 /// The process's word alone: mappings and headers, of a process that may run.
 pub(super) fn by_proc_alone(ask: &Ask) -> Result<AddressSpace, SourceError> {
     let subject = Subject::read(ProcDir::open(ask.pid)?)?;
-    let facts = subject.facts_for(ask)?;
+    let facts = subject.facts_if(ask.image)?;
     let tid = subject.dir.live_thread().unwrap_or(Tid(ask.pid.0));
     let addresses: Vec<_> =
         subject.mappings.iter().filter(|ring| ring.offset == 0).map(|ring| ContextId(ring.start)).collect();
@@ -128,7 +156,7 @@ pub(super) fn by_proc_alone(ask: &Ask) -> Result<AddressSpace, SourceError> {
         ..Look::default()
     };
     let processes = vec![subject.process()?];
-    if subject.facts_for(ask)? != facts {
+    if subject.facts_if(ask.image)? != facts {
         return Err(FreezeError::Exec(ask.pid).into());
     }
     let image = subject.image(facts);

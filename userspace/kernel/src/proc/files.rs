@@ -9,9 +9,9 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, openat, statat, statx};
 use rustix::io::Errno;
 
 use crate::proc::barrier::Barrier;
-use aioinspect_model::evidence::Process;
+use aioinspect_model::evidence::{AddressSpace, Process};
 use aioinspect_model::units::{Pid, Tid};
-use aioinspect_parse::proc::stat::Stat;
+use aioinspect_parse::proc::stat::{Stat, TaskState};
 use aioinspect_parse::proc::status::Status;
 
 pub use crate::proc::error::ProcError;
@@ -24,58 +24,13 @@ const SMALL: u64 = 1 << 20;
 pub const SMAPS_MAX: u64 = 1 << 29;
 /// How long `/proc` may take to answer for a process that sleeps uninterruptibly.
 const ANSWER: Duration = Duration::from_millis(200);
-/// `PF_EXITING` of include/linux/sched.h.
-const PF_EXITING: u64 = 0x4;
-/// `PF_KTHREAD` of include/linux/sched.h.
-const PF_KTHREAD: u64 = 0x0020_0000;
-/// `PF_IO_WORKER` and `PF_USER_WORKER` of include/linux/sched.h.
-const PF_WORKERS: u64 = 0x10 | 0x4000;
-
-/// What the first fields of `/proc/PID/stat` say of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TaskState {
-    /// Field 3: R, S, D, T, t, Z, X, I, P.
-    pub letter: char,
-    /// Field 9, `PF_*`.
-    flags: u64,
-}
-
-impl TaskState {
-    fn parse(stat: &[u8]) -> Option<Self> {
-        // The name may hold anything, brackets and blanks included: the last bracket ends it.
-        let end = stat.iter().rposition(|byte| *byte == b')')?;
-        let mut fields = std::str::from_utf8(stat.get(end.checked_add(1)?..)?).ok()?.split_ascii_whitespace();
-        let letter = fields.next()?.chars().next()?;
-        Some(Self { letter, flags: fields.nth(5)?.parse().ok()? })
-    }
-
-    /// Whether it has exited (and may not have been waited for yet).
-    pub fn is_dead(self) -> bool {
-        matches!(self.letter, 'Z' | 'X' | 'x')
-    }
-
-    /// Whether it has exited or is about to: it has no address space any more, or soon.
-    pub fn is_ending(self) -> bool {
-        self.is_dead() || self.flags & PF_EXITING != 0
-    }
-
-    /// Whether it is a thread of the kernel's that lives in a process (io_uring, vhost): it never runs the process's code, and cannot
-    /// be traced.
-    pub fn is_worker(self) -> bool {
-        self.flags & PF_WORKERS != 0
-    }
-
-    /// Whether it is a thread of the kernel.
-    pub fn is_kernel_thread(self) -> bool {
-        self.flags & PF_KTHREAD != 0
-    }
-}
 
 /// A process of `/proc`. Once the process has been reaped every read answers [`ProcError::NoSuchProcess`].
 #[derive(Debug)]
 pub struct ProcDir {
     pid: Pid,
     dir: OwnedFd,
+    ns_pids: Vec<u32>,
 }
 
 impl AsFd for ProcDir {
@@ -91,8 +46,9 @@ impl ProcDir {
         let dir = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())
             .map_err(|error| explain(pid, "", error))?;
         // /proc/TID opens for any thread; only a leader is among its own tasks under the same number as its process.
-        let found = Self { pid, dir };
+        let mut found = Self { pid, dir, ns_pids: Vec::new() };
         let status = Status::parse(&found.read("status", SMALL)?).unwrap_or_default();
+        found.ns_pids = status.ns_pids.iter().map(|pid| pid.0).collect();
         if status.tgid != Some(pid) {
             return Err(ProcError::NoSuchProcess(pid));
         }
@@ -122,6 +78,11 @@ impl ProcDir {
     /// Its process id.
     pub fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// Its process id in each PID namespace that it is in, from ours inwards; empty where the kernel does not say.
+    pub fn ns_pids(&self) -> Vec<u32> {
+        self.ns_pids.clone()
     }
 
     /// A file below `/proc/PID`, such as `status` or `task/12/stat`, of at most `max` bytes.
@@ -198,10 +159,10 @@ impl ProcDir {
     pub fn state_of(&self, tid: Tid) -> Result<TaskState, ProcError> {
         let file = format!("task/{tid}/stat");
         let stat = self.read(&file, SMALL)?;
-        TaskState::parse(&stat).ok_or_else(|| ProcError::Io {
+        Stat::parse(&stat).map(|stat| stat.state).map_err(|why| ProcError::Io {
             pid: self.pid,
             file,
-            source: io::Error::from(io::ErrorKind::InvalidData),
+            source: io::Error::new(io::ErrorKind::InvalidData, why),
         })
     }
 
@@ -275,8 +236,22 @@ impl ProcDir {
 
 /// A process by its own files, without its cgroup; `None` if it is gone, or they cannot be read.
 pub fn process_of(pid: Pid) -> Option<Process> {
-    let stat = Stat::parse(&ProcDir::open(pid).ok()?.stat().ok()?).ok()?;
-    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: None })
+    let dir = ProcDir::open(pid).ok()?;
+    let stat = Stat::parse(&dir.stat().ok()?).ok()?;
+    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: None, ns_pids: dir.ns_pids })
+}
+
+/// Asks the processes of a host's evidence for their numbers in each PID namespace: a file each, for who keeps the evidence. One that
+/// is gone by now has none.
+pub fn add_ns_pids(spaces: &mut [AddressSpace]) {
+    for process in spaces.iter_mut().flat_map(|space| &mut space.processes) {
+        if process.ns_pids.is_empty()
+            && let Some(now) = process_of(process.pid)
+            && now.start_ticks == process.start_ticks
+        {
+            process.ns_pids = now.ns_pids;
+        }
+    }
 }
 
 /// The text of `/proc/PID/cgroup` of a process that was there a moment ago: with nothing but that file opened, for who asks about many.

@@ -86,7 +86,7 @@ fn io_urings(dir: &ProcDir) -> Option<u32> {
 
 fn has_workers(dir: &ProcDir) -> Result<bool, ProcError> {
     for tid in dir.threads()? {
-        let is_worker = dir.state_of(tid).is_ok_and(crate::proc::files::TaskState::is_worker);
+        let is_worker = dir.state_of(tid).is_ok_and(aioinspect_parse::proc::stat::TaskState::is_worker);
         let name = dir.read(&format!("task/{tid}/comm"), 64);
         // The program can call its own threads so, but not make them the kernel's.
         if is_worker && name.is_ok_and(|name| WORKERS.iter().any(|begins| name.starts_with(begins))) {

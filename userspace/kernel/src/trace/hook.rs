@@ -5,7 +5,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::bpf::attach::{attach_to_event, attach_traced, kprobe_event, tracepoint_event};
-use crate::bpf::call::Kind;
+use crate::bpf::call::ProgramKind;
 use crate::bpf::embedded::Prepared;
 use crate::bpf::error::ProbeError;
 use crate::bpf::program::load_program;
@@ -64,7 +64,7 @@ impl Attached {
         &mut self,
         prepared: &Prepared,
         name: &'static str,
-        kind: Kind,
+        kind: ProgramKind,
     ) -> Result<(), ProbeError> {
         let program = load_program(name, prepared.code(name)?, &prepared.btf, kind)?;
         self.links
@@ -78,7 +78,7 @@ impl Attached {
         &mut self,
         prepared: &Prepared,
         name: &'static str,
-        kind: Kind,
+        kind: ProgramKind,
         event: OwnedFd,
     ) -> Result<(), ProbeError> {
         let program = load_program(name, prepared.code(name)?, &prepared.btf, kind)?;
@@ -106,8 +106,8 @@ impl Attached {
                     .sys_enter
                     .zip(ids.sys_exit)
                     .ok_or_else(|| lacks("the tracepoints sys_enter and sys_exit"))?;
-                attached.add_traced(prepared, "raw_exit", Kind::RawTracepoint(exit))?;
-                attached.add_traced(prepared, "raw_enter", Kind::RawTracepoint(enter))?;
+                attached.add_traced(prepared, "raw_exit", ProgramKind::RawTracepoint(exit))?;
+                attached.add_traced(prepared, "raw_enter", ProgramKind::RawTracepoint(enter))?;
             }
         }
         Ok(attached)
@@ -117,15 +117,15 @@ impl Attached {
         let (setup, destroy) =
             ids.setup.zip(ids.destroy).ok_or_else(|| lacks("the function __x64_sys_io_setup in its btf"))?;
         if let Some((setup, destroy)) = ids.setup_32.zip(ids.destroy_32) {
-            self.add_traced(prepared, "fexit_destroy_32", Kind::Fexit(destroy))?;
-            self.add_traced(prepared, "fentry_destroy_32", Kind::Fentry(destroy))?;
-            self.add_traced(prepared, "fexit_setup_32", Kind::Fexit(setup))?;
-            self.add_traced(prepared, "fentry_setup_32", Kind::Fentry(setup))?;
+            self.add_traced(prepared, "fexit_destroy_32", ProgramKind::Fexit(destroy))?;
+            self.add_traced(prepared, "fentry_destroy_32", ProgramKind::Fentry(destroy))?;
+            self.add_traced(prepared, "fexit_setup_32", ProgramKind::Fexit(setup))?;
+            self.add_traced(prepared, "fentry_setup_32", ProgramKind::Fentry(setup))?;
         }
-        self.add_traced(prepared, "fexit_destroy", Kind::Fexit(destroy))?;
-        self.add_traced(prepared, "fentry_destroy", Kind::Fentry(destroy))?;
-        self.add_traced(prepared, "fexit_setup", Kind::Fexit(setup))?;
-        self.add_traced(prepared, "fentry_setup", Kind::Fentry(setup))
+        self.add_traced(prepared, "fexit_destroy", ProgramKind::Fexit(destroy))?;
+        self.add_traced(prepared, "fentry_destroy", ProgramKind::Fentry(destroy))?;
+        self.add_traced(prepared, "fexit_setup", ProgramKind::Fexit(setup))?;
+        self.add_traced(prepared, "fentry_setup", ProgramKind::Fentry(setup))
     }
 
     fn kprobe(&mut self, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
@@ -148,7 +148,7 @@ impl Attached {
         for (name, at_end, function) in probes {
             let event = kprobe_event(pmu.kind, at_end.then_some(pmu.return_bit), function)
                 .map_err(|error| ProbeError::from_bpf("make a kprobe", &error))?;
-            self.add_event(prepared, name, Kind::Kprobe, event)?;
+            self.add_event(prepared, name, ProgramKind::Kprobe, event)?;
         }
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Attached {
         for (name, point) in points {
             let event = tracepoint_event(tracefs.id("syscalls", point)?)
                 .map_err(|error| ProbeError::from_bpf("open a tracepoint", &error))?;
-            self.add_event(prepared, name, Kind::Tracepoint, event)?;
+            self.add_event(prepared, name, ProgramKind::Tracepoint, event)?;
         }
         Ok(())
     }

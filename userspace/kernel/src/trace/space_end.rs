@@ -1,7 +1,7 @@
 //! Where the end of an address space is seen, which takes its contexts with it: the quickest that this kernel takes, found by trying.
 
 use crate::bpf::attach::kprobe_event;
-use crate::bpf::call::Kind;
+use crate::bpf::call::ProgramKind;
 use crate::bpf::embedded::Prepared;
 use crate::bpf::error::ProbeError;
 use crate::bpf::kprobe_pmu;
@@ -67,25 +67,25 @@ fn attach_one(
     match end {
         SpaceEnd::Tracepoint => {
             let id = ids.exit_mmap.ok_or_else(|| lacks("the tracepoint exit_mmap"))?;
-            attached.add_traced(prepared, "space_ended", Kind::RawTracepoint(id))
+            attached.add_traced(prepared, "space_ended", ProgramKind::RawTracepoint(id))
         }
         SpaceEnd::Fentry => {
             let id = ids.exit_mmap_func.ok_or_else(|| lacks("the function exit_mmap in its btf"))?;
-            attached.add_traced(prepared, "fentry_exit_mmap", Kind::Fentry(id)).map_err(not_here)
+            attached.add_traced(prepared, "fentry_exit_mmap", ProgramKind::Fentry(id)).map_err(not_here)
         }
         SpaceEnd::Kprobe => {
             let pmu = kprobe_pmu::find()?;
             let event = kprobe_event(pmu.kind, None, c"exit_mmap")
                 .map_err(|error| ProbeError::from_bpf("make a kprobe", &error))?;
-            attached.add_event(prepared, "kprobe_exit_mmap", Kind::Kprobe, event)
+            attached.add_event(prepared, "kprobe_exit_mmap", ProgramKind::Kprobe, event)
         }
         SpaceEnd::Processes => {
             let (exit, exec) = ids
                 .process_exit
                 .zip(ids.process_exec)
                 .ok_or_else(|| lacks("the tracepoints sched_process_exit and sched_process_exec"))?;
-            attached.add_traced(prepared, "process_exits", Kind::RawTracepoint(exit))?;
-            attached.add_traced(prepared, "process_execs", Kind::RawTracepoint(exec))
+            attached.add_traced(prepared, "process_exits", ProgramKind::RawTracepoint(exit))?;
+            attached.add_traced(prepared, "process_execs", ProgramKind::RawTracepoint(exec))
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The ladder of hooks at the end of io_submit: one program for each rung, and one more where there are 32-bit callers.
 
 use crate::bpf::attach::{kprobe_event, tracepoint_event};
-use crate::bpf::call::Kind;
+use crate::bpf::call::ProgramKind;
 use crate::bpf::embedded::Prepared;
 use crate::bpf::error::ProbeError;
 use crate::bpf::kprobe_pmu;
@@ -38,11 +38,11 @@ fn try_hook(prepared: &Prepared, ids: &HookIds, hook: Hook) -> Result<Attached, 
             let id = Tracefs::open()?.id("syscalls", "sys_exit_io_submit")?;
             let event =
                 tracepoint_event(id).map_err(|error| ProbeError::from_bpf("open a tracepoint", &error))?;
-            attached.add_event(prepared, "exit_submit", Kind::Tracepoint, event)?;
+            attached.add_event(prepared, "exit_submit", ProgramKind::Tracepoint, event)?;
         }
         Hook::RawTracepoint => {
             let exit = ids.sys_exit.ok_or_else(|| lacks("the tracepoint sys_exit"))?;
-            attached.add_traced(prepared, "raw_exit", Kind::RawTracepoint(exit))?;
+            attached.add_traced(prepared, "raw_exit", ProgramKind::RawTracepoint(exit))?;
         }
     }
     Ok(attached)
@@ -51,9 +51,9 @@ fn try_hook(prepared: &Prepared, ids: &HookIds, hook: Hook) -> Result<Attached, 
 fn fexit(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
     let submit = ids.submit.ok_or_else(|| lacks("the function __x64_sys_io_submit in its btf"))?;
     if let Some(submit_32) = ids.submit_32 {
-        attached.add_traced(prepared, "fexit_submit_32", Kind::Fexit(submit_32))?;
+        attached.add_traced(prepared, "fexit_submit_32", ProgramKind::Fexit(submit_32))?;
     }
-    attached.add_traced(prepared, "fexit_submit", Kind::Fexit(submit))
+    attached.add_traced(prepared, "fexit_submit", ProgramKind::Fexit(submit))
 }
 
 fn kretprobe(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
@@ -65,7 +65,7 @@ fn kretprobe(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Res
     for (name, function) in probes {
         let event = kprobe_event(pmu.kind, Some(pmu.return_bit), function)
             .map_err(|error| ProbeError::from_bpf("make a kprobe", &error))?;
-        attached.add_event(prepared, name, Kind::Kprobe, event)?;
+        attached.add_event(prepared, name, ProgramKind::Kprobe, event)?;
     }
     Ok(())
 }

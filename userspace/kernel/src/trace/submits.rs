@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aioinspect_ebpf::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};
 
-use crate::bpf::call::{self, Kind};
+use crate::bpf::call::{self, ProgramKind};
 use crate::bpf::embedded;
 use crate::bpf::error::ProbeError;
 use crate::bpf::info;
@@ -80,10 +80,15 @@ impl Submits {
         let offsets = layout.offsets();
         let (mut prepared, learn) = Ways::try_all(&layout, |ways| {
             let prepared = embedded::prepare(embedded::SUBMIT, &offsets, ways, log_level, &room)?;
-            let kind = Kind::Iter(layout.iter_task_func);
+            let kind = ProgramKind::Iter(layout.iter_task_func);
             let learn = load_program("learn", prepared.code("learn")?, &prepared.btf, kind)?;
             // One that finds the arguments, by whatever this kernel offers for that.
-            load_program("exit_submit", prepared.code("exit_submit")?, &prepared.btf, Kind::Tracepoint)?;
+            load_program(
+                "exit_submit",
+                prepared.code("exit_submit")?,
+                &prepared.btf,
+                ProgramKind::Tracepoint,
+            )?;
             Ok((prepared, learn))
         })?;
         learn_reader(&learn)?;

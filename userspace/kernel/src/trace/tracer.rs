@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aioinspect_ebpf::{
-    Counters, EventKind, EventRecord, HeadRecord, Pass, SlotKey, SlotRecord, TraceControl, Wire,
+    Counters, EventKind, EventRecord, HeadRecord, Pass, TraceControl, TracedKey, TracedRecord, Wire,
 };
 use aya::maps::{Map, MapData, RingBuf};
 
-use crate::bpf::call::{self, Kind};
+use crate::bpf::call::{self, ProgramKind};
 use crate::bpf::capacity::HEADS;
 pub use crate::bpf::capacity::Sizes;
 use crate::bpf::embedded;
@@ -58,7 +58,7 @@ pub struct Tracer {
     // Detached first.
     attached: Attached,
     control: MappedArray<TraceControl>,
-    traced: HashMap<SlotKey, SlotRecord>,
+    traced: HashMap<TracedKey, TracedRecord>,
     counters: PerCpuValue<Counters>,
     events: RingBuf<MapData>,
     /// Events that were taken out of the buffer to make room in it.
@@ -96,7 +96,7 @@ impl Tracer {
         let offsets = layout.offsets();
         let (mut prepared, settle_program) = Ways::try_all(&layout, |ways| {
             let prepared = embedded::prepare(embedded::TRACE, &offsets, ways, log_level, &counts)?;
-            let kind = Kind::Iter(layout.iter_task_func);
+            let kind = ProgramKind::Iter(layout.iter_task_func);
             let settle = load_program("settle", prepared.code("settle")?, &prepared.btf, kind)?;
             Ok((prepared, settle))
         })?;
@@ -106,7 +106,7 @@ impl Tracer {
         let heads = prepared
             .code("heads")
             .and_then(|code| {
-                load_program("heads", code, &prepared.btf, Kind::SleepableIter(layout.iter_task_func))
+                load_program("heads", code, &prepared.btf, ProgramKind::SleepableIter(layout.iter_task_func))
             })
             .map_err(|error| tried.push(format!("heads: {error}")))
             .ok();
@@ -237,16 +237,16 @@ impl Tracer {
         Ok(Settled { found: control.found, gone: control.gone, unsettled: control.unsettled, unstored })
     }
 
-    fn pass(&mut self, order: &TraceControl) -> Result<TraceControl, ProbeError> {
+    fn pass(&mut self, inputs: &TraceControl) -> Result<TraceControl, ProbeError> {
         let learnt = self.control.first();
-        let order = TraceControl {
+        let inputs = TraceControl {
             round: self.round,
             level_plus_one: learnt.level_plus_one,
             reader_ns: learnt.reader_ns,
-            ..*order
+            ..*inputs
         };
         let (events, waiting) = (&mut self.events, &mut self.waiting);
-        run(&mut self.control, &self.settle, &order, |control| {
+        run(&mut self.control, &self.settle, &inputs, |control| {
             if control.first().is_full != 0 {
                 waiting.extend(std::iter::from_fn(|| next_event(events)));
             }
@@ -261,7 +261,7 @@ impl Tracer {
         for counters in self.counters.of_each_cpu().map_err(io)? {
             let events = counters.events.saturating_add(counters.calls).saturating_add(counters.ends);
             losses.events = losses.events.saturating_add(events);
-            losses.contexts = losses.contexts.saturating_add(counters.slots);
+            losses.contexts = losses.contexts.saturating_add(counters.contexts);
         }
         for program in &self.attached.programs {
             let misses = info::recursion_misses(program.as_fd()).map_err(io)?;
@@ -271,13 +271,13 @@ impl Tracer {
         Ok(losses)
     }
 
-    /// The contexts of the map, those of empty slots left out.
-    pub fn contexts(&self) -> Result<Vec<(SlotKey, SlotRecord)>, ProbeError> {
+    /// The contexts of the map, empty entries left out.
+    pub fn contexts(&self) -> Result<Vec<(TracedKey, TracedRecord)>, ProbeError> {
         let mut contexts = self
             .traced
             .all()
             .map_err(|error| ProbeError::Io { action: "read the map of contexts", error })?;
-        contexts.retain(|(_, slot)| slot.kioctx != 0);
+        contexts.retain(|(_, record)| record.kioctx != 0);
         Ok(contexts)
     }
 
@@ -291,12 +291,12 @@ impl Tracer {
         let mut records = Vec::new();
         let Some(heads) = &self.heads else { return Ok(records) };
         let learnt = self.control.first();
-        let order = TraceControl {
+        let inputs = TraceControl {
             level_plus_one: learnt.level_plus_one,
             reader_ns: learnt.reader_ns,
             ..TraceControl::default()
         };
-        run(&mut self.control, heads, &order, |control| {
+        run(&mut self.control, heads, &inputs, |control| {
             let now = control.first();
             if now.is_full != 0 {
                 self.headers.read_into(now.heads, &mut records);
@@ -317,19 +317,19 @@ impl Tracer {
 
 /// Tells the programs whose PID namespace the numbers are to be of: before anything is attached.
 fn learn_reader(control: &mut MappedArray<TraceControl>, settle: &OwnedFd) -> Result<(), ProbeError> {
-    let order = TraceControl { pass: Pass::Learn as u32, ..TraceControl::default() };
-    run(control, settle, &order, |_| {})
+    let inputs = TraceControl { pass: Pass::Learn as u32, ..TraceControl::default() };
+    run(control, settle, &inputs, |_| {})
 }
 
 /// Runs a walk; `between` takes what it has filled, each time it pauses.
 fn run(
     control: &mut MappedArray<TraceControl>,
     link: &OwnedFd,
-    order: &TraceControl,
+    inputs: &TraceControl,
     mut between: impl FnMut(&mut MappedArray<TraceControl>),
 ) -> Result<(), ProbeError> {
     let walk = call::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
-    control.set_first(order);
+    control.set_first(inputs);
     call::iter_run_in_pieces(walk.as_fd(), || between(control))
         .map_err(|error| ProbeError::Io { action: "settle the map of contexts", error })
 }

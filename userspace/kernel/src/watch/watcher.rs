@@ -6,7 +6,7 @@ use aioinspect_ebpf::EventRecord;
 
 use crate::bpf::error::ProbeError;
 use crate::bpf::log::OpenLog;
-use crate::census::probe::{Order, Probe};
+use crate::census::probe::{CensusScope, Probe};
 use crate::host::clock;
 use crate::look::evidence_source::SourceError;
 use crate::look::host::HeaderReader;
@@ -33,7 +33,7 @@ const FIRST_TRIES: u32 = 40;
 
 /// What is asked of a watch.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct WatchOrder {
+pub struct WatchOptions {
     /// The hook; `None`: the first of the ladder that loads.
     pub hook: Option<Hook>,
     /// Entries of the map in the kernel; `None`: enough for the host's limit.
@@ -79,19 +79,19 @@ pub struct Comparison {
 
 impl Watcher {
     /// Loads and attaches everything, and gives up all privileges. `tried` gets a line for each hook that this kernel does not take.
-    pub fn start(order: WatchOrder, tried: &mut Vec<String>) -> Result<Self, SourceError> {
+    pub fn start(options: WatchOptions, tried: &mut Vec<String>) -> Result<Self, SourceError> {
         let facts = system::facts()?;
-        let mut probe = Probe::load(facts.possible_cpus, order.log_level)?;
+        let mut probe = Probe::load(facts.possible_cpus, options.log_level)?;
         // Loaded now: later there is no privilege left to load anything.
         probe.rings()?;
         let usual = Sizes::for_host(system::memory(), facts.aio_max_nr);
-        let sizes = order.map_entries.map_or(usual, Sizes::of);
-        let sizes = Sizes { buffer: order.buffer.unwrap_or(sizes.buffer), ..sizes };
+        let sizes = options.map_entries.map_or(usual, Sizes::of);
+        let sizes = Sizes { buffer: options.buffer.unwrap_or(sizes.buffer), ..sizes };
         let (tracer, cgroups) = {
-            let (hook, ends) = (order.hook, order.ends);
-            Tracer::start(sizes, hook, ends, order.log_level, tried)?
+            let (hook, ends) = (options.hook, options.ends);
+            Tracer::start(sizes, hook, ends, options.log_level, tried)?
         };
-        let log = open_log(&tracer, order.log_level, tried);
+        let log = open_log(&tracer, options.log_level, tried);
         let mut watcher = Self {
             tracer,
             teller: Teller::default(),
@@ -253,7 +253,7 @@ impl Watcher {
 
     /// Compares the map in the kernel with a census. On a host that does not stand still they differ by what happens meanwhile.
     pub fn compare(&mut self) -> Result<Comparison, SourceError> {
-        let records = self.probe.census(Order::All)?;
+        let records = self.probe.census(CensusScope::All)?;
         // A kernel whose census cannot tell max_reqs is not asked about it.
         let told = self.probe.known().tells(Fact::MaxReqs);
         let cost = |max_reqs: u32| if told { max_reqs.into() } else { 0 };
@@ -261,7 +261,7 @@ impl Watcher {
             .tracer
             .contexts()?
             .into_iter()
-            .map(|(key, slot)| (key.mm, key.slot, slot.kioctx, cost(slot.max_reqs)))
+            .map(|(key, record)| (key.mm, key.table_index, record.kioctx, cost(record.max_reqs)))
             .collect();
         let mut census: Vec<(u64, u32, u64, u64)> = records
             .contexts

@@ -1,4 +1,4 @@
-//! Tests of `reason.rs`.
+//! Tests of the words for a failed io_setup.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ fn failure(errno: i32, requested: u32) -> Failure {
 }
 
 fn why(failure: &Failure) -> String {
-    String::from_utf8(reason(failure)).unwrap()
+    String::from_utf8(in_words(failure)).unwrap()
 }
 
 fn holder(comm: &[u8], pid: u32, slots: u64, contexts: usize) -> Holder {
@@ -118,10 +118,10 @@ proptest! {
     ) {
         let largest = vec![holder(&comm, 1, 2, 3)];
         let of = Failure { errno, requested, free, limit, initial, largest };
-        let text = reason(&of);
+        let text = in_words(&of);
         prop_assert!(text.len() > 10);
         let named = text.windows(comm.len().max(1)).any(|part| part == comm);
-        let without = reason(&Failure { largest: Vec::new(), ..of });
+        let without = in_words(&Failure { largest: Vec::new(), ..of });
         prop_assert!(text == without || named || comm.is_empty());
         prop_assert!(without.iter().all(|byte| (b' '..=b'~').contains(byte) && *byte != b'\\'));
     }

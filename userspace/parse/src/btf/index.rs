@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::btf::kind::word_at;
-use crate::btf::{Btf, Found, Named, Places, TypeId, Wanted};
+use crate::btf::{Btf, Named, Places, TypeId, TypeRecord, Wanted};
 
 /// Bytes of a page of the blob, as an index counts them.
 pub const PAGE: usize = 4096;
@@ -127,7 +127,7 @@ impl<'a> Btf<'a> {
     }
 
     /// Shows all that answers can depend on: records, and the names in them. Positions are those in the blob.
-    fn visit(&self, types: &[Found], mut see: impl FnMut(usize, &[u8])) {
+    fn visit(&self, types: &[TypeRecord], mut see: impl FnMut(usize, &[u8])) {
         let name = |offset: u32, see: &mut dyn FnMut(usize, &[u8])| {
             let name = self.names_from(offset).and_then(|rest| rest.split(|byte| *byte == 0).next());
             let at = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(self.names_base);
@@ -145,7 +145,7 @@ impl<'a> Btf<'a> {
         }
     }
 
-    fn digest(&self, types: &[Found], found: &[u32]) -> u64 {
+    fn digest(&self, types: &[TypeRecord], found: &[u32]) -> u64 {
         let mut hasher = DefaultHasher::new();
         found.hash(&mut hasher);
         for found in types {

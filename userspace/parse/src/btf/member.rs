@@ -7,7 +7,7 @@
 //! ```
 
 use crate::btf::kind::{Kind, word_at};
-use crate::btf::{Btf, BtfError, Found, TypeId};
+use crate::btf::{Btf, BtfError, TypeId, TypeRecord};
 
 /// Bytes of a member's record.
 const MEMBER_LEN: usize = 12;
@@ -41,19 +41,19 @@ impl Btf<'_> {
         while let Some(step) = steps.next() {
             let body = self.unqualified(here.type_id)?;
             let wanted = match (step, step.parse()) {
-                ("*", _) => Wanted::Anywhere(steps.next().unwrap_or_default()),
-                (_, Ok(index)) => Wanted::Element(index),
-                (name, Err(_)) => Wanted::Name(name),
+                ("*", _) => Step::Anywhere(steps.next().unwrap_or_default()),
+                (_, Ok(index)) => Step::Element(index),
+                (name, Err(_)) => Step::Name(name),
             };
             let mut search = Search { btf: self, budget: BUDGET };
             let found = match wanted {
-                Wanted::Name(name) => search.in_body(&body, name, DEPTH)?,
-                Wanted::Anywhere(name) => {
+                Step::Name(name) => search.in_body(&body, name, DEPTH)?,
+                Step::Anywhere(name) => {
                     let mut found = Vec::new();
                     search.in_inner_bodies(&body, name, DEPTH, &mut found)?;
                     found.pop().filter(|_| found.is_empty())
                 }
-                Wanted::Element(index) => self.element(&body, index)?,
+                Step::Element(index) => self.element(&body, index)?,
             };
             let found = found.filter(|_| here.width == 0).ok_or_else(|| BtfError::NoMember {
                 id: body.id.0,
@@ -91,14 +91,14 @@ impl Btf<'_> {
     }
 
     /// Type of the elements of an array, and how many there are; 0 for one whose length is not declared.
-    pub(crate) fn array(&self, at: &Found) -> (TypeId, u32) {
+    pub(crate) fn array(&self, at: &TypeRecord) -> (TypeId, u32) {
         let tail = self.tail(at);
         let (element, count) = word_at(tail, 0).zip(word_at(tail, 8)).unwrap_or_default();
         (TypeId(element), count)
     }
 
     /// An element of an array. One whose length is not declared has as many as there are.
-    fn element(&self, array: &Found, index: u32) -> Result<Option<Member>, BtfError> {
+    fn element(&self, array: &TypeRecord, index: u32) -> Result<Option<Member>, BtfError> {
         if array.record.kind != Kind::Array {
             return Ok(None);
         }
@@ -111,13 +111,13 @@ impl Btf<'_> {
     }
 
     /// The only member of a struct, if there is but one.
-    pub(crate) fn only_member(&self, body: &Found) -> Option<Member> {
+    pub(crate) fn only_member(&self, body: &TypeRecord) -> Option<Member> {
         let mut members = self.members(body);
         members.next().map(|(_, member)| member).filter(|_| members.next().is_none())
     }
 
     /// Offset of the name and place of each member of a struct or union.
-    pub(crate) fn members(&self, body: &Found) -> impl Iterator<Item = (u32, Member)> {
+    pub(crate) fn members(&self, body: &TypeRecord) -> impl Iterator<Item = (u32, Member)> {
         let flag = body.record.kind_flag;
         self.tail(body).chunks_exact(MEMBER_LEN).filter_map(move |member| {
             let (name, type_id, place) = (word_at(member, 0)?, word_at(member, 4)?, word_at(member, 8)?);
@@ -127,7 +127,7 @@ impl Btf<'_> {
     }
 
     /// The type behind typedefs and qualifiers.
-    pub(crate) fn unqualified(&self, id: TypeId) -> Result<Found, BtfError> {
+    pub(crate) fn unqualified(&self, id: TypeId) -> Result<TypeRecord, BtfError> {
         let mut id = id;
         for _ in 0..DEPTH {
             if id.0 == 0 {
@@ -144,7 +144,7 @@ impl Btf<'_> {
 }
 
 /// One step of a path.
-enum Wanted<'a> {
+enum Step<'a> {
     Name(&'a str),
     Anywhere(&'a str),
     Element(u32),
@@ -158,7 +158,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// The member of that name, if there is one.
-    fn in_body(&mut self, body: &Found, wanted: &str, depth: u32) -> Result<Option<Member>, BtfError> {
+    fn in_body(&mut self, body: &TypeRecord, wanted: &str, depth: u32) -> Result<Option<Member>, BtfError> {
         let (id, offset) = (body.id.0, self.btf.offset(body));
         if !body.record.kind.has_members() {
             return Err(BtfError::NoMembers { id, offset });
@@ -184,7 +184,7 @@ impl Search<'_> {
     /// The members of that name in named members whose struct is declared in place; those of anonymous members are the outer struct's here too.
     fn in_inner_bodies(
         &mut self,
-        body: &Found,
+        body: &TypeRecord,
         wanted: &str,
         depth: u32,
         found: &mut Vec<Member>,
@@ -208,7 +208,7 @@ impl Search<'_> {
     }
 
     /// The struct or union that a member is.
-    fn body_of(&self, member: &Member) -> Result<Option<Found>, BtfError> {
+    fn body_of(&self, member: &Member) -> Result<Option<TypeRecord>, BtfError> {
         if member.width != 0 || !member.bit.is_multiple_of(8) || member.type_id.0 == 0 {
             return Ok(None);
         }

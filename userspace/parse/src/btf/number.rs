@@ -7,7 +7,7 @@ use aioinspect_ebpf::Place;
 
 use crate::btf::kind::{Kind, word_at};
 use crate::btf::member::DEPTH;
-use crate::btf::{Btf, BtfError, Found, TypeId};
+use crate::btf::{Btf, BtfError, TypeId, TypeRecord};
 
 /// What a member must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Btf<'_> {
     }
 
     /// The type of a member behind typedefs, qualifiers, and structs that hold it and nothing else (`atomic_t`).
-    fn innermost(&self, id: TypeId) -> Result<Found, BtfError> {
+    fn innermost(&self, id: TypeId) -> Result<TypeRecord, BtfError> {
         let mut at = self.unqualified(id)?;
         for _ in 0..DEPTH {
             if at.record.kind != Kind::Struct {
@@ -88,7 +88,7 @@ impl Btf<'_> {
     }
 
     /// Whether it is an array of ints of one byte.
-    fn is_bytes(&self, at: &Found) -> Result<bool, BtfError> {
+    fn is_bytes(&self, at: &TypeRecord) -> Result<bool, BtfError> {
         if at.record.kind != Kind::Array {
             return Ok(false);
         }

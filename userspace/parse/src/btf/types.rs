@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::btf::kind::{Kind, word_at};
 use crate::btf::tests::Builder;
-use crate::btf::{Btf, Found, Named, TypeId, Wanted};
+use crate::btf::{Btf, Named, TypeId, TypeRecord, Wanted};
 
 /// A type; ids are places in [`Types`], counted from 1, and 0 is void.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +153,7 @@ impl Types {
     fn body(
         &mut self,
         btf: &Btf<'_>,
-        at: &Found,
+        at: &TypeRecord,
         keep: Option<&[&str]>,
         known: &mut BTreeMap<TypeId, u32>,
     ) -> Type {

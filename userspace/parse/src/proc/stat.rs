@@ -3,8 +3,12 @@
 use aioinspect_model::evidence::MmLayout;
 use aioinspect_model::units::Pid;
 
-/// `PF_KTHREAD` of `task_struct.flags` (include/linux/sched.h).
+/// `PF_EXITING` of `task_struct.flags` (include/linux/sched.h).
+const PF_EXITING: u32 = 0x4;
+/// `PF_KTHREAD`.
 const PF_KTHREAD: u32 = 0x0020_0000;
+/// `PF_IO_WORKER` and `PF_USER_WORKER`.
+const PF_WORKERS: u32 = 0x10 | 0x4000;
 
 /// Why a text is no `/proc/PID/stat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,14 +31,8 @@ pub struct Stat {
     pub pid: Pid,
     /// Field 2, without its parentheses.
     pub comm: Vec<u8>,
-    /// Field 3: `R`, `S`, `D`, `T`, `t`, `Z`, `X`, `I`, ..
-    pub state: u8,
-    /// Field 4; 0 for none or one outside the reader's PID namespace.
-    pub ppid: Pid,
-    /// Field 9: `task_struct.flags`.
-    pub flags: u32,
-    /// Field 20: threads of the process.
-    pub num_threads: u32,
+    /// Fields 3 and 9: what it does.
+    pub state: TaskState,
     /// Field 22: start of the process after boot, in clock ticks.
     pub start_ticks: u64,
     /// Fields 26 to 28 and 45 to 51; see `layout_hidden`.
@@ -57,19 +55,15 @@ impl Stat {
             index.and_then(|index| fields.get(index)).copied().ok_or(StatError::Field { field })
         };
         let wide = |field| raw(field).and_then(|text| number(text).ok_or(StatError::Field { field }));
-        let narrow =
-            |field| wide(field).and_then(|n| u32::try_from(n).map_err(|_| StatError::Field { field }));
-        let state = match raw(3)? {
-            [letter] => *letter,
+        let letter = match raw(3)? {
+            [letter] => char::from(*letter),
             _ => return Err(StatError::Field { field: 3 }),
         };
+        let flags = u32::try_from(wide(9)?).map_err(|_| StatError::Field { field: 9 })?;
         Ok(Self {
             pid: Pid(u32::try_from(pid).map_err(|_| StatError::NoName)?),
             comm: comm.to_vec(),
-            state,
-            ppid: Pid(narrow(4)?),
-            flags: narrow(9)?,
-            num_threads: narrow(20)?,
+            state: TaskState { letter, flags },
             start_ticks: wide(22)?,
             layout: MmLayout {
                 start_code: wide(26)?,
@@ -86,14 +80,41 @@ impl Stat {
         })
     }
 
-    /// Whether it is a thread of the kernel, which has no memory of its own.
-    pub fn is_kernel_thread(&self) -> bool {
-        self.flags & PF_KTHREAD != 0
-    }
-
     /// Whether the kernel hid the layout, since the reader may not trace the process: it then says 1 for both ends of the code.
     pub fn layout_hidden(&self) -> bool {
         self.layout.start_code == 1 && self.layout.end_code == 1
+    }
+}
+
+/// What a task does, as its state and its flags say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskState {
+    /// `R`, `S`, `D`, `T`, `t`, `Z`, `X`, `I`, `P`.
+    pub letter: char,
+    /// `task_struct.flags`, `PF_*`.
+    flags: u32,
+}
+
+impl TaskState {
+    /// Whether it has exited (and may not have been waited for yet).
+    pub fn is_dead(self) -> bool {
+        matches!(self.letter, 'Z' | 'X' | 'x')
+    }
+
+    /// Whether it has exited or is about to: it has no address space any more, or soon.
+    pub fn is_ending(self) -> bool {
+        self.is_dead() || self.flags & PF_EXITING != 0
+    }
+
+    /// Whether it is a thread of the kernel's that lives in a process (io_uring, vhost): it never runs the process's code, and cannot
+    /// be traced.
+    pub fn is_worker(self) -> bool {
+        self.flags & PF_WORKERS != 0
+    }
+
+    /// Whether it is a thread of the kernel, which has no memory of its own.
+    pub fn is_kernel_thread(self) -> bool {
+        self.flags & PF_KTHREAD != 0
     }
 }
 
@@ -126,14 +147,29 @@ mod tests {
     #[test]
     fn fields() {
         let stat = Stat::parse(&line(b"x", "4194560")).unwrap();
-        assert_eq!((stat.pid, stat.ppid, stat.state, stat.num_threads), (Pid(7), Pid(1), b'S', 1020));
-        assert_eq!((stat.start_ticks, stat.flags), (1022, 4_194_560));
+        assert_eq!((stat.pid, stat.start_ticks), (Pid(7), 1022));
+        assert_eq!(stat.state, TaskState { letter: 'S', flags: 4_194_560 });
         let MmLayout { start_code, end_code, start_stack, start_data, end_data, .. } = stat.layout;
         assert_eq!([start_code, end_code, start_stack, start_data, end_data], [1026, 1027, 1028, 1045, 1046]);
         let MmLayout { start_brk, arg_start, arg_end, env_start, env_end, .. } = stat.layout;
         assert_eq!([start_brk, arg_start, arg_end, env_start, env_end], [1047, 1048, 1049, 1050, 1051]);
-        assert!(!stat.is_kernel_thread() && !stat.layout_hidden());
-        assert!(Stat::parse(&line(b"k", "2129984")).unwrap().is_kernel_thread());
+        assert!(!stat.layout_hidden());
+    }
+
+    /// Check what the state and each flag make of a task.
+    #[test]
+    fn states() {
+        let of = |letter, flags| {
+            let it = TaskState { letter, flags };
+            [it.is_dead(), it.is_ending(), it.is_worker(), it.is_kernel_thread()]
+        };
+        assert_eq!(of('S', 0x0040_0000), [false; 4]);
+        assert_eq!(of('Z', 0), [true, true, false, false]);
+        assert_eq!(of('X', 0), [true, true, false, false]);
+        assert_eq!(of('R', PF_EXITING), [false, true, false, false]);
+        assert_eq!(of('S', 0x10), [false, false, true, false]);
+        assert_eq!(of('S', 0x4000), [false, false, true, false]);
+        assert_eq!(of('I', 0x0020_8040), [false, false, false, true]);
     }
 
     /// Check names made to mislead.
@@ -141,7 +177,7 @@ mod tests {
     fn names_of_any_bytes() {
         for comm in [b"".as_slice(), b") R 1 (", b"a) Z 1\n2 (b", b"\xff((", b")))", b"a b"] {
             let stat = Stat::parse(&line(comm, "0")).unwrap();
-            assert_eq!((stat.comm.as_slice(), stat.state), (comm, b'S'));
+            assert_eq!((stat.comm.as_slice(), stat.state.letter), (comm, 'S'));
         }
     }
 
@@ -152,7 +188,7 @@ mod tests {
         assert_eq!(Stat::parse(b"7 )x("), Err(StatError::NoName));
         assert_eq!(Stat::parse(b"x (y) S"), Err(StatError::NoName));
         assert_eq!(Stat::parse(b"7 (y)"), Err(StatError::Field { field: 3 }));
-        assert_eq!(Stat::parse(b"7 (y) S"), Err(StatError::Field { field: 4 }));
+        assert_eq!(Stat::parse(b"7 (y) S"), Err(StatError::Field { field: 9 }));
         assert_eq!(Stat::parse(&line(b"x", "-1")), Err(StatError::Field { field: 9 }));
         assert_eq!(Stat::parse(&line(b"x", "4294967296")), Err(StatError::Field { field: 9 }));
     }

@@ -22,9 +22,11 @@ pub struct Status {
     pub state: Option<u8>,
     /// `Tgid`: the process a thread belongs to.
     pub tgid: Option<Pid>,
+    /// `PPid`: its parent, 0 for none that the reader can see.
+    pub parent: Option<Pid>,
     /// `TracerPid`: the thread that traces it, 0 for none.
     pub tracer: Option<Tid>,
-    /// `NSpid`: the thread's id in each PID namespace, from the reader's inwards.
+    /// `NStgid`: the id of that process in each PID namespace, from the reader's inwards.
     pub ns_pids: Vec<Pid>,
     /// `Uid`: real, effective, saved, file system.
     pub uids: Option<[u32; 4]>,
@@ -58,8 +60,9 @@ impl Status {
                 self.state = Some(letter.ok_or_else(|| bad("State", value))?);
             }
             b"Tgid" => self.tgid = Some(Pid(number("Tgid", value)?)),
+            b"PPid" => self.parent = Some(Pid(number("PPid", value)?)),
             b"TracerPid" => self.tracer = Some(Tid(number("TracerPid", value)?)),
-            b"NSpid" => self.ns_pids = numbers("NSpid", value)?.into_iter().map(Pid).collect(),
+            b"NStgid" => self.ns_pids = numbers("NStgid", value)?.into_iter().map(Pid).collect(),
             b"Uid" => {
                 let uids = numbers("Uid", value)?;
                 self.uids = Some(uids.try_into().map_err(|_| bad("Uid", value))?);
@@ -117,7 +120,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "Name:\ta\\nTgid:\t9\nUmask:\t0022\nState:\tt (tracing stop)\nTgid:\t42\nPid:\t43\nPPid:\t0\n\
-        TracerPid:\t7\nUid:\t0\t1\t2\t4294967295\nNSpid:\t43\t2\t1\nKthread:\t0\nThreads:\t3\n\
+        TracerPid:\t7\nUid:\t0\t1\t2\t4294967295\nNStgid:\t42\t2\t1\nNSpid:\t43\t3\t2\nKthread:\t0\nThreads:\t3\n\
         SigBlk:\t0000000000010000\nCapPrm:\t00000000000000f0\nCapEff:\t000001ffffffffff\nTHP_enabled:\t0\nuntagged_mask:\t0xffffffffffffffff\n";
 
     /// Check every key, and that a name cannot pose as one.
@@ -127,8 +130,9 @@ mod tests {
         let expected = Status {
             state: Some(b't'),
             tgid: Some(Pid(42)),
+            parent: Some(Pid(0)),
             tracer: Some(Tid(7)),
-            ns_pids: vec![Pid(43), Pid(2), Pid(1)],
+            ns_pids: vec![Pid(42), Pid(2), Pid(1)],
             uids: Some([0, 1, 2, u32::MAX]),
             sig_blk: Some(0x10000),
             cap_prm: Some(0xf0),
@@ -146,8 +150,8 @@ mod tests {
             ("Tgid:\t-1", "Tgid"),
             ("Tgid:\t1 2", "Tgid"),
             ("TracerPid:\tx", "TracerPid"),
-            ("NSpid:\t4294967296", "NSpid"),
-            ("NSpid:\t", "NSpid"),
+            ("NStgid:\t4294967296", "NStgid"),
+            ("NStgid:\t", "NStgid"),
             ("Uid:\t1 2 3", "Uid"),
             ("CapEff:\t+1", "CapEff"),
             ("CapPrm:\tx", "CapPrm"),
@@ -169,7 +173,7 @@ mod tests {
     proptest! {
         /// Check that no text makes it panic.
         #[test]
-        fn any_text(bytes: Vec<u8>, text in "((Tgid|NSpid|Uid|CapEff|THP_enabled|State):[ \t]?[-+0-9a-f ]{0,8}\n){0,6}") {
+        fn any_text(bytes: Vec<u8>, text in "((Tgid|NStgid|Uid|CapEff|THP_enabled|State):[ \t]?[-+0-9a-f ]{0,8}\n){0,6}") {
             let _ = (Status::parse(&bytes), Status::parse(text.as_bytes()));
         }
     }

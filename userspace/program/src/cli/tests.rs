@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
-use crate::cli::{Cli, Verb, duration, pid, restore_on};
+use crate::cli::{Asked, Cli, Verb, duration, pid};
 
 #[test]
 fn clap_accepts_the_definition() {
@@ -31,13 +31,22 @@ fn times_are_bounded_and_have_units() {
 }
 
 #[test]
-fn pids_and_cpus_are_numbers_in_range() {
+fn pids_are_numbers_in_range() {
     assert_eq!(pid("4194304"), Ok(4_194_304));
     for wrong in ["0", "-1", "4194305", "x", ""] {
         assert!(pid(wrong).is_err(), "{wrong}");
     }
-    assert_eq!(restore_on("cpus=64"), Ok(64));
-    for wrong in ["64", "cpus=", "cpus=0", "cpus=99999"] {
-        assert!(restore_on(wrong).is_err(), "{wrong}");
+}
+
+#[test]
+fn check_takes_a_process_or_a_file() {
+    let asked = |text: &str| match Cli::try_parse_from(["aioinspect", "check", text]).ok()?.verb {
+        Some(Verb::Check(args)) => args.pid,
+        _ => None,
+    };
+    assert_eq!(asked("12"), Some(Asked::Pid(12)));
+    assert_eq!(asked("/"), Some(Asked::Saved("/".into())));
+    for wrong in ["0", "no-such-file", "4194305", ""] {
+        assert_eq!(asked(wrong), None, "{wrong}");
     }
 }

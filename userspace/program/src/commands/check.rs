@@ -1,18 +1,20 @@
 //! `aioinspect check PID`: the verdict of dump, nothing written.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::cli::{CheckArgs, Freeze, ProofArgs};
+use crate::cli::{Asked, CheckArgs, Freeze, GroupArgs, ProofArgs};
 use crate::commands::exit::{Exit, UsageError};
-use crate::commands::settle::{Settled, Want, settle};
-use crate::commands::{bpf_log_level, saved, say, say_lacks};
+use crate::commands::settle::{Settled, Want, Whom, settle};
+use crate::commands::{bpf_log_level, restore, saved, say, say_lacks};
 use aioinspect_kernel::look::evidence_source::{Recorded, Source};
 use aioinspect_kernel::look::live::Live;
+use aioinspect_kernel::proc::group::Group;
 use aioinspect_model::evidence::Evidence;
 use aioinspect_model::units::Pid;
-use aioinspect_model::verdict::Policy;
+use aioinspect_model::verdict::{DumpVerdict, Policy};
 use aioinspect_render::escape::escape;
+use aioinspect_render::group_verdict::{self, GroupName, GroupReport};
 use aioinspect_render::verdict::{self, Report};
 
 /// The step before which CRIU has stopped nobody and can still be told not to: the exit code decides.
@@ -31,13 +33,20 @@ pub(super) fn run(
     if args.pid.is_none() && args.criu_action.as_deref().is_some_and(|action| action != BEFORE_DUMP) {
         return Ok(Exit::Fine);
     }
-    let (mut source, pid) = source(&args.proof, args.pid.or(args.criu_pid), true, verbose)?;
+    if let Some(Asked::Saved(path)) = &args.pid {
+        return restore::of_saved(path, args, out);
+    }
+    let asked = args.pid.as_ref().and_then(Asked::pid).or(args.criu_pid);
+    let (mut source, whom) = source(&args.proof, asked, &args.group, verbose)?;
+    let replay = args.proof.from.is_some();
     let want = Want {
-        pid,
-        freeze: if args.proof.from.is_some() { Freeze::None } else { args.freeze },
+        whom,
+        freeze: if replay { Freeze::None } else { args.freeze },
         freeze_idle: false,
         freeze_timeout: args.proof.freeze_timeout,
-        wait: if args.proof.from.is_some() { None } else { args.proof.wait },
+        drain: args.proof.drain,
+        is_held: false,
+        wait: if replay { None } else { args.proof.wait },
         image: false,
         policy: Policy { allow_unreaped: args.proof.allow_unreaped, unverified: false, image: false },
         strict: args.proof.strict,
@@ -45,29 +54,55 @@ pub(super) fn run(
     let settled = settle(source.as_mut(), &want)?;
     say(err, &source.notes())?;
     say_lacks(err, &settled.evidence.lacks)?;
-    report(&settled, pid, &[], args.proof.json, out)?;
+    if want.drain.is_some() && want.freeze == Freeze::None && !settled.is_held() {
+        let note = "nobody holds it stopped, so nothing was drained: hold it with --freeze ptrace";
+        say(err, &[note.to_owned()])?;
+    }
+    let exit = match args.restore_on {
+        None => {
+            report(&settled, &want.whom, &[], args.proof.json, out)?;
+            settled.exit()
+        }
+        Some(host) => restore::beside(&settled, &want.whom, host, args.proof.json, out)?,
+    };
     if let Some(path) = &args.evidence {
         let path = saved::write(path, &settled.evidence)?;
         writeln!(err, "aioinspect: wrote {}", escape(path.as_os_str().as_encoded_bytes()))?;
     }
-    Ok(settled.exit())
+    Ok(exit)
 }
 
-/// The source that the arguments name, and the process they ask about.
+/// The source that the arguments name, and whom they ask about.
 pub(super) fn source(
     args: &ProofArgs,
     pid: Option<u32>,
-    use_bpf: bool,
+    group: &GroupArgs,
     verbose: u8,
-) -> anyhow::Result<(Box<dyn Source>, Pid)> {
+) -> anyhow::Result<(Box<dyn Source>, Whom)> {
+    let group = match group {
+        GroupArgs { tree: Some(root), .. } => Some(Group::Tree(Pid(*root))),
+        GroupArgs { tree: None, cgroup } => cgroup.clone().map(Group::Cgroup),
+    };
     let Some(path) = &args.from else {
-        let pid = pid.ok_or_else(|| UsageError("no process given: name its PID".to_owned()))?;
-        return Ok((Box::new(Live::new(use_bpf, bpf_log_level(verbose))), Pid(pid)));
+        let whom = match (group, pid) {
+            (Some(group), _) => Whom::Group(group),
+            (None, Some(pid)) => Whom::Process(Pid(pid)),
+            (None, None) => return Err(UsageError("no process given: name its PID".to_owned()).into()),
+        };
+        return Ok((Box::new(Live::new(true, bpf_log_level(verbose))), whom));
     };
     let evidence = saved::read(path)?;
-    let pid =
-        pid.map(Pid).or_else(|| only_process(&evidence)).ok_or_else(|| UsageError(whom(path, &evidence)))?;
-    Ok((Box::new(Recorded(evidence)), pid))
+    if let Some(group) = group {
+        if let Group::Tree(root) = group
+            && evidence.root != Some(root)
+        {
+            return Err(UsageError(format!("{} is not about the tree of pid {root}", path.display())).into());
+        }
+        return Ok((Box::new(Recorded(evidence)), Whom::Group(group)));
+    }
+    let pid = pid.map(Pid).or_else(|| only_process(&evidence));
+    let pid = pid.ok_or_else(|| UsageError(not_one(path, &evidence)))?;
+    Ok((Box::new(Recorded(evidence)), Whom::Process(pid)))
 }
 
 /// The process an evidence is about.
@@ -79,7 +114,7 @@ fn only_process(evidence: &Evidence) -> Option<Pid> {
 }
 
 /// Why a PID is needed, and which there are.
-fn whom(path: &Path, evidence: &Evidence) -> String {
+fn not_one(path: &Path, evidence: &Evidence) -> String {
     let pids = evidence.spaces.iter().filter_map(|space| space.processes.first());
     let pids: Vec<String> = pids.map(|process| process.pid.to_string()).collect();
     match (pids.as_slice(), pids.get(..LISTED)) {
@@ -101,17 +136,22 @@ fn whom(path: &Path, evidence: &Evidence) -> String {
 /// Prints the verdict.
 pub(super) fn report(
     settled: &Settled,
-    pid: Pid,
-    wrote: &[std::path::PathBuf],
+    whom: &Whom,
+    wrote: &[PathBuf],
     json: bool,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
-    let report = Report {
-        evidence: &settled.evidence,
-        picture: &settled.picture,
-        pid,
-        verdict: &settled.verdict,
-        wrote,
+    let Settled { evidence, picture, judged, .. } = settled;
+    let verdicts: Vec<(Pid, &DumpVerdict)> = judged.iter().map(|one| (one.pid, &one.verdict)).collect();
+    let group = match whom {
+        Whom::Process(_) => {
+            let Some((pid, verdict)) = verdicts.first().copied() else { return Ok(()) };
+            let report = Report { evidence, picture, pid, verdict, wrote };
+            return if json { verdict::write_json(out, &report) } else { verdict::write(out, &report) };
+        }
+        Whom::Group(Group::Tree(root)) => GroupName::Tree(*root),
+        Whom::Group(Group::Cgroup(path)) => GroupName::Cgroup(path.as_os_str().as_encoded_bytes()),
     };
-    if json { verdict::write_json(out, &report) } else { verdict::write(out, &report) }
+    let report = GroupReport { group, evidence, picture, verdicts: &verdicts, wrote };
+    if json { group_verdict::write_json(out, &report) } else { group_verdict::write(out, &report) }
 }

@@ -8,10 +8,10 @@ use crate::cli::{DumpArgs, Freeze};
 use crate::commands::check::{report, source};
 use crate::commands::exit::{Exit, WouldNotRestore};
 use crate::commands::saved;
-use crate::commands::settle::{Settled, Want, settle};
-use crate::commands::{say, say_lacks};
+use crate::commands::settle::{Settled, Want, Whom, settle};
+use crate::commands::{restore, say, say_lacks};
 use aioinspect_formats::{evidence_to_bytes, image_to_bytes};
-use aioinspect_kernel::host::files::{NewFile, must_not_exist, write_pair};
+use aioinspect_kernel::host::files::{NewFile, must_not_exist, write_all};
 use aioinspect_model::evidence::ImageFacts;
 use aioinspect_model::image::{AioRing, ImageMm};
 use aioinspect_model::nr_req::nr_req_for;
@@ -25,18 +25,21 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
-    let (mut source, pid) = source(&args.proof, args.pid, true, verbose)?;
-    let names = [format!("mm-{pid}.img"), format!("aioinspect-{pid}.evidence")];
-    for name in &names {
-        // Said before anybody is stopped for nothing; writing checks it again.
-        must_not_exist(&args.images_dir, name)?;
+    let (mut source, whom) = source(&args.proof, args.pid, &args.group, verbose)?;
+    if let Whom::Process(pid) = whom {
+        for name in [image_name(pid), evidence_name(&whom)] {
+            // Said before anybody is stopped for nothing; writing checks it again.
+            must_not_exist(&args.images_dir, &name)?;
+        }
     }
     let replay = args.proof.from.is_some();
     let want = Want {
-        pid,
+        whom,
         freeze: if replay { Freeze::None } else { args.freeze },
         freeze_idle: true,
         freeze_timeout: args.proof.freeze_timeout,
+        drain: args.proof.drain,
+        is_held: false,
         wait: if replay { None } else { args.proof.wait },
         image: true,
         policy: Policy {
@@ -49,20 +52,39 @@ pub(super) fn run(
     let settled = settle(source.as_mut(), &want)?;
     say(err, &source.notes())?;
     say_lacks(err, &settled.evidence.lacks)?;
-    let DumpVerdict::Idle { contexts, .. } = &settled.verdict else {
-        report(&settled, pid, &[], args.proof.json, if args.proof.json { out } else { err })?;
+    if !settled.is_idle() {
+        report(&settled, &want.whom, &[], args.proof.json, if args.proof.json { out } else { err })?;
         return Ok(settled.exit());
-    };
-    let (facts, mm) = image_facts(&settled, pid)?;
-    let aios = rings(&settled, contexts, args.restore_on)?;
-    let image = image_to_bytes(facts, mm, &aios)?;
-    let evidence = evidence_to_bytes(&settled.evidence)?;
-    let [image_name, evidence_name] = &names;
-    let files =
-        [NewFile { name: image_name, bytes: &image }, NewFile { name: evidence_name, bytes: &evidence }];
-    let wrote = write_pair(&args.images_dir, files, saved::MODE)?;
-    report(&settled, pid, &wrote, args.proof.json, out)?;
+    }
+    if let Some(host) = args.restore_on {
+        restore::must_restore(&settled, host)?;
+    }
+    let cpus = args.restore_on.map(|host| host.possible_cpus);
+    let mut files = Vec::with_capacity(settled.judged.len().saturating_add(1));
+    for one in &settled.judged {
+        let DumpVerdict::Idle { contexts, .. } = &one.verdict else { continue };
+        let (facts, mm) = image_facts(&settled, one.pid)?;
+        let aios = rings(&settled, contexts, cpus)?;
+        files.push((image_name(one.pid), image_to_bytes(facts, mm, &aios)?));
+    }
+    files.push((evidence_name(&want.whom), evidence_to_bytes(&settled.evidence)?));
+    let files: Vec<NewFile<'_>> = files.iter().map(|(name, bytes)| NewFile { name, bytes }).collect();
+    let wrote = write_all(&args.images_dir, &files, saved::MODE)?;
+    report(&settled, &want.whom, &wrote, args.proof.json, out)?;
     Ok(Exit::Fine)
+}
+
+/// CRIU's name for the image of an address space.
+fn image_name(pid: Pid) -> String {
+    format!("mm-{pid}.img")
+}
+
+/// The name of the evidence beside the images.
+fn evidence_name(whom: &Whom) -> String {
+    match whom {
+        Whom::Process(pid) => format!("aioinspect-{pid}.evidence"),
+        Whom::Group(_) => "aioinspect.evidence".to_owned(),
+    }
 }
 
 /// What the image needs beside the contexts, of the address space that was judged.

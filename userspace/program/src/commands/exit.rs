@@ -1,10 +1,12 @@
 //! Exit codes: the contract, and which error gets which.
 
+use aioinspect_formats::amendment::AmendError;
 use aioinspect_kernel::bpf::denial::Denial;
 use aioinspect_kernel::bpf::error::ProbeError;
 use aioinspect_kernel::freeze::error::FreezeError;
 use aioinspect_kernel::look::evidence_source::SourceError;
 use aioinspect_kernel::proc::files::ProcError;
+use aioinspect_kernel::proc::group::GroupError;
 use aioinspect_kernel::proc::memory::MemoryError;
 
 /// What the program tells its caller.
@@ -67,7 +69,8 @@ fn code(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if error.is::<UsageError>() {
         return Some(Exit::Usage);
     }
-    error.is::<WouldNotRestore>().then_some(Exit::CheckFailed)
+    let refused = matches!(error.downcast_ref(), Some(AmendError::Refused(_)));
+    (refused || error.is::<WouldNotRestore>()).then_some(Exit::CheckFailed)
 }
 
 /// The code for an error of a source.
@@ -76,6 +79,7 @@ pub(super) fn of_source(error: &SourceError) -> Exit {
         SourceError::Proc(error) => of_proc(error),
         SourceError::Probe(error) => of_probe(error),
         SourceError::Freeze(error) => of_freeze(error),
+        SourceError::Group(error) => of_group(error),
         SourceError::Closed { in_flight: Some(1..), .. } => Exit::CheckFailed,
         SourceError::Closed { closed, .. } => of_source(closed),
         SourceError::Memory(MemoryError::Gone(_)) => Exit::NotFound,
@@ -83,6 +87,14 @@ pub(super) fn of_source(error: &SourceError) -> Exit {
         SourceError::Memory(MemoryError::Failed(..)) | SourceError::Host(_) | SourceError::Text { .. } => {
             Exit::Error
         }
+    }
+}
+
+fn of_group(error: &GroupError) -> Exit {
+    match error {
+        GroupError::Proc(error) => of_proc(error),
+        GroupError::NoCgroup(_) => Exit::NotFound,
+        GroupError::Elsewhere(_) | GroupError::Io { .. } => Exit::Error,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::commands::terminal::Terminal;
 use crate::commands::{bpf_log_level, saved, say, say_lacks};
 use aioinspect_kernel::look::evidence_source::{Recorded, Source, SourceError};
 use aioinspect_kernel::look::live::Live;
-use aioinspect_kernel::proc::files::ProcError;
+use aioinspect_kernel::proc::files::{ProcError, add_ns_pids};
 use aioinspect_model::picture::Picture;
 use aioinspect_model::reconcile::reconcile;
 use aioinspect_model::units::Pid;
@@ -46,7 +46,10 @@ pub(super) fn run(
     let evidence = if let Some(path) = &args.from {
         Recorded(saved::read(path)?).host(owners)?
     } else {
-        let evidence = live.host(owners || args.evidence.is_some())?;
+        let mut evidence = live.host(owners || args.evidence.is_some())?;
+        if args.evidence.is_some() {
+            add_ns_pids(&mut evidence.spaces);
+        }
         say(err, &live.notes())?;
         evidence
     };

@@ -13,7 +13,7 @@ use aioinspect_kernel::host::containers::Containers;
 use aioinspect_kernel::host::own_usage::own_usage;
 use aioinspect_kernel::proc::files::{ProcDir, cgroup_of};
 use aioinspect_kernel::trace::submits::Submits;
-use aioinspect_model::call_counts::Tally;
+use aioinspect_model::call_counts::CallCounts;
 use aioinspect_model::container_names::Names;
 use aioinspect_model::event::{Event, Timed, WatchStatus};
 use aioinspect_model::owner::owner;
@@ -31,7 +31,7 @@ const TOGETHER: usize = 4096;
 
 /// What is published, and how.
 #[derive(Clone, Debug)]
-pub(super) struct PublisherOrder {
+pub(super) struct PublisherOptions {
     /// Owners that have series of their own.
     pub max_owners: usize,
     /// Whether each process is told apart.
@@ -45,10 +45,10 @@ type Counted = HashMap<Submitter, (SubmitCount, Owner)>;
 
 /// The publisher.
 pub(super) struct Publisher {
-    order: PublisherOrder,
+    options: PublisherOptions,
     site: Arc<Site>,
     questions: Receiver<Ask>,
-    tally: Tally,
+    call_counts: CallCounts,
     destroys: Histogram,
     containers: Containers,
     submits: Option<(Submits, SubmitSums, Counted)>,
@@ -60,17 +60,17 @@ pub(super) struct Publisher {
 impl Publisher {
     /// Counts from now on. `submits`: the counts of io_submit, if they are wanted.
     pub(super) fn new(
-        order: PublisherOrder,
+        options: PublisherOptions,
         site: Arc<Site>,
         questions: Receiver<Ask>,
         submits: Option<Submits>,
     ) -> Self {
         let seconds = Duration::from_nanos(clock::unix_now()).as_secs_f64();
-        let sums = SubmitSums::new(order.max_owners);
+        let sums = SubmitSums::new(options.max_owners);
         Self {
-            tally: Tally::new(order.max_owners, order.per_process),
-            containers: Containers::below(order.host_root.clone()),
-            order,
+            call_counts: CallCounts::new(options.max_owners, options.per_process),
+            containers: Containers::below(options.host_root.clone()),
+            options,
             site,
             questions,
             destroys: destroy_durations(),
@@ -87,7 +87,7 @@ impl Publisher {
             if let Event::Destroy { took_ns, .. } = &timed.event {
                 self.destroys.observe(Duration::from_nanos(*took_ns).as_secs_f64());
             }
-            self.tally.count(timed);
+            self.call_counts.count(timed);
         }
         self.site.log.add(events);
     }
@@ -127,7 +127,7 @@ impl Publisher {
 
     fn reading(&mut self, picture: Picture, status: WatchStatus) -> Reading {
         self.site.stir();
-        let owners = by_owner(&picture, self.order.per_process, self.order.max_owners);
+        let owners = by_owner(&picture, self.options.per_process, self.options.max_owners);
         let mut called = |(labels, _): &(OwnerLabels, _)| -> Option<(OwnerLabels, Names)> {
             let found = self.containers.names(&labels.owner.container);
             (!found.is_empty()).then(|| (labels.clone(), found))
@@ -139,7 +139,7 @@ impl Publisher {
             system: picture.system.clone(),
             owners,
             names,
-            tally: self.tally.clone(),
+            call_counts: self.call_counts.clone(),
             destroys: self.destroys.clone(),
             submits,
             exporter: Exporter {
@@ -170,7 +170,7 @@ impl Publisher {
                     let found = told.cloned();
                     let found = found.or_else(|| read_owner(count.pid)).or_else(|| known.cloned());
                     let owner = found.unwrap_or_default();
-                    let pid = self.order.per_process.then_some(count.pid);
+                    let pid = self.options.per_process.then_some(count.pid);
                     let labels = OwnerLabels { owner: owner.clone(), comm: count.comm.clone(), pid };
                     sums.add(labels, &count, last);
                     before.insert(who, (count, owner));

@@ -12,7 +12,7 @@ use crate::commands::serve::open_server::Bound;
 use crate::commands::watch::feed::{Feed, hook_of};
 use crate::commands::watch::lines::EndSignals;
 use crate::commands::{bpf_log_level, say_lacks};
-use aioinspect_kernel::watch::watcher::WatchOrder;
+use aioinspect_kernel::watch::watcher::WatchOptions;
 use aioinspect_service::notify::Notifier;
 
 /// Binds, attaches, gives everything up, serves.
@@ -27,8 +27,8 @@ pub(super) fn run(args: &ServeArgs, verbose: u8, err: &mut dyn Write) -> anyhow:
     let level = bpf_log_level(verbose);
     let opened =
         Bound::open(&args.site, &args.listen, true, false, hook, level, &mut tried).and_then(|bound| {
-            let order = WatchOrder { hook, log_level: level, ..WatchOrder::default() };
-            Ok((bound, Feed::live(order, None, &mut tried)?))
+            let options = WatchOptions { hook, log_level: level, ..WatchOptions::default() };
+            Ok((bound, Feed::live(options, None, &mut tried)?))
         });
     if verbose > 0 || (opened.is_err() && args.hook == HookArg::Auto) {
         for line in tried {

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use crate::filter::lex::{Operator, Span, Token, Trouble, tokens};
-use crate::filter::{FilterError, Kind, MAX_DEPTH, MAX_LEN, Node, Operand, Order, Value};
+use crate::filter::{FilterError, MAX_DEPTH, MAX_LEN, Node, Operand, Relation, Value, ValueKind};
 
 /// What knows the columns.
-type Columns<'a, C> = dyn Fn(&str) -> Option<(C, Kind)> + 'a;
+type Columns<'a, C> = dyn Fn(&str) -> Option<(C, ValueKind)> + 'a;
 
 /// Bytes a compiled regular expression may take.
 const REGEX_SIZE: usize = 1 << 20;
@@ -48,7 +48,7 @@ impl<C> Part<C> {
         match self {
             Part::Condition(node, _) => Ok(node),
             Part::Operand(operand, span) => match operand.kind() {
-                Some(Kind::Bool) => Ok(Node::Truth(operand)),
+                Some(ValueKind::Bool) => Ok(Node::Truth(operand)),
                 kind => {
                     Err((span, format!("{} is not a condition: compare it with something", called(kind))))
                 }
@@ -67,7 +67,7 @@ impl<C> Part<C> {
 
 impl<C> Operand<C> {
     /// What it holds; `None` for the literal null.
-    fn kind(&self) -> Option<Kind> {
+    fn kind(&self) -> Option<ValueKind> {
         match self {
             Operand::Column(_, kind) => Some(*kind),
             Operand::Literal(value) => value.kind(),
@@ -131,13 +131,13 @@ impl<C> Parser<'_, C> {
         let (left, from) = left.operand()?;
         let (right, to) = self.primary()?.operand()?;
         let span = Span { start: from.start, end: to.end };
-        let order = match operator {
-            Operator::Equal => Order::Equal,
-            Operator::Unequal => Order::Unequal,
-            Operator::Less => Order::Less,
-            Operator::LessEqual => Order::LessEqual,
-            Operator::Greater => Order::Greater,
-            Operator::GreaterEqual => Order::GreaterEqual,
+        let relation = match operator {
+            Operator::Equal => Relation::Equal,
+            Operator::Unequal => Relation::Unequal,
+            Operator::Less => Relation::Less,
+            Operator::LessEqual => Relation::LessEqual,
+            Operator::Greater => Relation::Greater,
+            Operator::GreaterEqual => Relation::GreaterEqual,
             Operator::Matches => {
                 return Ok(Part::Condition(search(left, from, right, to, Node::Matches)?, span));
             }
@@ -146,17 +146,17 @@ impl<C> Parser<'_, C> {
             }
         };
         let node = match (left.kind(), right.kind()) {
-            (None, _) => null(right, order, at)?,
-            (_, None) => null(left, order, at)?,
+            (None, _) => null(right, relation, at)?,
+            (_, None) => null(left, relation, at)?,
             (Some(one), Some(other)) if one != other => {
                 let message =
                     format!("{} cannot be compared with {}", called(Some(one)), called(Some(other)));
                 return Err((span, message));
             }
-            (Some(Kind::Bool), Some(_)) if !matches!(order, Order::Equal | Order::Unequal) => {
+            (Some(ValueKind::Bool), Some(_)) if !matches!(relation, Relation::Equal | Relation::Unequal) => {
                 return Err((at, "true and false have no order".to_owned()));
             }
-            (Some(_), Some(_)) => Node::Compare(left, order, right),
+            (Some(_), Some(_)) => Node::Compare(left, relation, right),
         };
         Ok(Part::Condition(node, span))
     }
@@ -216,11 +216,11 @@ impl<C> Parser<'_, C> {
 }
 
 /// A comparison with the literal null.
-fn null<C>(other: Operand<C>, order: Order, at: Span) -> Result<Node<C>, Trouble> {
-    match order {
-        Order::Equal => Ok(Node::IsNull(other)),
-        Order::Unequal => Ok(Node::Not(Box::new(Node::IsNull(other)))),
-        Order::Less | Order::LessEqual | Order::Greater | Order::GreaterEqual => {
+fn null<C>(other: Operand<C>, relation: Relation, at: Span) -> Result<Node<C>, Trouble> {
+    match relation {
+        Relation::Equal => Ok(Node::IsNull(other)),
+        Relation::Unequal => Ok(Node::Not(Box::new(Node::IsNull(other)))),
+        Relation::Less | Relation::LessEqual | Relation::Greater | Relation::GreaterEqual => {
             Err((at, "null has no order: use == null or != null".to_owned()))
         }
     }
@@ -235,7 +235,7 @@ fn search<C>(
     node: fn(Operand<C>, Box<regex_lite::Regex>) -> Node<C>,
 ) -> Result<Node<C>, Trouble> {
     let kind = left.kind();
-    if kind != Some(Kind::Text) {
+    if kind != Some(ValueKind::Text) {
         return Err((from, format!("a regular expression searches text, not {}", called(kind))));
     }
     let Operand::Literal(Value::Text(pattern)) = right else {
@@ -248,11 +248,11 @@ fn search<C>(
         .map_err(|error| (to, format!("bad regular expression: {error}")))
 }
 
-fn called(kind: Option<Kind>) -> &'static str {
+fn called(kind: Option<ValueKind>) -> &'static str {
     match kind {
-        Some(Kind::Number) => "a number",
-        Some(Kind::Text) => "text",
-        Some(Kind::Bool) => "a condition",
+        Some(ValueKind::Number) => "a number",
+        Some(ValueKind::Text) => "text",
+        Some(ValueKind::Bool) => "a condition",
         None => "null",
     }
 }

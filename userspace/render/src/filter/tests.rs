@@ -4,16 +4,16 @@ use proptest::prelude::*;
 
 use crate::filter::*;
 
-const COLUMNS: [(&str, Kind); 6] = [
-    ("PID", Kind::Number),
-    ("COMM", Kind::Text),
-    ("IN_FLIGHT", Kind::Number),
-    ("MAPPED", Kind::Bool),
-    ("OWNER.UNIT", Kind::Text),
-    ("UNKNOWN", Kind::Number),
+const COLUMNS: [(&str, ValueKind); 6] = [
+    ("PID", ValueKind::Number),
+    ("COMM", ValueKind::Text),
+    ("IN_FLIGHT", ValueKind::Number),
+    ("MAPPED", ValueKind::Bool),
+    ("OWNER.UNIT", ValueKind::Text),
+    ("UNKNOWN", ValueKind::Number),
 ];
 
-fn column(name: &str) -> Option<(usize, Kind)> {
+fn column(name: &str) -> Option<(usize, ValueKind)> {
     let at = COLUMNS.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))?;
     Some((at, COLUMNS[at].1))
 }

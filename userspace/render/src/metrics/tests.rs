@@ -23,13 +23,13 @@ fn exposition() -> Exposition {
         ..dying
     });
     let owners = by_owner(&picture, false, 100);
-    let mut tally = Tally::new(100, false);
+    let mut call_counts = CallCounts::new(100, false);
     let by = Actor { pid: Pid(7), tid: Tid(7), comm: b"db".to_vec(), owner: None };
     let inside = Actor { owner: Some(owner.into()), ..by.clone() };
     let failure = Failure { errno: 11, requested: 128, ..Failure::default() };
     for by in [inside, by] {
         let event = Event::SetupFailed { by, failure: failure.clone() };
-        tally.count(&Timed { at: Instant(1), unix_ns: 1_000_000_000, event });
+        call_counts.count(&Timed { at: Instant(1), unix_ns: 1_000_000_000, event });
     }
     let destroys = destroy_durations();
     destroys.observe(0.03);
@@ -41,7 +41,7 @@ fn exposition() -> Exposition {
         system: picture.system.clone(),
         names: vec![(owners.owners[0].0.clone(), names)],
         owners,
-        tally,
+        call_counts,
         destroys,
         submits: Some(submits),
         exporter: Exporter {
@@ -155,13 +155,13 @@ fn negotiation() {
 fn dropped_series() {
     let it = exposition();
     let owners = OwnerSums { folded: 900, folded_dying: 7, ..it.owners.clone() };
-    let (mut tally, mut submits) = (Tally::new(100, false), SubmitSums::new(100));
+    let (mut call_counts, mut submits) = (CallCounts::new(100, false), SubmitSums::new(100));
     for name in 0..1000_u32 {
         let by = Actor { pid: Pid(name), comm: name.to_string().into_bytes(), ..Actor::default() };
         let key = OwnerLabels { comm: by.comm.clone(), ..OwnerLabels::default() };
         let failure = Failure { errno: 11, ..Failure::default() };
         let event = Event::SetupFailed { by, failure };
-        tally.count(&Timed { at: Instant(1), unix_ns: 1, event });
+        call_counts.count(&Timed { at: Instant(1), unix_ns: 1, event });
         let count = SubmitCount { calls: 3, errors: vec![(9, 1)], ..SubmitCount::default() };
         submits.add(key, &count, None);
     }
@@ -171,7 +171,7 @@ fn dropped_series() {
         line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()
     };
     assert_eq!(said(&it), 0);
-    let failures = Exposition { tally, ..it };
+    let failures = Exposition { call_counts, ..it };
     assert_eq!(said(&failures), 900);
     let submitted = Exposition { submits: Some(submits), ..failures };
     assert_eq!(said(&submitted), 900 + 900 * 3);

@@ -6,20 +6,20 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::screen::look::{Look, Signs, Tone};
+use crate::screen::theme::{Signs, Theme, Tone};
 
 /// A rectangle of cells, counted from its own upper left corner.
 #[derive(Debug)]
 pub(super) struct Canvas<'b> {
     buffer: &'b mut Buffer,
     /// How it looks.
-    pub look: Look,
+    pub theme: Theme,
 }
 
 impl<'b> Canvas<'b> {
     /// All of a buffer.
-    pub(super) fn new(buffer: &'b mut Buffer, look: Look) -> Self {
-        Self { buffer, look }
+    pub(super) fn new(buffer: &'b mut Buffer, theme: Theme) -> Self {
+        Self { buffer, theme }
     }
 
     /// Columns.
@@ -34,20 +34,20 @@ impl<'b> Canvas<'b> {
 
     /// The signs to draw with.
     pub(super) fn signs(&self) -> &'static Signs {
-        self.look.signs()
+        self.theme.signs()
     }
 
     /// Writes a text, cut to `width` columns with a mark where something is missing; returns the columns it took.
     pub(super) fn put(&mut self, x: usize, y: usize, text: &str, width: usize, tone: Tone) -> usize {
         let room = width.min(self.width().saturating_sub(x));
-        let text = self.look.text(text);
+        let text = self.theme.text(text);
         let text = cut(&text, room, self.signs().more);
         let (Some(column), Some(line)) = (self.column(x), self.line(y)) else { return 0 };
         if room == 0 {
             return 0;
         }
         // Nothing is left of the style of what was there.
-        let style = Style::reset().patch(self.look.style(tone));
+        let style = Style::reset().patch(self.theme.style(tone));
         let (end, _) = self.buffer.set_stringn(column, line, &text, room, style);
         usize::from(end.saturating_sub(column))
     }
@@ -187,7 +187,7 @@ mod tests {
     fn clipping() {
         for (columns, lines) in [(0, 0), (1, 1), (5, 2)] {
             let mut buffer = Buffer::empty(Rect::new(3, 4, columns, lines));
-            let mut canvas = Canvas::new(&mut buffer, Look { color: true, ascii: true });
+            let mut canvas = Canvas::new(&mut buffer, Theme { color: true, ascii: true });
             for (x, y) in [(0, 0), (4, 1), (5, 0), (0, 2), (usize::MAX, usize::MAX)] {
                 canvas.write(x, y, "ü名前", Tone::Bad);
                 canvas.put(x, y, "x", usize::MAX, Tone::Plain);

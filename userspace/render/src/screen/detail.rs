@@ -6,32 +6,32 @@ use aioinspect_model::picture::{ContextView, Picture, Proof};
 use crate::fields::cell::Cell;
 use crate::fields::{Field, View};
 use crate::screen::canvas::width;
-use crate::screen::look::{Look, Tone};
 use crate::screen::page::{Line, Page};
 use crate::screen::ring::{Band, Entry, Ring};
+use crate::screen::theme::{Theme, Tone};
 use crate::screen::tone::tone;
 
 /// The page. `picture`: where the context's address space is told of, if the context is still there.
-pub(super) fn page(context: &ContextView, picture: Option<&Picture>, columns: usize, look: Look) -> Page {
+pub(super) fn page(context: &ContextView, picture: Option<&Picture>, columns: usize, theme: Theme) -> Page {
     let mut page = Page::new(columns);
     if picture.is_none() {
         page.text(0, "gone: destroyed, or its process ended; this is what was last seen of it", Tone::Bad);
         page.gap();
     }
-    findings(context, look, &mut page);
-    ring(context, look, &mut page);
-    facts(context, look, &mut page);
+    findings(context, theme, &mut page);
+    ring(context, theme, &mut page);
+    facts(context, theme, &mut page);
     if let Some(picture) = picture {
         neighbours(context, picture, &mut page);
     }
     page
 }
 
-fn findings(context: &ContextView, look: Look, page: &mut Page) {
+fn findings(context: &ContextView, theme: Theme, page: &mut Page) {
     for finding in Finding::worst_first(&context.findings) {
         page.pair(20, finding.code(), tone(Some(finding)), finding.says(), Tone::Plain);
         for (_, detail) in context.details.iter().filter(|(of, _)| *of == finding) {
-            page.pair(20, "", Tone::Plain, &look.text(detail), Tone::Faint);
+            page.pair(20, "", Tone::Plain, &theme.text(detail), Tone::Faint);
         }
     }
     if context.findings.is_empty() {
@@ -40,7 +40,7 @@ fn findings(context: &ContextView, look: Look, page: &mut Page) {
     page.gap();
 }
 
-fn ring(context: &ContextView, look: Look, page: &mut Page) {
+fn ring(context: &ContextView, theme: Theme, page: &mut Page) {
     page.heading("Ring");
     let Some(ring) = Ring::of(context) else {
         page.text(0, "not drawn: the number of ring entries is not known", Tone::Plain);
@@ -49,10 +49,10 @@ fn ring(context: &ContextView, look: Look, page: &mut Page) {
     };
     // The frame takes two columns.
     let band = ring.band(page.width().saturating_sub(2));
-    let signs = look.signs();
+    let signs = theme.signs();
     if !band.cells.is_empty() {
         page.line(mark("head", context.head, band.head, signs.down, page.width()));
-        page.line(drawn(&band, look));
+        page.line(drawn(&band, theme));
         page.line(mark("tail", context.tail, band.tail, signs.up, page.width()));
     }
     let count = |known: Option<u32>| known.map_or("-".to_owned(), |count| count.to_string());
@@ -108,8 +108,8 @@ fn mark(name: &str, claim: Option<u32>, cell: Option<usize>, sign: &str, room: u
     }
 }
 
-fn drawn(band: &Band, look: Look) -> Line {
-    let signs = look.signs();
+fn drawn(band: &Band, theme: Theme) -> Line {
+    let signs = theme.signs();
     let mut line = vec![(0, "[".to_owned(), Tone::Strong)];
     let mut at = 1_usize;
     for cells in band.cells.chunk_by(|one, other| one == other) {
@@ -126,12 +126,12 @@ fn drawn(band: &Band, look: Look) -> Line {
     line
 }
 
-fn facts(context: &ContextView, look: Look, page: &mut Page) {
+fn facts(context: &ContextView, theme: Theme, page: &mut Page) {
     page.heading("Context");
     for field in Field::on(View::Facts) {
         let (row, cell) = (field.row(), field.of(context));
         let unit = if matches!(cell, Cell::Unknown) { "" } else { row.unit };
-        page.fact(row.id, &format!("{}{unit}", look.text(&cell.text())), Tone::Plain);
+        page.fact(row.id, &format!("{}{unit}", theme.text(&cell.text())), Tone::Plain);
     }
 }
 

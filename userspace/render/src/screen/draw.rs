@@ -16,9 +16,9 @@ use ratatui::buffer::Buffer;
 use crate::screen::canvas::{Canvas, width};
 use crate::screen::grid::Grid;
 use crate::screen::head::Head;
-use crate::screen::look::{Look, Tone};
 use crate::screen::rows::{OF_CONTEXTS, OF_PROCESSES};
 use crate::screen::search::Search;
+use crate::screen::theme::{Theme, Tone};
 use crate::screen::{Pane, Screen, detail, help};
 use crate::{event_line, time};
 use aioinspect_model::event::{Event, Timed};
@@ -47,7 +47,7 @@ impl Lines {
 impl Screen {
     /// Draws everything.
     pub fn draw(&mut self, buffer: &mut Buffer) {
-        let mut canvas = Canvas::new(buffer, self.look);
+        let mut canvas = Canvas::new(buffer, self.theme);
         let all = Lines { y: 0, height: canvas.height() };
         let roomy = all.height >= ROOMY;
         let head = if roomy { 2 } else { usize::from(all.height != 2 || !self.typing) };
@@ -74,7 +74,7 @@ impl Screen {
     }
 
     fn draw_help(&mut self, canvas: &mut Canvas<'_>, body: Lines) {
-        let page = help::page(canvas.width(), self.look);
+        let page = help::page(canvas.width(), self.theme);
         let (title, body) = body.split(1);
         self.page = body.height;
         self.scrollable = page.len().saturating_sub(body.height);
@@ -91,13 +91,13 @@ impl Screen {
         let Some(open) = &mut self.detail else { return };
         let context = &open.last;
         let picture = self.shown.picture.as_ref().filter(|_| open.there);
-        let page = detail::page(context, picture, canvas.width(), self.look);
+        let page = detail::page(context, picture, canvas.width(), self.theme);
         let (title, body) = body.split(1);
         self.page = body.height;
         self.scrollable = page.len().saturating_sub(body.height);
         open.top = open.top.min(self.scrollable);
         if title.height > 0 {
-            let name = format!(" {} {} {} ", context.pid, self.look.name(&context.comm), context.context);
+            let name = format!(" {} {} {} ", context.pid, self.theme.name(&context.comm), context.context);
             let shown = position(open.top, body.height, page.len());
             draw_title(canvas, title.y, &[(name.into(), Tone::Focus), (shown.into(), Tone::Plain)]);
         }
@@ -155,7 +155,7 @@ impl Screen {
         let Some(picture) = self.shown.picture.as_ref() else { return };
         if title.height > 0 {
             let of = match self.rows.process(picture, self.process.row()).and_then(|row| row.example) {
-                Some(example) => format!(" of {} {}", example.pid, self.look.name(&example.comm)),
+                Some(example) => format!(" of {} {}", example.pid, self.theme.name(&example.comm)),
                 None => String::new(),
             };
             let count = if self.rows.contexts.len() == self.rows.known {
@@ -187,7 +187,7 @@ impl Screen {
                 (Search::All, _) => "no contexts of the processes asked for".into(),
                 (Search::Expression(_) | Search::Text { .. }, None) => "no context matches the filter".into(),
                 (Search::Expression(_) | Search::Text { .. }, Some(wrong)) => {
-                    let wrong = self.look.name(wrong.as_bytes());
+                    let wrong = self.theme.name(wrong.as_bytes());
                     Cow::Owned(format!("no match, and not a valid filter: {wrong}"))
                 }
             };
@@ -200,7 +200,7 @@ impl Screen {
         match &self.search {
             Search::All => None,
             Search::Expression(_) | Search::Text { .. } => {
-                Some((format!(" /{}", self.look.name(self.typed.as_bytes())).into(), Tone::Pending))
+                Some((format!(" /{}", self.theme.name(self.typed.as_bytes())).into(), Tone::Pending))
             }
         }
     }
@@ -219,7 +219,7 @@ impl Screen {
 
     fn draw_foot(&self, canvas: &mut Canvas<'_>, y: usize) {
         if self.typing {
-            draw_prompt(canvas, y, &self.typed, &self.search, self.look);
+            draw_prompt(canvas, y, &self.typed, &self.search, self.theme);
             return;
         }
         let keys: &[(&str, &str)] = if self.help.is_some() {
@@ -289,8 +289,8 @@ fn draw_event(canvas: &mut Canvas<'_>, y: usize, timed: &Timed) {
 }
 
 /// The line in which a search is typed: its end is always seen, and why it finds nothing.
-fn draw_prompt(canvas: &mut Canvas<'_>, y: usize, typed: &str, search: &Search, look: Look) {
-    let text = look.name(typed.as_bytes());
+fn draw_prompt(canvas: &mut Canvas<'_>, y: usize, typed: &str, search: &Search, theme: Theme) {
+    let text = theme.name(typed.as_bytes());
     let mut shown: &str = &text;
     while width(shown).saturating_add(2) > canvas.width() && !shown.is_empty() {
         let mut chars = shown.chars();
@@ -306,6 +306,6 @@ fn draw_prompt(canvas: &mut Canvas<'_>, y: usize, typed: &str, search: &Search, 
         (Search::Text { .. }, Some(wrong)) => wrong,
         (Search::Text { .. }, None) => "text",
     };
-    let says = look.name(says.as_bytes()).into_owned();
+    let says = theme.name(says.as_bytes()).into_owned();
     canvas.write(x, y, &says, Tone::Faint);
 }

@@ -3,8 +3,8 @@
 use crate::fields::Field;
 use crate::fields::order::Order;
 use crate::screen::canvas::{Canvas, width};
-use crate::screen::look::Tone;
 use crate::screen::row::Row;
+use crate::screen::theme::Tone;
 
 /// Columns that are more dispensable than this are shown only where the others can be read well.
 const MATTERS: u8 = 4;
@@ -66,7 +66,7 @@ impl Grid<'_> {
                 canvas.line_tone(y, tone);
             }
             for place in &places {
-                let cell = row.cell(place.field, canvas.look);
+                let cell = row.cell(place.field, canvas.theme);
                 put(canvas, *place, y, &cell, whole.unwrap_or_else(|| row.tone(place.field)));
             }
         }

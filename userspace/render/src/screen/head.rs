@@ -6,7 +6,7 @@ use aioinspect_model::evidence::CensusSource;
 use aioinspect_model::picture::{Picture, SystemView};
 
 use crate::screen::canvas::{Canvas, width};
-use crate::screen::look::Tone;
+use crate::screen::theme::Tone;
 
 /// A bar with fewer cells says nothing.
 const SHORTEST_BAR: usize = 5;

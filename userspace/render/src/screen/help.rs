@@ -3,8 +3,8 @@
 use aioinspect_model::finding::Finding;
 
 use crate::fields::{Field, View};
-use crate::screen::look::{Look, Tone};
 use crate::screen::page::Page;
+use crate::screen::theme::{Theme, Tone};
 use crate::screen::tone::tone;
 
 /// Keys and what they do.
@@ -25,7 +25,7 @@ const KEYS: [(&str, &str); 13] = [
 ];
 
 /// The page.
-pub(super) fn page(width: usize, look: Look) -> Page {
+pub(super) fn page(width: usize, theme: Theme) -> Page {
     let mut page = Page::new(width);
     page.heading("Keys");
     for (keys, does) in KEYS {
@@ -59,7 +59,7 @@ pub(super) fn page(width: usize, look: Look) -> Page {
     }
     page.gap();
     page.heading("Ring");
-    let signs = look.signs();
+    let signs = theme.signs();
     for (sign, says) in [
         (signs.done, "completed, not reaped: from head up to tail"),
         (signs.flight, "in flight: has no ring entry yet, will take one after tail"),

@@ -1,7 +1,7 @@
 //! A page of text that is longer than the screen: paragraphs, facts and drawings, wrapped to the width and scrolled.
 
 use crate::screen::canvas::{Canvas, width, wrapped};
-use crate::screen::look::Tone;
+use crate::screen::theme::Tone;
 
 /// Columns of the names of facts.
 const NAMES: usize = 14;

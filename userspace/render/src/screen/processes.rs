@@ -8,8 +8,8 @@ use aioinspect_model::picture::ContextView;
 
 use crate::fields::rank::Rank;
 use crate::fields::{Field, Summed};
-use crate::screen::look::{Look, Tone};
 use crate::screen::row::{Row, aged};
+use crate::screen::theme::{Theme, Tone};
 use crate::screen::tone::tone;
 
 /// The contexts of one process, or of all.
@@ -72,10 +72,10 @@ impl Row for ProcessRow<'_> {
         }
     }
 
-    fn cell(&self, field: Field, look: Look) -> Cow<'_, str> {
+    fn cell(&self, field: Field, theme: Theme) -> Cow<'_, str> {
         let Process { sums, worst, .. } = self.process;
         match (field.row().summed, self.example) {
-            (Summed::Common, Some(example)) => Cow::Owned(example.cell(field, look).into_owned()),
+            (Summed::Common, Some(example)) => Cow::Owned(example.cell(field, theme).into_owned()),
             (Summed::Common, None) => if field == Field::Pid { "all" } else { "" }.into(),
             (Summed::Sum(read), _) => text(read(sums)).into(),
             (Summed::Count(read), _) => read(sums).to_string().into(),
@@ -103,8 +103,8 @@ mod tests {
     use crate::screen::specimen::{context, host};
 
     fn cell(process: &Process, field: Field) -> String {
-        let look = Look { color: false, ascii: true };
-        ProcessRow { process, example: None }.cell(field, look).into_owned()
+        let theme = Theme { color: false, ascii: true };
+        ProcessRow { process, example: None }.cell(field, theme).into_owned()
     }
 
     /// Check the sums, the worst finding, and that processes are told apart by their start.

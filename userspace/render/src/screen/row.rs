@@ -9,7 +9,7 @@ use aioinspect_model::units::age;
 use crate::fields::Field;
 use crate::fields::cell::Cell;
 use crate::fields::rank::Rank;
-use crate::screen::look::{Look, Tone};
+use crate::screen::theme::{Theme, Tone};
 use crate::screen::tone::tone;
 
 /// A row of a table.
@@ -17,7 +17,7 @@ pub(super) trait Row {
     /// What it is sorted by in a field.
     fn rank(&self, field: Field) -> Rank<'_>;
     /// What it shows in a field; empty for nothing.
-    fn cell(&self, field: Field, look: Look) -> Cow<'_, str>;
+    fn cell(&self, field: Field, theme: Theme) -> Cow<'_, str>;
     /// How that is shown.
     fn tone(&self, field: Field) -> Tone;
 }
@@ -27,8 +27,8 @@ impl<R: Row> Row for &R {
         (**self).rank(field)
     }
 
-    fn cell(&self, field: Field, look: Look) -> Cow<'_, str> {
-        (**self).cell(field, look)
+    fn cell(&self, field: Field, theme: Theme) -> Cow<'_, str> {
+        (**self).cell(field, theme)
     }
 
     fn tone(&self, field: Field) -> Tone {
@@ -41,12 +41,12 @@ impl Row for ContextView {
         field.of(self).rank()
     }
 
-    fn cell(&self, field: Field, look: Look) -> Cow<'_, str> {
+    fn cell(&self, field: Field, theme: Theme) -> Cow<'_, str> {
         let cell = field.of(self);
         if let Cell::Findings(of) = cell {
             return aged(&codes(&of.findings), of.dying_ns).into();
         }
-        Cow::Owned(look.text(&cell.text()).into_owned())
+        Cow::Owned(theme.text(&cell.text()).into_owned())
     }
 
     fn tone(&self, field: Field) -> Tone {
@@ -93,7 +93,7 @@ mod tests {
         let findings = vec![Finding::Dying, Finding::Exiting];
         let row = ContextView { findings, dying_ns: Some(12_345_678_900), ..context(1, 1) };
         let cell =
-            |row: &ContextView| row.cell(Field::Findings, Look { color: false, ascii: true }).into_owned();
+            |row: &ContextView| row.cell(Field::Findings, Theme { color: false, ascii: true }).into_owned();
         assert_eq!(cell(&row), "exiting,dying 12 s");
         assert_eq!(cell(&ContextView { dying_ns: None, ..row }), "exiting,dying");
     }

@@ -9,10 +9,10 @@ use aioinspect_model::units::{ContextId, Pid};
 use crate::fields::order::Order;
 use crate::fields::{Field, View};
 use crate::screen::canvas::width;
-use crate::screen::look::Look;
 use crate::screen::processes::{self, Process, ProcessRow};
 use crate::screen::row::Row;
 use crate::screen::search::Search;
+use crate::screen::theme::Theme;
 
 /// The columns of the processes, as they stand.
 pub(super) static OF_PROCESSES: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Processes).collect());
@@ -53,7 +53,7 @@ impl Rows {
         only: &[Pid],
         search: &Search,
         order: Order,
-        look: Look,
+        theme: Theme,
     ) {
         let wanted = |context: &ContextView| only.is_empty() || only.contains(&context.pid);
         let known: Vec<(usize, &ContextView)> =
@@ -63,7 +63,7 @@ impl Rows {
         self.matching = matching.map(|(place, _)| place).collect();
         self.processes = processes::sum(&picture.contexts, &self.matching);
         let rows = self.processes.iter().map(|process| row(picture, process));
-        self.process_needs = Needs::of(&OF_PROCESSES, rows, look);
+        self.process_needs = Needs::of(&OF_PROCESSES, rows, theme);
         self.sort_processes(picture, order);
     }
 
@@ -84,12 +84,12 @@ impl Rows {
         picture: &Picture,
         process: Option<ProcessKey>,
         order: Order,
-        look: Look,
+        theme: Theme,
     ) {
         let of = |place: &usize| picture.contexts.get(*place);
         let is_of = |context: &ContextView| process.is_none_or(|process| key_of(context).0 == process);
         self.contexts = self.matching.iter().copied().filter(|place| of(place).is_some_and(is_of)).collect();
-        self.context_needs = Needs::of(&OF_CONTEXTS, self.contexts.iter().filter_map(of), look);
+        self.context_needs = Needs::of(&OF_CONTEXTS, self.contexts.iter().filter_map(of), theme);
         self.contexts.sort_by(|one, other| match (of(one), of(other)) {
             (Some(one), Some(other)) => order
                 .compare(one.rank(order.field), other.rank(order.field))
@@ -120,11 +120,11 @@ pub(super) struct Needs(Vec<(Field, usize)>);
 
 impl Needs {
     /// Looks at every row once.
-    fn of<R: Row>(fields: &[Field], rows: impl Iterator<Item = R>, look: Look) -> Self {
+    fn of<R: Row>(fields: &[Field], rows: impl Iterator<Item = R>, theme: Theme) -> Self {
         let mut needs: Vec<(Field, usize)> = fields.iter().map(|field| (*field, 0)).collect();
         for row in rows {
             for (field, widest) in &mut needs {
-                *widest = (*widest).max(width(&row.cell(*field, look)));
+                *widest = (*widest).max(width(&row.cell(*field, theme)));
             }
         }
         Needs(needs)

@@ -67,7 +67,7 @@ pub(crate) fn host() -> Picture {
         nr_events: Some(127),
         ring_len: Some(4096),
         findings: vec![Finding::IdleLeak],
-        details: vec![(Finding::IdleLeak, "3 contexts at the first look, 5 at the last".to_owned())],
+        details: vec![(Finding::IdleLeak, "3 contexts at the first theme, 5 at the last".to_owned())],
         ..context(20_311, id)
     };
     picture(vec![

@@ -19,7 +19,7 @@ use aioinspect_model::picture::{GhostView, Owner, SpaceView, SystemView};
 use aioinspect_model::units::ContextId;
 
 fn screen(ascii: bool) -> Screen {
-    let mut screen = Screen::new(Look { color: true, ascii }, Vec::new());
+    let mut screen = Screen::new(Theme { color: true, ascii }, Vec::new());
     screen.update(Some(host()), events(), status());
     screen
 }
@@ -167,7 +167,7 @@ fn loss_is_never_hidden() {
 /// Check what -p leaves: these processes, those they share memory with, and what was lost.
 #[test]
 fn limited_to_processes() {
-    let mut screen = Screen::new(Look::default(), vec![Pid(31_017)]);
+    let mut screen = Screen::new(Theme::default(), vec![Pid(31_017)]);
     let space = SpaceView {
         pids: vec![Pid(31_016), Pid(31_017)],
         proof: aioinspect_model::picture::Proof::Unproven,
@@ -227,7 +227,7 @@ fn keys_ahead_of_the_drawing() {
 #[test]
 fn many_contexts() {
     let contexts = (0..10_000).map(|nth| context(nth / 10, u64::from(nth) * 0x1000)).collect();
-    let mut screen = Screen::new(Look::default(), Vec::new());
+    let mut screen = Screen::new(Theme::default(), Vec::new());
     screen.update(Some(picture(contexts)), Vec::new(), status());
     let begun = std::time::Instant::now();
     for _ in 0..20 {
@@ -327,7 +327,7 @@ proptest! {
         limited: bool,
     ) {
         let only = if limited { vec![Pid(1), Pid(2)] } else { Vec::new() };
-        let mut screen = Screen::new(Look { color: false, ascii: true }, only);
+        let mut screen = Screen::new(Theme { color: false, ascii: true }, only);
         let mut pictures = pictures.into_iter();
         for (nth, (key, columns, lines)) in steps.into_iter().enumerate() {
             if nth % 8 == 1 {

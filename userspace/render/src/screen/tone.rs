@@ -2,7 +2,7 @@
 
 use aioinspect_model::finding::Finding;
 
-use crate::screen::look::Tone;
+use crate::screen::theme::Tone;
 
 /// How it is shown.
 pub(crate) fn tone(finding: Option<Finding>) -> Tone {

@@ -58,7 +58,7 @@ macro_rules! shown {
 }
 
 shown! {
-    Evidence { system, source, target, spaces, lacks by if_any }
+    Evidence { system, source, target, root by if_known, spaces, lacks by if_any }
     SystemFacts {
         aio_nr, aio_max_nr, possible_cpus, page_size, kernel_release by text, tool_version by text,
         taken_at_unix_ns by date, online_cpus by cpus,
@@ -67,7 +67,7 @@ shown! {
     AddressSpace { mm, processes, looks, image, traced, not_looked_at }
     NotLookedAt { io_urings as "io_uring", posix_aio_threads }
     TracedWord { since as "since_ns", contexts }
-    Process { pid, comm by bytes, start_ticks, cgroup by bytes_if_read }
+    Process { pid, comm by bytes, start_ticks, cgroup by bytes_if_read, ns_pids by cells_if_any }
     Look {
         manner, before, mappings, mappings_at as "mappings_at_ns", mappings_checked, headers,
         headers_at as "headers_at_ns", after, sharers, pause_ns,

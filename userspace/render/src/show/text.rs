@@ -53,13 +53,10 @@ impl Printer<'_> {
         let rows: Option<Vec<_>> = items.iter().map(|item| self.row(item)).collect();
         if let Some(rows) = rows {
             writeln!(self.out, "{}{key}", indent(depth))?;
-            let heads = rows.first().into_iter().flatten().map(|(key, _)| key.to_uppercase()).collect();
+            let heads = rows.first().into_iter().flatten().map(|(key, _)| Some(key.to_uppercase())).collect();
             let cells = rows.iter().map(|row| row.iter().map(|(_, cell)| cell.clone()).collect());
-            return table(
-                &indent(depth + 1),
-                &std::iter::once(heads).chain(cells).collect::<Vec<_>>(),
-                self.out,
-            );
+            let lines = std::iter::once(heads).chain(cells).collect();
+            return table(&indent(depth + 1), &without_absent(lines), self.out);
         }
         for (place, item) in items.iter().enumerate() {
             if depth == 1 {
@@ -72,18 +69,18 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// A record of which everything is short.
-    fn row(&self, value: &Value) -> Option<Vec<(&'static str, String)>> {
+    /// A record of which everything is short; `None` in it is absent.
+    fn row(&self, value: &Value) -> Option<Vec<(&'static str, Option<String>)>> {
         let Value::Record(fields) = value else { return None };
         let cell = |(key, value): &(&'static str, Value)| match value {
-            Value::Absent => Some((*key, "-".to_owned())),
+            Value::Absent => Some((*key, None)),
             Value::Plain(_)
             | Value::At(_)
             | Value::Date(_)
             | Value::Cells(_)
             | Value::List(_)
             | Value::Record(_)
-            | Value::TextOnly(_) => Some((*key, self.cell(value)?)),
+            | Value::TextOnly(_) => Some((*key, Some(self.cell(value)?))),
         };
         fields.iter().map(cell).collect()
     }
@@ -120,6 +117,18 @@ impl Printer<'_> {
         };
         format!("{sign}{}.{:03}us", ns / 1000, ns % 1000)
     }
+}
+
+/// The cells of a table whose first line is the heads: a column that is absent from every row is not printed.
+fn without_absent(lines: Vec<Vec<Option<String>>>) -> Vec<Vec<String>> {
+    let width = lines.first().map_or(0, Vec::len);
+    let has = |column| lines.iter().skip(1).any(|line| line.get(column).is_some_and(Option::is_some));
+    let kept: Vec<bool> = (0..width).map(has).collect();
+    let of_line = |line: Vec<Option<String>>| {
+        let cells = line.into_iter().zip(&kept).filter(|(_, kept)| **kept);
+        cells.map(|(cell, _)| cell.unwrap_or_else(|| "-".to_owned())).collect()
+    };
+    lines.into_iter().map(of_line).collect()
 }
 
 fn indent(depth: usize) -> String {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use aioinspect_ebpf::{Counters, CreditsRecord, SlotKey, SlotRecord, SpaceKey, SubmitErrorKey, SubmitErrors};
+use aioinspect_ebpf::{
+    Counters, CreditsRecord, SpaceKey, SubmitErrorKey, SubmitErrors, TracedKey, TracedRecord,
+};
 use aya_obj::generated::BPF_F_MMAPABLE;
 use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_ARRAY;
 
@@ -11,8 +13,8 @@ use crate::bpf::map::*;
 use crate::bpf::mapped::MappedArray;
 use crate::bpf::stand_in::StandIn;
 
-fn slot(mm: u64) -> SlotKey {
-    SlotKey { mm, slot: 7, _pad: 0 }
+fn key(mm: u64) -> TracedKey {
+    TracedKey { mm, table_index: 7, _pad: 0 }
 }
 
 fn array(value_size: u32, max_entries: u32, flags: u32) -> MapShape {
@@ -23,15 +25,16 @@ fn array(value_size: u32, max_entries: u32, flags: u32) -> MapShape {
 #[test]
 fn one_by_one() {
     let _kernel = StandIn::start();
-    let map = map_create("slots", MapShape::hash::<SlotKey, SlotRecord>(8)).unwrap();
-    let record = SlotRecord { kioctx: 0x1234, max_reqs: 128, comm_high: u64::MAX, ..SlotRecord::default() };
-    StandIn::put(&map, &slot(1), &record);
-    let map = HashMap::<SlotKey, SlotRecord>::open(map).unwrap();
-    assert_eq!(map.get(&slot(1)).unwrap(), Some(record));
-    assert_eq!(map.get(&slot(2)).unwrap(), None);
-    map.delete(&slot(2)).unwrap();
-    map.delete(&slot(1)).unwrap();
-    assert_eq!(map.get(&slot(1)).unwrap(), None);
+    let map = map_create("traced", MapShape::hash::<TracedKey, TracedRecord>(8)).unwrap();
+    let record =
+        TracedRecord { kioctx: 0x1234, max_reqs: 128, comm_high: u64::MAX, ..TracedRecord::default() };
+    StandIn::put(&map, &key(1), &record);
+    let map = HashMap::<TracedKey, TracedRecord>::open(map).unwrap();
+    assert_eq!(map.get(&key(1)).unwrap(), Some(record));
+    assert_eq!(map.get(&key(2)).unwrap(), None);
+    map.delete(&key(2)).unwrap();
+    map.delete(&key(1)).unwrap();
+    assert_eq!(map.get(&key(1)).unwrap(), None);
 }
 
 /// Check that every element is given once, however few are asked for at a time: also where one bucket holds more.
@@ -61,14 +64,14 @@ fn all_of_them() {
 fn others_are_refused() {
     let _kernel = StandIn::start();
     let made = |shape| map_create("made", shape).unwrap();
-    let slots = || made(MapShape::hash::<SlotKey, SlotRecord>(1));
-    assert!(HashMap::<SlotKey, SlotRecord>::open(slots()).is_ok());
-    let error = HashMap::<SpaceKey, SlotRecord>::open(slots()).unwrap_err();
+    let traced = || made(MapShape::hash::<TracedKey, TracedRecord>(1));
+    assert!(HashMap::<TracedKey, TracedRecord>::open(traced()).is_ok());
+    let error = HashMap::<SpaceKey, TracedRecord>::open(traced()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     assert!(error.to_string().contains("keys of 16"), "{error}");
-    assert!(HashMap::<SlotKey, SubmitErrors>::open(slots()).is_err());
-    assert!(PerCpuValue::<SlotRecord>::open(slots()).is_err());
-    assert!(MappedArray::<SlotRecord>::open(slots()).is_err());
+    assert!(HashMap::<TracedKey, SubmitErrors>::open(traced()).is_err());
+    assert!(PerCpuValue::<TracedRecord>::open(traced()).is_err());
+    assert!(MappedArray::<TracedRecord>::open(traced()).is_err());
     // Not mappable.
     assert!(MappedArray::<CreditsRecord>::open(made(array(8, 1, 0))).is_err());
     assert!(PerCpuValue::<CreditsRecord>::open(made(array(8, 1, BPF_F_MMAPABLE))).is_err());

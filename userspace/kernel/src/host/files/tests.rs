@@ -89,16 +89,17 @@ fn bad_names_and_directories() {
 fn a_pair_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let pair = [NewFile { name: "a", bytes: b"1" }, NewFile { name: "b", bytes: b"2" }];
-    let paths = write_pair(dir.path(), pair, 0o600).unwrap();
-    assert_eq!(paths.map(|path| std::fs::read(path).unwrap()), [b"1", b"2"]);
+    let paths = write_all(dir.path(), &pair, 0o600).unwrap();
+    let bytes: Vec<_> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    assert_eq!(bytes, [b"1", b"2"]);
     for taken in ["a", "b"] {
         let dir = tempfile::tempdir().unwrap();
         symlink("nowhere", dir.path().join(taken)).unwrap();
-        assert!(matches!(write_pair(dir.path(), pair, 0o600), Err(WriteError::AlreadyExists(_))));
+        assert!(matches!(write_all(dir.path(), &pair, 0o600), Err(WriteError::AlreadyExists(_))));
         assert_eq!(names(dir.path()), [taken]);
     }
     let same = [NewFile { name: "c", bytes: b"1" }, NewFile { name: "c", bytes: b"2" }];
-    assert!(matches!(write_pair(dir.path(), same, 0o600), Err(WriteError::AlreadyExists(_))));
+    assert!(matches!(write_all(dir.path(), &same, 0o600), Err(WriteError::AlreadyExists(_))));
     assert_eq!(names(dir.path()), ["a", "b"]);
 }
 
@@ -135,7 +136,7 @@ fn a_full_and_a_read_only_disk() {
     let big = vec![1; 1 << 20];
     let full = [write_new(dir.path(), "x", &big, 0o600), fallback(dir.path(), "x", &big)];
     let pair = [NewFile { name: "a", bytes: b"1" }, NewFile { name: "b", bytes: &big }];
-    let full_pair = write_pair(dir.path(), pair, 0o600);
+    let full_pair = write_all(dir.path(), &pair, 0o600);
     let left = names(dir.path());
     let fits = write_new(dir.path(), "y", b"fits", 0o600);
     let read_only = Command::new("mount").args(["-o", "remount,ro"]).arg(dir.path()).status().unwrap();
@@ -212,7 +213,7 @@ fn ctrl_c_waits_for_a_pair() {
                 }
                 let (one, other) = (format!("{round}.img"), format!("{round}.evidence"));
                 let file = |name| NewFile { name, bytes: b"content" };
-                write_pair(dir.path(), [file(&one), file(&other)], 0o600).unwrap();
+                write_all(dir.path(), &[file(&one), file(&other)], 0o600).unwrap();
             }
             is_held_back(me)
         });

@@ -2,8 +2,6 @@
 
 use std::process::{Child, Command};
 
-use proptest::prelude::*;
-
 use crate::proc::files::*;
 
 fn sleeper() -> Child {
@@ -32,6 +30,18 @@ fn ourselves() {
     assert!(!me.comm().unwrap().contains(&b'\n'));
     assert!(me.stat().unwrap().starts_with(format!("{} (", me.pid()).as_bytes()));
     assert!(processes().unwrap().contains(&me.pid()));
+}
+
+/// Check that the numbers in the PID namespaces begin with ours, and that only the same process gets them.
+#[test]
+fn numbers_in_namespaces() {
+    let me = process_of(Pid(std::process::id())).unwrap();
+    assert_eq!(me.ns_pids.first(), Some(&me.pid.0));
+    let unread = Process { ns_pids: Vec::new(), ..me.clone() };
+    let another = Process { start_ticks: me.start_ticks - 1, ..unread.clone() };
+    let mut spaces = [AddressSpace { processes: vec![unread, another.clone()], ..AddressSpace::default() }];
+    add_ns_pids(&mut spaces);
+    assert_eq!(spaces[0].processes, [me, another]);
 }
 
 /// Check that a directory opened on a process that is gone never answers for anybody else.
@@ -101,23 +111,5 @@ fn mapped_files() {
     let hex = |text| u64::from_str_radix(text, 16).unwrap();
     if let Some(mode) = me.map_file_mode(hex(start), hex(end)) {
         assert_eq!(mode & 0o170_000, 0o100_000);
-    }
-}
-
-/// Check a name that imitates the fields after it.
-#[test]
-fn hostile_names() {
-    let state = TaskState::parse(b"12 (a) Z 1 1 1 1 1 2097152) S 1 1 1 0 -1 4194304 1").unwrap();
-    assert_eq!(state.letter, 'S');
-    assert!(!state.is_kernel_thread() && !state.is_dead());
-    assert!(TaskState::parse(b"2 (kthreadd) S 0 0 0 0 -1 2129984 0").unwrap().is_kernel_thread());
-}
-
-proptest! {
-    /// Check that no input makes the readers of text panic.
-    #[test]
-    fn any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "[()A-Z0-9 \n:-]{0,80}") {
-        TaskState::parse(&bytes);
-        TaskState::parse(text.as_bytes());
     }
 }

@@ -8,7 +8,7 @@ use crate::commands::exit::{Exit, exit_of};
 use aioinspect_kernel::bpf::denial::Denial;
 use aioinspect_kernel::bpf::embedded;
 use aioinspect_kernel::bpf::error::ProbeError;
-use aioinspect_kernel::census::probe::{Order, Probe};
+use aioinspect_kernel::census::probe::{CensusScope, Probe};
 use aioinspect_kernel::host::caps::{self, Capability};
 use aioinspect_kernel::host::clock;
 use aioinspect_kernel::host::system;
@@ -122,7 +122,7 @@ fn refused(error: ProbeError) -> Outcome {
 
 fn walks(mut probe: Probe) -> Vec<Outcome> {
     let begun = clock::now();
-    let census = match probe.census(Order::All) {
+    let census = match probe.census(CensusScope::All) {
         Ok(records) => {
             let micros = clock::now().0.saturating_sub(begun.0) / 1000;
             let detail = format!("a census took {micros} us and found {} contexts", records.contexts.len());

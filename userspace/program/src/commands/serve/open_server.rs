@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::cli::{Collect, SiteArgs};
 use crate::commands::exit::UsageError;
-use crate::commands::publisher::{Publisher, PublisherOrder};
+use crate::commands::publisher::{Publisher, PublisherOptions};
 use crate::commands::watch::feed::Feed;
 use aioinspect_kernel::confine::confinement::{Confined, Confinement, confine};
 use aioinspect_kernel::host::own_usage::raise_descriptor_limit;
@@ -31,7 +31,7 @@ pub(crate) struct Bound {
     tls: Option<Tls>,
     limits: Limits,
     submits: Option<Submits>,
-    order: PublisherOrder,
+    options: PublisherOptions,
     confinement: Confinement,
 }
 
@@ -86,12 +86,12 @@ impl Bound {
         } else {
             None
         };
-        let order = PublisherOrder {
+        let options = PublisherOptions {
             max_owners: usize::from(args.max_owners),
             per_process: args.per_process,
             host_root: args.host_root.clone(),
         };
-        Ok(Self { listeners, access, tls, limits, submits, order, confinement })
+        Ok(Self { listeners, access, tls, limits, submits, options, confinement })
     }
 
     /// Where it listens, as people write it.
@@ -109,7 +109,7 @@ impl Bound {
     /// Gives up everything that serving does not need, and begins to serve what the feed sees.
     pub(crate) fn serve(self, feed: &mut Feed) -> anyhow::Result<Confined> {
         let (site, questions) = Site::new();
-        feed.publish(Publisher::new(self.order, std::sync::Arc::clone(&site), questions, self.submits));
+        feed.publish(Publisher::new(self.options, std::sync::Arc::clone(&site), questions, self.submits));
         let server = Server::new(site, self.access, self.tls, self.limits);
         let confined = confine(&self.confinement)?;
         for listener in self.listeners {

@@ -20,18 +20,22 @@ impl Source for Process {
     fn process(&mut self, ask: &Ask) -> Result<Evidence, SourceError> {
         self.looks += 1;
         let mut evidence = match ask.hold {
-            Hold::NoTouch => {
+            Hold::NoTouch | Hold::DrainHeld(_) => {
                 let mut look = look(Manner::Running, &[kioctx(AT, 0)]);
                 look.after = Some(word(vec![kioctx(AT, 0)], 1040));
                 evidence(vec![look])
             }
-            Hold::Ptrace(_) => {
+            Hold::Ptrace(_) | Hold::Drain { .. } => {
                 self.freezes += 1;
                 idle()
             }
         };
         lose(&mut evidence, &self.lost);
         Ok(evidence)
+    }
+
+    fn group(&mut self, _group: &Group, ask: &Ask) -> Result<Evidence, SourceError> {
+        self.process(ask)
     }
 
     fn notes(&mut self) -> Vec<String> {
@@ -43,10 +47,12 @@ impl Source for Process {
 fn settled(lost: &[Fact], change: impl FnOnce(&mut Want)) -> (Exit, u32, u32) {
     let mut source = Process { lost: lost.to_vec(), freezes: 0, looks: 0 };
     let mut want = Want {
-        pid: Pid(100),
+        whom: Whom::Process(Pid(100)),
         freeze: Freeze::Ptrace,
         freeze_idle: true,
         freeze_timeout: Duration::from_secs(1),
+        drain: None,
+        is_held: false,
         wait: None,
         image: true,
         policy: Policy { image: true, ..Policy::default() },

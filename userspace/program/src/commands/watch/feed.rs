@@ -12,7 +12,7 @@ use aioinspect_kernel::host::clock;
 use aioinspect_kernel::host::readiness::register;
 use aioinspect_kernel::look::absence::can_be_watched;
 use aioinspect_kernel::trace::hook::Hook;
-use aioinspect_kernel::watch::watcher::{Comparison, WatchOrder, Watcher};
+use aioinspect_kernel::watch::watcher::{Comparison, WatchOptions, Watcher};
 use aioinspect_model::event::{Actor, Event, Failure, Timed, WatchStatus};
 use aioinspect_model::evidence::{AddressSpace, Evidence, SystemFacts, Wait};
 use aioinspect_model::holders::holders;
@@ -81,7 +81,7 @@ impl Feed {
         for pid in &args.pid {
             can_be_watched(Pid(*pid))?;
         }
-        let order = WatchOrder {
+        let options = WatchOptions {
             hook: hook_of(args.hook),
             map_entries: args.map_entries,
             buffer: args.buffer,
@@ -89,16 +89,16 @@ impl Feed {
             // A screen leaves no room for messages.
             log_level: if pictures { 0 } else { bpf_log_level(verbose) },
         };
-        Self::live(order, pictures.then_some(args.interval), tried)
+        Self::live(options, pictures.then_some(args.interval), tried)
     }
 
     /// The running kernel, with a picture at each interval, or only when one is asked for.
     pub(crate) fn live(
-        order: WatchOrder,
+        options: WatchOptions,
         pictures: Option<Duration>,
         tried: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
-        let watcher = Watcher::start(order, tried)?;
+        let watcher = Watcher::start(options, tried)?;
         let looks = pictures.map(|every| {
             let mut looks = interval_at(Moment::now(), every);
             looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -24,8 +24,8 @@ pub(super) struct Keys {
     typed: Typed,
 }
 
-/// What a look at the terminal found.
-enum Found {
+/// What the terminal has to read.
+enum Input {
     Bytes(Vec<u8>),
     Nothing,
     Closed,
@@ -50,37 +50,37 @@ impl Keys {
             } else {
                 ready.await?
             };
-            match look(ready.get_inner())? {
-                Found::Bytes(bytes) => {
+            match read_input(ready.get_inner())? {
+                Input::Bytes(bytes) => {
                     let keys = self.typed.read(&bytes);
                     if !keys.is_empty() {
                         return Ok(Some(keys));
                     }
                 }
-                Found::Nothing => ready.clear_ready(),
-                Found::Closed => return Ok(None),
+                Input::Nothing => ready.clear_ready(),
+                Input::Closed => return Ok(None),
             }
         }
     }
 }
 
 /// Reads what is there, if anything is: another reader may have been faster.
-fn look(terminal: &OwnedFd) -> io::Result<Found> {
+fn read_input(terminal: &OwnedFd) -> io::Result<Input> {
     let mut poll = [PollFd::new(terminal, PollFlags::IN)];
     match rustix::event::poll(&mut poll, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
-        Ok(0) | Err(Errno::INTR) => return Ok(Found::Nothing),
+        Ok(0) | Err(Errno::INTR) => return Ok(Input::Nothing),
         Ok(_) => {}
         Err(error) => return Err(error.into()),
     }
     let mut bytes = vec![0_u8; 1024];
     match rustix::io::read(terminal, &mut bytes) {
         // In raw mode a terminal has no end of file but its own.
-        Ok(0) | Err(Errno::IO) => Ok(Found::Closed),
+        Ok(0) | Err(Errno::IO) => Ok(Input::Closed),
         Ok(count) => {
             bytes.truncate(count);
-            Ok(Found::Bytes(bytes))
+            Ok(Input::Bytes(bytes))
         }
-        Err(Errno::INTR | Errno::AGAIN) => Ok(Found::Nothing),
+        Err(Errno::INTR | Errno::AGAIN) => Ok(Input::Nothing),
         Err(error) => Err(error.into()),
     }
 }

@@ -16,7 +16,7 @@ use crate::commands::watch::keys::Keys;
 use aioinspect_kernel::host::suspend::{Who, stop};
 use aioinspect_model::units::Pid;
 use aioinspect_render::screen::key::{Action, Key};
-use aioinspect_render::screen::{Look, Screen};
+use aioinspect_render::screen::{Screen, Theme};
 
 /// The shortest time between two drawings: nobody reads faster, and a terminal may be far away.
 const BETWEEN_DRAWINGS: Duration = Duration::from_millis(50);
@@ -25,7 +25,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Shows the screen until it is quit; the terminal is as before afterwards, whatever happens.
 pub(super) async fn run(mut feed: Feed, args: &WatchArgs, terminal: Terminal) -> anyhow::Result<Exit> {
-    let look = Look { color: terminal.color, ascii: args.ascii };
+    let theme = Theme { color: terminal.color, ascii: args.ascii };
     let only = args.pid.iter().map(|pid| Pid(*pid)).collect();
     // Signals first: from here on none of them ends us while the terminal is not as before.
     let mut signals = Signals::new().context("cannot handle signals")?;
@@ -36,7 +36,7 @@ pub(super) async fn run(mut feed: Feed, args: &WatchArgs, terminal: Terminal) ->
         Err(error) => return Err(error).context("cannot use the terminal as a screen"),
     };
     let deadline = args.duration.map(|duration| Instant::now() + duration);
-    let mut shown = Shown { screen: Screen::new(look, only), display, stale: true, drawn: None };
+    let mut shown = Shown { screen: Screen::new(theme, only), display, stale: true, drawn: None };
     match shown.until_the_end(&mut feed, &mut keys, &mut signals, deadline).await {
         Err(End::Terminal(error)) if is_closed(&error) => Ok(Exit::Fine),
         Err(End::Terminal(error)) => Err(error).context("cannot write to the terminal"),

@@ -100,6 +100,7 @@ fn sample() -> Evidence {
                 comm: b"a\nb\xff".to_vec(),
                 start_ticks: 55,
                 cgroup: Some(b"0::/x\n".to_vec()),
+                ns_pids: vec![10, 1],
             }],
             looks: vec![look],
             image: Some(ImageFacts { auxv: vec![0, 0], vmas: vec![vma], ..ImageFacts::default() }),
@@ -126,6 +127,29 @@ fn the_text_of_nothing_is_short() {
     let mut out = Vec::new();
     evidence_text(&Evidence::default(), &mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap().lines().count(), 3);
+}
+
+/// Check that each address space of a tree has its number, and that the root is named where it was a tree.
+#[test]
+fn a_tree() {
+    let mut evidence = Evidence { target: None, root: Some(Pid(10)), ..sample() };
+    let child = AddressSpace {
+        mm: MmId(1),
+        processes: vec![Process { pid: Pid(20), ns_pids: vec![20, 7], ..Process::default() }],
+        ..AddressSpace::default()
+    };
+    evidence.spaces.push(child);
+    let mut out = Vec::new();
+    evidence_text(&evidence, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.starts_with("evidence: source bpf, target -, root 10\n"), "{text}");
+    assert!(
+        text.contains("\n\n  spaces 1 of 2: mm 0,") && text.contains("\n\n  spaces 2 of 2: mm 1,"),
+        "{text}"
+    );
+    let value = evidence_json(&evidence);
+    assert_eq!((&value["root"], &value["spaces"][1]["processes"][0]["ns_pids"][1]), (&10.into(), &7.into()));
+    assert!(evidence_json(&sample()).get("root").is_none());
 }
 
 #[test]
@@ -167,7 +191,7 @@ fn what_is_not_known() {
     assert!(text.contains("  tail  no member\\n\n"), "{text}");
     assert!(text.contains("mm: brk -, dumpable -, lock_seq -, map_count -"), "{text}");
     let row = |start: &str| text.lines().find(|line| line.trim_start().starts_with(start)).unwrap();
-    assert_eq!(row("0x1000 ").split_whitespace().filter(|cell| *cell == "-").count(), 15);
+    assert_eq!(row("0x1000 ").split_whitespace().filter(|cell| *cell == "-").count(), 13);
     assert_eq!(row("11 ").split_whitespace().filter(|cell| *cell == "-").count(), 5);
     let value = evidence_json(&evidence);
     assert_eq!(value["lacks"][0]["fact"], "tail");

@@ -4,7 +4,7 @@ use core::ptr;
 
 use aioinspect_ebpf::shared::value::Value;
 use aioinspect_ebpf::shared::who::Who;
-use aioinspect_ebpf::{Origin, SlotKey, SlotRecord, SpaceRecord};
+use aioinspect_ebpf::{Origin, SpaceRecord, TracedKey, TracedRecord};
 
 use crate::maps::{SPACES, TRACED};
 use crate::table::{self, Table};
@@ -12,7 +12,7 @@ use crate::table::{self, Table};
 const NOEXIST: u64 = 1;
 
 /// An entry that holds no context.
-pub const EMPTY: SlotRecord = SlotRecord {
+pub const EMPTY: TracedRecord = TracedRecord {
     kioctx: 0,
     context: 0,
     made_at: 0,
@@ -43,20 +43,20 @@ impl Made {
     }
 }
 
-/// Writes a context to its slot, unless its own io_setup was written there before. False if there
-/// is no room.
+/// Writes a context under its table index, unless its own io_setup was written there before. False
+/// if there is no room.
 #[inline(always)]
-pub fn put(mm: u64, slot: u32, made: Made, who: &Who) -> bool {
-    let key = SlotKey { mm, slot, _pad: 0 };
+pub fn put(mm: u64, table_index: u32, made: Made, who: &Who) -> bool {
+    let key = TracedKey { mm, table_index, _pad: 0 };
     if let Some(entry) = Value::under(&TRACED, &key) {
         write(entry, &made, who);
         return true;
     }
     // Before the entry, so that whoever ends the address space finds the entry.
-    if !widen(mm, slot, who) {
+    if !widen(mm, table_index, who) {
         return false;
     }
-    let record = SlotRecord {
+    let record = TracedRecord {
         kioctx: made.kioctx,
         context: made.context,
         made_at: made.at,
@@ -80,15 +80,15 @@ pub fn put(mm: u64, slot: u32, made: Made, who: &Who) -> bool {
 }
 
 /// Whether an entry is of that context. The kernel uses memory again: where the end of a call was
-/// not seen, another context may have come to the same address and the same slot.
+/// not seen, another context may have come to the same address and the same index.
 #[inline(always)]
-pub fn is(entry: Value<SlotRecord>, kioctx: u64, max_reqs: u32) -> bool {
+pub fn is(entry: Value<TracedRecord>, kioctx: u64, max_reqs: u32) -> bool {
     entry.kioctx().get() == kioctx && entry.max_reqs().get() == max_reqs
 }
 
 /// Writes over an entry: the context last, since all who read go by that.
 #[inline(always)]
-fn write(entry: Value<SlotRecord>, made: &Made, who: &Who) {
+fn write(entry: Value<TracedRecord>, made: &Made, who: &Who) {
     let seen = entry.origin().get() == Origin::Traced as u32;
     if seen && made.origin as u32 != Origin::Traced as u32 && is(entry, made.kioctx, made.max_reqs) {
         return;
@@ -105,13 +105,13 @@ fn write(entry: Value<SlotRecord>, made: &Made, who: &Who) {
     entry.kioctx().set(made.kioctx);
 }
 
-/// Notes where a slot differs from the table, and nothing else of it. False if there is no room:
-/// then the slot stays unknown.
+/// Notes where an index differs from the table, and nothing else of it. False if there is no room:
+/// then the index stays unknown.
 #[inline(always)]
-pub fn mark(mm: u64, slot: u32, marked: u64, who: &Who) -> bool {
-    let key = SlotKey { mm, slot, _pad: 0 };
+pub fn mark(mm: u64, table_index: u32, marked: u64, who: &Who) -> bool {
+    let key = TracedKey { mm, table_index, _pad: 0 };
     if TRACED.get_ptr(&key).is_none() {
-        if !widen(mm, slot, who) {
+        if !widen(mm, table_index, who) {
             return false;
         }
         // An io_setup that ends at the same time may be quicker.
@@ -122,11 +122,11 @@ pub fn mark(mm: u64, slot: u32, marked: u64, who: &Who) -> bool {
     true
 }
 
-/// Notes that a slot of this address space is used; false if there is no room for another address
-/// space.
+/// Notes that a table index of this address space is used; false if there is no room for another
+/// address space.
 #[inline(always)]
-fn widen(mm: u64, slot: u32, who: &Who) -> bool {
-    if set_used(mm, slot) {
+fn widen(mm: u64, table_index: u32, who: &Who) -> bool {
+    if set_used(mm, table_index) {
         return true;
     }
     let record = SpaceRecord {
@@ -138,7 +138,7 @@ fn widen(mm: u64, slot: u32, who: &Who) -> bool {
         comm_low: who.comm_low,
         comm_high: who.comm_high,
         start_boottime: who.start_boottime,
-        likely_slot: 0,
+        likely_index: 0,
         ended: 0,
         swept: 0,
         counted: 0,
@@ -147,20 +147,20 @@ fn widen(mm: u64, slot: u32, who: &Who) -> bool {
     };
     // Another CPU may be quicker.
     let _ = SPACES.insert(&mm, &record, NOEXIST);
-    set_used(mm, slot)
+    set_used(mm, table_index)
 }
 
 /// Where the next context of this address space is likely to be.
 #[inline(always)]
 pub fn likely(mm: u64) -> u32 {
-    Value::under(&SPACES, &mm).map_or(0, |space| space.likely_slot().get())
+    Value::under(&SPACES, &mm).map_or(0, |space| space.likely_index().get())
 }
 
 /// Says where it is likely to be.
 #[inline(always)]
-pub fn expect(mm: u64, slot: u32) {
+pub fn expect(mm: u64, table_index: u32) {
     if let Some(space) = Value::under(&SPACES, &mm) {
-        space.likely_slot().set(slot);
+        space.likely_index().set(table_index);
     }
 }
 
@@ -181,19 +181,19 @@ fn bit_length(number: u32) -> u32 {
     ones.wrapping_mul(0x0101_0101) >> 24
 }
 
-/// Sets the byte of the slot's class: class `c` holds slots below 4^c, as the table grows
+/// Sets the byte of the index's class: class `c` holds indexes below 4^c, as the table grows
 /// (fs/aio.c:ioctx_add_table).
 #[inline(always)]
-fn set_used(mm: u64, slot: u32) -> bool {
+fn set_used(mm: u64, table_index: u32) -> bool {
     let Some(space) = Value::under(&SPACES, &mm) else { return false };
-    let class = (bit_length(slot).wrapping_add(1) >> 1 & 15) as usize;
+    let class = (bit_length(table_index).wrapping_add(1) >> 1 & 15) as usize;
     // SAFETY: a byte of a live map value: the two words are next to each other and the class is
     // below their length.
     unsafe { ptr::write_volatile(space.used_low().as_ptr().cast::<u8>().add(class), 1) };
     true
 }
 
-/// All slots that were ever used are below this.
+/// All indexes that were ever used are below this.
 #[inline(always)]
 pub fn used(space: Value<SpaceRecord>) -> u32 {
     let classes = bits(space.used_low().get()) | bits(space.used_high().get()) << 8;
@@ -212,7 +212,7 @@ fn bits(bytes: u64) -> u32 {
 /// Empties an entry if it holds `kioctx` still; true if it did. Not in one step: who calls this
 /// looks again with [`level`].
 #[inline(always)]
-pub fn empty(entry: Value<SlotRecord>, kioctx: u64) -> bool {
+pub fn empty(entry: Value<TracedRecord>, kioctx: u64) -> bool {
     if entry.kioctx().get() != kioctx {
         return false;
     }
@@ -220,14 +220,14 @@ pub fn empty(entry: Value<SlotRecord>, kioctx: u64) -> bool {
     true
 }
 
-/// Makes one slot agree with the table, whoever else changed it: at the end of an io_destroy, when
+/// Makes one index agree with the table, whoever else changed it: at the end of an io_destroy, when
 /// nobody who saw the destroyed context in the table is still writing it here (the call waits for
 /// RCU, and programs run under it). True if there was another context.
 #[inline(always)]
-pub fn level(mm: u64, slot: u32, who: &Who) -> bool {
-    let key = SlotKey { mm, slot, _pad: 0 };
+pub fn level(mm: u64, table_index: u32, who: &Who) -> bool {
+    let key = TracedKey { mm, table_index, _pad: 0 };
     let Some(entry) = Value::under(&TRACED, &key) else { return false };
-    let now = Table::of(mm).at(slot);
+    let now = Table::of(mm).at(table_index);
     let known = entry.kioctx().get();
     if now == 0 {
         empty(entry, known);
@@ -236,6 +236,6 @@ pub fn level(mm: u64, slot: u32, who: &Who) -> bool {
     if known == now {
         return false;
     }
-    put(mm, slot, Made::unseen(now, Origin::Met), who);
+    put(mm, table_index, Made::unseen(now, Origin::Met), who);
     true
 }

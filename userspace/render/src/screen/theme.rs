@@ -9,7 +9,7 @@ use crate::escape::escaped;
 
 /// What the terminal can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct Theme {
     /// Whether to use colour.
     pub color: bool,
     /// Whether nothing but ASCII may be drawn, in names too.
@@ -99,7 +99,7 @@ const TYPED: Signs = Signs {
     more: '~',
 };
 
-impl Look {
+impl Theme {
     /// The signs to draw with.
     pub fn signs(self) -> &'static Signs {
         if self.ascii { &TYPED } else { &DRAWN }
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn names() {
         let both = |bytes: &'static [u8]| {
-            [false, true].map(|ascii| Look { color: false, ascii }.name(bytes).into_owned())
+            [false, true].map(|ascii| Theme { color: false, ascii }.name(bytes).into_owned())
         };
         assert_eq!(both("grün\x1b".as_bytes()), ["grün\\x1b", "gr\\xc3\\xbcn\\x1b"]);
         assert_eq!(both(b"plain"), ["plain", "plain"]);
@@ -186,7 +186,7 @@ mod tests {
         for tone in
             [Tone::Focus, Tone::Heading, Tone::Sorted, Tone::Selected, Tone::Marked, Tone::Bad, Tone::Good]
         {
-            let style = Look { color: false, ascii: false }.style(tone);
+            let style = Theme { color: false, ascii: false }.style(tone);
             assert_eq!((style.fg, style.bg, style.underline_color), (None, None, None), "{tone:?}");
         }
     }

@@ -5,7 +5,7 @@ use crate::image::{IMAGE_MAGIC, MM_MAGIC, SERVICE_MAGIC, word};
 
 /// What a file claims to be; decoding it may still fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// CRIU's `mm-PID.img`.
     MmImage,
     /// An evidence file of this program.
@@ -17,14 +17,14 @@ pub enum Kind {
 }
 
 /// Tells the kind of a file from its first 8 bytes; more may be given.
-pub fn kind_of(bytes: &[u8]) -> Kind {
+pub fn file_kind(bytes: &[u8]) -> FileKind {
     if bytes.starts_with(&evidence::MAGIC) {
-        return Kind::Evidence;
+        return FileKind::Evidence;
     }
     match (word(bytes, 0), word(bytes, 4)) {
-        (Some(IMAGE_MAGIC), Some(MM_MAGIC)) => Kind::MmImage,
-        (Some(IMAGE_MAGIC | SERVICE_MAGIC), Some(other)) => Kind::OtherCriuImage(other),
-        _ => Kind::Unknown,
+        (Some(IMAGE_MAGIC), Some(MM_MAGIC)) => FileKind::MmImage,
+        (Some(IMAGE_MAGIC | SERVICE_MAGIC), Some(other)) => FileKind::OtherCriuImage(other),
+        _ => FileKind::Unknown,
     }
 }
 
@@ -34,12 +34,12 @@ mod tests {
 
     #[test]
     fn each_kind_is_told() {
-        assert_eq!(kind_of(b"\x19CVT (IW...."), Kind::MmImage);
-        assert_eq!(kind_of(b"\x19CVT (IX"), Kind::OtherCriuImage(0x5849_2820));
-        assert_eq!(kind_of(b"\x40\x59\x10\x55\x20\x28\x49\x57"), Kind::OtherCriuImage(MM_MAGIC));
-        assert_eq!(kind_of(b"\x89aioev\r\n\x01\0\0\0"), Kind::Evidence);
+        assert_eq!(file_kind(b"\x19CVT (IW...."), FileKind::MmImage);
+        assert_eq!(file_kind(b"\x19CVT (IX"), FileKind::OtherCriuImage(0x5849_2820));
+        assert_eq!(file_kind(b"\x40\x59\x10\x55\x20\x28\x49\x57"), FileKind::OtherCriuImage(MM_MAGIC));
+        assert_eq!(file_kind(b"\x89aioev\r\n\x01\0\0\0"), FileKind::Evidence);
         for other in [&b""[..], b"\x19CVT", b"\x19CVT (I", b"\x89aioev\n\n", b"\x7fELF\x02\x01\x01\0"] {
-            assert_eq!(kind_of(other), Kind::Unknown);
+            assert_eq!(file_kind(other), FileKind::Unknown);
         }
     }
 }

@@ -1,0 +1,33 @@
+//! Options of `criu-hook`. CRIU starts a script without arguments, so each can come by environment.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+
+use crate::cli::{duration, pid};
+
+/// Options of `criu-hook`.
+#[derive(Args, Clone, Debug)]
+pub struct CriuHookArgs {
+    /// When CRIU holds all processes: wait at most this long until no request is in flight.
+    #[arg(long, value_name = "TIME", env = "AIOINSPECT_DRAIN", default_value = "10s", value_parser = duration)]
+    pub drain: Duration,
+    /// Before CRIU stops anybody: wait at most this long until all processes are idle by themselves.
+    #[arg(long, value_name = "TIME", env = "AIOINSPECT_WAIT", value_parser = duration)]
+    pub wait: Option<Duration>,
+    /// Refuse processes that use asynchronous I/O which aioinspect does not examine: io_uring, or POSIX
+    /// AIO as far as it can be detected.
+    #[arg(long, env = "AIOINSPECT_STRICT", value_parser = FalseyValueParser::new())]
+    pub strict: bool,
+    #[arg(long, hide = true, env = "CRTOOLS_SCRIPT_ACTION")]
+    /// The step CRIU is at.
+    pub action: Option<String>,
+    #[arg(long, hide = true, env = "CRTOOLS_INIT_PID", value_parser = pid)]
+    /// The root of the tree, as CRIU sees it.
+    pub root: Option<u32>,
+    #[arg(long, hide = true, env = "CRTOOLS_IMAGE_DIR")]
+    /// The directory of the images.
+    pub images_dir: Option<PathBuf>,
+}
