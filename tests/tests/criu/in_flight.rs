@@ -81,9 +81,9 @@ fn fsync() {
 fn a_mixture() {
     let prepare = |bed: &mut Bed| {
         bed.target.run("setup-many 3 64");
-        bed.submit(0, "read", 16);
-        bed.submit(1, "write", 16);
         bed.submit_sync(2);
+        bed.submit(1, "write", 16);
+        bed.submit(0, "read", 16);
     };
     let look = |bed: &mut Bed| {
         let all = [(0, 16), (1, 16), (2, 1)].map(|(handle, count)| reaped_of(bed, handle, count));

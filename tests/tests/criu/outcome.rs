@@ -1,5 +1,8 @@
 //! What became of a target, in the words of the table.
 
+use std::thread;
+use std::time::Duration;
+
 use aioinspect_tests::criu::{Net, Round, Scripts};
 
 use crate::bed::{Bed, PATIENCE, hook};
@@ -52,6 +55,8 @@ impl Case<'_> {
 
     fn words(&self, bed: &mut Bed, scripts: &Scripts, before: u64, dump: &Round) -> String {
         if dump.code != 0 {
+            // One that CRIU has spoilt dies of it only when it runs again.
+            thread::sleep(Duration::from_millis(300));
             return match bed.target.pid() {
                 Some(_) => format!("refused, the target runs on: {}", (self.look)(bed)),
                 None => "the dump fails and **the target dies**".to_owned(),
