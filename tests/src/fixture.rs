@@ -41,7 +41,7 @@ pub struct Fixture {
 /// What a command answers when it fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandError {
-    /// The message.
+    /// What failed, in words.
     pub error: String,
     /// The errno, 0 if the fixture itself refused.
     pub errno: i32,

@@ -50,7 +50,7 @@ impl Drop for RaisedLimit {
 pub struct Crowd {
     /// Whoever made them.
     pub fixture: Fixture,
-    /// The processes.
+    /// How many processes there are.
     pub processes: u32,
     /// Contexts of each, for one request.
     pub each: u32,

@@ -33,14 +33,14 @@ pub struct Served {
     pub code: Option<i32>,
 }
 
-/// An answer.
+/// What the server answered to one request.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
+    /// The status, such as 200.
     pub status: u16,
     /// The head, as it came.
     pub head: String,
-    /// The body.
+    /// The body, without its chunks' framing.
     pub body: Vec<u8>,
 }
 

@@ -83,7 +83,7 @@ pub struct StrandTruth {
 /// One child process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChildTruth {
-    /// Its PID.
+    /// PID of the child.
     pub pid: u32,
     /// `ghost`, `vm`, `vfork`, `vfork-thread`, `spoof`, `fuse`, `reading`.
     pub kind: String,
@@ -96,7 +96,7 @@ pub struct ChildTruth {
 /// A context that a child made for itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnContext {
-    /// Its id.
+    /// `aio_context_t`; a hex string in JSON.
     #[serde(with = "hex")]
     pub id: u64,
     /// The argument of io_setup.
@@ -110,7 +110,7 @@ pub struct OwnContext {
 /// Its slots are no part of aio-nr any more, and its ring is unmapped or about to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DyingTruth {
-    /// The process.
+    /// PID of the process that waits.
     pub pid: u32,
     /// The thread that waits; it may be another than the leader, which then may be a zombie.
     pub tid: u32,
@@ -142,7 +142,7 @@ pub struct GhostTruth {
 /// A thread that blocks and retries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThreadTruth {
-    /// Its id.
+    /// Thread id.
     pub tid: u32,
     /// `pipe`, `getevents`, `getevents-timeout`, `epoll` or `sleep`.
     pub kind: String,
@@ -155,7 +155,7 @@ pub struct ThreadTruth {
 /// Many processes with the same contexts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FarmTruth {
-    /// The processes.
+    /// PIDs of the processes.
     pub pids: Vec<u32>,
     /// Contexts of each.
     pub contexts_each: u32,

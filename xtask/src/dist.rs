@@ -22,7 +22,7 @@ use crate::{build, paths, setup};
 /// The version of the whole workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The verb.
+/// `cargo xtask dist`: builds the archive and the package, and tries the package if asked to.
 pub(crate) fn dist(package: bool, trial: bool) -> Result<ExitCode> {
     if trial && !paths::is_root() {
         bail!("a trial of the package makes a Debian root, and needs root");

@@ -10,7 +10,7 @@ use crate::toolchain::{Toolchain, is_of_outer_cargo};
 use crate::{linker, paths};
 
 const TARGET: &str = "bpfel-unknown-none";
-/// The objects.
+/// The objects that are built, each from one program of package aioinspect-ebpf.
 const OBJECTS: [Object; 3] = [
     Object { feature: "census", bin: "aioinspect-bpf", file: "aioinspect.bpf.o" },
     Object { feature: "trace", bin: "aioinspect-trace", file: "aioinspect-trace.bpf.o" },

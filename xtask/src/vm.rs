@@ -30,7 +30,7 @@ pub(crate) struct Run<'a> {
     pub source: &'a Source,
     /// The suites there are.
     pub catalogue: &'a Catalogue,
-    /// Their executables.
+    /// What was built: the programs, and the suites' executables.
     pub built: &'a Built,
     /// Sequences for the random-state suites, where the list does not say.
     pub sequences: u32,

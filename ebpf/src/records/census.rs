@@ -150,7 +150,7 @@ wire! {
 wire! {
     /// Credits that one CPU holds of one context.
     pub struct CreditsRecord: 8 {
-        /// The CPU.
+        /// Number of the CPU.
         cpu: u32,
         /// `kioctx_cpu.reqs_available` of that CPU, never 0.
         credits: u32,

@@ -26,7 +26,7 @@ use crate::{CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord, place};
 /// and a program may need more at its first call.
 #[map]
 static CGROUPS: HashMap<CgroupKey, CgroupRecord> = HashMap::with_max_entries(1, 0);
-/// Their names.
+/// The names of those groups, a level each.
 #[map]
 static CGROUP_NAMES: HashMap<CgroupNameKey, CgroupNameRecord> = HashMap::with_max_entries(1, 0);
 

@@ -30,7 +30,7 @@ pub struct IterTaskVma {
     meta: *const c_void,
     /// The task that the mapping was found through.
     pub task: *const task_struct,
-    /// The mapping.
+    /// The mapping (`struct vm_area_struct`).
     pub vma: *const c_void,
 }
 

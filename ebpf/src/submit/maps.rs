@@ -10,7 +10,7 @@ const MMAPABLE: u32 = 1024;
 /// `BPF_F_NO_PREALLOC`: memory is taken as processes come.
 const NO_PREALLOC: u32 = 1;
 
-/// Who reads.
+/// Whose PID namespace the numbers are of: see [`control`].
 #[map]
 static SUBMIT: Array<SubmitControl> = Array::with_max_entries(1, MMAPABLE);
 /// Every process that has called io_submit.

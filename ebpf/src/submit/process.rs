@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::bpf_get_current_task;
 
 use crate::maps::control;
 
-/// A process.
+/// A process that calls io_submit.
 pub struct Process {
     pub key: SubmitKey,
     pub comm_low: u64,

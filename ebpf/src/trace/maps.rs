@@ -14,7 +14,7 @@ const MMAPABLE: u32 = 1024;
 /// `BPF_F_NO_PREALLOC`: memory is taken as contexts come.
 const NO_PREALLOC: u32 = 1;
 
-/// The order of userspace.
+/// The inputs of a pass, and its counts.
 #[map]
 pub static TRACE: Array<TraceControl> = Array::with_max_entries(1, MMAPABLE);
 /// Every context: the map of each process's rings.
@@ -30,7 +30,7 @@ pub static CALLS: HashMap<u64, CallRecord> = HashMap::with_max_entries(1, 0);
 /// What the rings' headers say.
 #[map]
 pub static HEADS: Array<HeadRecord> = Array::with_max_entries(1, MMAPABLE);
-/// What happened.
+/// The events, until userspace takes them.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 /// What was missed.

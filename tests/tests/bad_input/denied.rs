@@ -74,7 +74,11 @@ fn by_a_user_namespace() {
     let inside = |args: &[&str]| run(Command::new("unshare").args(["-Ur"]).arg(bin("aioinspect")).args(args));
     for verb in VERBS {
         let output = inside(verb);
-        refused(&output, 4, &["CAP_BPF and CAP_PERFMON are held in a user namespace alone", "outside of"]);
+        refused(
+            &output,
+            4,
+            &["CAP_BPF and CAP_PERFMON are held only in a user namespace", "outside the user namespace"],
+        );
         assert!(!output.stderr.contains("as root"), "{output:?}");
     }
     let output = inside(&["doctor", "-J"]);
@@ -82,7 +86,7 @@ fn by_a_user_namespace() {
     for name in ["CAP_BPF", "CAP_PERFMON"] {
         let of = row(&output, name);
         assert_eq!(of.status, "missing", "{of:?}");
-        assert!(of.fix.starts_with("start it outside of the user namespace"), "{of:?}");
+        assert!(of.fix.starts_with("start it outside the user namespace"), "{of:?}");
         assert_eq!(row(&run(&mut doctor()), name).status, "present");
     }
 }

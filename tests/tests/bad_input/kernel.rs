@@ -110,7 +110,7 @@ fn with_hidden_processes() {
     let yard = crate::sandbox::Yard::new();
     let none = rustix::thread::CapabilitySet::empty();
     with_mounts(&[(c"proc", c"/proc", c"hidepid=2")], || {
-        refused(&yard.nobody(none, &["check", &pid]), 4, &[&pid, "is there", "hidepid=", "CAP_SYS_PTRACE"]);
+        refused(&yard.nobody(none, &["check", &pid]), 4, &[&pid, "exists", "hidepid=", "CAP_SYS_PTRACE"]);
         refused(&yard.nobody(none, &["check", "4194304"]), 3, &["no process 4194304"]);
         let list = yard.nobody(none, &["list"]);
         assert_eq!(list.code, 0, "{list:?}");

@@ -41,8 +41,7 @@ fn none() {
     assert_eq!(list.code, 0, "{list:?}");
     assert!(list.stdout.contains("source proc") && list.stdout.contains("attributed -"), "{list:?}");
     assert!(!list.stdout.contains(&pid), "{list:?}");
-    for word in ["CAP_BPF", "CAP_PERFMON", "aioinspect doctor", "could not be looked into", "CAP_SYS_PTRACE"]
-    {
+    for word in ["CAP_BPF", "CAP_PERFMON", "aioinspect doctor", "could not be read", "CAP_SYS_PTRACE"] {
         assert!(list.stderr.contains(word), "no {word} in {list:?}");
     }
     let json = yard.nobody(none, &["list", "-J"]);

@@ -10,7 +10,7 @@ use clap::Parser;
 /// What a command said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Said {
-    /// Results.
+    /// Results: what it wrote to standard output.
     pub stdout: String,
     /// Everything else.
     pub stderr: String,

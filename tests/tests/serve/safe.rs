@@ -182,7 +182,7 @@ fn certificates_are_replaced() {
     assert!(error.starts_with("curl ended with 60:"), "{error}");
     let served = serving.end();
     let said = |words: &str| served.stderr.matches(words).count();
-    assert_eq!((said("the certificates before stay in use"), said("read again")), (1, 1), "{served:?}");
+    assert_eq!((said("the old certificates stay in use"), said("read again")), (1, 1), "{served:?}");
     assert!(!served.stderr.contains("PRIVATE"), "{served:?}");
 }
 

@@ -22,7 +22,7 @@ pub enum FileError {
     /// An evidence file with content that this version does not know.
     #[error(transparent)]
     Convert(#[from] ConvertError),
-    /// Neither.
+    /// A file of another kind.
     #[error("neither an mm image of CRIU nor an evidence file")]
     Unknown,
 }
@@ -32,7 +32,7 @@ pub enum FileError {
 pub enum Document {
     /// An mm image, and the same as crit prints it.
     Image(MmImage, Value),
-    /// Evidence.
+    /// An evidence file's content.
     Evidence(Evidence),
 }
 

@@ -26,7 +26,7 @@ pub struct Failures {
     pub unix_ns: u64,
 }
 
-/// The counts.
+/// Calls of io_setup by result, and its failures by owner, since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallCounts {
     calls: [u64; RESULTS.len()],

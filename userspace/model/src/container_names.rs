@@ -3,9 +3,9 @@
 /// Names of a container. Empty strings: not said.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Names {
-    /// The pod.
+    /// Name of the Kubernetes pod it is part of.
     pub pod: String,
-    /// Its namespace.
+    /// Kubernetes namespace of that pod.
     pub namespace: String,
     /// The container within the pod, or the container's own name.
     pub container: String,

@@ -9,7 +9,7 @@ pub struct CpuSet(Vec<CpuRange>);
 /// CPUs that follow one another, `first` up to and with `last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuRange {
-    /// The first.
+    /// Number of the first CPU, as the kernel counts them, from 0.
     pub first: u32,
     /// The last, not less than the first.
     pub last: u32,
@@ -47,7 +47,7 @@ impl CpuSet {
         Self(count.checked_sub(1).map(|last| CpuRange { first: 0, last }).into_iter().collect())
     }
 
-    /// Its ranges.
+    /// The ranges in ascending order; between each two there is a gap.
     pub fn ranges(&self) -> &[CpuRange] {
         &self.0
     }

@@ -14,14 +14,14 @@ pub struct Timed {
     pub at: Instant,
     /// Nanoseconds since 1970, for the reader.
     pub unix_ns: u64,
-    /// What happened.
+    /// What happened, to whom.
     pub event: Event,
 }
 
 /// A thread that did something.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Actor {
-    /// Its process.
+    /// The process (thread group) of the thread.
     pub pid: Pid,
     /// Itself; 0 where no thread is known (a context that was there before).
     pub tid: Tid,
@@ -31,21 +31,21 @@ pub struct Actor {
     pub owner: Option<Arc<Owner>>,
 }
 
-/// What happened.
+/// What a watch saw: a call that ended, an address space that ended, a wait, or what it missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A context was there before the watch began.
     Existing {
         /// A process that lives with it.
         by: Actor,
-        /// Its id.
+        /// The context's id: the address of its ring.
         context: ContextId,
         /// The argument of io_setup.
         max_reqs: u32,
     },
     /// io_setup succeeded.
     Setup {
-        /// Who called.
+        /// The thread that called io_setup.
         by: Actor,
         /// The new context.
         context: ContextId,
@@ -54,14 +54,14 @@ pub enum Event {
     },
     /// io_setup failed.
     SetupFailed {
-        /// Who called.
+        /// The thread that called io_setup.
         by: Actor,
         /// Why, and what there was.
         failure: Failure,
     },
     /// io_destroy succeeded.
     Destroy {
-        /// Who called.
+        /// The thread that called io_destroy.
         by: Actor,
         /// The context that is gone.
         context: ContextId,
@@ -86,7 +86,7 @@ pub enum Event {
     },
     /// A thread waits for the requests of contexts that are in no table any more. Dated when the wait began.
     Dying {
-        /// Who waits.
+        /// The thread that waits.
         by: Actor,
         /// For what.
         of: Awaited,
@@ -97,7 +97,7 @@ pub enum Event {
     },
     /// Such a wait is over.
     Gone {
-        /// Who waited.
+        /// The thread that waited.
         by: Actor,
         /// The context; [`ContextId::UNKNOWN`] where it could not be named.
         context: ContextId,
@@ -136,7 +136,7 @@ pub struct Failure {
 /// A process and the slots it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Holder {
-    /// The process.
+    /// The lowest PID of the processes that share the contexts.
     pub pid: Pid,
     /// Its `comm`.
     pub comm: Vec<u8>,

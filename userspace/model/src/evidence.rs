@@ -119,7 +119,7 @@ pub struct Made {
 /// A process (thread group), for names.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Process {
-    /// Its id.
+    /// Its id in the PID namespace of whoever looked.
     pub pid: Pid,
     /// `comm`, as bytes: a process may set any but NUL.
     pub comm: Vec<u8>,
@@ -191,9 +191,9 @@ pub struct KernelWord {
 /// A thread that waits until the requests of contexts have completed, which are in no table any more (fs/aio.c:kill_ioctx).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Wait {
-    /// The thread.
+    /// The thread that waits.
     pub tid: Tid,
-    /// Its process.
+    /// The process (thread group) of that thread.
     pub pid: Pid,
     /// What it is doing.
     pub doing: Doing,
@@ -236,9 +236,9 @@ impl Doing {
 /// What the scheduler knows of one thread. `None`: this kernel does not tell it (model/known.rs).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct TaskFact {
-    /// The thread.
+    /// The thread, in the PID namespace of whoever looked.
     pub tid: Tid,
-    /// Its process.
+    /// The process (thread group) of that thread.
     pub pid: Pid,
     /// `nvcsw + nivcsw`: how often it was switched away from a CPU. Grows by one each time it stops running.
     pub switches: Option<u64>,
@@ -375,7 +375,7 @@ pub struct Vma {
     pub end: u64,
     /// Offset into the mapped file, in bytes.
     pub offset: u64,
-    /// Permissions.
+    /// Permissions, as `rw-s`.
     pub perms: Perms,
     /// Device major and minor.
     pub device: (u32, u32),

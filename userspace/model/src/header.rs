@@ -25,7 +25,7 @@ pub const RING_HEADER_LENGTH: u32 = 32;
 pub struct RingHeader {
     /// Index in the kernel's table of contexts.
     pub id: u32,
-    /// Slots.
+    /// Ring entries (the kernel's nr_events).
     pub nr: u32,
     /// Next ring entry to be reaped.
     pub head: u32,

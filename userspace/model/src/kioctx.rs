@@ -44,7 +44,7 @@ pub struct Kioctx {
 /// `kioctx_cpu.reqs_available` of one CPU: requests that io_submit can take there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct CpuCredits {
-    /// The CPU.
+    /// Number of the CPU.
     pub cpu: u32,
     /// The number, not 0.
     pub credits: u32,
@@ -65,7 +65,7 @@ pub enum RefState {
 /// What one witness says of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told<T> {
-    /// This.
+    /// The number, whole.
     Is(T),
     /// It was asked while the number moved, or is past its time: what it said adds up to nothing.
     Torn,

@@ -94,7 +94,7 @@ enum Hides {
 /// A fact that this kernel does not tell, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lack {
-    /// The fact.
+    /// What is not told.
     pub fact: Fact,
     /// Such as `this kernel's struct kioctx has no member tail`; any text where it comes from a file.
     pub why: String,

@@ -133,11 +133,11 @@ pub type ProcessKey = (Pid, u64);
 /// The contexts of one process, summed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ProcessSums {
-    /// Which process.
+    /// PID and start: the key by which its contexts were summed.
     pub process: ProcessKey,
     /// One of its contexts, by its place among all of them: it knows the names.
     pub example: usize,
-    /// The sums.
+    /// What its contexts come to.
     pub sums: Sums,
 }
 

@@ -46,7 +46,7 @@ pub struct ContextView {
     pub comm: Arc<[u8]>,
     /// Start of that process, in clock ticks after boot.
     pub start_ticks: u64,
-    /// Its id.
+    /// Its id (`aio_context_t`): the address of its ring.
     pub context: ContextId,
     /// The argument of io_setup; `None` without BPF, or where the kernel does not tell it, as with all that follows.
     pub max_reqs: Option<u32>,
@@ -161,7 +161,7 @@ impl Outlook {
 /// Credits of one CPU that others lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stranded {
-    /// The CPU.
+    /// Number of the CPU.
     pub cpu: u32,
     /// How many requests can be submitted there.
     pub credits: u32,
@@ -180,7 +180,7 @@ pub enum Origin {
         age_ns: u64,
         /// Who called it.
         pid: Pid,
-        /// The thread.
+        /// The thread that called it.
         tid: Tid,
         /// Its argument, exactly.
         max_reqs: u32,

@@ -69,7 +69,7 @@ fn no_slots(failure: &Failure) -> Vec<u8> {
     }
     .into_bytes();
     for (place, holder) in failure.largest.iter().enumerate() {
-        text.extend_from_slice(if place == 0 { b"; held by " } else { b", " });
+        text.extend_from_slice(if place == 0 { b"; reserved by " } else { b", " });
         held(holder, &mut text);
     }
     text

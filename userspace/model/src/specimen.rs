@@ -11,7 +11,7 @@ use crate::units::{ContextId, Instant, MmId, Pid, Tid};
 
 /// Where the ring of [`idle`] lies.
 pub const AT: u64 = 0x7f00_0000_0000;
-/// Its inode.
+/// Inode of the file that the specimens' rings map.
 pub const INODE: u64 = 77;
 /// As io_setup maps a ring.
 pub const RW_S: Perms = Perms { read: true, write: true, exec: false, shared: true };

@@ -60,7 +60,7 @@ impl SubmitCount {
 /// The calls of one owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct OwnerSubmits {
-    /// Calls.
+    /// Calls of io_submit that returned.
     pub calls: u64,
     /// Calls that took fewer requests than they were given.
     pub short: u64,

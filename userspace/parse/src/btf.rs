@@ -39,7 +39,7 @@ pub enum BtfError {
     /// A type record reaches past the end of its section.
     #[error("btf type {id} is cut off at offset {offset}")]
     Cut {
-        /// Its id.
+        /// Id of the type.
         id: u32,
         /// Where it starts.
         offset: usize,
@@ -47,23 +47,23 @@ pub enum BtfError {
     /// A kind this reader does not know, so that the length of the record is unknown too.
     #[error("btf type {id} at offset {offset} has unknown kind {kind}")]
     UnknownKind {
-        /// Its id.
+        /// Id of the type.
         id: u32,
         /// Where it starts.
         offset: usize,
-        /// The kind.
+        /// The kind's number in include/uapi/linux/btf.h.
         kind: u32,
     },
     /// A type id that is not in the blob.
     #[error("btf has no type {id}")]
     NoType {
-        /// The id.
+        /// The id that was asked for.
         id: u32,
     },
     /// The type is not a struct or union, so that it has no members.
     #[error("btf type {id} at offset {offset} has no members")]
     NoMembers {
-        /// Its id.
+        /// Id of the type.
         id: u32,
         /// Where it starts.
         offset: usize,
@@ -75,7 +75,7 @@ pub enum BtfError {
         id: u32,
         /// Where it starts.
         offset: usize,
-        /// The member.
+        /// Its path, as it was asked for.
         name: String,
     },
     /// The member is not what the program can read.
@@ -83,7 +83,7 @@ pub enum BtfError {
     Shape {
         /// The struct's id.
         id: u32,
-        /// The member.
+        /// Its path, as it was asked for.
         name: String,
         /// What it is.
         what: String,
@@ -91,7 +91,7 @@ pub enum BtfError {
     /// A type without a size: void, a function, a forward declaration.
     #[error("btf type {id} has no size")]
     Unsized {
-        /// Its id.
+        /// Id of the type.
         id: u32,
     },
     /// Types that refer to each other in a circle, or nest deeper than any kernel's.

@@ -58,7 +58,7 @@ fn list_help() -> String {
     format!("{}\n{EXIT_CODES}", aioinspect_render::fields::help())
 }
 
-/// The verbs.
+/// What aioinspect can be told to do: a verb each.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List every context of every process, and how many slots of fs.aio-nr each one reserves. Stops

@@ -79,14 +79,18 @@ fn what(event: &Event) -> String {
         Event::Exec { contexts, .. } => {
             format!("{} ended with the old program", plural(*contexts, "context"))
         }
-        Event::Exit { contexts, .. } => format!("{} ended with it", plural(*contexts, "context")),
+        Event::Exit { contexts, .. } => format!("{} ended with the process", plural(*contexts, "context")),
         Event::Dying { of, doing, waited_ns, .. } => dying(*of, *doing, *waited_ns),
         Event::Gone { context, waited_ns, .. } => {
-            let what = if context.is_known() { context.to_string() } else { "what it waited for".to_owned() };
-            format!("{what} is gone, waited {}", duration(*waited_ns))
+            let what = if context.is_known() {
+                format!("{context} is")
+            } else {
+                "contexts that cannot be named are".to_owned()
+            };
+            format!("{what} gone, waited {}", duration(*waited_ns))
         }
-        Event::Lost { count } => format!("{} not seen", plural(*count, "event")),
-        Event::Healed { count } => format!("{} put right by a new census", plural(*count, "context")),
+        Event::Lost { count } => format!("{} missed", plural(*count, "event")),
+        Event::Healed { count } => format!("{} corrected by a new census", plural(*count, "context")),
     }
 }
 
@@ -99,14 +103,14 @@ fn dying(of: Awaited, doing: Doing, waited_ns: Option<u64>) -> String {
         (false, None) => "contexts that cannot be named".to_owned(),
     };
     let left = of.in_flight.map(|left| format!(", {} left", plural(left, "request"))).unwrap_or_default();
-    let whom = match doing {
-        Doing::Destroy => "io_destroy waits",
-        Doing::Exit => "exit waits",
-        Doing::Exec => "exec waits",
-        Doing::LastUse => "the last user of its memory waits",
+    let place = match doing {
+        Doing::Destroy => "in io_destroy",
+        Doing::Exit => "in exit",
+        Doing::Exec => "in exec",
+        Doing::LastUse => "as the last user of its memory",
     };
     let age = waited_ns.map(|ns| format!(" for {}", duration(ns))).unwrap_or_default();
-    format!("{what}{left}: {whom}{age}")
+    format!("{what}{left}: waiting {place}{age}")
 }
 
 /// No context has a max_reqs of 0: where it stands, the number was not seen.

@@ -332,7 +332,7 @@ impl Field {
         Field::ALL.iter().copied().filter(move |field| field.row().on.contains(&view))
     }
 
-    /// The heading.
+    /// The heading of its column, in upper case: also its name in -o and -Q.
     pub fn heading(self) -> &'static str {
         self.row().heading
     }

@@ -29,7 +29,7 @@ pub const MAX_DEPTH: usize = 64;
 pub enum ValueKind {
     /// A whole number.
     Number,
-    /// Text.
+    /// Text, of any bytes.
     Text,
     /// Yes or no.
     Bool,
@@ -40,7 +40,7 @@ pub enum ValueKind {
 pub enum Value<'a> {
     /// A whole number: wide enough for all of u64 and i64.
     Number(i128),
-    /// Text.
+    /// Text: a name, a unit, a code.
     Text(Cow<'a, str>),
     /// Yes or no.
     Bool(bool),
@@ -98,7 +98,7 @@ impl fmt::Display for FilterError {
 
 impl std::error::Error for FilterError {}
 
-/// A condition.
+/// A condition, as a tree.
 #[derive(Debug)]
 pub(super) enum Node<C> {
     Any(Vec<Node<C>>),

@@ -7,7 +7,7 @@ use aioinspect_model::picture::{ContextView, GhostView, Picture, SystemView};
 pub struct List<'a> {
     /// The footer's numbers: of the host, whatever is filtered.
     pub system: &'a SystemView,
-    /// The rows.
+    /// The contexts to be shown, a row each.
     pub contexts: Vec<&'a ContextView>,
     /// Rings without a context.
     pub ghosts: Vec<&'a GhostView>,

@@ -57,11 +57,11 @@ pub struct Exporter {
 pub struct Exposition {
     /// The host's sums.
     pub system: SystemView,
-    /// The owners.
+    /// What the contexts of each owner come to.
     pub owners: OwnerSums,
     /// Names of those owners that have any.
     pub names: Vec<(OwnerLabels, Names)>,
-    /// The counts.
+    /// Calls of io_setup and their failures, since the exporter started.
     pub call_counts: CallCounts,
     /// How long calls of io_destroy took.
     pub destroys: Histogram,

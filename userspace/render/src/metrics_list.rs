@@ -27,7 +27,7 @@ impl MetricKind {
 pub struct Metric {
     /// Its name, with `_total` for counters.
     pub name: &'static str,
-    /// Its kind.
+    /// Gauge, counter or histogram.
     pub kind: MetricKind,
     /// Its labels besides `pid`, which comes with the owner's where each process is told apart.
     pub labels: &'static [&'static str],

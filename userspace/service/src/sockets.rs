@@ -55,11 +55,11 @@ impl FromStr for Address {
             "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
             host if host.contains(':') => {
-                return Err(format!("an IPv6 address stands in brackets: [{host}]:{port}"));
+                return Err(format!("write an IPv6 address in brackets: [{host}]:{port}"));
             }
             host => {
                 return Err(format!(
-                    "{host:?} is not an IP address; names are not looked up but for localhost"
+                    "{host:?} is not an IP address; the only name that is looked up is localhost"
                 ));
             }
         };
@@ -73,7 +73,7 @@ fn unix(path: &str) -> Result<Address, String> {
     }
     if path.len() > MAX_PATH || path.contains('\0') {
         return Err(format!(
-            "the path of a unix socket has at most {MAX_PATH} bytes, this one {}",
+            "the path of a unix socket has at most {MAX_PATH} bytes, this one has {}",
             path.len()
         ));
     }
@@ -102,7 +102,7 @@ impl Address {
 /// A socket that listens.
 #[derive(Debug)]
 pub enum Listener {
-    /// TCP.
+    /// A TCP socket.
     Tcp(TcpListener),
     /// A unix socket, and its file if it is ours to remove.
     Unix(UnixListener, Option<SocketFile>),
@@ -176,7 +176,8 @@ fn make_way(path: &Path) -> io::Result<()> {
         // A queue that is full belongs to a server too; so may what is no stream.
         Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another server answers there")),
         Err(error) => {
-            let says = format!("a socket is there, and whether a server answers cannot be seen: {error}");
+            let says =
+                format!("a socket exists there, and it is not known whether a server answers: {error}");
             Err(io::Error::new(io::ErrorKind::AddrInUse, says))
         }
     }

@@ -33,7 +33,7 @@ pub enum TlsError {
     /// A file cannot be read.
     #[error("{}: {error}", path.display())]
     Unreadable {
-        /// The file.
+        /// The certificate, key or list of authorities.
         path: PathBuf,
         /// What the kernel says.
         error: io::Error,
@@ -41,7 +41,7 @@ pub enum TlsError {
     /// A file does not hold what it should.
     #[error("{}: {says}", path.display())]
     Content {
-        /// The file.
+        /// The certificate, key or list of authorities.
         path: PathBuf,
         /// What is wrong with it.
         says: String,
@@ -105,7 +105,7 @@ impl Tls {
                 state.acceptor = acceptor;
                 format!("{}: read again", self.config.cert_file.display())
             }
-            Err(error) => format!("the certificates before stay in use: {error}"),
+            Err(error) => format!("the old certificates stay in use: {error}"),
         };
         (state.acceptor.clone(), Some(note))
     }
@@ -275,7 +275,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
             // What exactly is said may quote lines.
             "damaged PEM text"
         } else if encrypted {
-            "the private key is encrypted: one without password is needed"
+            "the private key is encrypted: use one without a password"
         } else {
             "no PEM private key in it"
         };

@@ -16,7 +16,7 @@ const MAX_HEADER: usize = 4096;
 
 /// A hash has the right form, but is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("user {name:?}: not a bcrypt hash that can be compared with")]
+#[error("user {name:?}: not a usable bcrypt hash")]
 pub struct UsersError {
     /// Name of the user whose hash is too dear or wrong.
     pub name: String,

@@ -217,7 +217,7 @@ fn one_of<T: Copy>(what: &str, word: &Word, known: &[(&str, T)]) -> Result<T, We
     known.iter().find(|(name, _)| *name == word.value).map(|(_, one)| *one).ok_or_else(|| {
         let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         let given = raw::key(&word.value);
-        at(word, format!("{what}: {given} is not offered; there are {}", names.join(", ")))
+        at(word, format!("{what}: {given} is not supported; use one of: {}", names.join(", ")))
     })
 }
 
@@ -234,7 +234,7 @@ fn version(what: &str, word: Option<&Word>, usual: TlsVersion) -> Result<TlsVers
     if ["TLS10", "TLS11"].contains(&word.value.as_str()) {
         return Err(at(
             word,
-            format!("{what}: {} is broken and not spoken here; TLS12 is the oldest", word.value),
+            format!("{what}: {} is insecure and not supported; the oldest is TLS12", word.value),
         ));
     }
     one_of(what, word, &VERSIONS)
@@ -242,8 +242,7 @@ fn version(what: &str, word: Option<&Word>, usual: TlsVersion) -> Result<TlsVers
 
 fn tls_of(raw: RawTls, directory: &Path) -> Result<Option<TlsConfig>, WebConfigError> {
     if let Some(word) = raw.client_allowed_sans.iter().flatten().next() {
-        let says =
-            "client_allowed_sans is not supported: let client_ca_file sign only the clients that are meant";
+        let says = "client_allowed_sans is not supported: let the CA of client_ca_file sign only clients that may connect";
         return Err(at(word, says.to_owned()));
     }
     let client_auth = match &raw.client_auth_type {
@@ -303,10 +302,10 @@ fn headers(raw: RawHttp) -> Result<BTreeMap<&'static str, String>, WebConfigErro
             return Err(at(&word, says));
         };
         if !values.is_empty() && !values.contains(&word.value.as_str()) {
-            return Err(at(&word, format!("{known} is to be one of: {}", values.join(", "))));
+            return Err(at(&word, format!("{known} must be one of: {}", values.join(", "))));
         }
         if !word.value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-            return Err(at(&word, format!("{known} holds what no header may")));
+            return Err(at(&word, format!("{known} contains characters that a header must not have")));
         }
         headers.insert(*known, word.value);
     }
@@ -318,7 +317,7 @@ fn users(raw: BTreeMap<String, Word>) -> Result<BTreeMap<String, PasswordHash>, 
     for (name, word) in raw {
         let told = |says: &str| at(&word, format!("user {}: {says}", raw::key(&name)));
         if name.is_empty() || name.chars().any(|c| c == ':' || c.is_control()) {
-            return Err(told("a name without colon and control characters is needed"));
+            return Err(told("the name must not be empty or contain a colon or control characters"));
         }
         let hash = PasswordHash::parse(&word.value).map_err(|says| told(&says))?;
         users.insert(name, hash);

@@ -6,7 +6,7 @@ use cargo_metadata::semver::{Op, VersionReq};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// The file.
+/// All sections of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rules {

@@ -104,7 +104,9 @@ pub(super) fn lay_out(files: &[File], to: &Path, place: impl Fn(&File) -> Option
 }
 
 fn is_program(place: &str) -> bool {
-    ["aioinspect", "usr/bin/aioinspect"].contains(&place) || place.ends_with("/criu-hook")
+    matches!(place, "aioinspect" | "usr/bin/aioinspect")
+        || place.ends_with("criu/criu-hook")
+        || place == "usr/libexec/aioinspect/criu-hook"
 }
 
 fn checkout(root: &Path) -> Result<Vec<File>> {
@@ -187,25 +189,21 @@ mod tests {
         assert!(archive.contains(&"deploy/prometheus/rules.yml") && archive.contains(&"LICENSE-GPL-2.0"));
     }
 
-    /// Check that only the program and the action script can be executed, whatever the file was before, and that settings of its name cannot.
+    /// Check that only the program can be executed, whatever the file was before, and that settings of its name cannot.
     #[test]
     fn modes_are_our_own() {
         let dir = tempfile::tempdir().unwrap();
         let from = dir.path().join("x");
         fs::write(&from, "").unwrap();
         fs::set_permissions(&from, Permissions::from_mode(0o700)).unwrap();
-        let files = [
-            file(&from, "a", Some("usr/bin/aioinspect")),
-            file(&from, "b", Some("etc/default/aioinspect")),
-            file(&from, "c", Some("usr/libexec/aioinspect/criu-hook")),
-        ];
+        let files =
+            [file(&from, "a", Some("usr/bin/aioinspect")), file(&from, "b", Some("etc/default/aioinspect"))];
         lay_out(&files, &dir.path().join("t"), |file| file.package.as_deref()).unwrap();
         let mode =
             |path: &str| dir.path().join("t").join(path).metadata().unwrap().permissions().mode() & 0o7777;
         assert_eq!(
-            ["usr/bin/aioinspect", "etc/default/aioinspect", "usr/libexec/aioinspect/criu-hook", "etc"]
-                .map(mode),
-            [0o755, 0o644, 0o755, 0o755]
+            [mode("usr/bin/aioinspect"), mode("etc/default/aioinspect"), mode("etc")],
+            [0o755, 0o644, 0o755]
         );
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Terms {
     pub runs: Vec<(String, Vec<String>)>,
 }
 
-/// The list.
+/// Reads `.ci/kernels.txt`.
 pub(crate) fn read() -> Result<Vec<Listed>> {
     let file = paths::root().join(".ci/kernels.txt");
     parse(&fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?)

@@ -19,7 +19,7 @@ use crate::words::Words;
 /// A living child.
 #[derive(Debug)]
 pub(crate) struct Child {
-    /// Its PID.
+    /// PID of the child.
     pub pid: u32,
     /// What it is.
     pub kind: &'static str,

@@ -16,7 +16,7 @@ pub(crate) const FLUSH: u32 = 25;
 pub(crate) const INIT: u32 = 26;
 /// Somebody waits no longer; the request itself is still answered.
 pub(crate) const INTERRUPT: u32 = 36;
-/// Unmounted.
+/// The file system is unmounted.
 pub(crate) const DESTROY: u32 = 38;
 /// No reply wanted.
 pub(crate) const BATCH_FORGET: u32 = 42;

@@ -20,7 +20,7 @@ const MAX_REQS: u32 = 64;
 /// What of a child the server's reads are.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    /// The child.
+    /// PID of the child.
     pub pid: u32,
     /// Its pages of the served file.
     group: u64,

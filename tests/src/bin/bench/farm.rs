@@ -2,7 +2,7 @@
 
 use aioinspect_tests::fixture::Fixture;
 
-/// Processes.
+/// How many processes there are.
 pub(crate) const PROCESSES: u32 = 1_000;
 /// Contexts of each.
 pub(crate) const EACH: u32 = 10;

@@ -19,7 +19,7 @@ impl Figures {
         (f64::midpoint(at(last / 2), at(last.div_ceil(2))), at(0), at(last))
     }
 
-    /// The median.
+    /// The median: of an even number, the mean of the two in the middle.
     pub(crate) fn median(&self) -> f64 {
         self.summary().0
     }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 /// One who watches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Who {
-    /// Nobody.
+    /// Nobody watches: what the others are compared with.
     Nobody,
     /// aioinspect, by the hook of this name.
     Us(&'static str),

@@ -10,7 +10,7 @@ pub(crate) struct Line<'a> {
     pub what: &'a str,
     /// Unit of the figures.
     pub unit: &'static str,
-    /// The figures.
+    /// What was measured, once for each repetition.
     pub figures: &'a Figures,
     /// What the ratio is taken against: the rival's figure divided by this one.
     pub rival: Option<&'a Figures>,

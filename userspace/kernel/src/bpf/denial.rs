@@ -102,17 +102,17 @@ impl fmt::Display for Denial {
                 if is_half { write!(f, " ({} are needed)", names(&NEEDED)) } else { Ok(()) }
             }
             Self::UserNamespace => {
-                write!(f, "{} are held in a user namespace alone, where they do not count", names(&NEEDED))
+                write!(f, "{} are held only in a user namespace, where they do not count", names(&NEEDED))
             }
             Self::Seccomp => f.write_str("a seccomp filter forbids bpf(2), although the capabilities are held"),
             Self::SecurityModule => f.write_str(
                 "a security module (SELinux, AppArmor, a BPF one) forbids bpf(2), although the capabilities are held",
             ),
             Self::Lockdown => f.write_str("the kernel is locked down (lockdown=confidentiality)"),
-            Self::MaybeLockdown => f.write_str("whether lockdown=confidentiality is in force is not shown"),
+            Self::MaybeLockdown => f.write_str("it is not known whether lockdown=confidentiality is in force"),
             Self::Memlock(limit) => write!(
                 f,
-                "this kernel charges BPF maps to RLIMIT_MEMLOCK, which is {limit} bytes; raising it takes \
+                "this kernel charges BPF maps to RLIMIT_MEMLOCK, which is {limit} bytes; raising it needs \
                  CAP_SYS_RESOURCE"
             ),
             Self::Other => f.write_str("the kernel refuses it, although CAP_BPF and CAP_PERFMON are held"),

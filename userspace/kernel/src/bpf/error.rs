@@ -19,7 +19,7 @@ pub enum ProbeError {
     },
     /// The program needs the JIT, which is off.
     NoJit {
-        /// The program.
+        /// Name of the program in the object.
         program: &'static str,
     },
     /// The kernel lacks something.
@@ -31,7 +31,7 @@ pub enum ProbeError {
     Object(String),
     /// The verifier refused a program.
     Refused {
-        /// The program.
+        /// Name of the program in the object.
         program: &'static str,
         /// What the call answered.
         error: io::Error,
@@ -63,7 +63,7 @@ impl ProbeError {
     /// What was refused and why, without the line that mends it.
     pub fn cause(&self) -> String {
         match self {
-            Self::NotBuilt => "this build of aioinspect carries no eBPF programs".to_owned(),
+            Self::NotBuilt => "this build of aioinspect contains no eBPF programs".to_owned(),
             Self::NotPermitted { action, why } => format!("bpf: not permitted to {action}: {why}"),
             Self::NoJit { program } => {
                 format!(

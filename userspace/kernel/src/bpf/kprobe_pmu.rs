@@ -9,7 +9,7 @@ const DIR: &str = "/sys/bus/event_source/devices/kprobe";
 /// How perf_event_open is asked for a kprobe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KprobePmu {
-    /// Its number.
+    /// `perf_event_attr.type` of a kprobe.
     pub kind: u32,
     /// The bit of `config` that asks for a kretprobe.
     pub return_bit: u32,

@@ -18,7 +18,7 @@ use aioinspect_parse::proc::mountinfo;
 /// Where debugfs mounts it for whoever looks, if it does.
 const AUTOMOUNT: &str = "/sys/kernel/debug/tracing";
 
-/// A tracefs.
+/// A tracefs, mounted by somebody or detached and ours.
 #[derive(Debug)]
 pub struct Tracefs {
     root: OwnedFd,
@@ -42,7 +42,7 @@ impl Tracefs {
         }
         let lockdown = Lockdown::of_this_kernel();
         if !lockdown.allows_tracefs_instance() {
-            let action = "make an instance of tracefs, whose release would kill the kernel";
+            let action = "create an instance of tracefs (releasing it would crash the kernel)";
             let known = lockdown == Lockdown::Confidentiality;
             let why = if known { Denial::Lockdown } else { Denial::MaybeLockdown };
             return Err(ProbeError::NotPermitted { action, why });
@@ -60,7 +60,7 @@ impl Tracefs {
                 // Its files are root's.
                 let needed = [Capability::SysAdmin, Capability::DacReadSearch];
                 let needed = if geteuid().is_root() { &needed[..1] } else { &needed };
-                Err(not_permitted("make an instance of tracefs", needed))
+                Err(not_permitted("create an instance of tracefs", needed))
             }
             Err(error) => Err(ProbeError::Io { action: "open tracefs", error: error.into() }),
         }

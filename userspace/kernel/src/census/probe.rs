@@ -105,7 +105,7 @@ impl Probe {
                 return load(ways.with_per_cpu_offset(address));
             }
             for fact in [Fact::PercpuAvailable, Fact::PercpuRefs] {
-                probe.known.lose(fact, "this kernel shows a program no memory of CPUs that are offline");
+                probe.known.lose(fact, "this kernel does not let a program read the memory of offline CPUs");
             }
         }
         Ok(probe)
@@ -207,7 +207,7 @@ impl Probe {
 
     /// The program's id, by which its log is found.
     fn program_id(&self) -> Result<u32, ProbeError> {
-        info::prog_id(self.census.as_fd()).map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
+        info::prog_id(self.census.as_fd()).map_err(|e| ProbeError::from_bpf("get the program's id", &e))
     }
 
     /// Hands on what the programs have to say. Finding it needs CAP_SYS_ADMIN.

@@ -36,14 +36,14 @@ pub struct Records {
     pub credits: Vec<CreditsRecord>,
     /// Address spaces; one may appear twice if its processes are not neighbours in the walk.
     pub mms: Vec<MmRecord>,
-    /// Threads.
+    /// Threads of the processes of those address spaces.
     pub tasks: Vec<TaskRecord>,
 }
 
 /// What a census said of one address space.
 #[derive(Clone, Debug, Default)]
 pub struct SpaceWord {
-    /// The facts.
+    /// What the kernel said: contexts, and what the scheduler knows of the threads.
     pub word: KernelWord,
     /// The processes that live in it, lowest PID first, without cgroups.
     pub processes: Vec<Process>,

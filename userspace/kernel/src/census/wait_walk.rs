@@ -11,7 +11,7 @@ use crate::census::probe::{CensusScope, Probe};
 /// What one walk over the threads that sleep said.
 #[derive(Clone, Debug, Default)]
 pub struct WaitRecords {
-    /// The threads.
+    /// The threads that sleep and wait for contexts, or may.
     pub waits: Vec<WaitRecord>,
     /// The contexts they wait for, grouped by thread in the order of `waits`.
     pub contexts: Vec<ContextRecord>,

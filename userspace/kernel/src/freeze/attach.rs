@@ -41,7 +41,7 @@ pub(super) enum Attaching<'a> {
 
 /// A process of the address space.
 pub(super) struct Member<'a> {
-    /// Its directory.
+    /// Its directory in `/proc`.
     pub dir: Dir<'a>,
     /// Its leader exited, but not its last thread.
     pub dead_leader: bool,

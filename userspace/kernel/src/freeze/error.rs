@@ -18,15 +18,15 @@ pub enum FreezeError {
     /// One thread has one tracer.
     #[error("process {pid} is already traced by process {tracer}")]
     AlreadyTraced {
-        /// The process.
+        /// The process that was to be frozen.
         pid: Pid,
         /// Thread id of its tracer.
         tracer: Tid,
     },
-    /// Refused.
+    /// The kernel refused: EPERM.
     #[error("not permitted to freeze process {pid}: {barrier}")]
     NotPermitted {
-        /// The process.
+        /// The process that was to be frozen.
         pid: Pid,
         /// What is in the way.
         barrier: Barrier,
@@ -40,9 +40,9 @@ pub enum FreezeError {
     /// A thread did not stop in time.
     #[error("thread {tid} of process {pid} did not stop in time: state {state}{}", waits_in(wchan.as_deref()))]
     TimedOut {
-        /// The process.
+        /// The process of the thread.
         pid: Pid,
-        /// The thread.
+        /// The thread that did not stop.
         tid: Tid,
         /// Its state, as in `/proc/PID/stat`: D, if it sleeps uninterruptibly; `?`, if it could not be read.
         state: char,
@@ -53,7 +53,7 @@ pub enum FreezeError {
     #[error("interrupted")]
     Interrupted,
     /// It makes threads faster than they can be seized.
-    #[error("process {0} keeps making threads")]
+    #[error("process {0} keeps creating threads")]
     Restless(Pid),
     /// A file in `/proc`.
     #[error(transparent)]

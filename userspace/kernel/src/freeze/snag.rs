@@ -5,8 +5,8 @@ use aioinspect_model::units::{Pid, Tid};
 /// A thread that an attempt failed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Snag {
-    /// Its process.
+    /// The process it belongs to.
     pub pid: Pid,
-    /// The thread.
+    /// The thread that did not stop.
     pub tid: Tid,
 }

@@ -6,7 +6,7 @@ use rustix::thread::{CapabilitySet, capabilities, capability_is_in_bounding_set}
 
 /// What mends it that capabilities do not count.
 pub const OUT_OF_USER_NAMESPACE: &str =
-    "start it outside of the user namespace (a container: without --userns, by the host's own root)";
+    "start it outside the user namespace (a container: without --userns, by the host's root)";
 
 /// A capability this program can make use of.
 ///

@@ -30,7 +30,7 @@ pub enum WriteError {
     /// No permission to make files there, or a read-only file system.
     #[error("cannot write into directory {}: {error}", dir.display())]
     NotWritable {
-        /// The directory.
+        /// Where the file was to be made.
         dir: PathBuf,
         /// EACCES, EPERM or EROFS.
         error: Errno,
@@ -41,7 +41,7 @@ pub enum WriteError {
     /// Anything else.
     #[error("cannot write {}: {error}", path.display())]
     Failed {
-        /// The file.
+        /// The file that was to be written.
         path: PathBuf,
         /// What the kernel said.
         error: Errno,
@@ -53,7 +53,7 @@ pub enum WriteError {
 pub struct NewFile<'a> {
     /// Its name in the directory.
     pub name: &'a str,
-    /// Its content.
+    /// All of its content.
     pub bytes: &'a [u8],
 }
 
@@ -264,7 +264,7 @@ pub enum ReadError {
     /// More than we are ready to hold.
     #[error("{} has more than {max} bytes", path.display())]
     TooLarge {
-        /// The file.
+        /// The file that was to be read.
         path: PathBuf,
         /// The limit, in bytes.
         max: u64,
@@ -272,7 +272,7 @@ pub enum ReadError {
     /// Anything else.
     #[error("cannot read {}: {error}", path.display())]
     Failed {
-        /// The file.
+        /// The file that was to be read.
         path: PathBuf,
         /// What the kernel said.
         error: io::Error,

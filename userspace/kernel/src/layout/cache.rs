@@ -100,7 +100,7 @@ impl LayoutCache {
         let Stat { st_mode, st_uid, .. } = fstat(fd)?;
         let others = Mode::from_raw_mode(st_mode).intersects(Mode::WGRP | Mode::WOTH);
         if FileType::from_raw_mode(st_mode) != wanted || st_uid != self.owner || others {
-            return Err(io::Error::other("it is not root's alone"));
+            return Err(io::Error::other("it must belong to root, and nobody else may write to it"));
         }
         Ok(())
     }

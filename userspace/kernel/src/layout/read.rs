@@ -42,7 +42,7 @@ fn walk(wanted: &[Wanted], cache: Option<&LayoutCache>) -> Result<(Layout, HookI
     })?;
     let lacks = |what: String| ProbeError::Lacks { what };
     let btf = Btf::parse(&blob, wanted).map_err(|e| lacks(format!("readable BTF ({VMLINUX_BTF}: {e})")))?;
-    let layout = Layout::resolve(&btf).map_err(|e| lacks(format!("a layout this program knows: {e}")))?;
+    let layout = Layout::resolve(&btf).map_err(|e| lacks(format!("a layout that aioinspect knows: {e}")))?;
     let hooks = HookIds::resolve(&btf);
     if let Some((cache, index)) = cache.zip(Index::of(&btf, blob.len())) {
         cache.save(&index);

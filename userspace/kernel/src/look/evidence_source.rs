@@ -32,7 +32,7 @@ pub enum Hold {
 /// What is to be read of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// The process.
+    /// The process to be read: any of those that share its memory.
     pub pid: Pid,
     /// How it is held.
     pub hold: Hold,
@@ -51,7 +51,7 @@ pub enum SourceError {
     /// The kernel's word.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-    /// The freeze.
+    /// The process could not be stopped.
     #[error(transparent)]
     Freeze(#[from] FreezeError),
     /// The process's memory.
@@ -74,11 +74,11 @@ pub enum SourceError {
     #[error(transparent)]
     Group(#[from] GroupError),
     /// A text of the kernel's that is not what we know.
-    #[error("cannot understand {what} of process {pid}: {why}")]
+    #[error("cannot parse {what} of process {pid}: {why}")]
     Text {
-        /// The process.
+        /// The process whose file it is.
         pid: Pid,
-        /// The file.
+        /// The file below `/proc/PID`, such as `smaps`.
         what: &'static str,
         /// What is missing, in a sentence.
         why: String,
@@ -95,9 +95,9 @@ fn word_alone(contexts: usize, in_flight: Option<u64>) -> String {
         Some(0) => "no request in flight; its rings cannot be read, so it is not proven idle".to_owned(),
         Some(1) => "1 request in flight: it is not idle".to_owned(),
         Some(several) => format!("{several} requests in flight: it is not idle"),
-        None => "requests in flight that are not known".to_owned(),
+        None => "it is not known how many requests in flight".to_owned(),
     };
-    format!("by the kernel's word alone it has {contexts}, {what}")
+    format!("BPF shows {contexts}, {what}")
 }
 
 /// A source of evidence: the live host or a recorded one, and no third.

@@ -79,7 +79,7 @@ pub(crate) fn look(
     }
     if unreadable > 0 {
         notes.push(format!(
-            "UNREAPED is not known of {unreadable} process(es) whose memory could not be read (needs CAP_SYS_PTRACE)"
+            "UNREAPED is not known for {unreadable} process(es): cannot read their memory (needs CAP_SYS_PTRACE)"
         ));
     }
     shown.sort_by_key(|space| space.processes.first().map(|process| process.pid));

@@ -28,7 +28,7 @@ pub(super) fn look(
         }
     }
     if refused > 0 {
-        notes.push(format!("{refused} process(es) could not be looked into (needs CAP_SYS_PTRACE)"));
+        notes.push(format!("{refused} process(es) could not be read (needs CAP_SYS_PTRACE)"));
     }
     let spaces = spaces.into_iter().map(|(_, space)| space).collect();
     Ok(Evidence {

@@ -70,7 +70,7 @@ impl Live {
             && let Some(probe) = &self.probe
             && let Err(error) = probe.drain_log()
         {
-            self.notes.push(format!("no diagnostics of the eBPF programs: {error}"));
+            self.notes.push(format!("cannot show the log of the eBPF programs: {error}"));
         }
         evidence
     }

@@ -17,7 +17,7 @@ use aioinspect_parse::proc::status::Status;
 
 /// A process, opened: a PID that is used again is not taken for it.
 pub(super) struct Subject {
-    /// Its files.
+    /// Its directory in `/proc`, opened once.
     pub dir: ProcDir,
     /// Every mapping, with the confirmed rings marked.
     pub vmas: Vec<Vma>,

@@ -24,7 +24,7 @@ pub struct MappedRing {
     pub mm: MmKey,
     /// A process in it.
     pub pid: Pid,
-    /// The mapping.
+    /// Where in that address space it is, and how it is mapped.
     pub mapping: RingMapping,
 }
 

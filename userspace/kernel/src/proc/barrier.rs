@@ -35,7 +35,7 @@ pub enum Barrier {
     Yama(u8),
     /// We hold the capability, and are refused all the same.
     Guarded {
-        /// The capability.
+        /// The capability that we hold, such as `CAP_SYS_PTRACE`.
         held: &'static str,
         /// What the process has and we have not, a bit each.
         more: u64,
@@ -137,20 +137,20 @@ impl fmt::Display for Barrier {
             Self::OtherUser(user) => write!(f, "needs {SYS_PTRACE} (it belongs to user {user})"),
             Self::MoreCapable(more) => write!(
                 f,
-                "it has capabilities that we have not ({}): needs them, or {SYS_PTRACE}",
+                "it has capabilities that we lack ({}): needs these, or {SYS_PTRACE}",
                 names_of(*more)
             ),
             Self::Undumpable => write!(
                 f,
-                "needs {SYS_PTRACE}, although it is of the same user (it is not dumpable, or in another user namespace)"
+                "needs {SYS_PTRACE}, although it belongs to the same user (it is not dumpable, or in another user namespace)"
             ),
             Self::UserNamespace(held) => write!(
                 f,
-                "{held} is held in a user namespace alone, and it is not of that one; fix: {}",
+                "{held} is held only in a user namespace, and the process is not in that one; fix: {}",
                 caps::OUT_OF_USER_NAMESPACE
             ),
             Self::Yama(3) => f.write_str(
-                "kernel.yama.ptrace_scope is 3: nobody may trace a process until the next boot, whoever has CAP_SYS_PTRACE",
+                "kernel.yama.ptrace_scope is 3: nobody may trace a process until the next boot, not even with CAP_SYS_PTRACE",
             ),
             Self::Yama(scope) => write!(f, "needs {SYS_PTRACE} (kernel.yama.ptrace_scope is {scope})"),
             Self::Guarded { held, more, modules } => {
@@ -159,7 +159,7 @@ impl fmt::Display for Barrier {
                     write!(f, " ({modules})")?;
                 }
                 f.write_str(" protects it")?;
-                if *more == 0 { Ok(()) } else { write!(f, "; it has capabilities that we have not: {}", names_of(*more)) }
+                if *more == 0 { Ok(()) } else { write!(f, "; it has capabilities that we lack: {}", names_of(*more)) }
             }
         }
     }

@@ -13,7 +13,7 @@ pub enum ProcError {
     #[error("no process {0}")]
     NoSuchProcess(Pid),
     /// The number is that of a thread.
-    #[error("no process {tid}: it is a thread of process {process}; ask for that")]
+    #[error("no process {tid}: it is a thread of process {process}; use that PID")]
     Thread {
         /// The number that was asked for.
         tid: Pid,
@@ -30,34 +30,34 @@ pub enum ProcError {
     },
     /// It exists, but `/proc` shows us nothing of it.
     #[error(
-        "process {pid} is there, but /proc is mounted with {option} and does not show it: needs CAP_SYS_PTRACE"
+        "process {pid} exists, but /proc is mounted with {option} and does not show it: needs CAP_SYS_PTRACE"
     )]
     Hidden {
-        /// The process.
+        /// The process that is not shown.
         pid: Pid,
         /// The mount option, such as `hidepid=invisible`.
         option: String,
     },
     /// It exists, but what is mounted at `/proc` is about other processes.
     #[error(
-        "process {0} is there, but /proc is of another PID namespace than ours: mount ours (unshare --mount --mount-proc)"
+        "process {0} exists, but /proc shows another PID namespace: mount ours (unshare --mount --mount-proc)"
     )]
     ForeignProc(Pid),
     /// It is there and lives, but the kernel's iterator passes it over, or it changed at every look.
     #[error(
-        "process {0} is there, but BPF does not show it: look again; if it stays so, this kernel hides it"
+        "process {0} exists, but BPF does not show it: try again; if that does not help, this kernel hides it"
     )]
     Unseen(Pid),
     /// It has no address space and never will.
     #[error("process {0} is a kernel thread: it has no memory of its own and no contexts")]
     KernelThread(Pid),
     /// All its threads have exited.
-    #[error("process {0} is a zombie: it has exited and has no memory any more")]
+    #[error("process {0} is a zombie: it has exited and has no memory")]
     Zombie(Pid),
     /// All its threads that are not dead are inside the kernel's exit, without memory or soon without.
     #[error("process {pid} is exiting: {}", leaving(*.state, .wchan.as_deref()))]
     Exiting {
-        /// The process.
+        /// The process that is ending.
         pid: Pid,
         /// State of the thread that is named, as in `/proc/PID/stat`; D if one of them sleeps uninterruptibly.
         state: char,
@@ -66,13 +66,13 @@ pub enum ProcError {
     },
     /// It is inside an exec that waits, and readers of its files in /proc wait with it.
     #[error(
-        "process {0} is exiting: it waits inside exec, most likely for its requests in flight, and /proc does not answer for it"
+        "process {0} is exiting: it waits inside exec, most likely for its requests in flight, and /proc does not answer"
     )]
     Locked(Pid),
-    /// Refused.
+    /// The kernel refused: EACCES or EPERM.
     #[error("not permitted to read {file} of process {pid}: {barrier}")]
     NotPermitted {
-        /// The process.
+        /// The process that was to be read.
         pid: Pid,
         /// The file below `/proc/PID`, or `its memory`.
         file: String,
@@ -82,7 +82,7 @@ pub enum ProcError {
     /// More than we are ready to hold.
     #[error("{file} of process {pid} has more than {max} bytes")]
     TooLarge {
-        /// The process.
+        /// The process whose file it is.
         pid: Pid,
         /// The file below `/proc/PID`.
         file: String,
@@ -92,7 +92,7 @@ pub enum ProcError {
     /// Anything else.
     #[error("cannot read {file} of process {pid}: {source}")]
     Io {
-        /// The process.
+        /// The process whose file it is.
         pid: Pid,
         /// The file below `/proc/PID`.
         file: String,
@@ -105,9 +105,9 @@ pub enum ProcError {
 fn elsewhere(pid: Pid, here: &[Pid]) -> String {
     let names: Vec<String> = here.iter().map(Pid::to_string).collect();
     match names.as_slice() {
-        [one] => format!("process {one} is {pid} in one further in: ask for {one}"),
+        [one] => format!("process {one} is {pid} in a nested one: use {one}"),
         several => {
-            format!("processes {} are {pid} in others further in: ask for one of them", several.join(", "))
+            format!("processes {} are {pid} in nested ones: use one of them", several.join(", "))
         }
     }
 }
@@ -122,7 +122,7 @@ fn leaving(state: char, wchan: Option<&str>) -> String {
         Some(place) => write!(text, "it {doing} in {place} (state {state})"),
         None => write!(text, "it {doing} in the kernel (state {state})"),
     };
-    text.push_str("; what it had in flight is not known to be over, and it has no memory that could be read");
+    text.push_str("; its requests may still be in flight, and it has no memory to read");
     text
 }
 
@@ -137,7 +137,7 @@ mod tests {
             ProcError::Exiting { pid: Pid(7), state, wchan: wchan.map(str::to_owned) }.to_string()
         };
         assert!(exiting('D', Some("exit_aio")).starts_with(
-            "process 7 is exiting: it waits for its requests in exit_aio (state D); what it had in flight"
+            "process 7 is exiting: it waits for its requests in exit_aio (state D); its requests may still be in flight"
         ));
         assert!(exiting('D', None).contains("it waits in the kernel (state D)"));
         assert!(exiting('R', None).contains("it runs in the kernel (state R)"));
@@ -146,11 +146,8 @@ mod tests {
         };
         assert_eq!(
             elsewhere(&[1234]),
-            "no process 7 in this PID namespace; process 1234 is 7 in one further in: ask for 1234"
+            "no process 7 in this PID namespace; process 1234 is 7 in a nested one: use 1234"
         );
-        assert!(
-            elsewhere(&[12, 34])
-                .ends_with("processes 12, 34 are 7 in others further in: ask for one of them")
-        );
+        assert!(elsewhere(&[12, 34]).ends_with("processes 12, 34 are 7 in nested ones: use one of them"));
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Answer {
     pub start: u64,
     /// Address after the last.
     pub end: u64,
-    /// Permissions.
+    /// Permissions, as `rw-s` in smaps.
     pub perms: Perms,
     /// Offset into the mapped file, in bytes.
     pub offset: u64,

@@ -27,7 +27,7 @@ pub enum MemoryError {
     /// It has exited, or what is left of it has no memory.
     #[error("thread {0} is gone or has no memory any more")]
     Gone(Tid),
-    /// Refused.
+    /// The kernel refused: EPERM.
     #[error("not permitted to read the memory of thread {0}: needs CAP_SYS_PTRACE")]
     NotPermitted(Tid),
     /// Anything else; ENOSYS where the kernel was built without it.

@@ -147,7 +147,7 @@ impl Attached {
         ]);
         for (name, at_end, function) in probes {
             let event = kprobe_event(pmu.kind, at_end.then_some(pmu.return_bit), function)
-                .map_err(|error| ProbeError::from_bpf("make a kprobe", &error))?;
+                .map_err(|error| ProbeError::from_bpf("create a kprobe", &error))?;
             self.add_event(prepared, name, ProgramKind::Kprobe, event)?;
         }
         Ok(())

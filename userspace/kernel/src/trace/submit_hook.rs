@@ -64,7 +64,7 @@ fn kretprobe(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Res
     }
     for (name, function) in probes {
         let event = kprobe_event(pmu.kind, Some(pmu.return_bit), function)
-            .map_err(|error| ProbeError::from_bpf("make a kprobe", &error))?;
+            .map_err(|error| ProbeError::from_bpf("create a kprobe", &error))?;
         attached.add_event(prepared, name, ProgramKind::Kprobe, event)?;
     }
     Ok(())

@@ -147,7 +147,7 @@ impl Submits {
         if dead.is_empty() {
             return Ok(());
         }
-        let io = |error| ProbeError::Io { action: "let go of the counts of io_submit", error };
+        let io = |error| ProbeError::Io { action: "release the counts of io_submit", error };
         let dead: HashSet<Submitter> = dead.iter().copied().collect();
         for one in &dead {
             let key = SubmitKey { start_boottime: one.start_boottime_ns, tgid: one.pid.0, _pad: 0 };
@@ -180,7 +180,7 @@ impl Submits {
 
     /// The id of the program by which the log of all of them is found.
     pub fn program_id(&self) -> Result<u32, ProbeError> {
-        info::prog_id(self.learn.as_fd()).map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
+        info::prog_id(self.learn.as_fd()).map_err(|e| ProbeError::from_bpf("get the program's id", &e))
     }
 }
 
@@ -190,7 +190,7 @@ fn learn_reader(learn: &OwnedFd) -> Result<(), ProbeError> {
         .map_err(|e| ProbeError::from_bpf("attach an iterator", &e))?;
     let walk = call::iter_create(link.as_fd()).map_err(|e| ProbeError::from_bpf("open an iterator", &e))?;
     call::iter_run(walk.as_fd())
-        .map_err(|error| ProbeError::Io { action: "learn our own PID namespace", error })
+        .map_err(|error| ProbeError::Io { action: "find our own PID namespace", error })
 }
 
 fn count(

@@ -311,7 +311,7 @@ impl Tracer {
     /// The id of the program that settles, by which its log is found.
     pub fn program_id(&self) -> Result<u32, ProbeError> {
         info::prog_id(self.settle_program.as_fd())
-            .map_err(|e| ProbeError::from_bpf("ask for the program's id", &e))
+            .map_err(|e| ProbeError::from_bpf("get the program's id", &e))
     }
 }
 

@@ -285,5 +285,5 @@ fn open_log(tracer: &Tracer, level: u8, tried: &mut Vec<String>) -> Option<OpenL
         return None;
     }
     let log = tracer.program_id().map_err(|error| error.to_string()).and_then(OpenLog::of);
-    log.map_err(|error| tried.push(format!("log: no diagnostics of the eBPF programs: {error}"))).ok()
+    log.map_err(|error| tried.push(format!("log: cannot show the log of the eBPF programs: {error}"))).ok()
 }

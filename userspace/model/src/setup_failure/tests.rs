@@ -26,7 +26,7 @@ fn too_few_are_left() {
     of.largest = vec![holder(b"mysqld", 123, 1024, 8), holder(b"x", 7, 1, 1)];
     assert_eq!(
         why(&of),
-        "asked for 5000, 120 free of 65536; held by mysqld (pid 123, 1024 slots in 8 contexts), x (pid 7, 1 slot in 1 context)"
+        "asked for 5000, 120 free of 65536; reserved by mysqld (pid 123, 1024 slots in 8 contexts), x (pid 7, 1 slot in 1 context)"
     );
     of.largest.clear();
     of.free = Some(0);
@@ -72,7 +72,7 @@ fn unknown_is_no_number() {
     of.free = Some(6000);
     assert_eq!(why(&of), "asked for 5000, and the slots were taken at that moment; free again: 6000");
     of.largest = vec![holder(b"db", 9, 0, 2)];
-    assert!(why(&of).ends_with("; held by db (pid 9, 2 contexts)"));
+    assert!(why(&of).ends_with("; reserved by db (pid 9, 2 contexts)"));
 }
 
 /// Check each way to EINVAL, two at once, and none that can be seen.

@@ -16,7 +16,7 @@ pub enum Shape {
     Number,
     /// An integer that may be negative.
     Signed,
-    /// A pointer.
+    /// A pointer, to whatever.
     Pointer,
     /// An array of at least 16 bytes, of which the first 8 are the place.
     Name,

@@ -35,7 +35,7 @@ pub(crate) enum Type {
     },
 }
 
-/// A member.
+/// A member of a struct or union, as a test declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Field {
     pub name: String,

@@ -31,7 +31,7 @@ pub enum Cost {
 /// A member that this kernel has not, or not as something the programs can read. Shown as the reason why something is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// The struct.
+    /// Name of the struct that should have it.
     pub of: &'static str,
     /// The member, by the first of its names.
     pub member: &'static str,

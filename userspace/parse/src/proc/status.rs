@@ -9,7 +9,7 @@ use aioinspect_model::units::{Pid, Tid};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("process status has an unreadable {key}: {value:?}")]
 pub struct StatusError {
-    /// The key.
+    /// The key, such as `TracerPid`.
     pub key: &'static str,
     /// How its value begins.
     pub value: String,

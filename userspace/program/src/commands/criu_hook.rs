@@ -195,7 +195,10 @@ impl Tree<'_> {
             let report = Report { evidence, picture, pid: one.pid, verdict: &one.verdict, wrote: &[] };
             let mut text = Vec::new();
             verdict::write(&mut text, &report)?;
-            for line in String::from_utf8_lossy(&text).lines() {
+            // Of what is idle one line is enough: the rest is in the evidence.
+            let is_idle = matches!(one.verdict, DumpVerdict::Idle { .. });
+            let lines = if is_idle { 1 } else { usize::MAX };
+            for line in String::from_utf8_lossy(&text).lines().take(lines) {
                 self.line(line, out)?;
             }
         }

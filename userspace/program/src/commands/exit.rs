@@ -13,7 +13,7 @@ use aioinspect_kernel::proc::memory::MemoryError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Fine.
+    /// Done, and nothing stands against it.
     Fine = 0,
     /// Something failed.
     Error = 1,

@@ -43,7 +43,7 @@ pub(super) struct PublisherOptions {
 /// What processes had done at the last reading, and whose they were: who ends before the next one cannot be asked any more.
 type Counted = HashMap<Submitter, (SubmitCount, Owner)>;
 
-/// The publisher.
+/// Answers questions for the state of the host, and counts what happens between them.
 pub(super) struct Publisher {
     options: PublisherOptions,
     site: Arc<Site>,

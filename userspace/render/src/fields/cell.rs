@@ -22,11 +22,11 @@ pub enum Cell<'a> {
     Unknown,
     /// There is no such thing, which JSON leaves out.
     Absent,
-    /// A number.
+    /// A number without a unit, or of bytes.
     Number(u64),
     /// A part of a whole.
     Percent(u32),
-    /// A duration.
+    /// A duration, in nanoseconds.
     Nanoseconds(u64),
     /// A number that is written in hexadecimal digits.
     Address(u64),

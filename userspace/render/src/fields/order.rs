@@ -8,7 +8,7 @@ use crate::fields::rank::Rank;
 /// A sorted column, and whether its order is turned around.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
-    /// The column.
+    /// The column that rows are sorted by.
     pub field: Field,
     /// Whether the order is not the usual one.
     pub reverse: bool,

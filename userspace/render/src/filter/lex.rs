@@ -9,7 +9,7 @@ pub struct Span {
     pub end: usize,
 }
 
-/// A word.
+/// A word or sign of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     Or,

@@ -22,12 +22,12 @@ impl<'b> Canvas<'b> {
         Self { buffer, theme }
     }
 
-    /// Columns.
+    /// How many columns it has.
     pub(super) fn width(&self) -> usize {
         self.buffer.area.width.into()
     }
 
-    /// Lines.
+    /// How many lines it has.
     pub(super) fn height(&self) -> usize {
         self.buffer.area.height.into()
     }

@@ -16,7 +16,7 @@ const SHORTEST_BAR: usize = 5;
 pub(super) struct Head<'a> {
     /// The host, once it was looked at.
     pub picture: Option<&'a Picture>,
-    /// The watch.
+    /// What the watch says of itself.
     pub status: &'a WatchStatus,
     /// Whether the screen stands still, and how many events wait meanwhile.
     pub paused: Option<usize>,

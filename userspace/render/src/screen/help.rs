@@ -24,7 +24,7 @@ const KEYS: [(&str, &str); 13] = [
     ("q Ctrl-C", "quit"),
 ];
 
-/// The page.
+/// The keys and the findings, for a screen of this width.
 pub(super) fn page(width: usize, theme: Theme) -> Page {
     let mut page = Page::new(width);
     page.heading("Keys");
@@ -81,7 +81,7 @@ pub(super) fn page(width: usize, theme: Theme) -> Page {
         ),
         ("hook", "where in the kernel calls are seen"),
         ("lost", "events that were not seen; a new census shows what is"),
-        ("healed", "differences that a new census put right"),
+        ("healed", "differences that a new census corrected"),
         ("ghost rings", "rings mapped without a context, inherited by fork"),
     ] {
         page.pair(14, word, Tone::Strong, says, Tone::Plain);

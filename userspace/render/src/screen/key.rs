@@ -7,13 +7,13 @@ pub enum Key {
     Char(char),
     /// A letter, lower case, with Ctrl held down.
     Ctrl(char),
-    /// Return.
+    /// The return key, or Enter of the keypad.
     Enter,
-    /// Escape.
+    /// Escape alone, with no sequence after it.
     Esc,
     /// Tab, with or without Shift.
     Tab,
-    /// Backspace.
+    /// Backspace, whichever byte the terminal sends.
     Backspace,
     /// One row up.
     Up,
@@ -42,6 +42,6 @@ pub enum Action {
     Repaint,
     /// Stop, as Ctrl-Z asks for.
     Suspend,
-    /// End.
+    /// End the program.
     Quit,
 }

@@ -22,12 +22,12 @@ impl Page {
         Self { width, lines: Vec::new() }
     }
 
-    /// Its columns.
+    /// How many columns it was made for.
     pub(super) fn width(&self) -> usize {
         self.width
     }
 
-    /// Its lines.
+    /// How many lines it has so far.
     pub(super) fn len(&self) -> usize {
         self.lines.len()
     }

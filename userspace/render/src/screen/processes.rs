@@ -48,7 +48,7 @@ pub(super) fn sum(contexts: &[ContextView], places: &[usize]) -> Vec<Process> {
 /// A row of the processes: a sum, and one of its contexts for the names.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProcessRow<'a> {
-    /// The sum.
+    /// The process, and what its contexts come to.
     pub process: &'a Process,
     /// One of its contexts; `None` for the row of all.
     pub example: Option<&'a ContextView>,

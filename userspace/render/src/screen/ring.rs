@@ -19,7 +19,7 @@ pub(crate) enum Entry {
     Flight,
     /// No completion, and none to come.
     Free,
-    /// Who knows.
+    /// Not known: a number that it depends on is missing.
     Unknown,
 }
 

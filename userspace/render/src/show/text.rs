@@ -13,7 +13,7 @@ use crate::time;
 pub(super) struct Printer<'a> {
     /// The first reading.
     pub first: Instant,
-    /// Where to.
+    /// Where it is printed.
     pub out: &'a mut dyn Write,
 }
 

@@ -21,7 +21,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Bytes that are handed on at a time, about: a follower who does not read holds some six times as much.
 const CHUNK: usize = 1 << 14;
 
-/// The log.
+/// The last events, framed once for all who follow them.
 #[derive(Debug)]
 pub struct EventLog {
     /// Tells the ids of one run from those of another.

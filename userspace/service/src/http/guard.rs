@@ -146,7 +146,7 @@ fn admit(access: &Access, request: &Request) -> Result<Caller, Response> {
         _ => None,
     };
     let Some(host) = host else {
-        return Err((StatusCode::BAD_REQUEST, "one Host header is needed\n").into_response());
+        return Err((StatusCode::BAD_REQUEST, "exactly one Host header is needed\n").into_response());
     };
     if !access.knows(host) {
         let says = "host name not allowed (Host header); allow it with --host NAME\n";

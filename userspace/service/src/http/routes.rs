@@ -51,7 +51,7 @@ pub(super) fn router(site: Arc<Site>, access: Arc<Access>) -> Router {
         .route("/api/v1/events", get(events))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "no such address; there are /, /metrics, /api/v1/contexts, /api/v1/events, /healthz and /readyz\n") })
+        .fallback(|| async { (StatusCode::NOT_FOUND, "no such address; use one of /, /metrics, /api/v1/contexts, /api/v1/events, /healthz and /readyz\n") })
         .layer(axum::middleware::from_fn_with_state(access, guard))
         .with_state(shared)
 }
@@ -111,7 +111,7 @@ fn page_of(reading: &Reading, query: &str) -> String {
 
 async fn events(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let Ok(place) = Arc::clone(&shared.followers).try_acquire_owned() else {
-        return unavailable("too many follow the events already");
+        return unavailable("too many clients already follow the events");
     };
     let last = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
     let (sender, body) = stream(place);
@@ -125,7 +125,7 @@ async fn events(State(shared): State<Arc<Shared>>, request: Request) -> Response
 fn large(budget: &Arc<Semaphore>, head: &[(HeaderName, &'static str)], text: Bytes) -> Response {
     let kib = u32::try_from((text.len() / 1024).saturating_add(1).min(HELD_KIB)).unwrap_or(u32::MAX);
     let Ok(permit) = Arc::clone(budget).try_acquire_many_owned(kib) else {
-        return unavailable("too many answers are under way to clients that do not read them");
+        return unavailable("too many answers wait for clients that do not read them");
     };
     let mut response = Response::new(Body::new(LargeBody::new(text, permit)));
     for (name, value) in head {

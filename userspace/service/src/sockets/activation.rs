@@ -20,7 +20,7 @@ fn taken(given: &mut ListenFd) -> io::Result<Option<Vec<Listener>>> {
     for index in 0..given.len() {
         let told = |error: &io::Error| {
             let says = format!(
-                "socket {index} of LISTEN_FDS: {error} (a listening TCP or unix stream socket is needed: Accept=no)"
+                "socket {index} of LISTEN_FDS: {error} (it must be a listening TCP or unix stream socket: Accept=no)"
             );
             io::Error::new(io::ErrorKind::InvalidInput, says)
         };
@@ -105,7 +105,7 @@ mod tests {
         let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let (pair, _other) = std::os::unix::net::UnixStream::pair().unwrap();
         let refused = "socket 0 of LISTEN_FDS: it does not listen \
-            (a listening TCP or unix stream socket is needed: Accept=no)";
+            (it must be a listening TCP or unix stream socket: Accept=no)";
         for (socket, expected) in [
             (OwnedFd::from(tcp), address),
             (OwnedFd::from(unix), format!("unix:{}", path.display())),

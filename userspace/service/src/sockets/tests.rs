@@ -50,7 +50,7 @@ fn no_addresses() {
         ("127.0.0.1:", "not a port"),
         ("127.0.0.1:99999", "not a port"),
         ("::1:9827", "[::1]:9827"),
-        ("example.org:80", "names are not looked up"),
+        ("example.org:80", "the only name that is looked up is localhost"),
         ("127.0.0.256:80", "not an IP address"),
         ("unix:", "unix:/PATH"),
         ("unix:run/x", "unix:/PATH"),

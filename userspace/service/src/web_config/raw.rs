@@ -76,7 +76,7 @@ fn told(error: &Error) -> WebConfigError {
         Error::SerdeUnknownField { field, .. } => match field.as_str() {
             "cert" | "key" | "client_ca" => {
                 format!(
-                    "{field}: PEM text inside this file is not read: put it in a file and give {field}_file"
+                    "{field}: PEM text in this file is not supported: put it into a file of its own and name that in {field}_file"
                 )
             }
             "rate_limit" => "rate_limit is not supported".to_owned(),
@@ -91,12 +91,12 @@ fn told(error: &Error) -> WebConfigError {
         | Error::InvalidScalar { .. }
         | Error::InvalidBooleanStrict { .. }
         | Error::NullIntoString { .. }
-        | Error::Unexpected { .. } => "a value of another kind than this key takes".to_owned(),
+        | Error::Unexpected { .. } => "a value of the wrong type for this key".to_owned(),
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => "more than a web config file holds".to_owned(),
-        _ => "not YAML of the form of a web config file".to_owned(),
+        | Error::AliasReplayStackDepthExceeded { .. } => "too much for a web config file".to_owned(),
+        _ => "not the YAML of a web config file".to_owned(),
     };
     WebConfigError { line, says }
 }

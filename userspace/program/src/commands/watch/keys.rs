@@ -17,7 +17,7 @@ use aioinspect_render::screen::typed::Typed;
 /// For so long the rest of a sequence may take; after that it was the key Escape.
 const REST_OF_SEQUENCE: Duration = Duration::from_millis(30);
 
-/// The keyboard.
+/// Keys typed at the terminal, read as they come.
 pub(super) struct Keys {
     /// The terminal. Not made non-blocking: that would hold for the shell too.
     terminal: AsyncFd<OwnedFd>,
