@@ -9,6 +9,7 @@
 //! assert_eq!(dump.code, 0, "{}", dump.log);
 //! ```
 
+mod container;
 mod disk;
 mod home;
 mod processes;
@@ -16,6 +17,7 @@ mod round;
 mod scripts;
 mod target;
 
+pub use container::Container;
 pub use disk::SlowDisk;
 pub use home::Home;
 pub use round::{Round, Running};
@@ -64,7 +66,7 @@ fn why_not() -> Option<String> {
 }
 
 /// Whether PATH leads to a program of this name.
-fn is_there(program: &str) -> bool {
+pub(crate) fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }

@@ -100,6 +100,11 @@ impl Home {
         written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
+    /// The target of a container, whose FIFOs are in `dir`.
+    pub(super) fn target(&self, dir: &Path) -> Target {
+        Target::new(self.reaper, dir)
+    }
+
     /// A command that runs inside.
     pub fn inside(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
@@ -115,9 +120,9 @@ impl Home {
     pub fn start(&self, net: Net) -> Target {
         let dir = self.dir().display();
         let net = if net == Net::Own { "unshare --net" } else { "" };
-        // Everything it has open is opened inside; its parent, the shell, ends at once.
+        // It opens the FIFOs itself, inside; its parent, the shell, ends at once.
         let script = format!(
-            "cd '{dir}' && mkfifo in out && TMPDIR='{dir}' setsid -f {net} '{}' on-its-own 0<>in 1<>out 2>/dev/null",
+            "cd '{dir}' && mkfifo in out && TMPDIR='{dir}' setsid -f {net} '{}' on-its-own '{dir}' >/dev/null 2>&1",
             bin("aio-fixture").display()
         );
         let output = run(self.inside("sh").arg("-c").arg(script));

@@ -126,7 +126,7 @@ fn text(path: &Path) -> String {
 }
 
 /// `frozen_time` of CRIU's statistics: two words of magic, the size, then stats_entry { dump = 1 { freezing_time = 1, frozen_time = 2, .. } }.
-fn frozen_us(path: &Path) -> Option<u64> {
+pub(super) fn frozen_us(path: &Path) -> Option<u64> {
     let bytes = fs::read(path).ok()?;
     let entry = field(bytes.get(12..)?, 1)?.1;
     Some(field(entry, 2)?.0)

@@ -11,8 +11,10 @@
 )]
 
 mod bed;
+mod containers;
 mod contexts;
 mod document;
 mod faults;
+mod host_network;
 mod in_flight;
 mod outcome;

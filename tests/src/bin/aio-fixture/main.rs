@@ -103,7 +103,7 @@ fn main() -> ExitCode {
         Some("quit") => return ExitCode::SUCCESS,
         Some("answer") => protocol::answer(Ok(json!({"exec": true}))).at("answer").and_then(|()| begin()),
         None => begin(),
-        Some("on-its-own") => process::close_inherited().and_then(|()| begin()),
+        Some("on-its-own") => process::on_its_own(args.get(1)).and_then(|()| begin()),
         Some(other) => Err(Failure::refused(format!("no argument {other:?}"))),
     };
     match done {
