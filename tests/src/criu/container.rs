@@ -84,11 +84,12 @@ impl Container<'_> {
         let mut command = runc(self.home, verb);
         command.arg("--image-path").arg(&images).arg("--work-path").arg(&work).arg(ID);
         command.envs(scripts.env.iter().map(|(name, value)| (name, value)));
-        let Output { code, stderr, .. } = run(&mut command);
+        let Output { code, .. } = run(&mut command);
         let text = fs::read(work.join(log)).unwrap_or_default();
+        let said = fs::read_to_string(dir.join("runc.log")).unwrap_or_default();
         Round {
             code,
-            log: format!("{stderr}{}", String::from_utf8_lossy(&text)),
+            log: format!("{said}{}", String::from_utf8_lossy(&text)),
             actions: scripts::noted(dir),
             frozen_us: super::round::frozen_us(&work.join("stats-dump")).unwrap_or(0),
         }

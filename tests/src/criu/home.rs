@@ -100,6 +100,33 @@ impl Home {
         written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
+    /// Starts a program with network and IPC namespaces of its own, and without any stream of ours; its PID in here.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_program(&self, program: &str, args: &[&str]) -> u32 {
+        // What this process was lent, nobody can dump.
+        let script = "cd \"$0\" && exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- && setsid -f unshare --net --ipc \"$@\" </dev/null >output 2>&1";
+        let started = run(self.inside("sh").arg("-c").arg(script).arg(self.dir()).arg(program).args(args));
+        assert_eq!(started.code, 0, "{program}: {}", started.stderr);
+        let name = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or(program);
+        let begun = Instant::now();
+        loop {
+            let ours = processes::children(self.reaper);
+            let named = |pid: &u32| processes::status(*pid, "Name").as_deref() == Some(name);
+            if let Some(inner) = ours.into_iter().find(named).and_then(processes::inner) {
+                return inner;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "no {program}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Whether any process but the first lives in here.
+    pub fn is_busy(&self) -> bool {
+        !processes::children(self.reaper).is_empty()
+    }
+
     /// The target of a container, whose FIFOs are in `dir`.
     pub(super) fn target(&self, dir: &Path) -> Target {
         Target::new(self.reaper, dir)
@@ -130,21 +157,21 @@ impl Home {
         Target::new(self.reaper, self.dir())
     }
 
-    /// Dumps the target, which ends with it, into an empty directory of images.
-    pub fn dump(&self, target: &Target, scripts: &Scripts, args: &[&str]) -> Round {
-        self.begin_dump(target, scripts, args).wait()
+    /// Dumps the tree of a process, by its PID in here, into an empty directory of images; it ends with that.
+    pub fn dump(&self, root: u32, scripts: &Scripts, args: &[&str]) -> Round {
+        self.begin_dump(root, scripts, args).wait()
     }
 
     /// The same without waiting.
     ///
     /// # Panics
     /// If CRIU cannot be started.
-    pub fn begin_dump(&self, target: &Target, scripts: &Scripts, args: &[&str]) -> Running {
+    pub fn begin_dump(&self, root: u32, scripts: &Scripts, args: &[&str]) -> Running {
         fs::create_dir_all(self.dir().join("images")).unwrap_or_else(|error| panic!("{error}"));
         for old in fs::read_dir(self.images()).into_iter().flatten().flatten() {
             drop(fs::remove_file(old.path()));
         }
-        let tree = ["-t".to_owned(), target.inner.to_string()];
+        let tree = ["-t".to_owned(), root.to_string()];
         let tree = tree.iter().map(String::as_str).chain(["--network-lock", "skip"]);
         self.begin("dump", "dump.log", scripts, &tree.chain(args.iter().copied()).collect::<Vec<_>>())
     }
