@@ -100,33 +100,6 @@ impl Home {
         written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
-    /// Starts a program with network and IPC namespaces of its own, and without any stream of ours; its PID in here.
-    ///
-    /// # Panics
-    /// If it does not start.
-    pub fn start_program(&self, program: &str, args: &[&str]) -> u32 {
-        // What this process was lent, nobody can dump.
-        let script = "cd \"$0\" && exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- && setsid -f unshare --net --ipc \"$@\" </dev/null >output 2>&1";
-        let started = run(self.inside("sh").arg("-c").arg(script).arg(self.dir()).arg(program).args(args));
-        assert_eq!(started.code, 0, "{program}: {}", started.stderr);
-        let name = Path::new(program).file_name().and_then(|name| name.to_str()).unwrap_or(program);
-        let begun = Instant::now();
-        loop {
-            let ours = processes::children(self.reaper);
-            let named = |pid: &u32| processes::status(*pid, "Name").as_deref() == Some(name);
-            if let Some(inner) = ours.into_iter().find(named).and_then(processes::inner) {
-                return inner;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(10), "no {program}");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Whether any process but the first lives in here.
-    pub fn is_busy(&self) -> bool {
-        !processes::children(self.reaper).is_empty()
-    }
-
     /// The target of a container, whose FIFOs are in `dir`.
     pub(super) fn target(&self, dir: &Path) -> Target {
         Target::new(self.reaper, dir)
