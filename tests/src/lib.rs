@@ -2,9 +2,11 @@
 //! programs under test are found.
 
 pub mod cgroup;
+pub mod criu;
 pub mod fixture;
 pub mod host;
 pub mod many;
+pub mod pages;
 pub mod privileges;
 pub mod prng;
 pub mod programs;

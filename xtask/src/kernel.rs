@@ -1,6 +1,5 @@
 //! Fetching a kernel of the list from Debian into the target directory.
 
-mod archive;
 pub(crate) mod list;
 
 use std::fs;
@@ -9,9 +8,9 @@ use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 
+use crate::archive::Archive;
 use crate::command::note;
 use crate::{paths, unpacked};
-use archive::Archive;
 use list::Source;
 
 /// A kernel that can be booted.

@@ -1,10 +1,12 @@
 //! `cargo xtask`: every step between a fresh clone and a tested program, so that none is left to the reader.
 
+mod archive;
 mod build;
 mod catalogue;
 mod check;
 mod command;
 mod count;
+mod criu;
 mod deny;
 mod dist;
 mod ebpf;
@@ -44,7 +46,7 @@ struct Cli {
 enum Verb {
     /// Find or install what the eBPF half needs, and build it
     Setup {
-        /// Also what the tests need: qemu, crit, fio, MariaDB, tmux, chromium, debootstrap, openssl, curl, Prometheus
+        /// Also what the tests need: qemu, crit, fio, MariaDB, tmux, chromium, debootstrap, openssl, curl, Prometheus, CRIU, runc
         #[arg(long)]
         tests: bool,
     },

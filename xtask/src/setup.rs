@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::command::{Cmd, note};
 use crate::packages::{self, Tool};
-use crate::{ebpf, kernel, linker, paths, toolchain, unpacked};
+use crate::{criu, ebpf, kernel, linker, paths, toolchain, unpacked};
 
 /// What linking the userspace half needs.
 const BUILD_TOOLS: [Tool; 1] = [Tool { program: "cc", package: "gcc" }];
@@ -96,6 +96,7 @@ pub(crate) fn for_dist(package: bool, trial: bool) -> Result<PathBuf> {
 pub(crate) fn for_tests() -> Result<PathBuf> {
     packages::need(&TEST_TOOLS)?;
     unpacked::need()?;
+    criu::fetch();
     let object = for_run()?;
     if let Some(toolchain) = toolchain::find() {
         toolchain::need_clippy(&toolchain)?;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::command::Cmd;
-use crate::{packages, paths};
+use crate::{criu, packages, paths};
 
 /// A package of which only the programs are wanted.
 struct Unpacked {
@@ -47,8 +47,8 @@ pub(crate) fn need() -> Result<()> {
 
 /// PATH for what the tests run: the unpacked programs first.
 pub(crate) fn path() -> Result<OsString> {
-    let dirs = TEST_TOOLS.iter().map(|tool| bin_of(tool.package)).filter(|dir| dir.is_dir());
-    with_first(dirs, &env::var_os("PATH").unwrap_or_default())
+    let dirs = TEST_TOOLS.iter().map(|tool| bin_of(tool.package)).chain(criu::dirs());
+    with_first(dirs.filter(|dir| dir.is_dir()), &env::var_os("PATH").unwrap_or_default())
 }
 
 /// Downloads packages with `download`, which is given the directory, and unpacks them over each other as the directory `unpacked`.
@@ -57,25 +57,52 @@ pub(crate) fn unpack(
     unpacked: &Path,
     download: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
-    // Unpacked beside and renamed: a directory of that name is whole.
+    whole(unpacked, |debs, root| {
+        download(debs)?;
+        for package in packages {
+            let deb = debs_in(debs)?.into_iter().find(|file| is_deb_of(package, file));
+            let deb = deb.with_context(|| format!("apt-get left no {package} in {}", debs.display()))?;
+            Cmd::new("dpkg-deb").arg("-x").arg(&deb).arg(root).run()?;
+        }
+        Ok(())
+    })
+}
+
+/// The same for every package that `download` leaves there; `finish` may add to what was unpacked.
+pub(crate) fn unpack_all(
+    unpacked: &Path,
+    download: impl FnOnce(&Path) -> Result<()>,
+    finish: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    whole(unpacked, |debs, root| {
+        download(debs)?;
+        for deb in debs_in(debs)? {
+            Cmd::new("dpkg-deb").arg("-x").arg(&deb).arg(root).run()?;
+        }
+        finish(root)
+    })
+}
+
+/// Fills a directory beside, and renames it: a directory of that name is whole.
+fn whole(unpacked: &Path, fill: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<()> {
     let partial = unpacked.with_file_name("partial");
     let (debs, root) = (partial.join("debs"), partial.join("root"));
     drop(fs::remove_dir_all(&partial));
     fs::create_dir_all(&debs)?;
-    download(&debs)?;
-    for package in packages {
-        let files = fs::read_dir(&debs).with_context(|| format!("cannot read {}", debs.display()))?;
-        let deb = files.flatten().map(|entry| entry.path()).find(|file| is_deb_of(package, file));
-        let deb = deb.with_context(|| format!("apt-get left no {package} in {}", debs.display()))?;
-        Cmd::new("dpkg-deb").arg("-x").arg(&deb).arg(&root).run()?;
-    }
+    fill(&debs, &root)?;
     drop(fs::remove_dir_all(unpacked));
     fs::rename(&root, unpacked)?;
     Ok(fs::remove_dir_all(&partial)?)
 }
 
+fn debs_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    let files = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let files = files.flatten().map(|entry| entry.path());
+    Ok(files.filter(|file| file.extension() == Some(OsStr::new("deb"))).collect())
+}
+
 /// Downloads a package that this machine's own lists name.
-fn download(package: &str, dir: &Path) -> Result<()> {
+pub(crate) fn download(package: &str, dir: &Path) -> Result<()> {
     // As root, apt drops to a user who could not write here.
     let get = || {
         Cmd::new("apt-get")

@@ -7,6 +7,12 @@ use std::time::Duration;
 
 /// `IOCB_CMD_PREAD` (uapi/linux/aio_abi.h).
 const CMD_PREAD: u16 = 0;
+/// `IOCB_CMD_PWRITE`.
+const CMD_PWRITE: u16 = 1;
+/// `IOCB_CMD_FSYNC`, since 4.18.
+const CMD_FSYNC: u16 = 2;
+/// `IOCB_CMD_FDSYNC`.
+const CMD_FDSYNC: u16 = 3;
 /// `IOCB_CMD_POLL`, since 4.19.
 const CMD_POLL: u16 = 5;
 /// `IOCB_FLAG_RESFD`: signal an eventfd for each completion.
@@ -68,6 +74,17 @@ impl Iocb {
         let fd = fd.cast_unsigned();
         Iocb { data: tag, opcode: CMD_PREAD, fd, buf: address, nbytes: len, offset, ..Iocb::default() }
             .signalling(resfd)
+    }
+
+    /// A write of `len` bytes at `offset` from the memory at `address`.
+    pub(crate) fn write(tag: u64, fd: RawFd, address: u64, len: u64, offset: i64) -> Self {
+        Iocb { opcode: CMD_PWRITE, ..Iocb::read(tag, fd, address, len, offset, None) }
+    }
+
+    /// An fsync, or an fdatasync: a kernel worker does it.
+    pub(crate) fn sync(tag: u64, fd: RawFd, data_only: bool) -> Self {
+        let opcode = if data_only { CMD_FDSYNC } else { CMD_FSYNC };
+        Iocb { data: tag, opcode, fd: fd.cast_unsigned(), ..Iocb::default() }
     }
 
     /// What the kernel refuses: no such operation.

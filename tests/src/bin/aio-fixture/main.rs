@@ -15,6 +15,7 @@
 //! | `reading-child CONTEXTS READS [N]` | a child with contexts of N, each with READS slow reads |
 //! | `die PID KIND` | it waits for them: KIND exit kill leader (a zombie, the last thread waits) exec destroy |
 //! | `dying-child KIND CONTEXTS READS [N]`, `finish-dying PID [COUNT]` | both in one; its oldest reads complete |
+//! | `disk CTX FILE KIND COUNT [BYTES]`, `disk-reap CTX MS` | KIND: read write fsync fdsync, O_DIRECT; they complete by themselves |
 //! | `mremap CTX [PAGES]` | moves the ring (and shrinks it); the id changes |
 //! | `mprotect CTX none\|ro\|rw [page K]`, `munmap CTX all\|page K [hold]` | the ring's mapping |
 //! | `forge CTX FIELD VALUE`, `unforge CTX` | FIELD: id nr head tail magic compat incompat header_length |
@@ -46,6 +47,7 @@ mod children;
 mod completions;
 mod context;
 mod destroys;
+mod disk;
 mod failure;
 mod farm;
 mod fuse;
@@ -62,6 +64,7 @@ mod reader;
 mod reading;
 mod reads;
 mod reap;
+mod reaper;
 mod report;
 mod ring;
 mod spoof;
@@ -87,16 +90,20 @@ use crate::state::State;
 use crate::words::Words;
 
 fn main() -> ExitCode {
-    if !children::die_with_parent(std::os::unix::process::parent_id()) {
+    let args: Vec<String> = env::args().skip(1).collect();
+    // After a restore the parent is CRIU, which ends.
+    let is_on_its_own = args.first().is_some_and(|arg| arg == "on-its-own" || arg == "reaper");
+    if !is_on_its_own && !children::die_with_parent(std::os::unix::process::parent_id()) {
         return ExitCode::FAILURE;
     }
-    let args: Vec<String> = env::args().skip(1).collect();
     let done = match args.first().map(String::as_str) {
         Some("helper") => return help(&args),
+        Some("reaper") => reaper::run().at("reaper"),
         // What a child becomes by exec, to end at once.
         Some("quit") => return ExitCode::SUCCESS,
         Some("answer") => protocol::answer(Ok(json!({"exec": true}))).at("answer").and_then(|()| begin()),
         None => begin(),
+        Some("on-its-own") => process::on_its_own(args.get(1)).and_then(|()| begin()),
         Some(other) => Err(Failure::refused(format!("no argument {other:?}"))),
     };
     match done {

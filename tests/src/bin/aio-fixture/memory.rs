@@ -52,6 +52,18 @@ pub(crate) unsafe fn store_u32(address: u64, value: u32) {
     word.store(value, Ordering::SeqCst);
 }
 
+/// Writes bytes to memory of ours by address.
+///
+/// # Safety
+/// The range is mapped and writable, and no Rust object lies there.
+pub(crate) unsafe fn store(address: u64, bytes: &[u8]) {
+    let Ok(address) = usize::try_from(address) else { return };
+    // SAFETY: the caller vouches for the range; a fresh slice does not overlap it.
+    unsafe {
+        ptr::copy_nonoverlapping(bytes.as_ptr(), ptr::with_exposed_provenance_mut(address), bytes.len());
+    };
+}
+
 /// Maps `len` bytes of fresh private memory, somewhere.
 pub(crate) fn map(len: u64, prot: i32) -> Result<u64, Failure> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;

@@ -1,7 +1,10 @@
 //! What a process can do to itself as a whole.
 #![expect(unsafe_code, reason = "prctl, credentials, exec, exit")]
 
+use std::fs::OpenOptions;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 use std::{fs, io};
@@ -17,6 +20,23 @@ use crate::ghosts::task_state;
 use crate::memory;
 use crate::state::{PATIENCE, State, pid};
 use crate::words::Words;
+
+/// Takes the FIFOs `in` and `out` of a directory for standard input and output, and closes what whoever started this may have lent: CRIU can
+/// dump only what was opened in the target's own namespaces.
+pub(crate) fn on_its_own(dir: Option<&String>) -> Result<(), Failure> {
+    let dir = Path::new(dir.ok_or_else(|| Failure::refused("on-its-own DIR"))?);
+    for (name, stream) in [("in", 0), ("out", 1)] {
+        let path = dir.join(name);
+        let fifo = OpenOptions::new().read(true).write(true).open(&path).at(name)?;
+        // SAFETY: both are descriptors, and nothing here owns a standard stream.
+        if unsafe { libc::dup2(fifo.as_raw_fd(), stream) } < 0 {
+            return Err(Failure::last("dup2"));
+        }
+    }
+    // SAFETY: nothing of this process has opened a descriptor that it still has.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    if closed == 0 { Ok(()) } else { Err(Failure::last("close_range")) }
+}
 
 /// `set-comm HEX`: any bytes, in hex.
 pub(crate) fn set_comm(_: &mut State, words: &mut Words) -> Done {

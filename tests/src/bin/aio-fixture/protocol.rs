@@ -8,8 +8,8 @@ use crate::failure::{Done, Failure};
 use crate::state::State;
 use crate::words::Words;
 use crate::{
-    blocked, children, destroys, farm, ghosts, load, polls, process, raw, reading, reads, reap, report, ring,
-    spoof, storm, strand, submits, vm_child,
+    blocked, children, destroys, disk, farm, ghosts, load, polls, process, raw, reading, reads, reap, report,
+    ring, spoof, storm, strand, submits, vm_child,
 };
 
 type Command = fn(&mut State, &mut Words) -> Done;
@@ -33,6 +33,8 @@ const COMMANDS: &[(&str, Command)] = &[
     ("die", reading::die),
     ("dying-child", reading::dying_child),
     ("finish-dying", reading::finish_dying),
+    ("disk", disk::submit),
+    ("disk-reap", disk::reap),
     ("mremap", ring::mremap),
     ("mprotect", ring::mprotect),
     ("munmap", ring::munmap),

@@ -12,6 +12,7 @@ use crate::children::Child;
 use crate::completions::Completions;
 use crate::context::Context;
 use crate::destroys::Destroy;
+use crate::disk::Disk;
 use crate::failure::{At, Done, Failure};
 use crate::farm::Farm;
 use crate::load::Loads;
@@ -36,6 +37,8 @@ pub(crate) struct State {
     pub completions: Completions,
     /// Slow reads.
     pub reads: Reads,
+    /// Requests to a disk.
+    pub disk: Disk,
     /// Threads in io_destroy.
     pub destroys: Vec<Destroy>,
     /// Children with slow reads of their own.
@@ -60,6 +63,7 @@ impl State {
             sources: Sources::default(),
             completions: Completions::new()?,
             reads: Reads::default(),
+            disk: Disk::default(),
             destroys: Vec::new(),
             readings: Vec::new(),
             children: Vec::new(),

@@ -10,21 +10,21 @@ use anyhow::{Context, Result, bail};
 use crate::command::{Cmd, note};
 use crate::{mirror, paths};
 
-/// Every suite of kernels is signed by a key of bookworm's package debian-archive-keyring.
+/// Every suite that is used is signed by a key of bookworm's package debian-archive-keyring.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Lists older than this are fetched anew.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 
 /// One suite.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     config: PathBuf,
     fetched: PathBuf,
 }
 
 impl Archive {
     /// Lays out the state; nothing is fetched.
-    pub(super) fn of(suite: &str) -> Result<Self> {
+    pub(crate) fn of(suite: &str) -> Result<Self> {
         if paths::program("apt-get").is_none() {
             bail!("there is no apt-get here");
         }
@@ -39,7 +39,7 @@ impl Archive {
     }
 
     /// Fetches the lists where there are none of today. An archive out of reach is no error here: there may be older ones.
-    pub(super) fn update(&self) {
+    pub(crate) fn update(&self) {
         let age = self.fetched.metadata().and_then(|meta| meta.modified()).ok();
         let age = age.and_then(|then| SystemTime::now().duration_since(then).ok());
         if age.is_none_or(|age| age > OLD) {
@@ -56,14 +56,14 @@ impl Archive {
     }
 
     /// The packages of the kernel that a meta package stands for now, the one that the kernel's own name is in first.
-    pub(super) fn kernel(&self, meta: &str) -> Option<Vec<String>> {
+    pub(crate) fn kernel(&self, meta: &str) -> Option<Vec<String>> {
         let image = image_of(&self.ask(meta)?)?;
         let parts = parts_of(&image, &self.ask(&image)?);
         Some([vec![image], parts].concat())
     }
 
     /// Downloads packages into a directory.
-    pub(super) fn download(&self, packages: &[String], dir: &Path) -> Result<()> {
+    pub(crate) fn download(&self, packages: &[String], dir: &Path) -> Result<()> {
         let get = || {
             self.apt("apt-get")
                 .arguments(["download", "-q"])
@@ -77,6 +77,17 @@ impl Archive {
             self.update_now();
             get()
         })
+    }
+
+    /// Downloads a package and everything it depends on, as if nothing were installed, into a directory.
+    pub(crate) fn download_closure(&self, package: &str, dir: &Path) -> Result<()> {
+        fs::create_dir_all(dir.join("partial"))?;
+        self.apt("apt-get")
+            .arguments(["install", "-y", "-q", "--download-only", "--no-install-recommends", "-o"])
+            .arg(format!("Dir::Cache::archives={}", dir.display()))
+            .arg(package)
+            .run()
+            .with_context(|| format!("cannot download {package} and what it needs"))
     }
 
     fn ask(&self, package: &str) -> Option<String> {
