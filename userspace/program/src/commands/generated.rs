@@ -105,7 +105,12 @@ mod tests {
         };
         for (verb, options) in verbs() {
             assert!(opts("aioinspect").split(' ').any(|word| word == verb), "{verb}");
-            offers("bash", &verb, opts(&format!("aioinspect__subcmd__{verb}")), &options);
+            offers(
+                "bash",
+                &verb,
+                opts(&format!("aioinspect__subcmd__{}", verb.replace('-', "__subcmd__"))),
+                &options,
+            );
         }
     }
 
