@@ -5,7 +5,7 @@
 //! let home = Home::new();
 //! let mut target = home.start(Net::Own);
 //! target.run("setup 128");
-//! let dump = home.dump(&target, &Scripts::none(), &[]);
+//! let dump = home.dump(target.inner, &Scripts::none(), &[]);
 //! assert_eq!(dump.code, 0, "{}", dump.log);
 //! ```
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Home, Round, Scripts, SlowDisk, Target, is_there, scripts};
 use crate::programs::{Output, bin, run};
 
-/// Its name, among runc's of this home.
+/// Its name, among runc's of this home, and that of its control groups.
 const ID: &str = "aioinspect-test";
 /// Where it has the disk.
 const DISK: &str = "/disk";
@@ -39,7 +39,7 @@ impl Container<'_> {
     ///
     /// # Panics
     /// If it does not start.
-    pub fn run<'a>(home: &'a Home, disk: &SlowDisk) -> Container<'a> {
+    pub fn run<'a>(home: &'a Home, disk: &mut SlowDisk) -> Container<'a> {
         let root = home.dir().join("bundle/rootfs");
         let made =
             ["tmp", "proc", "dev", "disk"].iter().try_for_each(|dir| fs::create_dir_all(root.join(dir)));
@@ -52,6 +52,7 @@ impl Container<'_> {
         let fifos = root.join("tmp");
         ok(Command::new("mkfifo").args([fifos.join("in"), fifos.join("out")]));
         ok(runc(home, &["run", "-d", "--bundle"]).arg(home.dir().join("bundle")).arg(ID));
+        disk.for_group(ID);
         Container { home, target: home.target(&fifos) }
     }
 
@@ -73,10 +74,9 @@ impl Container<'_> {
 
     fn criu(&self, scripts: &Scripts, log: &str, verb: &[&str]) -> Round {
         let dir = self.home.dir();
-        let mut settings = "network-lock skip\nmanage-cgroups ignore\n".to_owned();
-        for script in scripts.laid_out(dir) {
-            settings += &format!("action-script {}\n", script.display());
-        }
+        let paths = scripts.laid_out(dir);
+        let lines = paths.iter().map(|script| format!("action-script {}\n", script.display()));
+        let settings = format!("network-lock skip\nmanage-cgroups ignore\n{}", lines.collect::<String>());
         let (images, work) = (dir.join("images"), dir.join("work"));
         let made = fs::create_dir_all(&images).and_then(|()| fs::create_dir_all(&work));
         let made = made.and_then(|()| fs::write(dir.join("runc.conf"), settings));
@@ -84,11 +84,12 @@ impl Container<'_> {
         let mut command = runc(self.home, verb);
         command.arg("--image-path").arg(&images).arg("--work-path").arg(&work).arg(ID);
         command.envs(scripts.env.iter().map(|(name, value)| (name, value)));
-        let Output { code, stderr, .. } = run(&mut command);
+        let Output { code, .. } = run(&mut command);
         let text = fs::read(work.join(log)).unwrap_or_default();
+        let said = fs::read_to_string(dir.join("runc.log")).unwrap_or_default();
         Round {
             code,
-            log: format!("{stderr}{}", String::from_utf8_lossy(&text)),
+            log: format!("{said}{}", String::from_utf8_lossy(&text)),
             actions: scripts::noted(dir),
             frozen_us: super::round::frozen_us(&work.join("stats-dump")).unwrap_or(0),
         }
@@ -104,16 +105,9 @@ impl Drop for Container<'_> {
 /// Its standard streams are nobody's: CRIU cannot dump files of the host.
 fn runc(home: &Home, verb: &[&str]) -> Command {
     let mut command = home.inside("timeout");
-    command.args([
-        "--signal=KILL",
-        "60",
-        "sh",
-        "-c",
-        "exec runc \"$@\" >/dev/null 2>>runc.log",
-        "sh",
-        "--root",
-    ]);
-    command.arg(home.dir().join("runc")).args(verb).current_dir(home.dir());
+    let script = "exec runc \"$@\" >/dev/null 2>&1";
+    command.args(["--signal=KILL", "60", "sh", "-c", script, "sh", "--log"]);
+    command.arg(home.dir().join("runc.log")).arg("--root").arg(home.dir().join("runc")).args(verb);
     command
 }
 

@@ -84,6 +84,11 @@ impl SlowDisk {
         }
     }
 
+    /// From now on speeds are for a group of that name: the root's limits do not count there.
+    pub fn for_group(&mut self, name: &str) {
+        self.blkio.push(name);
+    }
+
     /// As fast as it can.
     pub fn fast(&self) {
         self.slow(0);
@@ -92,7 +97,11 @@ impl SlowDisk {
 
 impl Drop for SlowDisk {
     fn drop(&mut self) {
-        self.fast();
+        // The group may be gone, and its limit with it.
+        for what in ["read", "write"] {
+            let file = self.blkio.join(format!("blkio.throttle.{what}_bps_device"));
+            let _ = fs::write(file, format!("{} 0", self.device));
+        }
     }
 }
 

@@ -130,21 +130,21 @@ impl Home {
         Target::new(self.reaper, self.dir())
     }
 
-    /// Dumps the target, which ends with it, into an empty directory of images.
-    pub fn dump(&self, target: &Target, scripts: &Scripts, args: &[&str]) -> Round {
-        self.begin_dump(target, scripts, args).wait()
+    /// Dumps the tree of a process, by its PID in here, into an empty directory of images; it ends with that.
+    pub fn dump(&self, root: u32, scripts: &Scripts, args: &[&str]) -> Round {
+        self.begin_dump(root, scripts, args).wait()
     }
 
     /// The same without waiting.
     ///
     /// # Panics
     /// If CRIU cannot be started.
-    pub fn begin_dump(&self, target: &Target, scripts: &Scripts, args: &[&str]) -> Running {
+    pub fn begin_dump(&self, root: u32, scripts: &Scripts, args: &[&str]) -> Running {
         fs::create_dir_all(self.dir().join("images")).unwrap_or_else(|error| panic!("{error}"));
         for old in fs::read_dir(self.images()).into_iter().flatten().flatten() {
             drop(fs::remove_file(old.path()));
         }
-        let tree = ["-t".to_owned(), target.inner.to_string()];
+        let tree = ["-t".to_owned(), root.to_string()];
         let tree = tree.iter().map(String::as_str).chain(["--network-lock", super::network_lock()]);
         self.begin("dump", "dump.log", scripts, &tree.chain(args.iter().copied()).collect::<Vec<_>>())
     }

@@ -12,16 +12,16 @@ const READS: u64 = 32;
 /// What became of the container, and its checkpoint.
 fn seen(scripts: &Scripts) -> (String, Round) {
     let home = Home::new();
-    let disk = home.disk();
+    let mut disk = home.disk();
     let idle = aio_nr();
-    let mut container = Container::run(&home, &disk);
+    let mut container = Container::run(&home, &mut disk);
     container.target.run("setup 128");
     disk.slow(SLOW);
     let file = Container::file("read");
     container.target.run(&format!("disk #0 {} read {READS} {}", file.display(), BYTES / READS));
     let checkpoint = container.checkpoint(scripts);
-    disk.fast();
     assert_eq!(checkpoint.code, 0, "{}", checkpoint.log);
+    // Its new control group has no limit.
     let restore = container.restore(scripts);
     assert_eq!(restore.code, 0, "{}", restore.log);
     let words = match container.target.reap_disk(0, PATIENCE) {

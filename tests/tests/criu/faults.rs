@@ -63,7 +63,7 @@ fn contexts_in(images: &Path) -> Vec<(String, String)> {
 fn the_drain_takes_too_long() {
     let Some(mut bed) = busy("the_drain_takes_too_long") else { return };
     let scripts = hook().with("AIOINSPECT_DRAIN", "300ms");
-    let dump = bed.home.dump(&bed.target, &scripts, &[]);
+    let dump = bed.home.dump(bed.target.inner, &scripts, &[]);
     assert_ne!(dump.code, 0, "{}", dump.log);
     assert_eq!(dump.names(), ["pre-dump", "network-lock", "network-unlock"], "{}", dump.log);
     assert!(dump.said().contains("in flight"), "{}", dump.said());
@@ -76,7 +76,7 @@ fn the_drain_takes_too_long() {
 #[test]
 fn the_hook_is_killed_in_the_drain() {
     let Some(mut bed) = busy("the_hook_is_killed_in_the_drain") else { return };
-    let mut dump = bed.home.begin_dump(&bed.target, &hook(), &[]);
+    let mut dump = bed.home.begin_dump(bed.target.inner, &hook(), &[]);
     dump.await_action("network-lock");
     end(dump.await_process("aioinspect"));
     let dump = dump.wait();
@@ -89,7 +89,7 @@ fn the_hook_is_killed_in_the_drain() {
 #[test]
 fn criu_is_killed_in_the_drain() {
     let Some(mut bed) = busy("criu_is_killed_in_the_drain") else { return };
-    let mut dump = bed.home.begin_dump(&bed.target, &hook(), &[]);
+    let mut dump = bed.home.begin_dump(bed.target.inner, &hook(), &[]);
     dump.await_action("network-lock");
     dump.await_process("aioinspect");
     end(dump.criu());
@@ -103,7 +103,7 @@ fn criu_is_killed_in_the_drain() {
 fn the_hook_is_killed_after_the_dump() {
     let Some(mut bed) = Bed::new("the_hook_is_killed_after_the_dump", Net::Own) else { return };
     bed.target.run("setup-many 64 16");
-    let mut dump = bed.home.begin_dump(&bed.target, &hook(), &[]);
+    let mut dump = bed.home.begin_dump(bed.target.inner, &hook(), &[]);
     dump.await_action("post-dump");
     end(dump.await_process("aioinspect"));
     let dump = dump.wait();
@@ -120,7 +120,7 @@ fn spoiled(bed: &Bed, line: &str) -> Round {
     make_executable(&spoiler);
     let mut scripts = hook();
     scripts.first = Some(spoiler);
-    bed.home.dump(&bed.target, &scripts, &[])
+    bed.home.dump(bed.target.inner, &scripts, &[])
 }
 
 /// The dump failed at its end, CRIU's own image is as it was, and the target runs on.
@@ -166,6 +166,6 @@ fn make_executable(path: &Path) {
 #[test]
 fn scripts_that_only_note() {
     let Some(bed) = Bed::new("scripts_that_only_note", Net::Hosts) else { return };
-    let dump = bed.home.dump(&bed.target, &Scripts::none(), &[]);
+    let dump = bed.home.dump(bed.target.inner, &Scripts::none(), &[]);
     assert_eq!((dump.code, dump.names()), (0, vec!["pre-dump", "post-dump"]), "{}", dump.log);
 }

@@ -3,12 +3,7 @@
 //! Needs root and a CRIU that runs on this kernel: `cargo xtask setup --tests` fetches one. Where there is none, or no slow disk, each case is
 //! skipped with the reason. What was seen is in a table of docs/criu.md, row by row: `AIOINSPECT_BLESS=1` writes them anew.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "helpers of tests fail as tests do"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod bed;
 mod containers;

@@ -48,7 +48,7 @@ impl Case<'_> {
         let mut bed = new(self.test, Net::Own)?;
         (self.prepare)(&mut bed);
         let before = bed.reserved();
-        let dump = bed.home.dump(&bed.target, scripts, &[]);
+        let dump = bed.home.dump(bed.target.inner, scripts, &[]);
         let words = self.words(&mut bed, scripts, before, &dump);
         Some(Seen { words, dump })
     }
