@@ -1,5 +1,7 @@
 //! Which live suites there are, and where they run: `tests/Cargo.toml` says it.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand};
 use serde::Deserialize;
@@ -17,10 +19,23 @@ pub(crate) struct Catalogue {
     pub vm_suites: Vec<String>,
     /// Kernel modules that they need: `vm-modules` there.
     pub vm_modules: Vec<String>,
+    /// Those that run in a virtual machine only where the list of kernels names them: `suites-by-name` there.
+    #[serde(default)]
+    pub suites_by_name: BTreeMap<String, Needs>,
     /// Those that run under systemd in a virtual machine where the package is installed, and nowhere else: `systemd-suites` there.
     pub systemd_suites: Vec<String>,
     /// The name of the kernel there: `systemd-kernel`.
     pub systemd_kernel: String,
+}
+
+/// What a suite needs in a machine, beside what every machine has.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Needs {
+    /// Kernel modules.
+    pub modules: Vec<String>,
+    /// Packages of the kernel's own Debian.
+    pub packages: Vec<String>,
 }
 
 /// Live tests share the machine's fs.aio-nr, so they run one after the other; what they print shows what they skipped.
@@ -41,7 +56,9 @@ fn catalogue_of(metadata: &Metadata) -> Result<Catalogue> {
     let live = package.targets.iter().filter(|target| target.is_test() && !target.test);
     let suites = live.map(|target| target.name.clone()).collect();
     let catalogue = Catalogue { suites, ..Catalogue::deserialize(own)? };
-    for suite in catalogue.vm_suites.iter().chain(&catalogue.systemd_suites) {
+    for suite in
+        catalogue.vm_suites.iter().chain(&catalogue.systemd_suites).chain(catalogue.suites_by_name.keys())
+    {
         if !catalogue.suites.contains(suite) {
             bail!("tests/Cargo.toml names the suite {suite}, which is no test target with `test = false`");
         }
@@ -65,6 +82,7 @@ mod tests {
             (catalogue.vm_modules, catalogue.systemd_suites),
             (vec!["fuse".into()], vec!["service".into()])
         );
+        assert!(catalogue.suites_by_name["criu"].packages.contains(&"criu".to_owned()));
         let wrong = ask().replace(r#""vm-suites":["#, r#""vm-suites":["golden","#);
         let error = catalogue_of(&MetadataCommand::parse(wrong).unwrap()).unwrap_err();
         assert!(error.to_string().contains("golden"), "{error}");

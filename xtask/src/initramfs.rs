@@ -43,6 +43,28 @@ impl Initramfs {
         Ok(archive)
     }
 
+    /// Adds the programs and libraries of a root, as a Debian whose /usr is merged has them: what is in /bin and /sbin lies below /usr.
+    /// Nothing of what `leave_out` says of a path.
+    pub(crate) fn add_root(&mut self, root: &Path, leave_out: impl Fn(&str) -> bool) -> Result<()> {
+        for dir in ["usr", "lib", "lib64", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64"] {
+            self.directory(dir)?;
+        }
+        for (from, to) in [
+            ("bin", "usr/bin"),
+            ("sbin", "usr/sbin"),
+            ("lib", "lib"),
+            ("lib64", "lib64"),
+            ("usr/bin", "usr/bin"),
+            ("usr/sbin", "usr/sbin"),
+            ("usr/lib", "usr/lib"),
+        ] {
+            if root.join(from).is_dir() {
+                self.tree(&root.join(from), to, &leave_out)?;
+            }
+        }
+        Ok(())
+    }
+
     fn tree(&mut self, dir: &Path, name: &str, leave_out: &impl Fn(&str) -> bool) -> Result<()> {
         let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
         for entry in entries {
@@ -175,6 +197,24 @@ mod tests {
             assert!(modes.contains(&member), "{member:?} of {modes:?}");
         }
         assert!(!text.contains("left out") && text.contains("init\0\0usr/tool"));
+    }
+
+    /// Check that programs lie below usr, whichever of its directories a package has them in, and libraries where its linker looks.
+    #[test]
+    fn merges_a_root() {
+        let root = tempfile::tempdir().unwrap();
+        for file in ["bin/mount", "sbin/chattr", "usr/bin/env", "lib/x/libc.so.6", "usr/share/text"] {
+            let file = root.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let mut archive = Initramfs::default();
+        archive.add_root(root.path(), |path| path == "usr/bin/env").unwrap();
+        let text = String::from_utf8(archive.finish().unwrap()).unwrap();
+        for there in ["usr/bin/mount\0", "usr/sbin/chattr\0", "lib/x/libc.so.6\0"] {
+            assert!(text.contains(there), "{there}: {text}");
+        }
+        assert!(!text.contains("env") && !text.contains("text"), "{text}");
     }
 
     /// Check that each member starts at a multiple of four, whatever the lengths before it.

@@ -1,6 +1,7 @@
 //! Live suites in a virtual machine: an initramfs with the suites and nothing else, a kernel of the list, qemu.
 
 pub(crate) mod command;
+mod debian;
 mod guest;
 mod machine;
 mod modules;
@@ -58,12 +59,15 @@ impl Run<'_> {
     /// The suites of the list, or else all of the catalogue.
     fn runs(&self) -> Result<Vec<(String, Vec<String>)>> {
         let (listed, all) = (&self.listed.terms.runs, &self.catalogue.vm_suites);
+        let by_name = &self.catalogue.suites_by_name;
         if all.is_empty() {
             bail!("[package.metadata.aioinspect] vm-suites of tests/Cargo.toml names no suite");
         }
-        if let Some((unknown, _)) = listed.iter().find(|(suite, _)| !all.contains(suite)) {
+        if let Some((unknown, _)) =
+            listed.iter().find(|(suite, _)| !all.contains(suite) && !by_name.contains_key(suite))
+        {
             bail!(
-                "vm-suites of tests/Cargo.toml does not name {unknown}, which {} is to run",
+                "neither vm-suites nor suites-by-name of tests/Cargo.toml names {unknown}, which {} is to run",
                 self.listed.name
             );
         }
@@ -80,11 +84,18 @@ impl Run<'_> {
         for bin in BINS {
             archive.copy(&format!("bin/{bin}"), &self.built.bins.join(bin))?;
         }
-        let mut plan = prelude(terms, kernel, &self.catalogue.vm_modules, &mut archive)?;
+        let needs = || runs.iter().filter_map(|(suite, _)| self.catalogue.suites_by_name.get(suite));
+        let modules = needs().flat_map(|needs| &needs.modules).chain(&self.catalogue.vm_modules);
+        let mut plan = prelude(terms, kernel, &modules.cloned().collect::<Vec<_>>(), &mut archive)?;
+        let packages: Vec<String> = needs().flat_map(|needs| needs.packages.clone()).collect();
+        debian::add(&self.source.suite, &packages, &mut archive)?;
         let sequences = terms.sequences.map_or(self.sequences, |own| own.min(self.sequences));
         writeln!(plan, "env AIOINSPECT_VM={name}\nenv AIOINSPECT_RANDOM_SEQUENCES={sequences}")?;
         for (suite, words) in runs {
             archive.copy(&format!("suites/{suite}"), self.built.suite(suite)?)?;
+            if self.catalogue.suites_by_name.contains_key(suite) {
+                writeln!(plan, "env PATH={}", debian::PATH)?;
+            }
             let words = catalogue::libtest_args().into_iter().chain(words.iter().map(String::as_str));
             writeln!(plan, "suite {suite} {}", words.collect::<Vec<_>>().join(" "))?;
         }

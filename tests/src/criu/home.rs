@@ -145,7 +145,7 @@ impl Home {
             drop(fs::remove_file(old.path()));
         }
         let tree = ["-t".to_owned(), root.to_string()];
-        let tree = tree.iter().map(String::as_str).chain(["--network-lock", "skip"]);
+        let tree = tree.iter().map(String::as_str).chain(["--network-lock", super::network_lock()]);
         self.begin("dump", "dump.log", scripts, &tree.chain(args.iter().copied()).collect::<Vec<_>>())
     }
 

@@ -91,6 +91,11 @@ pub(crate) fn hook() -> Scripts {
 }
 
 pub(crate) fn hook_path() -> PathBuf {
+    // A virtual machine has it beside the program.
+    let beside = bin("aioinspect").with_file_name("criu-hook");
+    if beside.is_file() {
+        return beside;
+    }
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(1).unwrap().join("deploy/criu/criu-hook")
 }
 

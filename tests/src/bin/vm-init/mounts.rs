@@ -7,11 +7,12 @@ use std::io;
 use anyhow::{Context, Result, bail};
 
 /// Type and place of each file system, in an order in which a place exists when it is used.
-const MOUNTS: [(&str, &str); 8] = [
+const MOUNTS: [(&str, &str); 9] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
     ("securityfs", "/sys/kernel/security"),
     ("devtmpfs", "/dev"),
+    ("devpts", "/dev/pts"),
     ("tmpfs", "/dev/shm"),
     ("tmpfs", "/tmp"),
     ("tmpfs", "/run"),
