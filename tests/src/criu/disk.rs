@@ -10,7 +10,7 @@ use crate::pages;
 use crate::programs::run;
 
 /// Bytes of the disk.
-const SIZE: u64 = 64 << 20;
+const SIZE: u64 = 256 << 20;
 /// Pages of each file on it.
 const PAGES: u64 = 1024;
 

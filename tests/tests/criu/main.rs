@@ -12,4 +12,5 @@ mod document;
 mod faults;
 mod host_network;
 mod in_flight;
+mod loads;
 mod outcome;
