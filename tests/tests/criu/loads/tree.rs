@@ -30,12 +30,13 @@ impl Tree<'_> {
         fs::create_dir_all(dir.join("images")).unwrap();
         // What this test has inherited, a lock say, and files of other mount namespaces are nothing that CRIU could dump.
         let line = format!(
-            "for fd in 3 4 5 6 7 8 9; do eval \"exec $fd>&-\"; done
-             exec </dev/null >'{0}/tree.log' 2>&1
-             exec setsid -f unshare --net --ipc sh '{0}/tree'",
+            "exec </dev/null >'{0}/tree.log' 2>&1
+             for fd in {{3..20}}; do eval \"exec $fd>&-\"; done
+             exec setsid -f unshare --net --ipc bash '{0}/tree'",
             dir.display()
         );
-        let started = run(home.inside("sh").arg("-c").arg(line));
+        // bash, for others keep copies of what they redirect.
+        let started = run(home.inside("bash").arg("-c").arg(line));
         assert_eq!(started.code, 0, "{}", started.stderr);
         let root = await_file(&dir.join("root"), Duration::from_secs(10)).unwrap();
         Tree { home, root: root.trim().parse().unwrap(), is_hooked }
