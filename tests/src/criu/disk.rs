@@ -9,8 +9,6 @@ use super::is_there;
 use crate::pages;
 use crate::programs::run;
 
-/// Bytes of the disk.
-const SIZE: u64 = 256 << 20;
 /// Pages of each file on it.
 const PAGES: u64 = 1024;
 
@@ -27,6 +25,11 @@ pub struct SlowDisk {
 }
 
 impl SlowDisk {
+    /// Bytes of a disk.
+    pub(super) const SMALL: u64 = 64 << 20;
+    /// Bytes of one with room for a database.
+    pub(super) const LARGE: u64 = 256 << 20;
+
     /// Why there can be none here.
     pub fn why_not() -> Option<String> {
         if blkio().is_none() {
@@ -39,9 +42,9 @@ impl SlowDisk {
     }
 
     /// Makes the file system in `dir` of the home whose first process is `reaper`, with the files `read` and `write` on it.
-    pub(super) fn new(reaper: u32, dir: &Path) -> SlowDisk {
+    pub(super) fn new(reaper: u32, dir: &Path, size: u64) -> SlowDisk {
         let (image, mounted) = (dir.join("disk.img"), dir.join("disk"));
-        let made = fs::File::create(&image).and_then(|file| file.set_len(SIZE));
+        let made = fs::File::create(&image).and_then(|file| file.set_len(size));
         made.and_then(|()| fs::create_dir(&mounted))
             .unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
         ok(Command::new("mkfs.ext4").args(["-q", "-F", "-O", "^has_journal"]).arg(&image));

@@ -76,7 +76,15 @@ impl Home {
     /// # Panics
     /// If it cannot be made: ask [`SlowDisk::why_not`] before.
     pub fn disk(&self) -> SlowDisk {
-        SlowDisk::new(self.reaper, self.dir())
+        SlowDisk::new(self.reaper, self.dir(), SlowDisk::SMALL)
+    }
+
+    /// One with room for a database.
+    ///
+    /// # Panics
+    /// As [`Home::disk`].
+    pub fn large_disk(&self) -> SlowDisk {
+        SlowDisk::new(self.reaper, self.dir(), SlowDisk::LARGE)
     }
 
     /// The bytes of a file of its disk.

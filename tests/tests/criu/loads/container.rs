@@ -127,7 +127,7 @@ fn keeps_every_row() {
     }
     let _host = HostLock::take();
     let home = Home::new();
-    let disk = home.disk();
+    let disk = home.large_disk();
     let idle = aio_nr();
     let database = Database::create(&home, &disk);
     let container = Container::run(&home, &disk, &Database::script(Path::new(DISK)));

@@ -131,6 +131,9 @@ impl Tree<'_> {
                 return Ok(Exit::CheckFailed);
             }
             if settled.is_idle() {
+                if let Some(dir) = dir.filter(|_| !will_be_locked) {
+                    drained::mark_idle(&settled, dir)?;
+                }
                 self.say(&settled, "", out)?;
                 return Ok(Exit::Fine);
             }

@@ -2,6 +2,8 @@
 //!
 //! A process that is held reaps nothing. So where its requests had completed before CRIU copied any memory, completions in its ring
 //! are older than the copy. Where they had not, a read may have completed between the copy of its buffer and the copy of its ring.
+//!
+//! Where nobody could drain, the tails of the rings tell: none has moved since the tree was seen idle before the dump, so nothing completed.
 
 use std::fs;
 use std::os::unix::process::parent_id;
@@ -9,6 +11,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use crate::commands::settle::Settled;
 use aioinspect_kernel::host::files::{read_bounded, write_new};
 use aioinspect_kernel::proc::files::process_of;
 use aioinspect_kernel::proc::held::has_other_network;
@@ -16,14 +19,39 @@ use aioinspect_model::units::Pid;
 
 /// Left in the directory of the images by the step before the dump, and removed by the one after it.
 const MARK: &str = "aioinspect.drained";
-/// It is one line.
-const MOST: u64 = 4096;
+/// A line for each context.
+const MOST: u64 = 64 << 20;
 
 /// Notes that the tree was drained, frozen by its control group, for the CRIU that started us.
 pub(super) fn mark(dir: &Path) -> anyhow::Result<()> {
+    write(dir, &criu()?)
+}
+
+/// Notes where the rings ended when the tree was seen idle.
+pub(super) fn mark_idle(settled: &Settled, dir: &Path) -> anyhow::Result<()> {
+    match tails(settled) {
+        Some(tails) => write(dir, &(criu()? + &tails)),
+        None => Ok(()),
+    }
+}
+
+fn write(dir: &Path, text: &str) -> anyhow::Result<()> {
     unmark(dir);
-    write_new(dir, MARK, criu()?.as_bytes(), 0o600)?;
+    write_new(dir, MARK, text.as_bytes(), 0o600)?;
     Ok(())
+}
+
+/// A line for each context: nothing that completes leaves it as it is. `None`: the end of a ring is not known.
+fn tails(settled: &Settled) -> Option<String> {
+    settled.picture.contexts.iter().try_fold(String::new(), |text, one| {
+        Some(format!("{text}{} {} {}\n", one.pid, one.context, one.tail?))
+    })
+}
+
+/// Whether no request has completed since the tree was seen idle before the dump.
+pub(super) fn is_as_then(settled: &Settled, dir: &Path) -> bool {
+    let (Ok(criu), Some(tails)) = (criu(), tails(settled)) else { return false };
+    read_bounded(&dir.join(MARK), MOST).is_ok_and(|mark| mark == (criu + &tails).as_bytes())
 }
 
 /// Whether the tree was drained before this CRIU wrote its images.

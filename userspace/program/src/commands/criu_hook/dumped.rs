@@ -26,8 +26,11 @@ const MOST_PAGEMAP: u64 = 512 * 1024 * 1024;
 pub(super) fn verify_and_amend(tree: &mut Tree<'_>, dir: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     tree.must_be_held(None)?;
     let was_drained = drained::was(tree.root, dir)?;
+    let mut settled = tree.look_with(None, true, was_drained)?;
+    if !settled.is_idle() && !was_drained && drained::is_as_then(&settled, dir) {
+        settled = tree.look_with(None, true, true)?;
+    }
     drained::unmark(dir);
-    let settled = tree.look_with(None, true, was_drained)?;
     if !settled.is_idle() {
         let why = if was_drained {
             "was not idle while CRIU wrote its images"
