@@ -125,3 +125,27 @@ fn processes() {
     let Some([_, hooked]) = case.run() else { return };
     assert_eq!(hooked.words, "5 contexts and 1 of a child; aio-nr as before", "{}", hooked.dump.log);
 }
+
+/// Check a process that shares its memory, and so its contexts, with another: CRIU takes the two for two, unless it refuses them.
+#[test]
+fn siblings() {
+    let lines = ["setup 16", "clone-vm-child 2 7 stay"];
+    let name = "2 processes that share memory (CLONE_VM)";
+    let Some([alone, hooked]) = case("siblings", name, &lines, &contexts) else { return };
+    assert_eq!(alone.words, hooked.words, "{}", hooked.dump.log);
+}
+
+/// Check that a context in the middle of io_destroy is gone in the end, with all its requests, and costs nothing.
+#[test]
+fn dying() {
+    let prepare = |bed: &mut Bed| {
+        bed.target.run("setup 16");
+        bed.target.run("setup 128");
+        bed.submit(1, "read", 32);
+        bed.target.run("destroy-waiting #1");
+    };
+    let name = "io_destroy that waits for 32 reads";
+    let case = Case { name, test: "dying", needs_disk: true, prepare: &prepare, look: &contexts };
+    let Some([_, hooked]) = case.run() else { return };
+    assert_eq!(hooked.words, "1 context; aio-nr as before", "{}", hooked.dump.log);
+}
