@@ -278,8 +278,9 @@ fn fill(mut file: File, of: &Replacement<'_>) -> Result<(), Errno> {
 }
 
 /// What changes if somebody else writes the file.
-fn identity(stat: &Stat) -> (u64, u64, i64, i64, u64) {
-    (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, stat.st_mtime_nsec)
+fn identity(stat: &Stat) -> (u64, u64, i64, i64, i128) {
+    // Signed or not, by which of its ways rustix calls the kernel.
+    (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime, i128::from(stat.st_mtime_nsec))
 }
 
 #[cfg(test)]
