@@ -19,7 +19,7 @@ const LONG_LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// Sequences of the random-state suites with `--release-long`; without, the suite's own number, and fewer in a machine
 /// that is emulated.
 const LONG_SEQUENCES: u32 = 10_000;
-const VM_SEQUENCES: u32 = 300;
+const VM_SEQUENCES: u32 = 500;
 const VM_LONG_SEQUENCES: u32 = 2_500;
 
 /// What to test.
