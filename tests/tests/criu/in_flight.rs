@@ -5,16 +5,20 @@ use aioinspect_tests::pages;
 use crate::bed::{BYTES, Bed};
 use crate::outcome::{Case, reaped, reaped_of};
 
+/// Runs a case of which CRIU alone loses requests, and with the hook none.
+fn lost_and_kept(case: &Case<'_>) {
+    let Some([alone, hooked]) = case.run() else { return };
+    assert!(alone.words.contains("never come"), "{}", alone.words);
+    assert!(hooked.words.starts_with("all reaped, all right; aio-nr as before"), "{}", hooked.dump.log);
+}
+
 fn requests(test: &str, name: &str, kind: &str, count: u64) {
     let prepare = |bed: &mut Bed| {
         bed.target.run("setup 128");
         bed.submit(0, kind, count);
     };
     let look = |bed: &mut Bed| reaped(bed, count);
-    let seen = Case { name, test, needs_disk: true, prepare: &prepare, look: &look }.run();
-    let Some([alone, hooked]) = seen else { return };
-    assert!(alone.words.contains("never come"), "{}", alone.words);
-    assert!(hooked.words.starts_with("all reaped, all right; aio-nr as before"), "{}", hooked.dump.log);
+    lost_and_kept(&Case { name, test, needs_disk: true, prepare: &prepare, look: &look });
 }
 
 /// Check that one read in flight is lost without the hook, and reaped with it.
@@ -56,9 +60,7 @@ fn writes() {
         prepare: &prepare,
         look: &look,
     };
-    let Some([alone, hooked]) = case.run() else { return };
-    assert!(alone.words.contains("never come"), "{}", alone.words);
-    assert!(hooked.words.starts_with("all reaped, all right; aio-nr as before"), "{}", hooked.dump.log);
+    lost_and_kept(&case);
 }
 
 /// Check that an fsync in flight is lost without the hook, and reaped with it.
@@ -71,9 +73,7 @@ fn fsync() {
     let look = |bed: &mut Bed| reaped(bed, 1);
     let case =
         Case { name: "an fsync in flight", test: "fsync", needs_disk: true, prepare: &prepare, look: &look };
-    let Some([alone, hooked]) = case.run() else { return };
-    assert!(alone.words.contains("never come"), "{}", alone.words);
-    assert!(hooked.words.starts_with("all reaped, all right; aio-nr as before"), "{}", hooked.dump.log);
+    lost_and_kept(&case);
 }
 
 /// Check reads, writes and an fsync together, in three contexts.
@@ -92,9 +92,7 @@ fn a_mixture() {
     };
     let name = "16 reads, 16 writes and an fsync in 3 contexts";
     let case = Case { name, test: "a_mixture", needs_disk: true, prepare: &prepare, look: &look };
-    let Some([alone, hooked]) = case.run() else { return };
-    assert!(alone.words.contains("never come"), "{}", alone.words);
-    assert!(hooked.words.starts_with("all reaped, all right; aio-nr as before"), "{}", hooked.dump.log);
+    lost_and_kept(&case);
 }
 
 /// Check that polls, which nobody completes, are lost without the hook, and that the hook refuses them by name: the target runs on with them.

@@ -132,6 +132,7 @@ fn rules_and_dashboard_have_answers() {
         assert!(said("description").contains(&who), "{fired}");
     }
 
+    load.linger();
     answered(&prometheus, &mut load);
     let held = load.held();
     prometheus.await_value("instance_namespace:aio_reserved_events:sum{namespace=\"shop\"}", held.reserved);

@@ -56,6 +56,11 @@ impl Load {
         assert_eq!(errno(&mut self.database, 0), 22);
     }
 
+    /// A child of the plain program hangs in exit, with a context that waits for its requests until the load ends.
+    pub fn linger(&mut self) {
+        self.plain.run("dying-child exit 1 1 4");
+    }
+
     /// A bit of everything: more is reserved than before, a context comes and goes, calls fail.
     pub fn stir(&mut self) {
         self.fail();
