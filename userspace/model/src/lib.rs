@@ -35,6 +35,7 @@ pub mod trend;
 pub mod units;
 pub mod verdict;
 pub mod waits;
+pub mod written_ring;
 
 #[cfg(any(test, feature = "specimen"))]
 #[expect(

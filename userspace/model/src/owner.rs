@@ -33,6 +33,26 @@ impl Owner {
     }
 }
 
+/// A line of `/proc/PID/cgroup` (kernel/cgroup/cgroup.c:proc_cgroup_show): one for each hierarchy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership<'a> {
+    /// Number of the hierarchy; `0` is cgroup v2.
+    pub hierarchy: &'a str,
+    /// Its controllers, with commas between them; empty on v2.
+    pub controllers: &'a str,
+    /// The control group, from the root of the reader's cgroup namespace.
+    pub path: &'a str,
+}
+
+/// Reads the lines; what is none is passed over.
+pub fn memberships(text: &str) -> impl Iterator<Item = Membership<'_>> {
+    text.lines().filter_map(|line| {
+        let (hierarchy, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        Some(Membership { hierarchy, controllers, path: path.strip_suffix(" (deleted)").unwrap_or(path) })
+    })
+}
+
 /// Reads off what the paths say; what they do not say stays empty.
 pub fn owner(cgroup: &[u8]) -> Owner {
     let text = String::from_utf8_lossy(cgroup);
@@ -42,14 +62,8 @@ pub fn owner(cgroup: &[u8]) -> Owner {
         (_, "name=systemd") => 1,
         _ => 2,
     };
-    let mut lines: Vec<(u8, &str)> = text
-        .lines()
-        .filter_map(|line| {
-            let (id, rest) = line.split_once(':')?;
-            let (controllers, path) = rest.split_once(':')?;
-            Some((rank((id, controllers)), path.strip_suffix(" (deleted)").unwrap_or(path)))
-        })
-        .collect();
+    let mut lines: Vec<(u8, &str)> =
+        memberships(&text).map(|of| (rank((of.hierarchy, of.controllers)), of.path)).collect();
     lines.sort_by_key(|(rank, _)| *rank);
     let first =
         |read: fn(&str) -> Option<String>| lines.iter().find_map(|(_, path)| read(path)).unwrap_or_default();

@@ -4,24 +4,22 @@ mod asked;
 mod criu_hook;
 mod hook;
 mod images;
+mod proof;
 mod restore_on;
 mod server_options;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
-use aioinspect_model::restore_fit::RestoreHost;
 use aioinspect_service::sockets::Address;
-
-use crate::cli::asked::asked;
-use crate::cli::restore_on::restore_on;
 
 pub use crate::cli::asked::Asked;
 pub use crate::cli::criu_hook::CriuHookArgs;
 pub use crate::cli::hook::HookArg;
 pub use crate::cli::images::{AmendArgs, DiffArgs};
+pub use crate::cli::proof::{CheckArgs, DumpArgs, Freeze, GroupArgs, ProofArgs};
 pub use crate::cli::server_options::{Collect, ServeArgs, SiteArgs};
 
 /// Inspect the Linux native-AIO contexts of running processes, without injecting code into them.
@@ -73,13 +71,13 @@ pub enum Verb {
     #[command(after_help = EXIT_CODES)]
     Headroom(HeadroomArgs),
     /// Check whether every context of a process is idle. Writes nothing. By default stops no process.
-    #[command(after_help = CHECK_HELP)]
+    #[command(after_help = proof::CHECK_HELP)]
     Check(CheckArgs),
     /// Prove that every context of a process is idle, and write mm-PID.img as CRIU would.
-    #[command(after_help = DUMP_HELP)]
+    #[command(after_help = proof::DUMP_HELP)]
     Dump(DumpArgs),
     /// Make CRIU safe for native AIO, as its action script: wait, drain, verify, amend; see docs/criu.md.
-    #[command(after_help = HOOK_HELP)]
+    #[command(after_help = criu_hook::HOOK_HELP)]
     CriuHook(CriuHookArgs),
     /// Correct the images that CRIU wrote: give each context its exact nr_req, and drop the entries of
     /// rings that have no context.
@@ -134,44 +132,6 @@ pub struct ManArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "verb")]
     pub dir: Option<PathBuf>,
 }
-
-const CHECK_HELP: &str = with_exit_codes!(
-    "\
---restore-on: the kernel makes a ring of 2 * max(n, 4 * possible CPUs) + 2 entries for io_setup(n), in whole pages; CRIU refuses a ring of \
-another size (`wrong aio`). IN_IMAGE is the nr_req of the image, or what CRIU would write; GOOD_ON the numbers of possible CPUs on which that makes the \
-ring; NR_REQ what is needed there and costs so many slots. A CRIU that has pull request 3022 reads the memory of each process by a context \
-of 128 slots of its own, destroyed before the process's contexts are made: that is counted against free=M.
-
-"
-);
-
-const DUMP_HELP: &str = with_exit_codes!(
-    "\
-dump injects no code into the process, writes nothing to it and sends it no signal. It stops the process once, for well under a millisecond. \
-Like any stop (CRIU, gdb, strace), this makes an io_getevents or epoll_wait that is blocked at that moment return EINTR. A process that is \
-clearly not idle is refused without a stop.
-
-The image alone cannot be restored: exe_file_id and the file numbers of its mappings refer to CRIU's files.img. Use it to read the contexts, or to \
-correct the image that CRIU writes.
-
-"
-);
-
-const HOOK_HELP: &str = with_exit_codes!(
-    "\
-Use it by `criu dump .. --action-script /usr/libexec/aioinspect/criu-hook`, and the same at `criu restore`. CRIU starts the script without \
-arguments: set AIOINSPECT_DRAIN, AIOINSPECT_WAIT and AIOINSPECT_STRICT in CRIU's environment. A step that fails makes CRIU give up the dump, and the \
-processes run on.
-
-pre-dump: refuses what can never be dumped, before anybody is stopped. network-lock: all processes are stopped; waits until their requests have \
-completed. post-dump: verifies again, writes aioinspect.evidence and corrects aios in the images. pre-restore: will it restore on this host? \
-post-restore: are the contexts as they were?
-
-CRIU has the step network-lock only for processes with a network namespace of their own, as containers have. For others freeze their control group \
-first and give it to CRIU by --freeze-cgroup: then the requests are waited for at pre-dump. Without either, requests in flight are refused.
-
-"
-);
 
 /// Options of `list`.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -269,117 +229,6 @@ pub struct HeadroomArgs {
     /// Read this evidence file instead of the running host.
     #[arg(long, value_name = "FILE", conflicts_with = "wait")]
     pub from: Option<PathBuf>,
-}
-
-/// How a process is stopped while it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Freeze {
-    /// Stop every thread with PTRACE_INTERRUPT, for as short a time as possible.
-    Ptrace,
-    /// Do not stop the process. The scheduler's counters must show that it slept throughout, or another
-    /// program must already hold it stopped.
-    None,
-}
-
-/// Several processes that are judged as one.
-#[derive(Args, Clone, Debug, Default)]
-pub struct GroupArgs {
-    /// Judge this process and all its descendants together, at one instant.
-    #[arg(long, value_name = "PID", value_parser = pid, conflicts_with_all = ["pid", "cgroup"])]
-    pub tree: Option<u32>,
-    /// Judge all processes of this control group and of those below it together. A directory such as
-    /// /sys/fs/cgroup/system.slice/db.service, or a path as /proc/PID/cgroup shows it.
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["pid", "from"])]
-    pub cgroup: Option<PathBuf>,
-}
-
-/// What `check` and `dump` share.
-#[derive(Args, Clone, Debug)]
-pub struct ProofArgs {
-    /// Try again until the process is idle, at most this long, for example 500ms, 5s or 1m; then
-    /// exit 6.
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub wait: Option<Duration>,
-    /// Keep the process stopped until no request is in flight, at most this long; then exit 6. With
-    /// `--freeze none` another program must already hold it stopped.
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "from")]
-    pub drain: Option<Duration>,
-    /// Accept completions that the process has not reaped. CRIU keeps them in the ring.
-    #[arg(long)]
-    pub allow_unreaped: bool,
-    /// Refuse, with exit 5, a process that uses asynchronous I/O which aioinspect does not examine:
-    /// io_uring, or POSIX AIO as far as it can be detected.
-    #[arg(long)]
-    pub strict: bool,
-    /// Give up if a thread does not stop within this time, for example in uninterruptible sleep.
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
-    pub freeze_timeout: Duration,
-    /// Read this evidence file instead of a running process.
-    #[arg(long, value_name = "FILE")]
-    pub from: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(short = 'J', long)]
-    pub json: bool,
-}
-
-/// Options of `check`.
-#[derive(Args, Clone, Debug)]
-pub struct CheckArgs {
-    /// The process. As a CRIU action script: the one that CRIU names (CRTOOLS_INIT_PID). With
-    /// --restore-on also an image, an evidence file, or a directory of images: then no process is looked at.
-    #[arg(value_name = "PID|FILE|DIR", value_parser = asked(), allow_negative_numbers = true, required_unless_present_any = ["from", "criu_pid", "tree", "cgroup"])]
-    pub pid: Option<Asked>,
-    #[arg(long, hide = true, env = "CRTOOLS_INIT_PID", value_parser = pid)]
-    /// The process, as CRIU names it to an action script.
-    pub criu_pid: Option<u32>,
-    #[arg(long, hide = true, env = "CRTOOLS_SCRIPT_ACTION")]
-    /// The step CRIU is at. There is something to check only before a dump.
-    pub criu_action: Option<String>,
-    /// Say whether the contexts can be restored on a host with N possible CPUs and M free slots: for each
-    /// context whether its ring can be made there, by which nr_req, and on how many CPUs it is good. Exit
-    /// 5 if not.
-    #[arg(long, value_name = "cpus=N[,free=M]", value_parser = restore_on)]
-    pub restore_on: Option<RestoreHost>,
-    /// How to stop the process while it is read.
-    #[arg(long, value_enum, default_value = "none")]
-    pub freeze: Freeze,
-    /// Also write everything that was read to this evidence file. It must not exist yet.
-    #[arg(long, value_name = "FILE", conflicts_with = "from")]
-    pub evidence: Option<PathBuf>,
-    /// Which processes together.
-    #[command(flatten)]
-    pub group: GroupArgs,
-    /// Options shared by `check` and `dump`.
-    #[command(flatten)]
-    pub proof: ProofArgs,
-}
-
-/// Options of `dump`.
-#[derive(Args, Clone, Debug)]
-pub struct DumpArgs {
-    /// The process.
-    #[arg(value_name = "PID", value_parser = pid, allow_negative_numbers = true, required_unless_present_any = ["from", "tree", "cgroup"])]
-    pub pid: Option<u32>,
-    /// Write the files into this directory.
-    #[arg(short = 'D', long = "images-dir", value_name = "DIR", default_value = ".")]
-    pub images_dir: PathBuf,
-    /// How to stop the process while it is read.
-    #[arg(long, value_enum, default_value = "ptrace")]
-    pub freeze: Freeze,
-    /// Choose nr_req for a restore on a host with this many possible CPUs. Default: this host. Exit 5
-    /// if a ring cannot be made there or more than M slots are needed.
-    #[arg(long, value_name = "cpus=N[,free=M]", value_parser = restore_on)]
-    pub restore_on: Option<RestoreHost>,
-    /// Write an image even without BPF, or if this kernel does not show a number. The output says what
-    /// is not proven.
-    #[arg(long)]
-    pub unverified: bool,
-    /// Which processes together.
-    #[command(flatten)]
-    pub group: GroupArgs,
-    /// Options shared by `check` and `dump`.
-    #[command(flatten)]
-    pub proof: ProofArgs,
 }
 
 /// Options of `show`.

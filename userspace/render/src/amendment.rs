@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use aioinspect_model::amendment::{AmendedEntry, AmendedImage, Change};
 use aioinspect_model::restore_fit::RestoreFit;
 
+use crate::count::count;
 use crate::escape::escaped;
 use crate::json::SCHEMA_VERSION;
 use crate::restore_fit;
-use crate::show::{count, or_dash, row, table};
+use crate::show::{or_dash, row, table};
 
 /// Everything there is to say of a directory.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +65,7 @@ pub fn write(out: &mut dyn Write, amended: &Amended<'_>) -> io::Result<()> {
     table("  ", &rows, out)
 }
 
-/// What is done to one image, in one line: `mm-7.img: 16 of 16 entries get their nr_req, 1 ghost goes: 992 -> 256 slots`.
+/// What is done to one image, in one line: `mm-7.img: exact nr_req for 16 contexts, dropped 1 ghost: 992 -> 256 slots`.
 pub fn line(image: &AmendedImage) -> String {
     let of = |wanted: fn(&Change) -> bool| image.entries.iter().filter(|entry| wanted(&entry.change)).count();
     let exact = of(|change| matches!(change, Change::NrReq(_)));

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use aioinspect_model::difference::{Changed, Difference, Ring, Said};
 
+use crate::count::count;
 use crate::escape::escaped;
 use crate::json::SCHEMA_VERSION;
-use crate::show::count;
 
 /// The names of both sides, as they were given.
 pub type Sides<'a> = [&'a str; 2];

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// `bytes` as one line of text that does nothing to a terminal and reads unambiguously.
 ///
@@ -11,13 +12,18 @@ pub fn escape(bytes: &[u8]) -> String {
     escaped(bytes).into_owned()
 }
 
-/// The same without a copy where nothing needs escaping, which is nearly always.
+/// [`escape`] without a copy where nothing needs escaping, which is nearly always.
 pub fn escaped(bytes: &[u8]) -> Cow<'_, str> {
     let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
     match std::str::from_utf8(bytes) {
         Ok(text) if bytes.iter().all(plain) => Cow::Borrowed(text),
         Ok(_) | Err(_) => Cow::Owned(spelled_out(bytes)),
     }
+}
+
+/// A path, escaped.
+pub fn escape_path(path: &Path) -> String {
+    escape(path.as_os_str().as_encoded_bytes())
 }
 
 fn spelled_out(bytes: &[u8]) -> String {

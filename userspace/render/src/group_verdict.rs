@@ -8,6 +8,7 @@ use aioinspect_model::picture::{Picture, Proof, SpaceView};
 use aioinspect_model::units::Pid;
 use aioinspect_model::verdict::{DumpVerdict, space_of};
 
+use crate::count::count;
 use crate::escape::escaped;
 use crate::json::SCHEMA_VERSION;
 use crate::verdict::{self, Report};
@@ -105,11 +106,7 @@ fn headline(report: &GroupReport<'_>) -> String {
         report.verdicts.iter().filter_map(|(pid, _)| space_of(report.picture, *pid)).collect();
     let processes: usize = spaces.iter().map(|space| space.pids.len()).sum();
     let contexts: usize = spaces.iter().map(|space| space.contexts.len()).sum();
-    let sums = format!(
-        "{}, {}",
-        counted(processes, "process", "processes"),
-        counted(contexts, "context", "contexts")
-    );
+    let sums = format!("{}, {}", count(processes, "process"), count(contexts, "context"));
     let against =
         report.verdicts.iter().filter(|(_, verdict)| verdict::word(verdict) == word(report.verdicts));
     let against: usize =
@@ -121,10 +118,6 @@ fn headline(report: &GroupReport<'_>) -> String {
         "not-idle" => format!("is not idle: {against} of {sums} ({})", how(report, &spaces)),
         _ => "has no process with memory".to_owned(),
     }
-}
-
-fn counted(count: usize, one: &str, several: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
 }
 
 /// How all were looked at, and so why it may be believed.

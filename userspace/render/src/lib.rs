@@ -4,6 +4,7 @@
 #![warn(unreachable_pub)]
 
 pub mod amendment;
+pub mod count;
 pub mod difference;
 pub mod doctor;
 pub mod escape;

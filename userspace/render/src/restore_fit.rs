@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use aioinspect_model::restore_fit::{Outcome, ProcessFit, RESTORER_SLOTS, RestoreFit, RingFit};
 
+use crate::count::count;
 use crate::escape::escaped;
 use crate::json::SCHEMA_VERSION;
-use crate::show::{count, or_dash, row, table};
+use crate::show::{or_dash, row, table};
 
 /// How many rings that do not restore are explained one by one; the table shows all.
 const EXPLAINED: usize = 16;
@@ -121,10 +122,7 @@ fn each(fit: &RestoreFit) -> impl Iterator<Item = (&ProcessFit, &RingFit)> {
 fn headline(fit: &RestoreFit) -> String {
     let cpus = fit.host.possible_cpus;
     let contexts = count(fit.rings().count(), "context");
-    let processes = match fit.processes.len() {
-        1 => "1 process".to_owned(),
-        n => format!("{n} processes"),
-    };
+    let processes = count(fit.processes.len(), "process");
     let slots = format!("{} slots of fs.aio-max-nr", fit.slots);
     if fit.restores() {
         let peak = if fit.rings().next().is_none() || fit.slots_while_restoring == fit.slots {

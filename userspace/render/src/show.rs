@@ -63,11 +63,6 @@ macro_rules! row {
 }
 pub(crate) use row;
 
-/// `1 context`, `2 contexts`.
-pub(crate) fn count(n: usize, one: &str) -> String {
-    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
-}
-
 /// `yes`, `no`, or `-` for what is not known.
 pub(super) fn yes(value: impl Into<Option<bool>>) -> &'static str {
     match value.into() {

@@ -15,6 +15,7 @@ use aioinspect_model::picture::{Origin, Picture, Proof, SpaceView};
 use aioinspect_model::units::Pid;
 use aioinspect_model::verdict::{DumpVerdict, Reason, ghosts_of, space_of, warnings_of};
 
+use crate::count::count;
 use crate::escape::escaped;
 use crate::json::{self, SCHEMA_VERSION};
 use crate::{event_line, time};
@@ -145,19 +146,19 @@ fn origin_keys(origin: Origin) -> serde_json::Value {
 }
 
 fn headline(report: &Report<'_>, space: &SpaceView) -> String {
-    let all = space.contexts.len();
+    let contexts = count(space.contexts.len(), "context");
     let seen = how(report.evidence, space);
     match report.verdict {
         DumpVerdict::Idle { unproven, .. } if !unproven.is_empty() => {
-            format!("appears idle (not proven): {} ({seen})", contexts(all))
+            format!("appears idle (not proven): {contexts} ({seen})")
         }
-        DumpVerdict::Idle { .. } => format!("is idle: {} ({seen})", contexts(all)),
+        DumpVerdict::Idle { .. } => format!("is idle: {contexts} ({seen})"),
         DumpVerdict::Refused { reasons } => {
             let mut against: Vec<usize> = reasons.iter().filter_map(|reason| reason.context).collect();
             against.dedup();
             match (word(report.verdict), against.len()) {
-                ("unproven", _) => format!("is not proven idle: {} ({seen})", contexts(all)),
-                (_, count) => format!("is not idle: {count} of {} ({seen})", contexts(all)),
+                ("unproven", _) => format!("is not proven idle: {contexts} ({seen})"),
+                (_, count) => format!("is not idle: {count} of {contexts} ({seen})"),
             }
         }
         DumpVerdict::Busy { .. } => {
@@ -165,16 +166,9 @@ fn headline(report: &Report<'_>, space: &SpaceView) -> String {
                 Manner::Running => ", or use --freeze ptrace",
                 Manner::Frozen | Manner::Held => "",
             };
-            format!("is busy: {} ({seen}); look again with --wait 5s{freeze}", contexts(all))
+            format!("is busy: {contexts} ({seen}); look again with --wait 5s{freeze}")
         }
         DumpVerdict::NoSuchProcess => "is not in this evidence".to_owned(),
-    }
-}
-
-fn contexts(count: usize) -> String {
-    match count {
-        1 => "1 context".to_owned(),
-        count => format!("{count} contexts"),
     }
 }
 

@@ -85,6 +85,46 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// What it says of a process that belongs to a group.
+    pub(super) fn fate(&self) -> Fate {
+        let of_proc = |error: &ProcError| match error {
+            ProcError::NoSuchProcess(_) | ProcError::Zombie(_) | ProcError::KernelThread(_) => Fate::Gone,
+            ProcError::Exiting { .. } | ProcError::Locked(_) | ProcError::Unseen(_) => Fate::Changing,
+            ProcError::Thread { .. }
+            | ProcError::Elsewhere { .. }
+            | ProcError::Hidden { .. }
+            | ProcError::ForeignProc(_)
+            | ProcError::NotPermitted { .. }
+            | ProcError::TooLarge { .. }
+            | ProcError::Io { .. } => Fate::Unknown,
+        };
+        match self {
+            SourceError::Proc(error) | SourceError::Freeze(FreezeError::Proc(error)) => of_proc(error),
+            SourceError::Freeze(FreezeError::Gone(_)) => Fate::Gone,
+            SourceError::Freeze(FreezeError::Exec(_)) => Fate::Changing,
+            SourceError::Probe(_)
+            | SourceError::Freeze(_)
+            | SourceError::Memory(_)
+            | SourceError::Closed { .. }
+            | SourceError::Host(_)
+            | SourceError::Group(_)
+            | SourceError::Text { .. } => Fate::Unknown,
+        }
+    }
+}
+
+/// What became of a process that could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It has ended, or has no memory to look at: its group does without it.
+    Gone,
+    /// It ends, or becomes another program: in a moment it is gone, or can be read.
+    Changing,
+    /// Something else is wrong.
+    Unknown,
+}
+
 /// What the kernel's word says without the process's.
 fn word_alone(contexts: usize, in_flight: Option<u64>) -> String {
     let contexts = match contexts {

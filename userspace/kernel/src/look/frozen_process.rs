@@ -10,8 +10,8 @@ use crate::freeze::error::FreezeError;
 use crate::freeze::{FreezePlan, FreezeReport, freeze_and};
 use crate::host::clock;
 use crate::look::drain::drain;
-use crate::look::evidence_source::SourceError;
-use crate::look::planned::{Planned, Whom, is_gone};
+use crate::look::evidence_source::{Fate, SourceError};
+use crate::look::planned::{Planned, Whom};
 use crate::look::preparation::{addresses, pids_of, word_on};
 use crate::proc::files::ProcDir;
 use crate::proc::memory::MemoryError;
@@ -204,7 +204,7 @@ fn put_together(
     let as_planned = addresses(&planned.first) == addresses(&found);
     let same_program = match planned.is_same_program() {
         Ok(same) => same,
-        Err(error) if whom.is_group && is_gone(&error) => false,
+        Err(error) if whom.is_group && error.fate() == Fate::Gone => false,
         Err(error) => return Err(error),
     };
     // Who waits for contexts cannot be held: a freeze that came about shows that nobody did.

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::bpf::error::ProbeError;
 use crate::census::probe::Probe;
-use crate::freeze::error::FreezeError;
-use crate::look::evidence_source::{Ask, Hold, Source, SourceError};
+use crate::look::evidence_source::{Ask, Fate, Hold, Source, SourceError};
 use crate::look::frozen_process::{Freeze, frozen};
-use crate::look::planned::{Whom, is_gone};
+use crate::look::planned::Whom;
 use crate::look::preparation::mm_of_process;
-use crate::proc::files::{ProcDir, ProcError};
+use crate::proc::files::ProcDir;
 use crate::proc::group::Group;
 use crate::{
     census::waiters,
@@ -189,7 +188,9 @@ impl Live {
         let begun = Instant::now();
         loop {
             match self.look_at_members(group, ask) {
-                Err(error) if is_passing(&error) && begun.elapsed() < waiters::BRIEF => sleep(BETWEEN),
+                Err(error) if error.fate() != Fate::Unknown && begun.elapsed() < waiters::BRIEF => {
+                    sleep(BETWEEN);
+                }
                 other => return other,
             }
         }
@@ -267,8 +268,8 @@ fn endings(probe: &mut Probe, pids: &[Pid]) -> Result<(Vec<AddressSpace>, Vec<Pi
         match ProcDir::open(*pid).and_then(|dir| dir.live_thread()) {
             Ok(_) => alive.push(*pid),
             Err(error) => {
-                let error = error.into();
-                if !is_gone(&error) {
+                let error = SourceError::from(error);
+                if error.fate() != Fate::Gone {
                     return Err(error);
                 }
             }
@@ -283,28 +284,11 @@ fn by_proc_alone(pids: &[Pid], ask: &Ask) -> Result<Vec<AddressSpace>, SourceErr
     for pid in pids {
         match process::by_proc_alone(&Ask { pid: *pid, ..*ask }) {
             Ok(space) => spaces.push(space),
-            Err(error) if is_gone(&error) => {}
+            Err(error) if error.fate() == Fate::Gone => {}
             Err(error) => return Err(error),
         }
     }
     Ok(spaces)
-}
-
-/// Whether it says that a process is about to end, or becomes another program.
-fn is_passing(error: &SourceError) -> bool {
-    match error {
-        SourceError::Proc(error) | SourceError::Freeze(FreezeError::Proc(error)) => {
-            matches!(error, ProcError::Exiting { .. } | ProcError::Locked(_) | ProcError::Unseen(_))
-        }
-        SourceError::Freeze(FreezeError::Exec(_) | FreezeError::Gone(_)) => true,
-        SourceError::Probe(_)
-        | SourceError::Freeze(_)
-        | SourceError::Memory(_)
-        | SourceError::Closed { .. }
-        | SourceError::Host(_)
-        | SourceError::Group(_)
-        | SourceError::Text { .. } => false,
-    }
 }
 
 /// Looks for I/O that is in no context, when nobody is held any more.

@@ -2,11 +2,10 @@
 
 use crate::census::probe::{MmKey, Probe};
 use crate::census::records::SpaceWord;
-use crate::freeze::error::FreezeError;
-use crate::look::evidence_source::SourceError;
+use crate::look::evidence_source::{Fate, SourceError};
 use crate::look::preparation::{Subject, addresses, named, rings_of_host, sharers_among, with_word, word_of};
 use crate::look::recheck::Recheck;
-use crate::proc::files::{ProcDir, ProcError};
+use crate::proc::files::ProcDir;
 use crate::proc::memory::HeaderPlan;
 use aioinspect_model::evidence::{AddressSpace, ImageFacts, Look, Process, Sharer, TracedWord};
 use aioinspect_model::units::{MmId, Pid, Tid};
@@ -63,7 +62,7 @@ impl Planned {
             }
             match Self::one(probe, *pid, whom.image, closer) {
                 Ok(planned) => all.push(planned),
-                Err(error) if whom.is_group && is_gone(&error) => {}
+                Err(error) if whom.is_group && error.fate() == Fate::Gone => {}
                 Err(error) => return Err(error),
             }
         }
@@ -121,22 +120,5 @@ impl Planned {
             traced,
             not_looked_at: None,
         }
-    }
-}
-
-/// Whether it says no more than that the process has ended, or has nothing to look at.
-pub(super) fn is_gone(error: &SourceError) -> bool {
-    match error {
-        SourceError::Proc(error) | SourceError::Freeze(FreezeError::Proc(error)) => {
-            matches!(error, ProcError::NoSuchProcess(_) | ProcError::Zombie(_) | ProcError::KernelThread(_))
-        }
-        SourceError::Freeze(FreezeError::Gone(_)) => true,
-        SourceError::Probe(_)
-        | SourceError::Freeze(_)
-        | SourceError::Memory(_)
-        | SourceError::Closed { .. }
-        | SourceError::Host(_)
-        | SourceError::Group(_)
-        | SourceError::Text { .. } => false,
     }
 }

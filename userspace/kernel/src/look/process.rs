@@ -13,8 +13,8 @@ use crate::census::waiters;
 use crate::freeze::error::FreezeError;
 use crate::host::clock;
 use crate::look::drain::drain;
-use crate::look::evidence_source::{Ask, SourceError};
-use crate::look::planned::{Planned, Whom, is_gone};
+use crate::look::evidence_source::{Ask, Fate, SourceError};
+use crate::look::planned::{Planned, Whom};
 use crate::look::preparation::{Subject, pids_of, with_word, word_on};
 use crate::proc::files::ProcDir;
 use crate::proc::memory::{HeaderPlan, MemoryError};
@@ -106,7 +106,7 @@ fn put_together(
     after.word.torn |= pids_of(&planned.first) != pids_of(&before);
     after.word.torn |= match planned.is_same_program() {
         Ok(same) => !same,
-        Err(error) if whom.is_group && is_gone(&error) => true,
+        Err(error) if whom.is_group && error.fate() == Fate::Gone => true,
         Err(error) => return Err(error),
     };
     let recheck = &planned.recheck;

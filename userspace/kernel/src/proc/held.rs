@@ -3,10 +3,11 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::proc::error::ProcError;
-use crate::proc::files::ProcDir;
+use crate::proc::files::{ProcDir, cgroup_of};
+use aioinspect_model::owner::memberships;
 use aioinspect_model::units::{Pid, Tid};
 use aioinspect_parse::proc::mountinfo::places_of;
 use aioinspect_parse::proc::stat::TaskState;
@@ -79,22 +80,16 @@ fn is_frozen(pid: Pid) -> bool {
     if ProcDir::open(pid).and_then(|dir| dir.state_of(Tid(pid.0))).is_ok_and(TaskState::is_dead) {
         return true;
     }
-    let (Ok(groups), Ok(mounts)) =
-        (fs::read_to_string(format!("/proc/{pid}/cgroup")), fs::read("/proc/self/mountinfo"))
-    else {
-        return false;
-    };
-    groups.lines().any(|line| {
-        let mut fields = line.splitn(3, ':');
-        let (Some(id), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
-            return false;
-        };
-        let inner = path.trim_start_matches('/');
-        if id == "0" {
-            return says(&mounts, b"cgroup2", &PathBuf::from(inner).join("cgroup.events"), "frozen 1");
+    let (Ok(groups), Ok(mounts)) = (cgroup_of(pid), fs::read("/proc/self/mountinfo")) else { return false };
+    memberships(&String::from_utf8_lossy(&groups)).any(|of| {
+        let inner = Path::new(of.path.trim_start_matches('/'));
+        match of.hierarchy {
+            "0" => says(&mounts, b"cgroup2", &inner.join("cgroup.events"), "frozen 1"),
+            _ => {
+                of.controllers.split(',').any(|one| one == "freezer")
+                    && says(&mounts, b"cgroup", &inner.join("freezer.state"), "FROZEN")
+            }
         }
-        controllers.split(',').any(|one| one == "freezer")
-            && says(&mounts, b"cgroup", &PathBuf::from(inner).join("freezer.state"), "FROZEN")
     })
 }
 

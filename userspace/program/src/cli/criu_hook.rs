@@ -6,7 +6,25 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
+use super::with_exit_codes;
 use crate::cli::{duration, pid};
+
+/// How it is used, and what it does at each step.
+pub(super) const HOOK_HELP: &str = with_exit_codes!(
+    "\
+Use it by `criu dump .. --action-script /usr/libexec/aioinspect/criu-hook`, and the same at `criu restore`. CRIU starts the script without \
+arguments: set AIOINSPECT_DRAIN, AIOINSPECT_WAIT and AIOINSPECT_STRICT in CRIU's environment. A step that fails makes CRIU give up the dump, and the \
+processes run on.
+
+pre-dump: refuses what can never be dumped, before anybody is stopped. network-lock: all processes are stopped; waits until their requests have \
+completed. post-dump: verifies again, writes aioinspect.evidence and corrects aios in the images. pre-restore: will it restore on this host? \
+post-restore: are the contexts as they were?
+
+CRIU has the step network-lock only for processes with a network namespace of their own, as containers have. For others freeze their control group \
+first and give it to CRIU by --freeze-cgroup: then the requests are waited for at pre-dump. Without either, requests in flight are refused.
+
+"
+);
 
 /// Options of `criu-hook`.
 #[derive(Args, Clone, Debug)]

@@ -16,7 +16,7 @@ use aioinspect_model::amendment::{AmendedImage, Change};
 use aioinspect_model::evidence::Evidence;
 use aioinspect_model::restore_fit::{ProcessToMake, RestoreFit, RestoreHost, RingToMake, judge};
 use aioinspect_render::amendment::{self, Amended};
-use aioinspect_render::escape::escape;
+use aioinspect_render::escape::escape_path;
 use aioinspect_render::restore_fit;
 
 /// The evidence of a whole tree, as `criu-hook` writes it into the image directory.
@@ -136,19 +136,19 @@ fn evidence_in(directory: &Directory, dir: &Path) -> anyhow::Result<Vec<Evidence
     if names.is_empty() {
         bail!(
             "no evidence in {}: neither {OF_TREE}, which criu-hook writes, nor aioinspect-PID.evidence; name one with --evidence",
-            printable(dir)
+            escape_path(dir)
         );
     }
     let read = |name: &String| {
         let bytes = directory.read(name, MOST)?.bytes;
-        evidence_from_bytes(&bytes).with_context(|| printable(&dir.join(name)))
+        evidence_from_bytes(&bytes).with_context(|| escape_path(&dir.join(name)))
     };
     names.into_iter().map(read).collect()
 }
 
 /// A pre-dump has pages and no memory layouts (criu/cr-dump.c:pre_dump_one_task).
 fn without_images(dir: &Path, names: &[String]) -> String {
-    let dir = printable(dir);
+    let dir = escape_path(dir);
     if names.iter().any(|name| name.starts_with("pagemap-")) {
         format!(
             "no mm-*.img in {dir}: it holds the pages of a pre-dump; amend the directory of the last dump, from which the tree is restored"
@@ -156,8 +156,4 @@ fn without_images(dir: &Path, names: &[String]) -> String {
     } else {
         format!("no mm-*.img in {dir}")
     }
-}
-
-fn printable(path: &Path) -> String {
-    escape(path.as_os_str().as_encoded_bytes())
 }

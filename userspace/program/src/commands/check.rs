@@ -13,7 +13,7 @@ use aioinspect_kernel::proc::group::Group;
 use aioinspect_model::evidence::Evidence;
 use aioinspect_model::units::Pid;
 use aioinspect_model::verdict::{DumpVerdict, Policy};
-use aioinspect_render::escape::escape;
+use aioinspect_render::escape::escape_path;
 use aioinspect_render::group_verdict::{self, GroupName, GroupReport};
 use aioinspect_render::verdict::{self, Report};
 
@@ -67,7 +67,7 @@ pub(super) fn run(
     };
     if let Some(path) = &args.evidence {
         let path = saved::write(path, &settled.evidence)?;
-        writeln!(err, "aioinspect: wrote {}", escape(path.as_os_str().as_encoded_bytes()))?;
+        writeln!(err, "aioinspect: wrote {}", escape_path(&path))?;
     }
     Ok(exit)
 }

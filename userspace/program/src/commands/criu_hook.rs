@@ -127,7 +127,11 @@ impl Tree<'_> {
         loop {
             let settled = self.look(None, false)?;
             if settled.judged.iter().any(|one| never(one, &settled, self.args.strict)) {
-                self.say(&settled, "can never be dumped like this", out)?;
+                self.say(
+                    &settled,
+                    "CRIU cannot dump these processes in this state, and waiting does not help",
+                    out,
+                )?;
                 return Ok(Exit::CheckFailed);
             }
             if settled.is_idle() {
@@ -148,23 +152,27 @@ impl Tree<'_> {
             if will_be_locked && deadline.is_none() {
                 self.say(
                     &settled,
-                    "what is in flight is waited for when CRIU has stopped all processes",
+                    "CRIU will stop all processes; then their requests in flight are waited for",
                     out,
                 )?;
                 return Ok(Exit::Fine);
             }
             if is_in_flight(&settled) {
                 let why = if will_be_locked {
-                    "still not idle"
+                    "is still not idle"
                 } else {
-                    "requests in flight would be lost, and CRIU has no step at which they can be waited for: these processes have no \
+                    "a dump would lose the requests in flight, and CRIU does not let us wait for them, because these processes have no \
                      network namespace of their own. Freeze their control group and use criu's --freeze-cgroup, or set AIOINSPECT_WAIT"
                 };
                 self.say(&settled, why, out)?;
                 return Ok(if deadline.is_some() { Exit::TimedOut } else { Exit::CheckFailed });
             }
             // It runs, and nothing was seen in flight: the step after the dump proves it or refuses.
-            self.say(&settled, "it is proven when CRIU has written the images", out)?;
+            self.say(
+                &settled,
+                "runs, and no request in flight was seen; after CRIU has written the images we check again",
+                out,
+            )?;
             return Ok(Exit::Fine);
         }
     }
@@ -186,9 +194,13 @@ impl Tree<'_> {
             bail!("{}: not all processes were held while their requests were waited for", self.step);
         }
         if settled.is_idle() {
-            self.say(&settled, &format!("no request is in flight any more, after {waited} ms"), out)?;
+            self.say(&settled, &format!("no request is in flight, after {waited} ms"), out)?;
         } else {
-            self.say(&settled, &format!("does not become idle: {waited} ms were waited"), out)?;
+            self.say(
+                &settled,
+                &format!("is not idle after {waited} ms; what did not complete is named above"),
+                out,
+            )?;
         }
         Ok(settled.exit())
     }

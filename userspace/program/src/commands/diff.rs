@@ -14,7 +14,7 @@ use aioinspect_formats::{Document, document_from_bytes};
 use aioinspect_kernel::host::files::read_bounded;
 use aioinspect_model::difference::{Ring, difference, rings_of_evidence, rings_of_image};
 use aioinspect_render::difference;
-use aioinspect_render::escape::escape;
+use aioinspect_render::escape::escape_path;
 
 /// Reads both sides, compares, prints. A difference is a result like any other, unless `--exit-code` asks for it.
 pub(super) fn run(args: &DiffArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
@@ -35,20 +35,20 @@ fn rings_of(path: &Path) -> anyhow::Result<Vec<Ring>> {
     }
     let mut files = images_of(path)?;
     if files.is_empty() {
-        let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", printable(path)))?;
+        let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", escape_path(path)))?;
         files = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|path| path.extension().is_some_and(|of| of == "evidence"));
         files.sort();
     }
     if files.is_empty() {
-        bail!("no mm-*.img and no evidence file in {}", printable(path));
+        bail!("no mm-*.img and no evidence file in {}", escape_path(path));
     }
     let rings = files.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(rings.into_iter().flatten().collect())
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<Ring>> {
-    let document = document_from_bytes(&read_bounded(path, MOST)?).with_context(|| printable(path))?;
+    let document = document_from_bytes(&read_bounded(path, MOST)?).with_context(|| escape_path(path))?;
     Ok(match document {
         Document::Image(image, _) => {
             let pid = path.file_name().and_then(pid_of_image).unwrap_or_default();
@@ -56,8 +56,4 @@ fn read(path: &Path) -> anyhow::Result<Vec<Ring>> {
         }
         Document::Evidence(evidence) => rings_of_evidence(&evidence),
     })
-}
-
-fn printable(path: &Path) -> String {
-    escape(path.as_os_str().as_encoded_bytes())
 }

@@ -18,7 +18,7 @@ use aioinspect_model::reconcile::reconcile;
 use aioinspect_model::restore_fit::{ProcessToMake, RestoreFit, RestoreHost, judge, of_evidence, of_image};
 use aioinspect_model::units::Pid;
 use aioinspect_model::verdict::space_of;
-use aioinspect_render::escape::escape;
+use aioinspect_render::escape::escape_path;
 use aioinspect_render::restore_fit;
 
 /// `check FILE|DIR --restore-on ..`: nothing that runs is looked at.
@@ -45,7 +45,7 @@ pub(super) fn fit_of(path: &Path, host: RestoreHost) -> anyhow::Result<RestoreFi
     if path.is_dir() {
         let images = images_of(path)?;
         if images.is_empty() {
-            bail!("no mm-*.img in {}", printable(path));
+            bail!("no mm-*.img in {}", escape_path(path));
         }
         let processes = images.iter().map(|path| Ok(read(path)?.0)).collect::<anyhow::Result<Vec<_>>>()?;
         return Ok(judge(processes.into_iter().flatten().collect(), host, page_size));
@@ -103,7 +103,7 @@ fn exit(fit: &RestoreFit) -> Exit {
 /// The processes of a file, and the page size that it tells.
 fn read(path: &Path) -> anyhow::Result<(Vec<ProcessToMake>, Option<u32>)> {
     let bytes = read_bounded(path, MOST)?;
-    let document = document_from_bytes(&bytes).with_context(|| printable(path))?;
+    let document = document_from_bytes(&bytes).with_context(|| escape_path(path))?;
     Ok(match document {
         Document::Image(image, _) => {
             let name = path.file_name().unwrap_or(path.as_os_str());
@@ -119,10 +119,10 @@ fn read(path: &Path) -> anyhow::Result<(Vec<ProcessToMake>, Option<u32>)> {
 
 /// The images of a directory, by PID.
 pub(super) fn images_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(dir).with_context(|| format!("cannot read directory {}", printable(dir)))?;
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read directory {}", escape_path(dir)))?;
     let mut images = Vec::new();
     for entry in entries {
-        let entry = entry.with_context(|| format!("cannot read directory {}", printable(dir)))?;
+        let entry = entry.with_context(|| format!("cannot read directory {}", escape_path(dir)))?;
         if let Some(pid) = pid_of_image(&entry.file_name()) {
             images.push((pid, entry.path()));
         }
@@ -138,14 +138,10 @@ pub(super) fn pid_of_image(name: &OsStr) -> Option<Pid> {
 }
 
 fn without_host(path: &Path) -> String {
-    let path = printable(path);
+    let path = escape_path(path);
     format!(
         "{path} can be checked for a restore only: say where with --restore-on cpus=N[,free=M] \
          (N: possible CPUs there, M: free slots there). To judge a recorded process again: check --from FILE. \
          To look into it: show {path}"
     )
-}
-
-fn printable(path: &Path) -> String {
-    escape(path.as_os_str().as_encoded_bytes())
 }

@@ -12,7 +12,7 @@ use crate::commands::exit::Exit;
 use crate::commands::saved::MOST;
 use aioinspect_formats::{Document, document_from_bytes};
 use aioinspect_kernel::host::files::read_bounded;
-use aioinspect_render::escape::escape;
+use aioinspect_render::escape::escape_path;
 use aioinspect_render::show;
 
 /// Reads, decodes, prints. In a directory, every image of a memory layout and every evidence file.
@@ -23,16 +23,16 @@ pub(super) fn run(args: &ShowArgs, out: &mut dyn Write) -> anyhow::Result<Exit> 
     }
     let files = shown_of(&args.path)?;
     if files.is_empty() {
-        writeln!(out, "no mm-*.img and no evidence file in {}", printable(&args.path))?;
+        writeln!(out, "no mm-*.img and no evidence file in {}", escape_path(&args.path))?;
         return Ok(Exit::NotFound);
     }
     let mut by_name = Map::new();
     for path in &files {
         let document = document(path)?;
         if args.json {
-            by_name.insert(printable(path), as_json(document));
+            by_name.insert(escape_path(path), as_json(document));
         } else {
-            writeln!(out, "{}:", printable(path))?;
+            writeln!(out, "{}:", escape_path(path))?;
             one(&document, false, out)?;
             writeln!(out)?;
         }
@@ -45,7 +45,7 @@ pub(super) fn run(args: &ShowArgs, out: &mut dyn Write) -> anyhow::Result<Exit> 
 
 fn document(path: &Path) -> anyhow::Result<Document> {
     let bytes = read_bounded(path, MOST)?;
-    document_from_bytes(&bytes).with_context(|| printable(path))
+    document_from_bytes(&bytes).with_context(|| escape_path(path))
 }
 
 fn one(document: &Document, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -67,7 +67,7 @@ fn as_json(document: Document) -> Value {
 
 /// The files of a directory that we know by name, sorted.
 fn shown_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let Ok(entries) = fs::read_dir(dir) else { bail!("cannot read directory {}", printable(dir)) };
+    let Ok(entries) = fs::read_dir(dir) else { bail!("cannot read directory {}", escape_path(dir)) };
     let known = |path: &Path| {
         let (Some(stem), Some(extension)) = (path.file_stem(), path.extension()) else { return false };
         extension == "evidence" || (extension == "img" && stem.as_encoded_bytes().starts_with(b"mm-"))
@@ -76,8 +76,4 @@ fn shown_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
         entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(|path| known(path)).collect();
     files.sort();
     Ok(files)
-}
-
-fn printable(path: &Path) -> String {
-    escape(path.as_os_str().as_encoded_bytes())
 }

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use aioinspect_model::image::MmImage;
 
-use crate::show::{count, or_dash, row, table, yes};
+use crate::count::count;
+use crate::show::{or_dash, row, table, yes};
 
 pub(super) fn print(image: &MmImage, out: &mut dyn Write) -> io::Result<()> {
     let (aios, vmas) = (count(image.aios.len(), "context"), count(image.vmas.len(), "mapping"));

@@ -14,10 +14,11 @@ use crate::commands::saved;
 use crate::commands::settle::Settled;
 use aioinspect_formats::pagemap::{Place, places_of};
 use aioinspect_kernel::host::files::read_bounded;
-use aioinspect_model::amendment::Change;
 use aioinspect_model::evidence::{HeaderReading, Process};
-use aioinspect_model::units::RING_HEADER_LEN;
-use aioinspect_render::escape::escape;
+use aioinspect_model::units::{Pid, RING_HEADER_LEN};
+use aioinspect_model::written_ring::{WrittenRing, compare};
+use aioinspect_render::amendment;
+use aioinspect_render::escape::escape_path;
 
 /// The most that is read of a pagemap: some 25 million entries.
 const MOST_PAGEMAP: u64 = 512 * 1024 * 1024;
@@ -41,11 +42,11 @@ pub(super) fn verify_and_amend(tree: &mut Tree<'_>, dir: &Path, out: &mut dyn Wr
         tree.say(&settled, why, out)?;
         return Ok(settled.exit());
     }
-    let Compared { late, open } = compare(&settled, dir)?;
-    for line in late.iter().chain(&open) {
+    let compared = compare(&written_rings(&settled, dir)?);
+    for line in compared.late.iter().chain(&compared.open) {
         tree.line(line, out)?;
     }
-    if !late.is_empty() || (!open.is_empty() && !was_drained) {
+    if !compared.is_good(was_drained) {
         return Ok(Exit::CheckFailed);
     }
     tree.must_be_held(Some(&settled))?;
@@ -63,17 +64,8 @@ pub(super) fn verify_and_amend(tree: &mut Tree<'_>, dir: &Path, out: &mut dyn Wr
     }
     write_evidence(&settled, dir)?;
     let done = amend_dir(dir, &[settled.evidence], None, false)?;
-    for image in &done.images {
-        let count = |change| image.entries.iter().filter(|entry| entry.change == change).count();
-        let (nr_req, ghosts) = (image.entries.len(), count(Change::DropGhost));
-        let kept = count(Change::Keep);
-        let set = nr_req.saturating_sub(ghosts).saturating_sub(kept);
-        if image.entries.is_empty() {
-            continue;
-        }
-        let line =
-            format!("{}: nr_req set of {set} contexts, right of {kept}; {ghosts} ghosts dropped", image.name);
-        tree.line(&line, out)?;
+    for image in done.images.iter().filter(|image| !image.entries.is_empty()) {
+        tree.line(&amendment::line(image), out)?;
     }
     Ok(Exit::Fine)
 }
@@ -82,71 +74,56 @@ pub(super) fn verify_and_amend(tree: &mut Tree<'_>, dir: &Path, out: &mut dyn Wr
 fn write_evidence(settled: &Settled, dir: &Path) -> anyhow::Result<()> {
     let path = dir.join(OF_TREE);
     if path.symlink_metadata().is_ok_and(|meta| meta.is_file()) {
-        fs::remove_file(&path).with_context(|| format!("cannot replace {}", printable(&path)))?;
+        fs::remove_file(&path).with_context(|| format!("cannot replace {}", escape_path(&path)))?;
     }
     saved::write(&path, &settled.evidence)?;
     Ok(())
 }
 
-/// The rings in CRIU's pages beside the rings as they are.
-#[derive(Default)]
-struct Compared {
-    /// A line for each that has changed since: a completion came, which the images do not have.
-    late: Vec<String>,
-    /// A line for each that cannot be compared.
-    open: Vec<String>,
-}
-
-fn compare(settled: &Settled, dir: &Path) -> anyhow::Result<Compared> {
+/// Every ring header that was read, and what CRIU's pages have of it.
+fn written_rings(settled: &Settled, dir: &Path) -> anyhow::Result<Vec<WrittenRing>> {
     let page_size = settled.evidence.system.page_size;
-    let mut compared = Compared::default();
+    let mut rings = Vec::new();
     for space in &settled.evidence.spaces {
         let Some(look) = space.looks.last().filter(|look| !look.headers.is_empty()) else { continue };
-        let Some((process, pagemap)) = pagemap(&space.processes, dir)? else {
-            let pid = space.processes.first().map_or(0, |one| one.pid.0);
-            compared.open.push(format!(
-                "pid {pid}: its pages are not in this directory, so its rings are not compared"
-            ));
-            continue;
-        };
+        let pid = space.processes.first().map_or(Pid(0), |process| process.pid);
         let addresses: Vec<u64> = look.headers.iter().map(|reading| reading.address.0).collect();
-        let places = places_of(&pagemap, &addresses, page_size)
-            .with_context(|| format!("the pagemap of pid {}", process.pid))?;
-        for (HeaderReading { address, bytes }, place) in look.headers.iter().zip(places) {
-            let (Ok(now), pid) = (bytes, process.pid) else { continue };
-            let Place::File { pages_id, offset } = place else {
-                // Written by an iteration before, or sent elsewhere.
-                let line = "its ring is not among the pages of this dump, so it is not compared";
-                compared.open.push(format!("pid {pid}: context {address}: {line}"));
-                continue;
+        let places = match pagemap(&space.processes, dir)? {
+            Some(pagemap) => places_of(&pagemap, &addresses, page_size)
+                .with_context(|| format!("the pagemap of pid {pid}"))?,
+            None => vec![Place::Nowhere; addresses.len()],
+        };
+        for (HeaderReading { address: context, bytes }, place) in look.headers.iter().zip(places) {
+            let Ok(now) = *bytes else { continue };
+            let written = match place {
+                Place::File { pages_id, offset } => Some(header_at(dir, pages_id, offset)?),
+                Place::Parent | Place::Nowhere => None,
             };
-            let path = dir.join(format!("pages-{pages_id}.img"));
-            let mut written = [0; RING_HEADER_LEN];
-            File::open(&path)
-                .and_then(|file| file.read_exact_at(&mut written, offset))
-                .with_context(|| format!("cannot read {}", printable(&path)))?;
-            if written != *now {
-                let line = "a request completed after CRIU had written the ring, so its completion is not in the images";
-                compared.late.push(format!("pid {pid}: context {address}: {line}"));
-            }
+            rings.push(WrittenRing { pid, context: *context, now, written });
         }
     }
-    Ok(compared)
+    Ok(rings)
+}
+
+/// A ring header at that byte of `pages-N.img`.
+fn header_at(dir: &Path, pages_id: u32, offset: u64) -> anyhow::Result<[u8; RING_HEADER_LEN]> {
+    let path = dir.join(format!("pages-{pages_id}.img"));
+    let mut header = [0; RING_HEADER_LEN];
+    File::open(&path)
+        .and_then(|file| file.read_exact_at(&mut header, offset))
+        .with_context(|| format!("cannot read {}", escape_path(&path)))?;
+    Ok(header)
 }
 
 /// The pagemap of an address space: images bear the PID that a process has in the tree's namespace.
-fn pagemap<'a>(processes: &'a [Process], dir: &Path) -> anyhow::Result<Option<(&'a Process, Vec<u8>)>> {
+fn pagemap(processes: &[Process], dir: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     for process in processes {
         for pid in process.ns_pids.iter().rev().copied().chain([process.pid.0]) {
             let path = dir.join(format!("pagemap-{pid}.img"));
             if path.exists() {
-                return Ok(Some((process, read_bounded(&path, MOST_PAGEMAP)?)));
+                return Ok(Some(read_bounded(&path, MOST_PAGEMAP)?));
             }
         }
     }
     Ok(None)
-}
-
-fn printable(path: &Path) -> String {
-    escape(path.as_os_str().as_encoded_bytes())
 }

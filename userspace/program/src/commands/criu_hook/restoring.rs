@@ -9,22 +9,21 @@ use crate::commands::exit::Exit;
 use crate::commands::{restore, saved};
 use aioinspect_kernel::host::system;
 use aioinspect_model::reconcile::reconcile;
-use aioinspect_model::restore_fit::{RestoreFit, RestoreHost};
+use aioinspect_model::restore_fit::RestoreHost;
 use aioinspect_model::restored::compare;
+use aioinspect_render::count::count;
 use aioinspect_render::escape::escape;
 use aioinspect_render::restore_fit;
 
 /// Whether the contexts of the images can be made on this host.
 pub(super) fn before(dir: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
-    let (reserved, limit) = system::slots()?;
-    let host =
-        RestoreHost { possible_cpus: system::possible_cpus()?, free: Some(limit.saturating_sub(reserved)) };
-    let fit = restore::fit_of(dir, host)?;
-    let refusals =
-        restore_fit::refusals(&RestoreFit { host: RestoreHost { free: None, ..host }, ..fit.clone() });
+    // CRIU's own context is not everywhere there: what may be needed at once is said, and refuses nothing.
+    let fit = restore::fit_of(dir, RestoreHost { possible_cpus: system::possible_cpus()?, free: None })?;
+    let refusals = restore_fit::refusals(&fit);
     for refusal in &refusals {
         line_of("pre-restore", refusal, out)?;
     }
+    let (reserved, limit) = system::slots()?;
     let (slots, at_once) = (fit.slots_in_image, fit.slots_while_restoring);
     let free = limit.saturating_sub(reserved);
     if slots > free {
@@ -43,8 +42,8 @@ pub(super) fn before(dir: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
             format!("a CRIU that reads memory by AIO may need {at_once} slots at once, and {free} are free");
         line_of("pre-restore", &line, out)?;
     }
-    let rings = fit.rings().count();
-    line_of("pre-restore", &format!("{rings} contexts can be made here, for {slots} slots"), out)?;
+    let contexts = count(fit.rings().count(), "context");
+    line_of("pre-restore", &format!("{contexts} can be restored here, for {slots} slots"), out)?;
     Ok(Exit::Fine)
 }
 
@@ -74,7 +73,8 @@ pub(super) fn after(tree: &mut Tree<'_>, dir: &Path, out: &mut dyn Write) -> any
     let all = compare((&recorded, &picture), (&now.evidence, &now.picture));
     for one in &all {
         if one.differences.is_empty() && one.contexts > 0 {
-            tree.line(&format!("pid {}: {} contexts as they were", one.pid, one.contexts), out)?;
+            let contexts = count(one.contexts, "context");
+            tree.line(&format!("pid {}: {contexts} restored as recorded", one.pid), out)?;
         }
         for difference in &one.differences {
             tree.line(&format!("pid {}: {difference}", one.pid), out)?;
