@@ -27,8 +27,8 @@ pub struct SlowDisk {
 impl SlowDisk {
     /// Bytes of a disk.
     pub(super) const SMALL: u64 = 64 << 20;
-    /// Bytes of one with room for a database.
-    pub(super) const LARGE: u64 = 256 << 20;
+    /// Bytes of one with room for a database, and for what it has not purged yet. No more is used than is written.
+    pub(super) const LARGE: u64 = 1 << 30;
 
     /// Why there can be none here.
     pub fn why_not() -> Option<String> {
@@ -87,6 +87,18 @@ impl SlowDisk {
             let written = fs::write(&file, format!("{} {bytes}", self.device));
             written.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         }
+    }
+
+    /// Major and minor number of its device.
+    ///
+    /// # Panics
+    /// If they are not numbers.
+    pub fn numbers(&self) -> (u32, u32) {
+        let numbers = self
+            .device
+            .split_once(':')
+            .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        numbers.unwrap_or_else(|| panic!("{}", self.device))
     }
 
     /// From now on speeds are for a group of that name: the root's limits do not count there.

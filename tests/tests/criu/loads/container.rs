@@ -9,7 +9,7 @@ use aioinspect_tests::host::{HostLock, aio_nr};
 use aioinspect_tests::programs::{Output, run};
 use serde_json::json;
 
-use super::mariadb::{self, Database};
+use super::mariadb::{self, Database, SPEED};
 use super::rounds::{Checkpointed, Ran};
 use crate::bed::{hook, hook_path};
 
@@ -95,6 +95,10 @@ fn config(dir: &Path, disk: &SlowDisk) -> String {
     let namespaces = ["pid", "network", "ipc", "uts", "mount"].map(|kind| json!({ "type": kind }));
     let environment = ["PATH=/usr/sbin:/usr/bin", "TMPDIR=/tmp"];
     let settings: PathBuf = dir.join("runc.conf");
+    // The limits of the root do not count in a group of its own.
+    let (major, minor) = disk.numbers();
+    let speed = json!([{ "major": major, "minor": minor, "rate": SPEED }]);
+    let speeds = json!({ "throttleReadBpsDevice": speed, "throttleWriteBpsDevice": speed });
     let config = json!({
         "ociVersion": "1.0.2",
         "process": {
@@ -111,7 +115,7 @@ fn config(dir: &Path, disk: &SlowDisk) -> String {
             { "destination": "/usr", "type": "bind", "source": "/usr", "options": ["bind", "ro"] },
             { "destination": DISK, "type": "bind", "source": disk.dir, "options": ["rbind", "rw"] },
         ],
-        "linux": { "namespaces": namespaces },
+        "linux": { "namespaces": namespaces, "resources": { "blockIO": speeds } },
         "annotations": { "org.criu.config": settings },
     });
     config.to_string()

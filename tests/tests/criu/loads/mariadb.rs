@@ -19,8 +19,8 @@ const NEEDS: [(&str, &str); 3] = [
     ("mariadb-install-db", "mariadb-server-core"),
     ("mariadb", "mariadb-client-core"),
 ];
-/// The disk while it works.
-const DISK: u64 = 10 << 20;
+/// Bytes a second of the disk while it works.
+pub(crate) const SPEED: u64 = 10 << 20;
 const CLIENTS: usize = 3;
 /// Statements of each client: more than it gets to.
 const STATEMENTS: usize = 100_000;
@@ -60,7 +60,7 @@ impl Database<'_> {
             );
             fs::write(database.seen(&format!("statements.{client}")), one.repeat(STATEMENTS)).unwrap();
         }
-        disk.slow(DISK);
+        disk.slow(SPEED);
         database
     }
 
