@@ -137,7 +137,7 @@ fn are_described() {
     all.done();
 }
 
-/// Check that every output names the same owner: pod, else container, else unit; a sentence cuts an id to its beginning.
+/// Check that every output names the same owner: pod, else container, else unit, else path; a sentence cuts an id to its beginning.
 #[test]
 fn all_outputs_name_one_owner() {
     let id = "0f1e2d3c4b5a69788796a5b4c3d2e1f0".repeat(2);
@@ -147,12 +147,17 @@ fn all_outputs_name_one_owner() {
         unit: format!("cri-containerd-{id}.scope"),
         container: id.clone(),
         pod: pod.clone(),
+        cgroup: String::new(),
     };
     let container = Owner { pod: String::new(), ..all.clone() };
     let unit = Owner { unit: "db.service".into(), ..Owner::default() };
-    for (owner, name, short) in
-        [(all, &*pod, &*pod), (container, &*id, "0f1e2d3c4b5a"), (unit, "db.service", "db.service")]
-    {
+    let path = Owner { cgroup: "/t1".into(), ..Owner::default() };
+    for (owner, name, short) in [
+        (all, &*pod, &*pod),
+        (container, &*id, "0f1e2d3c4b5a"),
+        (unit, "db.service", "db.service"),
+        (path, "/t1", "/t1"),
+    ] {
         let picture = host(owner.clone());
         let context = &picture.contexts[0];
         let list = List::from(&picture);
@@ -175,7 +180,7 @@ fn all_outputs_name_one_owner() {
         let page = page(&picture);
         assert!(page.contains(&format!("<td>{name}</td>")), "{page}");
         let rule = page.split("data-owner=\"").nth(1).unwrap().split('"').next().unwrap();
-        assert_eq!(rule, "pod container unit", "the page's script is handed the rule");
+        assert_eq!(rule, "pod container unit cgroup", "the page's script is handed the rule");
         let by =
             Actor { pid: Pid(100), tid: Tid(100), comm: context.comm.to_vec(), owner: Some(owner.into()) };
         let event = Event::Setup { by, context: ContextId(AT), max_reqs: 1 };

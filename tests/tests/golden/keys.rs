@@ -48,7 +48,7 @@ fn is_context(context: &Value, more: &[&str]) {
     let expected = [&CONTEXT, more].concat();
     let shown = expected.iter().filter(|key| is_dying(context) || **key != "dying_seconds").copied();
     assert_eq!(keys(context), shown.collect::<Vec<_>>(), "{context}");
-    assert_eq!(keys(&context["owner"]), ["runtime", "unit", "container", "pod"]);
+    assert_eq!(keys(&context["owner"]), ["runtime", "unit", "container", "pod", "cgroup"]);
     // Of several that one exit waits for, those that cannot be named share a line.
     let is_unnamed = context["context"].is_null() && is_dying(context) && context["max_reqs"].is_null();
     assert!(is_unnamed || context["context"].as_str().unwrap().starts_with("0x"), "{context}");
@@ -113,7 +113,7 @@ fn of_headroom() {
         let holders = each(&room, "holders");
         for holder in holders {
             assert_eq!(keys(holder), ["pid", "comm", "contexts", "slots", "owner"]);
-            assert_eq!(keys(&holder["owner"]), ["runtime", "unit", "container", "pod"]);
+            assert_eq!(keys(&holder["owner"]), ["runtime", "unit", "container", "pod", "cgroup"]);
             assert_eq!(holder["slots"].is_null(), room["system"]["attributed"].is_null(), "{holder}");
         }
         let sum: i64 = holders.iter().filter_map(|holder| holder["slots"].as_i64()).sum();

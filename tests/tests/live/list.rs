@@ -49,7 +49,7 @@ fn keys_are_a_promise() {
         (&serde_json::json!(""), &serde_json::json!([]))
     );
     assert!(one["comm"].is_string() && one["context"].is_string() && one["mapped"].is_boolean());
-    assert_eq!(keys(&one["owner"]), BTreeSet::from(["runtime", "unit", "container", "pod"]));
+    assert_eq!(keys(&one["owner"]), BTreeSet::from(["runtime", "unit", "container", "pod", "cgroup"]));
     assert!(keys(&one["owner"]).iter().all(|key| one["owner"][*key].is_string()), "{one}");
     assert_eq!(one["findings"].to_string(), r#"["in-flight","shared-ring"]"#);
     let ghost = &all["ghosts"].as_array().unwrap()[0];

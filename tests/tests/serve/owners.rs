@@ -178,7 +178,7 @@ fn list_shows_the_same() {
     assert!(more.stdout.contains("containerd") && more.stdout.contains(&ids.pod), "{more:?}");
     let json = run_aioinspect(&["list", "-p", &pid, "-J"]);
     let json: Value = serde_json::from_str(&json.stdout).unwrap();
-    let owner = serde_json::json!({"runtime": "containerd", "unit": unit, "container": ids.container, "pod": ids.pod});
+    let owner = serde_json::json!({"runtime": "containerd", "unit": unit, "container": ids.container, "pod": ids.pod, "cgroup": ""});
     assert_eq!(json["contexts"][0]["owner"], owner, "{json}");
     let serving = Serving::start(&[]).unwrap();
     let document = serving.contexts();

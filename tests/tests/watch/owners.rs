@@ -52,7 +52,8 @@ fn of_those_that_end_at_once() {
         let ended = watch.end();
         for (container, pids) in known {
             let unit = format!("docker-{container}.scope");
-            let owner = json!({"runtime": "docker", "unit": unit, "container": container, "pod": ""});
+            let owner =
+                json!({"runtime": "docker", "unit": unit, "container": container, "pod": "", "cgroup": ""});
             for kind in ["setup", "setup-failed", "exit"] {
                 let events = pids.iter().flat_map(|pid| ended.of(*pid, kind));
                 let own = events.filter(|event| event["owner"] == owner).count();

@@ -12,16 +12,20 @@ use crate::picture::Owner;
 pub type Part = (&'static str, fn(&Owner) -> &String);
 
 /// Of what an owner is named, the first that there is. The unit is the user session's scope where that is all there
-/// is. The page's script is handed the same list.
-pub const WORKLOAD: [Part; 3] =
-    [("pod", |owner| &owner.pod), ("container", |owner| &owner.container), ("unit", |owner| &owner.unit)];
+/// is; where the path follows no known layout, it is the name itself. The page's script is handed the same list.
+pub const WORKLOAD: [Part; 4] = [
+    ("pod", |owner| &owner.pod),
+    ("container", |owner| &owner.container),
+    ("unit", |owner| &owner.unit),
+    ("cgroup", |owner| &owner.cgroup),
+];
 
 /// Characters that tell a container's id from others, as `docker ps` shows it.
 pub const SHORT_ID: usize = 12;
 
 impl Owner {
-    /// The workload a process belongs to: its pod, else its container, else its systemd unit; empty if it is in none.
-    /// This is the column OWNER of every output.
+    /// The workload a process belongs to: its pod, else its container, else its systemd unit, else the path of its
+    /// control group; empty only if that is not known. This is the column OWNER of every output.
     pub fn workload(&self) -> &str {
         WORKLOAD.iter().map(|(_, part)| part(self)).find(|part| !part.is_empty()).map_or("", String::as_str)
     }
@@ -68,7 +72,15 @@ pub fn owner(cgroup: &[u8]) -> Owner {
     let first =
         |read: fn(&str) -> Option<String>| lines.iter().find_map(|(_, path)| read(path)).unwrap_or_default();
     let (runtime, container) = lines.iter().find_map(|(_, path)| container(path)).unwrap_or_default();
-    Owner { runtime: runtime.to_owned(), unit: first(unit), container, pod: first(pod) }
+    let (unit, pod) = (first(unit), first(pod));
+    let is_named = !(unit.is_empty() && container.is_empty() && pod.is_empty());
+    // Of several hierarchies, one that holds the process in a group of its own says more than a root.
+    let unnamed = || {
+        let paths = || lines.iter().map(|(_, path)| *path).filter(|path| path.starts_with('/'));
+        paths().find(|path| *path != "/").or_else(|| paths().next()).unwrap_or_default().to_owned()
+    };
+    let cgroup = if is_named { String::new() } else { unnamed() };
+    Owner { runtime: runtime.to_owned(), unit, container, pod, cgroup }
 }
 
 /// The parts of a path, outermost first, without systemd's protection of names that the kernel would take for its own.
@@ -304,6 +316,7 @@ mod tests {
             let found = owner(text.as_bytes());
             assert_eq!((found.unit, &*found.container, found.pod), (unit, container, pod), "{text}");
             assert!(!container.is_empty() || found.runtime.is_empty(), "{text}");
+            assert!(!owner(text.as_bytes()).workload().is_empty(), "{text}: no owner");
         }
     }
 
@@ -354,10 +367,15 @@ mod tests {
         assert_eq!(of("0::/lxc.payload.a-container-by-name".into()), both("a-container-by-name"));
         assert_eq!(of("0::/system.slice/mariadb.service".into()), both("mariadb.service"));
         assert_eq!(of("0::/user.slice/user-1000.slice/session-3.scope".into()), both("session-3.scope"));
-        assert_eq!(of("0::/".into()), both(""));
+        assert_eq!(of("0::/t1\n".into()), both("/t1"));
+        assert_eq!(of("0::/a/b (deleted)\n".into()), both("/a/b"));
+        assert_eq!(of("0::/../t1".into()), both("/../t1"));
+        assert_eq!(of("9:memory:/t1\n1:name=systemd:/\n0::/\n".into()), both("/t1"));
+        assert_eq!(of("9:memory:/\n0::/\n".into()), both("/"));
+        assert_eq!(of(String::new()), both(""));
     }
 
-    /// Check that names that only look alike say nothing.
+    /// Check that names that only look alike say nothing but the path, and that what is no path says nothing.
     #[test]
     fn look_alikes() {
         for text in [
@@ -365,11 +383,12 @@ mod tests {
             "0::/docker/short",
             "0::/docker-notanid.scope.d",
             "0::/.service",
-            "no colons",
-            "1:x",
-            "",
             "0::/podcast/pod-of-whales",
         ] {
+            let cgroup = text.strip_prefix("0::").unwrap().to_owned();
+            assert_eq!(owner(text.as_bytes()), Owner { cgroup, ..Owner::default() }, "{text}");
+        }
+        for text in ["no colons", "1:x", "", "0::", "0::relative"] {
             assert_eq!(owner(text.as_bytes()), Owner::default(), "{text}");
         }
         assert_eq!(owner(b"0::/a\\x2.service").unit, "a\\x2.service");

@@ -205,6 +205,8 @@ pub struct Owner {
     pub container: String,
     /// Pod UID.
     pub pod: String,
+    /// Path of the control group, where it says nothing of the above: `/t1` of a plain runc, `/` of a process in no group.
+    pub cgroup: String,
 }
 
 /// A ring without a context.

@@ -41,7 +41,7 @@ fn container() -> Owner {
         runtime: "docker".into(),
         unit: "docker-0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0.scope".into(),
         container: "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0".into(),
-        pod: String::new(),
+        ..Owner::default()
     }
 }
 

@@ -174,7 +174,7 @@ fields! {
         shape: shape(8, 11, 16, 2),
         on: &[View::List, View::Usual, View::Processes, View::Contexts, View::Page, View::Facts, View::Search, View::Json],
     }
-    Owner = "owner", "OWNER", "workload of the process: pod, else container, else systemd unit or session", OWNER {
+    Owner = "owner", "OWNER", "workload of the process: pod, else container, else systemd unit or session, else path of its cgroup", OWNER {
         value: |of| Cell::Text(of.owner.workload().as_bytes()),
         shape: shape(10, 16, 32, 4),
         on: &[View::List, View::Processes, View::Page, View::Facts],
@@ -284,6 +284,10 @@ fields! {
     Pod = "pod", "POD", "pod UID", OWNER {
         value: |of| Cell::Text(of.owner.pod.as_bytes()),
         on: &[View::List, View::Facts, View::Search, View::Json],
+    }
+    Cgroup = "cgroup", "CGROUP", "path of the cgroup, where it names no unit, container or pod", OWNER {
+        value: |of| Cell::Text(of.owner.cgroup.as_bytes()),
+        on: &[View::List, View::Search, View::Json],
     }
     Dying = "dying_seconds", "DYING", "of a dying context: for how long its end has been waited for, in seconds", COUNT {
         value: |of| if of.is_dying() { of.dying_ns.map_or(Cell::Unknown, Cell::Nanoseconds) } else { Cell::Absent },

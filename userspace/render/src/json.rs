@@ -124,6 +124,7 @@ pub struct OwnerKeys<'a> {
     unit: Cow<'a, str>,
     container: Cow<'a, str>,
     pod: Cow<'a, str>,
+    cgroup: Cow<'a, str>,
 }
 
 impl<'a> From<&'a Owner> for OwnerKeys<'a> {
@@ -134,6 +135,7 @@ impl<'a> From<&'a Owner> for OwnerKeys<'a> {
             unit: name(&owner.unit),
             container: name(&owner.container),
             pod: name(&owner.pod),
+            cgroup: name(&owner.cgroup),
         }
     }
 }

@@ -299,6 +299,7 @@ fn labels(key: &OwnerLabels) -> Labels<'_> {
         ("container_id", &owner.container),
         ("pod_uid", &owner.pod),
         ("unit", &owner.unit),
+        ("cgroup", &owner.cgroup),
     ];
     let mut labels: Labels<'_> =
         parts.into_iter().filter(|(_, value)| !value.is_empty()).map(label).collect();

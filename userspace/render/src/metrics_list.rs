@@ -36,10 +36,20 @@ pub struct Metric {
 }
 
 /// The labels of an owner. Empty ones are left out of a series.
-pub const OWNER: &[&str] = &["runtime", "container_id", "pod_uid", "unit", "comm"];
-const OWNER_ERRNO: &[&str] = &["runtime", "container_id", "pod_uid", "unit", "comm", "errno"];
-const OWNER_NAMES: &[&str] =
-    &["runtime", "container_id", "pod_uid", "unit", "comm", "pod", "namespace", "container", "image"];
+pub const OWNER: &[&str] = &["runtime", "container_id", "pod_uid", "unit", "cgroup", "comm"];
+const OWNER_ERRNO: &[&str] = &["runtime", "container_id", "pod_uid", "unit", "cgroup", "comm", "errno"];
+const OWNER_NAMES: &[&str] = &[
+    "runtime",
+    "container_id",
+    "pod_uid",
+    "unit",
+    "cgroup",
+    "comm",
+    "pod",
+    "namespace",
+    "container",
+    "image",
+];
 
 macro_rules! metrics {
     ($($id:ident = $name:literal, $kind:ident, $labels:expr, $help:literal;)*) => {

@@ -7,7 +7,7 @@ use super::shipped::recorded;
 use crate::blessed::text_of;
 
 /// The labels that `owner` stands for in the table.
-const OWNER: [&str; 6] = ["runtime", "container_id", "pod_uid", "unit", "comm", "pid"];
+const OWNER: [&str; 7] = ["runtime", "container_id", "pod_uid", "unit", "cgroup", "comm", "pid"];
 
 /// What others than the exporter give: Prometheus itself and kube-state-metrics.
 const FOREIGN_METRICS: [&str; 3] = ["up", "ALERTS", "kube_pod_info"];

@@ -124,8 +124,8 @@ fn keys_are_a_promise() {
  "system":{"aio_nr":1152,"aio_max_nr":65536,"attributed":1152,"unattributed":0,"possible_cpus":2,"source":"bpf"},
  "free":64384,"need":65000,"enough":false,
  "holders":[
-  {"pid":1234,"comm":"mysqld","contexts":8,"slots":1024,"owner":{"runtime":"","unit":"mariadb.service","container":"","pod":""}},
-  {"pid":9,"comm":"a\\n","contexts":1,"slots":128,"owner":{"runtime":"","unit":"","container":"","pod":""}}]}
+  {"pid":1234,"comm":"mysqld","contexts":8,"slots":1024,"owner":{"runtime":"","unit":"mariadb.service","container":"","pod":"","cgroup":""}},
+  {"pid":9,"comm":"a\\n","contexts":1,"slots":128,"owner":{"runtime":"","unit":"","container":"","pod":"","cgroup":""}}]}
 "#;
     assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
@@ -134,7 +134,7 @@ proptest! {
     /// Check that any name and any number stay in their lines, and that JSON stays JSON.
     #[test]
     fn anything(comm: Vec<u8>, name: String, aio_nr: u64, aio_max_nr: u64, need: Option<u64>, slots: u64) {
-        let owner = Owner { unit: name.clone(), container: name.clone(), pod: name.clone(), runtime: name };
+        let owner = Owner { unit: name.clone(), container: name.clone(), pod: name, ..Owner::default() };
         let system = SystemView { aio_nr, aio_max_nr, ..system(0, 0) };
         let headroom = of(&system, need, vec![holder(1, &comm, 1, slots, owner)]);
         let is = text(&headroom, None);

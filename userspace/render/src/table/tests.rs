@@ -177,9 +177,9 @@ fn json() {
     let expected = r#"{"schema_version":1,
  "system":{"aio_nr":4096,"aio_max_nr":65536,"attributed":4097,"unattributed":-1,"possible_cpus":2,"source":"bpf"},
  "contexts":[
-  {"pid":9,"comm":"\\x1b[2J\\nx\\xff","start_ticks":1234,"context":"0x7f1c2a000000","max_reqs":null,"nr_events":null,"in_flight":null,"unreaped":null,"head":null,"tail":null,"ring_len":135168,"mapped":null,"owner":{"runtime":"","unit":"","container":"","pod":""},"findings":["unreadable-ring","shared-ring"],"submit_fails_on":null,"stranded_credits":null},
-  {"pid":812,"comm":"mariadbd","start_ticks":1234,"context":"0x7f1c2a000000","max_reqs":2048,"nr_events":4223,"in_flight":12,"unreaped":0,"head":7,"tail":7,"ring_len":135168,"mapped":true,"owner":{"runtime":"","unit":"mariadb.service","container":"","pod":""},"findings":["in-flight"],"submit_fails_on":"0,2-3","stranded_credits":[{"cpu":1,"credits":58,"online":true},{"cpu":4,"credits":3,"online":false}]},
-  {"pid":65536,"comm":"名前","start_ticks":1234,"context":"0x1000","max_reqs":2048,"nr_events":4223,"in_flight":0,"unreaped":0,"head":7,"tail":7,"ring_len":135168,"mapped":false,"owner":{"runtime":"","unit":"mariadb.service","container":"","pod":""},"findings":[],"submit_fails_on":"","stranded_credits":[]}],
+  {"pid":9,"comm":"\\x1b[2J\\nx\\xff","start_ticks":1234,"context":"0x7f1c2a000000","max_reqs":null,"nr_events":null,"in_flight":null,"unreaped":null,"head":null,"tail":null,"ring_len":135168,"mapped":null,"owner":{"runtime":"","unit":"","container":"","pod":"","cgroup":""},"findings":["unreadable-ring","shared-ring"],"submit_fails_on":null,"stranded_credits":null},
+  {"pid":812,"comm":"mariadbd","start_ticks":1234,"context":"0x7f1c2a000000","max_reqs":2048,"nr_events":4223,"in_flight":12,"unreaped":0,"head":7,"tail":7,"ring_len":135168,"mapped":true,"owner":{"runtime":"","unit":"mariadb.service","container":"","pod":"","cgroup":""},"findings":["in-flight"],"submit_fails_on":"0,2-3","stranded_credits":[{"cpu":1,"credits":58,"online":true},{"cpu":4,"credits":3,"online":false}]},
+  {"pid":65536,"comm":"名前","start_ticks":1234,"context":"0x1000","max_reqs":2048,"nr_events":4223,"in_flight":0,"unreaped":0,"head":7,"tail":7,"ring_len":135168,"mapped":false,"owner":{"runtime":"","unit":"mariadb.service","container":"","pod":"","cgroup":""},"findings":[],"submit_fails_on":"","stranded_credits":[]}],
  "ghosts":[
   {"pid":813,"address":"0x2000","ring_len":12288},
   {"pid":813,"address":"0x9000","ring_len":12288}]}

@@ -42,7 +42,7 @@ wrote d/mm-100.img
     assert_eq!(text, expected);
     let expected = r#"{"schema_version":1,"pid":100,"comm":"svc","verdict":"idle","proof":"consistent","manner":"frozen","pause_ns":212345,"reasons":[],"unproven":[],"not_looked_at":null,"wrote":["d/mm-100.img"],
  "contexts":[
-  {"pid":100,"comm":"svc","start_ticks":42,"context":"0x7f0000000000","max_reqs":128,"nr_events":383,"in_flight":0,"unreaped":0,"head":0,"tail":0,"ring_len":12288,"mapped":true,"owner":{"runtime":"","unit":"","container":"","pod":""},"findings":["shared-ring"],"submit_fails_on":"","stranded_credits":[],"origin":null,"reasons":[]}],
+  {"pid":100,"comm":"svc","start_ticks":42,"context":"0x7f0000000000","max_reqs":128,"nr_events":383,"in_flight":0,"unreaped":0,"head":0,"tail":0,"ring_len":12288,"mapped":true,"owner":{"runtime":"","unit":"","container":"","pod":"","cgroup":""},"findings":["shared-ring"],"submit_fails_on":"","stranded_credits":[],"origin":null,"reasons":[]}],
  "ghosts":[
   {"pid":100,"address":"0x7f0000010000","ring_len":12288}]}
 "#;
@@ -75,7 +75,7 @@ process exits or execs; restart the process: nothing else frees the slots
     assert_eq!(text, expected);
     let first = r#""findings":["in-flight","unreaped"],"submit_fails_on":"","stranded_credits":[],"origin":null,"reasons":[{"finding":"in-flight","what":"3 requests in flight","remedy":"wait for them with --wait 5s"},{"finding":"unreaped","#;
     assert!(json.contains(first), "{json}");
-    assert!(json.contains(r#""context":"0x7f0000010000","max_reqs":128,"nr_events":383,"in_flight":0,"unreaped":0,"head":0,"tail":0,"ring_len":12288,"mapped":true,"owner":{"runtime":"","unit":"","container":"","pod":""},"findings":[],"submit_fails_on":"","stranded_credits":[],"origin":null,"reasons":[]}"#));
+    assert!(json.contains(r#""context":"0x7f0000010000","max_reqs":128,"nr_events":383,"in_flight":0,"unreaped":0,"head":0,"tail":0,"ring_len":12288,"mapped":true,"owner":{"runtime":"","unit":"","container":"","pod":"","cgroup":""},"findings":[],"submit_fails_on":"","stranded_credits":[],"origin":null,"reasons":[]}"#));
     assert!(json.contains(r#""verdict":"not-idle","#));
 }
 
