@@ -34,6 +34,11 @@ impl RaisedLimit {
         }
         Ok(raised)
     }
+
+    /// Sets it to that number until this is dropped.
+    pub fn set(&self, limit: u64) -> io::Result<()> {
+        fs::write(LIMIT, limit.to_string())
+    }
 }
 
 impl Drop for RaisedLimit {

@@ -103,7 +103,21 @@ fn unknown_is_null() {
 fn of_headroom() {
     for recipe in RECIPES {
         let room = json(&["headroom", "-J"], recipe.name);
-        assert_eq!(keys(&room), ["schema_version", "system", "free", "need", "enough", "holders"]);
+        assert_eq!(
+            keys(&room),
+            [
+                "schema_version",
+                "system",
+                "free",
+                "need",
+                "enough",
+                "holders",
+                "owners",
+                "short_by",
+                "least_limit",
+                "ring_bytes"
+            ]
+        );
         let list = json(&["list", "-J"], recipe.name);
         assert_eq!(room["system"], list["system"]);
         assert!(room["need"].is_null() && room["enough"].is_null());
@@ -116,6 +130,18 @@ fn of_headroom() {
             assert_eq!(keys(&holder["owner"]), ["runtime", "unit", "container", "pod", "cgroup"]);
             assert_eq!(holder["slots"].is_null(), room["system"]["attributed"].is_null(), "{holder}");
         }
+        let owners = each(&room, "owners");
+        for owner in owners {
+            assert_eq!(
+                keys(owner),
+                ["name", "processes", "contexts", "slots", "pid", "comm", "owner", "more_fit"]
+            );
+            assert_eq!(owner["slots"].is_null(), owner["more_fit"].is_null(), "{owner}");
+        }
+        let of = |key: &str, all: &[Value]| all.iter().filter_map(|one| one[key].as_i64()).sum::<i64>();
+        assert_eq!(of("processes", owners), i64::try_from(holders.len()).unwrap());
+        assert_eq!(of("slots", owners), of("slots", holders));
+        assert_eq!(of("contexts", owners), of("contexts", holders));
         let sum: i64 = holders.iter().filter_map(|holder| holder["slots"].as_i64()).sum();
         assert_eq!(sum, room["system"]["attributed"].as_i64().unwrap_or(0), "{}", recipe.name);
         let contexts: i64 = holders.iter().map(|holder| number(&holder["contexts"])).sum();

@@ -4,9 +4,11 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aioinspect_tests::cgroup::{Cgroup, hierarchies};
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::host::{HostLock, aio_max_nr, aio_nr};
-use aioinspect_tests::programs::{Output, bin, run_aioinspect};
+use aioinspect_tests::many::RaisedLimit;
+use aioinspect_tests::programs::{Output, bin, run_aioinspect, skip};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -58,9 +60,9 @@ fn numbers() {
     let rest = room["system"]["unattributed"].as_i64().unwrap();
     assert_eq!(slots.iter().sum::<i64>() + rest, room["system"]["aio_nr"].as_i64().unwrap());
     let text = run_aioinspect(&["headroom"]);
-    let row = [&fixture.pid().to_string(), "aio-fixture", "3", "600"];
-    let is_row = |line: &str| line.split_whitespace().collect::<Vec<_>>().starts_with(&row);
-    assert!(text.code == 0 && text.stdout.lines().any(is_row), "{text:?}");
+    // A line is an owner's: whoever else of ours has contexts shares it, and fewer slots.
+    let largest = format!(" aio-fixture[{}] ", fixture.pid());
+    assert!(text.code == 0 && text.stdout.lines().any(|line| line.contains(&largest)), "{text:?}");
     assert!(text.stdout.starts_with("free "), "{text:?}");
 }
 
@@ -155,4 +157,66 @@ fn interrupted() {
     assert_eq!(signal, Some(Signal::INT.as_raw()), "{output:?}");
     assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
     assert!(begun.elapsed() < PATIENCE, "it waited on");
+}
+
+/// Check that the processes of a unit are one owner, that a group of no known layout is one by its path, and that the line that is said to
+/// be enough is: the very call that failed succeeds with it, and would not with one less.
+#[test]
+fn owners_and_what_to_do() {
+    if !can_run("owners_and_what_to_do") {
+        return;
+    }
+    let all = hierarchies();
+    let Some(hierarchy) = all.iter().find(|hierarchy| hierarchy.is_v2).or(all.first()) else {
+        return skip("owners_and_what_to_do", "needs a mounted hierarchy of control groups");
+    };
+    let host = HostLock::take();
+    let (unit, path) =
+        (format!("nginx-{}.service", std::process::id()), format!("t1-{}", std::process::id()));
+    let service = Cgroup::below(hierarchy, &format!("system.slice/{unit}"));
+    let plain = Cgroup::below(hierarchy, &path);
+    let in_group = |group: &Cgroup, slots| {
+        let mut fixture = Fixture::spawn_alone(&host);
+        group.take(fixture.pid());
+        fixture.setup(slots);
+        fixture
+    };
+    let workers: Vec<Fixture> = (0..8).map(|_| in_group(&service, 100)).collect();
+    let single = in_group(&plain, 50);
+    let said = room(&[], 0);
+    let owner = |name: &str| {
+        let owners = said["owners"].as_array().unwrap();
+        owners.iter().find(|owner| owner["name"] == name).unwrap_or_else(|| panic!("{name}: {said}")).clone()
+    };
+    let (nginx, t1) = (owner(&unit), owner(&format!("/{path}")));
+    assert_eq!(
+        (&nginx["processes"], &nginx["contexts"], &nginx["slots"]),
+        (&8.into(), &8.into(), &800.into())
+    );
+    assert_eq!((&t1["processes"], &t1["slots"], &t1["pid"]), (&1.into(), &50.into(), &single.pid().into()));
+    assert_eq!(nginx["more_fit"].as_i64().unwrap(), said["free"].as_i64().unwrap() / 800);
+    assert!(said["owners"].as_array().unwrap().iter().all(|owner| owner["name"] != ""), "{said}");
+
+    let limit = aio_max_nr();
+    let need = limit - aio_nr() + 300;
+    let text = run_aioinspect(&["headroom", "--need", &need.to_string()]);
+    assert_eq!(text.code, 5, "{text:?}");
+    let (short, least) = (300, limit + 300);
+    let line =
+        format!("short by {short}: set fs.aio-max-nr to at least {least}: sysctl -w fs.aio-max-nr={least}\n");
+    assert!(text.stdout.contains(&line), "{text:?}");
+    assert!(text.stdout.contains(&format!("{unit} reserves 800 (8 processes)")), "{text:?}");
+    let mut asker = Fixture::spawn_alone(&host);
+    let ask = format!("setup {need}");
+    assert_eq!(asker.try_run(&ask).unwrap_err().errno, 11);
+    let raised = RaisedLimit::for_slots(&host, 0).unwrap();
+    match raised.set(least - 1) {
+        Ok(()) => {}
+        Err(error) => return skip("owners_and_what_to_do (the limit)", &format!("fs.aio-max-nr: {error}")),
+    }
+    assert_eq!(asker.try_run(&ask).unwrap_err().errno, 11);
+    raised.set(least).unwrap();
+    let ring = asker.run(&ask);
+    drop((asker, workers, raised));
+    assert!(ring.is_object(), "{ring}");
 }

@@ -93,7 +93,7 @@ fn who_holds_the_slots() {
             watch.expect("the failure", |event| is_of(event, pid) && event["event"] == "setup-failed");
         assert!(failed["free"].as_i64().unwrap() < i64::try_from(limit).unwrap(), "{failed}");
         let reason = failed["reason"].as_str().unwrap();
-        let name = format!("(pid {}, 3000 slots in 1 context)", holder.pid());
+        let name = format!("pid {}, 3000 slots in 1 context)", holder.pid());
         assert!(
             reason.contains(&format!("asked for {limit}, ")) && reason.contains(&name),
             "{hook}: {reason}"

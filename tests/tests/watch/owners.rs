@@ -2,6 +2,7 @@
 
 use aioinspect_tests::cgroup::{Cgroup, Hierarchy, hierarchies};
 use aioinspect_tests::fixture::Fixture;
+use aioinspect_tests::host::aio_max_nr;
 use aioinspect_tests::programs::skip;
 use serde_json::json;
 
@@ -128,5 +129,44 @@ fn who_moves() {
             .map(|event| event["owner"]["container"].as_str().unwrap_or("null"))
             .collect();
         assert_eq!(said, [&names[0], &names[1], &names[0]], "{hook}");
+    });
+}
+
+/// Check that a failure is explained by the owner of many processes, in words and in keys, and not by three of them.
+#[test]
+fn reason_names_owners() {
+    let all = hierarchies();
+    let Some(hierarchy) = all.iter().find(|hierarchy| hierarchy.is_v2).or(all.first()) else {
+        skip("reason_names_owners", "needs a mounted hierarchy of control groups");
+        return;
+    };
+    each("reason_names_owners", |hook, mut watch| {
+        let unit = format!("nginx-{}.service", std::process::id());
+        let cgroup = Cgroup::below(hierarchy, &format!("system.slice/{unit}"));
+        let workers: Vec<Fixture> = (0..6)
+            .map(|_| {
+                let mut fixture = Fixture::spawn();
+                cgroup.take(fixture.pid());
+                fixture.setup(1000);
+                fixture
+            })
+            .collect();
+        let mut asker = Fixture::spawn();
+        let limit = aio_max_nr();
+        assert!(asker.try_run(&format!("setup {limit}")).is_err());
+        let pid = asker.pid();
+        let failed =
+            watch.expect("the failure", |event| event["pid"] == pid && event["event"] == "setup-failed");
+        let reason = failed["reason"].as_str().unwrap();
+        assert!(
+            reason.contains(&format!("{unit} (6 processes, 6000 slots in 6 contexts)")),
+            "{hook}: {reason}"
+        );
+        let owners = failed["owners"].as_array().unwrap();
+        let ours = owners.iter().find(|owner| owner["name"] == *unit).unwrap();
+        assert_eq!((&ours["processes"], &ours["slots"]), (&6.into(), &6000.into()), "{hook}");
+        assert!(owners.len() <= 3, "{hook}: {failed}");
+        drop(workers);
+        drop(watch);
     });
 }

@@ -133,15 +133,17 @@ pub struct Failure {
     pub largest: Vec<Holder>,
 }
 
-/// A process and the slots it holds.
+/// Who has slots reserved: an owner, or a process of one (see [`holders`](crate::holders)).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Holder {
-    /// The lowest PID of the processes that share the contexts.
+    /// Of an owner, the process with the most slots. Of processes that share the contexts, the lowest PID.
     pub pid: Pid,
-    /// Its `comm`.
+    /// The `comm` of that process.
     pub comm: Vec<u8>,
-    /// Who runs it.
+    /// Who runs it; of several processes, what is the same for all.
     pub owner: Owner,
+    /// How many processes of it have contexts; those that share them are one.
+    pub processes: usize,
     /// Number of its contexts.
     pub contexts: usize,
     /// Sum of their max_reqs.

@@ -1,7 +1,8 @@
 //! How many slots of the host are free, and who has the rest reserved.
 
 use crate::event::Holder;
-use crate::holders::holders;
+use crate::holders::{by_owner, holders};
+use crate::nr_req::ring_len;
 use crate::picture::{Picture, SystemView};
 
 /// Room for more contexts.
@@ -13,8 +14,19 @@ pub struct Headroom<'a> {
     pub free: i64,
     /// How many slots are asked for, and whether they are there.
     pub need: Option<(u64, Answer)>,
-    /// Everybody who has slots reserved, most first.
+    /// Every process that has slots reserved, most first.
     pub holders: Vec<Holder>,
+    /// The same by owner.
+    pub owners: Vec<Holder>,
+}
+
+/// Who has as many slots as are short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freeing<'a> {
+    /// Each of these owners has enough.
+    AnyOf(&'a [Holder]),
+    /// None has, but all of these together: the fewest.
+    Together(&'a [Holder]),
 }
 
 impl Headroom<'_> {
@@ -22,6 +34,49 @@ impl Headroom<'_> {
     /// have less than it has.
     pub fn reserved(&self, holder: &Holder) -> Option<u64> {
         self.system.attributed.map(|_| holder.slots)
+    }
+
+    /// By how many slots the host is short of what is needed: 0 if there are enough. `None` if nothing is asked for.
+    pub fn short_by(&self) -> Option<u64> {
+        Some(self.least_limit()?.saturating_sub(self.system.aio_max_nr)).map(|short| match self.need {
+            Some((_, Answer::NotNow | Answer::Never)) => short,
+            Some((_, Answer::Enough)) | None => 0,
+        })
+    }
+
+    /// The least fs.aio-max-nr under which what is needed fits beside what is reserved now. `None` if nothing is asked for.
+    pub fn least_limit(&self) -> Option<u64> {
+        self.need.map(|(need, _)| self.system.aio_nr.saturating_add(need))
+    }
+
+    /// Bytes of the ring of one context of the size that is needed; `None` where one context cannot be so large.
+    pub fn ring_bytes(&self) -> Option<u64> {
+        let (need, _) = self.need?;
+        ring_len(u32::try_from(need).ok()?, self.system.possible_cpus, self.system.page_size)
+    }
+
+    /// Which owners could give back what is short; `None` if nothing is short, if all of them have less, if that is not known, and
+    /// where the limit alone is too low.
+    pub fn freeing(&self) -> Option<Freeing<'_>> {
+        let short = self.short_by().filter(|short| *short > 0)?;
+        if matches!(self.need, Some((_, Answer::Never))) || self.system.attributed.is_none() {
+            return None;
+        }
+        let alone = self.owners.iter().take_while(|owner| owner.slots >= short).count();
+        if alone > 0 {
+            return self.owners.get(..alone).map(Freeing::AnyOf);
+        }
+        let mut sum = 0_u64;
+        let last = self.owners.iter().position(|owner| {
+            sum = sum.saturating_add(owner.slots);
+            sum >= short
+        })?;
+        self.owners.get(..=last).map(Freeing::Together)
+    }
+
+    /// How many more holders of the same size fit into what is free; `None` where its size is not known.
+    pub fn more_fit(&self, holder: &Holder) -> Option<u64> {
+        u64::try_from(self.free).unwrap_or(0).checked_div(self.reserved(holder)?)
     }
 }
 
@@ -70,11 +125,16 @@ pub fn headroom(picture: &Picture, need: Option<u64>) -> Headroom<'_> {
         free: free(reserved, limit),
         need: need.map(|need| (need, answer(need, reserved, limit))),
         holders: Vec::new(),
+        owners: Vec::new(),
     };
-    let mut holders = holders(picture);
     // Without the number of slots, whoever has many contexts is worth a look first.
-    holders.sort_by_key(|holder| std::cmp::Reverse((of.reserved(holder), holder.contexts)));
-    of.holders = holders;
+    let sorted = |mut holders: Vec<Holder>| {
+        holders.sort_by_key(|holder| std::cmp::Reverse((of.reserved(holder), holder.contexts)));
+        holders
+    };
+    let processes = sorted(holders(picture));
+    let owners = sorted(by_owner(&processes));
+    (of.holders, of.owners) = (processes, owners);
     of
 }
 
@@ -162,7 +222,61 @@ mod tests {
         assert_eq!(holders_of(&it), [(102, 3, None), (100, 2, None), (101, 1, None)]);
     }
 
+    /// What is said of a host of so many slots, where unit n has the nth number of them.
+    fn asked<'a>(system: &'a SystemView, need: u64, slots: &[u64]) -> Headroom<'a> {
+        let (reserved, limit) = (system.aio_nr, system.aio_max_nr);
+        let owner = |(pid, slots): (u32, &u64)| Holder { pid: Pid(pid), slots: *slots, ..Holder::default() };
+        Headroom {
+            system,
+            free: free(reserved, limit),
+            need: Some((need, answer(need, reserved, limit))),
+            holders: Vec::new(),
+            owners: (1..).zip(slots).map(owner).collect(),
+        }
+    }
+
+    /// Check what is short and to what the limit must go, who could free it, how many more fit, and the ring.
+    #[test]
+    fn what_to_do() {
+        let system = reconcile(&three()).system;
+        let system = SystemView { aio_nr: 64_000, attributed: Some(64_000), page_size: 4096, ..system };
+        assert_eq!((system.aio_max_nr, system.possible_cpus), (65_536, 2));
+        let of = asked(&system, 5000, &[60_000, 3464, 536]);
+        assert_eq!((of.short_by(), of.least_limit()), (Some(3464), Some(69_000)));
+        assert_eq!(of.ring_bytes(), Some(323_584));
+        assert_eq!(of.freeing(), Some(Freeing::AnyOf(&of.owners[..2])));
+        assert_eq!(of.owners.iter().map(|owner| of.more_fit(owner).unwrap()).collect::<Vec<_>>(), [0, 0, 2]);
+        let of = asked(&system, 5000, &[3000, 400, 64, 64]);
+        assert_eq!(of.freeing(), Some(Freeing::Together(&of.owners[..3])));
+        assert_eq!(asked(&system, 5000, &[3000, 400]).freeing(), None);
+        let of = asked(&system, 65_537, &[64_000]);
+        assert_eq!((of.short_by(), of.least_limit(), of.freeing()), (Some(64_001), Some(129_537), None));
+        let of = asked(&system, 1536, &[64_000]);
+        assert_eq!((of.short_by(), of.least_limit(), of.freeing()), (Some(0), Some(65_536), None));
+        assert_eq!(asked(&system, u64::MAX, &[]).ring_bytes(), None);
+        // The limit was lowered: what is above it is short too.
+        let over = SystemView { aio_nr: 70_000, ..system };
+        let of = asked(&over, 1, &[70_000, 4465]);
+        assert_eq!((of.short_by(), of.more_fit(&of.owners[1])), (Some(4465), Some(0)));
+        assert_eq!(of.freeing(), Some(Freeing::AnyOf(&of.owners[..])));
+        let unknown = SystemView { attributed: None, ..over };
+        let of = asked(&unknown, 1, &[0]);
+        assert_eq!((of.freeing(), of.more_fit(&of.owners[0]), of.short_by()), (None, None, Some(4465)));
+    }
+
     proptest! {
+        /// Check that under the least limit the need is met, and that less would not do.
+        #[test]
+        fn least_limit_is_enough(need in 1..u64::from(u32::MAX), used in 0..u64::from(u32::MAX), limit in 0..u64::from(u32::MAX)) {
+            let view = reconcile(&three()).system;
+            let system = SystemView { aio_nr: used, aio_max_nr: limit, ..view };
+            let of = asked(&system, need, &[]);
+            let least = of.least_limit().unwrap();
+            prop_assert_eq!(answer(need, used, least), Answer::Enough);
+            prop_assert!(answer(need, used, least - 1) != Answer::Enough);
+            prop_assert_eq!(of.short_by().unwrap() == 0, answer(need, used, limit) == Answer::Enough);
+        }
+
         /// Check that enough is what the number says, for all numbers that a kernel can have.
         #[test]
         fn enough_is_free(need in 1..u64::from(u32::MAX), used in 0..u64::from(u32::MAX), limit in 0..u64::from(u32::MAX)) {

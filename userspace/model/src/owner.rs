@@ -27,7 +27,28 @@ impl Owner {
     /// The workload a process belongs to: its pod, else its container, else its systemd unit, else the path of its
     /// control group; empty only if that is not known. This is the column OWNER of every output.
     pub fn workload(&self) -> &str {
-        WORKLOAD.iter().map(|(_, part)| part(self)).find(|part| !part.is_empty()).map_or("", String::as_str)
+        self.named_by().map_or("", |(_, name)| name)
+    }
+
+    /// The same, with the part that it is: what tells workloads apart. `None`: nothing names it.
+    pub fn named_by(&self) -> Option<(&'static str, &str)> {
+        let parts = WORKLOAD.iter().map(|(key, part)| (*key, part(self).as_str()));
+        parts.into_iter().find(|(_, name)| !name.is_empty())
+    }
+
+    /// What two processes of one workload have in common; a part in which they differ (the containers of a pod) is empty.
+    #[must_use]
+    pub fn common(&self, other: &Owner) -> Owner {
+        let same = |part: fn(&Owner) -> &String| {
+            if part(self) == part(other) { part(self).clone() } else { String::new() }
+        };
+        Owner {
+            runtime: same(|owner| &owner.runtime),
+            unit: same(|owner| &owner.unit),
+            container: same(|owner| &owner.container),
+            pod: same(|owner| &owner.pod),
+            cgroup: same(|owner| &owner.cgroup),
+        }
     }
 
     /// The same within a sentence: an id of 64 digits is cut to its first [`SHORT_ID`].

@@ -33,6 +33,8 @@ pub struct SystemView {
     pub unattributed: Option<i64>,
     /// Number of possible CPUs.
     pub possible_cpus: u32,
+    /// Bytes of a page.
+    pub page_size: u32,
     /// Which witness named the contexts.
     pub source: CensusSource,
 }

@@ -151,6 +151,7 @@ fn system(evidence: &Evidence, contexts: &[ContextView]) -> SystemView {
         attributed,
         unattributed: rest,
         possible_cpus: facts.possible_cpus,
+        page_size: facts.page_size,
         source: evidence.source,
     }
 }

@@ -85,9 +85,22 @@ fn left(free: i64, limit: Option<u64>) -> String {
     }
 }
 
-/// `mysqld (pid 123, 1024 slots in 8 contexts)`. A context has at least one slot: 0 means that their number is not known.
+/// `nginx.service (64 processes, 64000 slots in 64 contexts)`, `mariadb.service (mysqld, pid 123, 1024 slots in 8 contexts)`, and without
+/// an owner `mysqld (pid 123, ..)`. A context has at least one slot: 0 means that their number is not known.
 fn held(holder: &Holder, text: &mut Vec<u8>) {
-    text.extend_from_slice(&holder.comm);
+    let (owner, pid) = (holder.owner.short_workload(), holder.pid);
+    match (owner, holder.processes) {
+        ("", _) => {
+            text.extend_from_slice(&holder.comm);
+            text.extend_from_slice(format!(" (pid {pid}").as_bytes());
+        }
+        (_, 0 | 1) => {
+            text.extend_from_slice(format!("{owner} (").as_bytes());
+            text.extend_from_slice(&holder.comm);
+            text.extend_from_slice(format!(", pid {pid}").as_bytes());
+        }
+        (_, processes) => text.extend_from_slice(format!("{owner} ({processes} processes").as_bytes()),
+    }
     let contexts = match holder.contexts {
         1 => "1 context".to_owned(),
         several => format!("{several} contexts"),
@@ -97,7 +110,7 @@ fn held(holder: &Holder, text: &mut Vec<u8>) {
         1 => format!("1 slot in {contexts}"),
         slots => format!("{slots} slots in {contexts}"),
     };
-    text.extend_from_slice(format!(" (pid {}, {what})", holder.pid).as_bytes());
+    text.extend_from_slice(format!(", {what})").as_bytes());
 }
 
 fn too_large(requested: u32) -> String {

@@ -13,6 +13,7 @@ use aioinspect_model::setup_failure;
 use aioinspect_model::units::ContextId;
 
 use crate::escape::{escape, escaped};
+use crate::holder::HolderKeys;
 use crate::json::{OwnerKeys, SCHEMA_VERSION};
 use crate::time;
 
@@ -32,7 +33,7 @@ struct Line<'a> {
     #[serde(flatten)]
     by: Option<By<'a>>,
     #[serde(flatten)]
-    what: What,
+    what: What<'a>,
     #[serde(flatten)]
     of: Option<Of<'a>>,
 }
@@ -53,7 +54,7 @@ struct Of<'a> {
 /// What each kind of event has of its own.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum What {
+enum What<'a> {
     Context {
         context: String,
         max_reqs: Option<u32>,
@@ -63,6 +64,7 @@ enum What {
         requested: u32,
         free: Option<i64>,
         reason: String,
+        owners: Vec<HolderKeys<'a>>,
     },
     Destroyed {
         context: String,
@@ -104,7 +106,7 @@ fn by(actor: &Actor) -> By<'_> {
     By { pid: actor.pid.0, tid: Some(actor.tid.0).filter(|tid| *tid != 0), comm: escaped(&actor.comm) }
 }
 
-fn what(event: &Event) -> What {
+fn what(event: &Event) -> What<'_> {
     match event {
         Event::Existing { context, max_reqs, .. } | Event::Setup { context, max_reqs, .. } => {
             What::Context { context: hex(*context), max_reqs: known(*max_reqs) }
@@ -129,12 +131,18 @@ fn what(event: &Event) -> What {
     }
 }
 
-fn failed(failure: &Failure) -> What {
+fn failed(failure: &Failure) -> What<'_> {
     What::Failed {
         errno: errno::name(failure.errno),
         requested: failure.requested,
         free: failure.free,
         reason: escape(&setup_failure::in_words(failure)),
+        // A context has at least one slot: 0 means that their number is not known.
+        owners: failure
+            .largest
+            .iter()
+            .map(|holder| HolderKeys::new(holder, Some(holder.slots).filter(|slots| *slots > 0)))
+            .collect(),
     }
 }
 

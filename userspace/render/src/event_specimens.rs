@@ -23,6 +23,7 @@ pub(crate) fn failure() -> Failure {
         pid: Pid(pid),
         comm: comm.to_vec(),
         owner: Owner::default(),
+        processes: 1,
         contexts,
         slots,
     };
@@ -32,7 +33,18 @@ pub(crate) fn failure() -> Failure {
         free: Some(120),
         limit: Some(65536),
         initial: Some(0),
-        largest: vec![holder(123, b"mysqld", 1024, 8), holder(9, b"\x1b[2J\"\n", 128, 1)],
+        largest: vec![nginx(), holder(123, b"mysqld", 1024, 8), holder(9, b"\x1b[2J\"\n", 128, 1)],
+    }
+}
+
+fn nginx() -> Holder {
+    Holder {
+        pid: Pid(64),
+        comm: b"nginx".to_vec(),
+        owner: Owner { unit: "nginx.service".into(), ..Owner::default() },
+        processes: 63,
+        contexts: 63,
+        slots: 63_000,
     }
 }
 

@@ -1,4 +1,4 @@
-//! `headroom`: the host's slots in a line, the answer, and who has the rest reserved.
+//! `headroom`: the host's slots in a line, the answer and what to do, and who has the rest reserved.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -14,24 +14,27 @@ use aioinspect_model::headroom::{Answer, Headroom};
 
 use crate::escape::escaped;
 use crate::fields::Field;
+use crate::holder::HolderKeys;
 use crate::json::{self, OwnerKeys, SCHEMA_VERSION};
 
-/// Holders that are shown; the rest are summed. JSON has them all.
+mod advice;
+
+/// Owners that are shown; the rest are summed. JSON has them all.
 const SHOWN: usize = 10;
 
 /// Writes it for people. `waited`: for how long in vain.
 pub fn write(out: &mut dyn Write, of: &Headroom<'_>, waited: Option<Duration>) -> io::Result<()> {
-    let (shown, rest) = of.holders.split_at(of.holders.len().min(SHOWN));
-    let (mut above, mut holders, mut below) = (String::new(), String::new(), String::new());
+    let (shown, rest) = of.owners.split_at(of.owners.len().min(SHOWN));
+    let (mut above, mut owners, mut below) = (String::new(), String::new(), String::new());
     summary(of, waited, &mut above);
     if !shown.is_empty() {
-        table(of, shown, &mut holders);
+        table(of, shown, &mut owners);
     }
     if !rest.is_empty() {
-        line(&mut below, format_args!("{} more {}", rest.len(), sum(of, rest)));
+        line(&mut below, format_args!("{} more owners {}", rest.len(), sum(of, rest)));
     }
     unseen(of, &mut below);
-    let parts: Vec<String> = [above, holders, below].into_iter().filter(|part| !part.is_empty()).collect();
+    let parts: Vec<String> = [above, owners, below].into_iter().filter(|part| !part.is_empty()).collect();
     out.write_all(parts.join("\n").as_bytes())
 }
 
@@ -54,6 +57,9 @@ fn summary(of: &Headroom<'_>, waited: Option<Duration>, text: &mut String) {
             text,
             format_args!("need {need}: no, and never while fs.aio-max-nr is {limit}: raise it with sysctl"),
         ),
+    }
+    for advice in advice::lines(of) {
+        line(text, format_args!("{advice}"));
     }
 }
 
@@ -114,13 +120,11 @@ fn unseen(of: &Headroom<'_>, text: &mut String) {
     }
 }
 
-/// A line a holder; numbers to the right, names to the left.
+/// A line an owner; numbers to the right, names to the left.
 fn table(of: &Headroom<'_>, shown: &[Holder], text: &mut String) {
-    let fields = [Field::Pid, Field::Comm, Field::Contexts].map(Field::heading);
-    let [pid, comm, contexts] = fields.map(Cow::Borrowed);
-    let heading = [pid, comm, contexts, "RESERVED".into(), Field::Owner.heading().into()];
-    let rows = shown.iter().map(|holder| row(of, holder));
-    let rows: Vec<[Cow<'_, str>; 5]> = std::iter::once(heading).chain(rows).collect();
+    let headings = ["RESERVED", "PROCESSES", Field::Contexts.heading(), "LARGEST", Field::Owner.heading()];
+    let rows = shown.iter().map(|owner| row(of, owner));
+    let rows: Vec<[Cow<'_, str>; 5]> = std::iter::once(headings.map(Cow::Borrowed)).chain(rows).collect();
     let mut widths = [0_usize; 5];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -128,27 +132,29 @@ fn table(of: &Headroom<'_>, shown: &[Holder], text: &mut String) {
         }
     }
     for row in &rows {
-        let [pid, comm, contexts, slots, owner] = row;
-        let [pid_width, comm_width, contexts_width, slots_width, _] = widths;
-        let comm_gap = " ".repeat(comm_width.saturating_sub(comm.width()));
+        let [slots, processes, contexts, largest, owner] = row;
+        let [slots_width, processes_width, contexts_width, largest_width, _] = widths;
+        let gap = " ".repeat(largest_width.saturating_sub(largest.width()));
         let written = format!(
-            "{pid:>pid_width$} {comm}{comm_gap} {contexts:>contexts_width$} {slots:>slots_width$} {owner}"
+            "{slots:>slots_width$} {processes:>processes_width$} {contexts:>contexts_width$} {largest}{gap} {owner}"
         );
         line(text, format_args!("{}", written.trim_end_matches(' ')));
     }
 }
 
-fn row<'a>(of: &Headroom<'_>, holder: &'a Holder) -> [Cow<'a, str>; 5] {
-    let slots = of.reserved(holder).map_or(Cow::Borrowed("-"), |slots| slots.to_string().into());
-    let owner = match holder.owner.workload() {
+/// The largest process of an owner is the one to look at first: `nginx[1234]`.
+fn row<'a>(of: &Headroom<'_>, owner: &'a Holder) -> [Cow<'a, str>; 5] {
+    let slots = of.reserved(owner).map_or(Cow::Borrowed("-"), |slots| slots.to_string().into());
+    let name = match owner.owner.workload() {
         "" => "-".into(),
         name => escaped(name.as_bytes()),
     };
-    [holder.pid.to_string().into(), escaped(&holder.comm), holder.contexts.to_string().into(), slots, owner]
+    let largest = format!("{}[{}]", escaped(&owner.comm), owner.pid);
+    [slots, owner.processes.to_string().into(), owner.contexts.to_string().into(), largest.into(), name]
 }
 
 #[derive(Serialize)]
-struct HolderKeys<'a> {
+struct ProcessKeys<'a> {
     pid: u32,
     comm: Cow<'a, str>,
     contexts: usize,
@@ -156,7 +162,15 @@ struct HolderKeys<'a> {
     owner: OwnerKeys<'a>,
 }
 
-/// Writes it as JSON, a holder a line.
+/// An owner, with how many more of its size fit.
+#[derive(Serialize)]
+struct FittingKeys<'a> {
+    #[serde(flatten)]
+    owner: HolderKeys<'a>,
+    more_fit: Option<u64>,
+}
+
+/// Writes it as JSON, a process or an owner a line.
 pub fn write_json(out: &mut dyn Write, of: &Headroom<'_>) -> io::Result<()> {
     write!(out, "{{\"schema_version\":{SCHEMA_VERSION},\n \"system\":")?;
     serde_json::to_writer(&mut *out, &json::System::from(of.system))?;
@@ -171,12 +185,24 @@ pub fn write_json(out: &mut dyn Write, of: &Headroom<'_>) -> io::Result<()> {
     serde_json::to_writer(&mut *out, &enough)?;
     out.write_all(b",\n \"holders\":[")?;
     json::each_line(out, &of.holders, |holder, text| serde_json::to_writer(text, &keys(of, holder)))?;
-    out.write_all(b"]}\n")
+    out.write_all(b"],\n \"owners\":[")?;
+    json::each_line(out, &of.owners, |owner, text| {
+        let owner =
+            FittingKeys { owner: HolderKeys::new(owner, of.reserved(owner)), more_fit: of.more_fit(owner) };
+        serde_json::to_writer(text, &owner)
+    })?;
+    out.write_all(b"],\n \"short_by\":")?;
+    serde_json::to_writer(&mut *out, &of.short_by())?;
+    out.write_all(b",\"least_limit\":")?;
+    serde_json::to_writer(&mut *out, &of.least_limit())?;
+    out.write_all(b",\"ring_bytes\":")?;
+    serde_json::to_writer(&mut *out, &of.ring_bytes())?;
+    out.write_all(b"}\n")
 }
 
-fn keys<'a>(of: &Headroom<'_>, holder: &'a Holder) -> HolderKeys<'a> {
+fn keys<'a>(of: &Headroom<'_>, holder: &'a Holder) -> ProcessKeys<'a> {
     let Holder { pid, comm, owner, contexts, .. } = holder;
-    HolderKeys {
+    ProcessKeys {
         pid: pid.0,
         comm: escaped(comm),
         contexts: *contexts,

@@ -15,7 +15,7 @@ fn why(failure: &Failure) -> String {
 }
 
 fn holder(comm: &[u8], pid: u32, slots: u64, contexts: usize) -> Holder {
-    Holder { pid: Pid(pid), comm: comm.to_vec(), owner: Owner::default(), contexts, slots }
+    Holder { pid: Pid(pid), comm: comm.to_vec(), owner: Owner::default(), processes: 1, contexts, slots }
 }
 
 /// Check EAGAIN where the host has too few slots left: the numbers, and who holds the rest.
@@ -27,6 +27,16 @@ fn too_few_are_left() {
     assert_eq!(
         why(&of),
         "asked for 5000, 120 free of 65536; reserved by mysqld (pid 123, 1024 slots in 8 contexts), x (pid 7, 1 slot in 1 context)"
+    );
+    let unit = |unit: &str| Owner { unit: unit.into(), ..Owner::default() };
+    of.largest = vec![
+        Holder { owner: unit("nginx.service"), processes: 64, ..holder(b"nginx", 7, 64000, 64) },
+        Holder { owner: unit("mariadb.service"), ..holder(b"mysqld", 123, 1024, 8) },
+    ];
+    assert_eq!(
+        why(&of),
+        "asked for 5000, 120 free of 65536; reserved by nginx.service (64 processes, 64000 slots in 64 contexts), \
+         mariadb.service (mysqld, pid 123, 1024 slots in 8 contexts)"
     );
     of.largest.clear();
     of.free = Some(0);

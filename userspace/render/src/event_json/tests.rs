@@ -51,7 +51,7 @@ proptest! {
         let keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         prop_assert_eq!(
             keys,
-            ["schema_version", "time", "event", "pid", "tid", "comm", "errno", "requested", "free", "reason", "owner"]
+            ["schema_version", "time", "event", "pid", "tid", "comm", "errno", "requested", "free", "reason", "owners", "owner"]
         );
         prop_assert_eq!(value["free"].as_i64(), free);
     }

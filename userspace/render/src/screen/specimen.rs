@@ -41,6 +41,7 @@ pub(crate) fn picture(contexts: Vec<ContextView>) -> Picture {
             attributed: Some(sum),
             unattributed: Some(0),
             possible_cpus: 2,
+            page_size: 4096,
             source: CensusSource::Bpf,
         },
         contexts,
@@ -123,6 +124,7 @@ pub(crate) fn events() -> Vec<Timed> {
     let largest = vec![Holder {
         pid: Pid(812),
         comm: b"mysqld".to_vec(),
+        processes: 1,
         contexts: 2,
         slots: 4096,
         owner: Owner::default(),

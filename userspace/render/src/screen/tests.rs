@@ -282,6 +282,7 @@ fn any_picture() -> impl Strategy<Value = Picture> {
             attributed: system.2,
             unattributed: system.3,
             possible_cpus: 2,
+            page_size: 4096,
             source: CensusSource::Proc,
         },
         ghosts: vec![GhostView {

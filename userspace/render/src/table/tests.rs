@@ -76,6 +76,7 @@ fn picture() -> Picture {
             attributed: Some(4097),
             unattributed: Some(-1),
             possible_cpus: 2,
+            page_size: 4096,
             source: CensusSource::Bpf,
         },
         contexts: vec![hostile, sane, wide],
