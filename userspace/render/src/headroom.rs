@@ -12,6 +12,7 @@ use aioinspect_model::event::Holder;
 use aioinspect_model::evidence::CensusSource;
 use aioinspect_model::headroom::{Answer, Headroom};
 
+use crate::count::count;
 use crate::escape::escaped;
 use crate::fields::Field;
 use crate::holder::HolderKeys;
@@ -31,7 +32,7 @@ pub fn write(out: &mut dyn Write, of: &Headroom<'_>, waited: Option<Duration>) -
         table(of, shown, &mut owners);
     }
     if !rest.is_empty() {
-        line(&mut below, format_args!("{} more owners {}", rest.len(), sum(of, rest)));
+        line(&mut below, format_args!("{} {}", count(rest.len(), "more owner"), sum(of, rest)));
     }
     unseen(of, &mut below);
     let parts: Vec<String> = [above, owners, below].into_iter().filter(|part| !part.is_empty()).collect();
@@ -75,13 +76,15 @@ fn seconds(time: Duration) -> String {
     format!("{}.{} s", time.as_secs(), time.subsec_millis() / 100)
 }
 
-/// `have 12 slots reserved`, or in how many contexts where that is all that is known.
+/// `have 12 slots reserved in 3 contexts`, or in how many contexts where that is all that is known.
 fn sum(of: &Headroom<'_>, rest: &[Holder]) -> String {
     let contexts = rest.iter().fold(0_usize, |sum, holder| sum.saturating_add(holder.contexts));
     let slots = rest.iter().try_fold(0_u64, |sum, holder| Some(sum.saturating_add(of.reserved(holder)?)));
+    let have = if rest.len() == 1 { "has" } else { "have" };
+    let contexts = count(contexts, "context");
     match slots {
-        Some(slots) => format!("have {slots} slots reserved in {contexts} contexts"),
-        None => format!("have {contexts} contexts"),
+        Some(slots) => format!("{have} {slots} slots reserved in {contexts}"),
+        None => format!("{have} {contexts}"),
     }
 }
 

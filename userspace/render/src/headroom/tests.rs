@@ -152,7 +152,7 @@ fn without_bpf() {
     let is = text(&headroom, None);
     assert!(is.contains("\n       -         1        2 x[1]    -\n"), "{is}");
     assert!(
-        is.contains("1 more owners have 2 contexts\n") && is.contains("without BPF it is not known"),
+        is.contains("1 more owner has 2 contexts\n") && is.contains("without BPF it is not known"),
         "{is}"
     );
     assert_eq!(is.lines().next(), Some("free 65408 of 65536, reserved 128, 0.1 %"));
