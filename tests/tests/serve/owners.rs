@@ -320,7 +320,10 @@ fn hostile_names() {
     let serving = Serving::start(&[]).unwrap();
     let said = serving.metrics();
     let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("aio_reserved_events{")).collect();
-    assert_eq!(lines, ["aio_reserved_events{comm=\"a\\\"b\\\\\\\\\\\\n{}#\"} 77"], "{said}");
+    let [line] = lines.as_slice() else { panic!("{said}") };
+    // Where the tests run in a cgroup of no known layout, its path stands before the name.
+    assert!(line.ends_with("comm=\"a\\\"b\\\\\\\\\\\\n{}#\"} 77"), "{said}");
+    assert_eq!(line.matches("comm=").count(), 1, "{said}");
     let document = serving.contexts();
     let one = &document["contexts"][0];
     assert_eq!(
