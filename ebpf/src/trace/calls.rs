@@ -120,6 +120,15 @@ fn end(kind: CallKind, act: impl FnOnce(u64, &CallRecord)) {
     let _ = CALLS.remove(&task);
 }
 
+/// The running thread ends. Nobody ends inside one of these calls, so of one that it began the end was
+/// not seen.
+#[inline(always)]
+pub fn thread_ends() {
+    if CALLS.remove(&task()).is_ok() {
+        count(Value::<Counters>::ends);
+    }
+}
+
 #[inline(always)]
 fn event(kind: EventKind, cgroups: u64, call: &CallRecord, who: &Who) -> EventRecord {
     EventRecord {

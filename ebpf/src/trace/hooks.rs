@@ -165,6 +165,15 @@ at_probe!(
     calls::destroy_ends
 );
 
+/// Beside kretprobes, which miss a return where too many threads are inside the function.
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "tp_btf/sched_process_exit")]
+#[unsafe(no_mangle)]
+extern "C" fn thread_exits(_arguments: *const u64) -> i32 {
+    calls::thread_ends();
+    0
+}
+
 /// What the tracepoints of system calls hand over (`events/syscalls/*/format`).
 #[repr(C)]
 pub struct Syscall {

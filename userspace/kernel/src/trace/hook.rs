@@ -130,6 +130,10 @@ impl Attached {
 
     fn kprobe(&mut self, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
         let pmu = kprobe_pmu::find()?;
+        // Where a return is missed, the thread may end before it calls again.
+        if let Some(exit) = ids.process_exit {
+            self.add_traced(prepared, "thread_exits", ProgramKind::RawTracepoint(exit))?;
+        }
         let mut probes = Vec::new();
         if ids.serves_32_bit() {
             probes.extend([
