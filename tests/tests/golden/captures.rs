@@ -81,6 +81,22 @@ fn list() {
                 from,
             ]);
             session.run(&["list", "-Q", "IN_FLIGHT > 0 or COMM =~ \"^wr\"", "-H", "--from", from]);
+            session.run(&["list", "--by", "owner", "--from", from]);
+            session.run(&["list", "--by", "user", "-o", "+NR_EVENTS", "--from", from]);
+            session.run(&[
+                "list",
+                "--by",
+                "comm",
+                "-H",
+                "-Q",
+                "MAX_REQS > 100",
+                "-o",
+                "COMM,SHARE",
+                "--from",
+                from,
+            ]);
+            session.run(&["list", "--by", "comm", "-J", "-Q", "MAX_REQS < 0", "--from", from]);
+            session.run(&["list", "--by", "comm", "-J", "--from", from]);
         }
         all.compare(&captures().join(format!("{}.list.txt", recipe.name)), &session.text);
     }

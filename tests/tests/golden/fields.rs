@@ -1,10 +1,11 @@
 //! Every output says of a field what the table of fields says, and all of them name one owner.
 
 use aioinspect::cli::Cli;
+use aioinspect_model::container_names::Names;
 use aioinspect_model::event::{Actor, Event, Timed};
-use aioinspect_model::evidence::{Evidence, Manner};
+use aioinspect_model::evidence::{Evidence, Manner, Process};
 use aioinspect_model::headroom::headroom;
-use aioinspect_model::picture::{Owner, Picture};
+use aioinspect_model::picture::{About, Origin, Owner, Picture};
 use aioinspect_model::reconcile::reconcile;
 use aioinspect_model::specimen::{AT, evidence, kioctx, look};
 use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
@@ -28,8 +29,22 @@ fn host(owner: Owner) -> Picture {
     let evidence: Evidence = evidence(vec![look(Manner::Running, &[kioctx(AT, 0)])]);
     let mut picture = reconcile(&evidence);
     let owner = std::sync::Arc::new(owner);
+    let about = Process {
+        ns_pids: vec![100, 1],
+        uid: Some(0),
+        cmdline: Some(b"svc\0".to_vec()),
+        names: Some(Names {
+            pod: "p".into(),
+            namespace: "n".into(),
+            container: "c".into(),
+            image: "i".into(),
+        }),
+        ..Process::default()
+    };
     for context in &mut picture.contexts {
         context.owner = owner.clone();
+        context.about = About::of(&about).into();
+        context.origin = Some(Origin::Found { since_unix_ns: 0 });
     }
     picture
 }
@@ -93,7 +108,7 @@ fn are_as_the_table_says() {
             words.next() == Some(row.heading)
                 && words.next().is_some_and(|rest| rest.trim().starts_with(row.help))
         });
-        assert_eq!(column, on(View::List), "list --help: {field:?}");
+        assert_eq!(column, on(View::List) || on(View::Groups), "list --help: {field:?}");
         assert_eq!(headings.contains(&row.heading), on(View::Usual), "list: {field:?}");
         let on_screen = on(View::Processes) || on(View::Contexts);
         let heads = tables.lines().filter(|line| line.trim_start().starts_with("PID"));

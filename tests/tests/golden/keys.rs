@@ -6,11 +6,12 @@ use serde_json::Value;
 use crate::blessed::captures;
 use crate::session::aioinspect;
 
-const CONTEXT: [&str; 17] = [
+const CONTEXT: [&str; 18] = [
     "pid",
     "comm",
     "start_ticks",
     "context",
+    "age_seconds",
     "max_reqs",
     "nr_events",
     "in_flight",
@@ -46,7 +47,13 @@ fn is_dying(context: &Value) -> bool {
 
 fn is_context(context: &Value, more: &[&str]) {
     let expected = [&CONTEXT, more].concat();
-    let shown = expected.iter().filter(|key| is_dying(context) || **key != "dying_seconds").copied();
+    let has = |key: &str| match key {
+        "dying_seconds" => is_dying(context),
+        // Of a context that a watch knew; `list` does not say so otherwise.
+        "age_seconds" => context.get("origin").map_or(context.get(key).is_some(), |origin| !origin.is_null()),
+        _ => true,
+    };
+    let shown = expected.iter().copied().filter(|key| has(key));
     assert_eq!(keys(context), shown.collect::<Vec<_>>(), "{context}");
     assert_eq!(keys(&context["owner"]), ["runtime", "unit", "container", "pod", "cgroup"]);
     // Of several that one exit waits for, those that cannot be named share a line.

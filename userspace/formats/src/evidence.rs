@@ -3,6 +3,7 @@
 use aioinspect_proto::schema::evidence as file;
 
 use crate::stored::{ConvertError, Result, Stored, choices, messages};
+use aioinspect_model::container_names::Names;
 use aioinspect_model::cpus::{CpuRange, CpuSet};
 use aioinspect_model::evidence::{
     AddressSpace, CensusSource, Doing, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Made, Manner,
@@ -32,7 +33,8 @@ messages! {
     NotLookedAt { io_urings, posix_aio_threads };
     TracedWord { contexts } renamed { since = since_ns };
     TracedContext { table_index, pid, comm, max_reqs } split { made = (origin, made_at_ns, tid) };
-    Process { pid, comm, start_ticks, cgroup, ns_pids };
+    Process { pid, comm, start_ticks, cgroup, ns_pids, uid, user, cmdline, names };
+    Names { pod, namespace, container, image };
     Look { manner, before, mappings, mappings_checked, headers, after, sharers, pause_ns }
         renamed { mappings_at = mappings_at_ns, headers_at = headers_at_ns };
     KernelWord { contexts, tasks, mm, torn, waits } renamed { begun_at = begun_at_ns, ended_at = ended_at_ns };

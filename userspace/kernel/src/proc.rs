@@ -2,6 +2,7 @@
 
 pub(crate) mod barrier;
 pub(crate) mod cgroups;
+pub mod details;
 pub(crate) mod error;
 pub mod files;
 pub mod group;

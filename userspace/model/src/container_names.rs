@@ -18,6 +18,14 @@ impl Names {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The pod as people and kubectl call it, with its namespace, for there may be one of the name in each: `shop/db-0`. Empty: not said.
+    pub fn pod(&self) -> String {
+        if self.namespace.is_empty() || self.pod.is_empty() {
+            return self.pod.clone();
+        }
+        format!("{}/{}", self.namespace, self.pod)
+    }
 }
 
 /// Where runtimes keep the bundle (`config.json`) of a container of this id, below the root of the host. containerd keeps one for each
@@ -111,7 +119,9 @@ mod tests {
             ("io.kubernetes.cri-o.ImageName", "docker.io/library/mysql:8"),
         ]);
         assert_eq!(containerd, crio);
-        assert_eq!((&*crio.pod, &*crio.container), ("db-0", "mysql"));
+        assert_eq!((&*crio.pod, &*crio.container, &*crio.pod()), ("db-0", "mysql", "shop/db-0"));
+        assert_eq!(Names { namespace: String::new(), ..crio.clone() }.pod(), "db-0");
+        assert_eq!(Names { pod: String::new(), ..crio }.pod(), "");
         assert!(of(&[("x", "y")]).is_empty());
     }
 }

@@ -3,6 +3,7 @@
 //! Facts come from the kernel's own structures. Claims come from memory that the inspected
 //! process can write. Nothing here is a verdict.
 
+use crate::container_names::Names;
 use crate::cpus::CpuSet;
 use crate::kioctx::Kioctx;
 use crate::known::Lack;
@@ -130,6 +131,14 @@ pub struct Process {
     /// Its number in each PID namespace that it is in, from the reader's inwards (`NStgid` of `/proc/PID/status`); empty: not read.
     /// The last is the one by which its container, and CRIU inside of it, know it.
     pub ns_pids: Vec<u32>,
+    /// Its effective user, in the reader's user namespace (`Uid` of `/proc/PID/status`); `None`: not read.
+    pub uid: Option<u32>,
+    /// That user's name in `/etc/passwd` of the reader; `None`: not read, or it has none there.
+    pub user: Option<Vec<u8>>,
+    /// `/proc/PID/cmdline`, NUL after each argument: a claim, and it may hold passwords. `None`: not asked for, or not readable.
+    pub cmdline: Option<Vec<u8>>,
+    /// What its container is called; `None`: not looked for, or nothing is known.
+    pub names: Option<Names>,
 }
 
 /// One look at one address space: census, mappings, headers, census again.

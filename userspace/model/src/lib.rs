@@ -5,6 +5,7 @@
 
 pub mod amendment;
 pub mod awaited;
+pub mod births;
 pub mod call_counts;
 pub mod container_names;
 pub mod cpus;
@@ -13,6 +14,7 @@ pub mod errno;
 pub mod event;
 pub mod evidence;
 pub mod finding;
+pub mod groups;
 pub mod header;
 pub mod headroom;
 pub mod holders;

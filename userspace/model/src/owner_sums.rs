@@ -1,5 +1,6 @@
 //! Contexts summed: by process, and by owner as the series of metrics tell owners apart.
 
+use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -63,6 +64,8 @@ impl Sum {
 /// Sums over contexts.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Sums {
+    /// Number of processes that have contexts, dying ones included.
+    pub processes: u64,
     /// Number of contexts.
     pub contexts: u64,
     /// Sum of max_reqs: the slots that are reserved.
@@ -106,6 +109,7 @@ impl Sums {
 
     /// Adds other contexts' sums.
     pub fn merge(&mut self, more: &Sums) {
+        self.processes = self.processes.saturating_add(more.processes);
         self.contexts = self.contexts.saturating_add(more.contexts);
         self.reserved.merge(more.reserved);
         self.ring_entries.merge(more.ring_entries);
@@ -142,12 +146,15 @@ pub struct ProcessSums {
 }
 
 /// Sums contexts, given by their places, by process, in order of PIDs. Every other sum is made of these.
-pub fn by_process(contexts: &[ContextView], places: impl IntoIterator<Item = usize>) -> Vec<ProcessSums> {
+pub fn by_process<C: Borrow<ContextView>>(
+    contexts: &[C],
+    places: impl IntoIterator<Item = usize>,
+) -> Vec<ProcessSums> {
     let mut processes: BTreeMap<ProcessKey, ProcessSums> = BTreeMap::new();
     for place in places {
-        let Some(context) = contexts.get(place) else { continue };
+        let Some(context) = contexts.get(place).map(Borrow::borrow) else { continue };
         let process = (context.pid, context.start_ticks);
-        let new = || ProcessSums { process, example: place, sums: Sums::default() };
+        let new = || ProcessSums { process, example: place, sums: Sums { processes: 1, ..Sums::default() } };
         processes.entry(process).or_insert_with(new).sums.add(context);
     }
     processes.into_values().collect()

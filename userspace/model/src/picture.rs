@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::container_names::Names;
 use crate::cpus::CpuSet;
-use crate::evidence::{CensusSource, Manner};
+use crate::evidence::{CensusSource, Manner, Process};
 use crate::finding::{Count, Finding};
 use crate::units::{ContextId, Pid, Tid};
 
@@ -48,6 +49,8 @@ pub struct ContextView {
     pub comm: Arc<[u8]>,
     /// Start of that process, in clock ticks after boot.
     pub start_ticks: u64,
+    /// What else tells that process from others, as far as it was read. One for all contexts of the process.
+    pub about: Arc<About>,
     /// Its id (`aio_context_t`): the address of its ring.
     pub context: ContextId,
     /// The argument of io_setup; `None` without BPF, or where the kernel does not tell it, as with all that follows.
@@ -211,6 +214,42 @@ pub struct Owner {
     pub cgroup: String,
 }
 
+/// What tells a process from others of the same name. All of it is read only where somebody asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct About {
+    /// Effective user id; `None`: not read.
+    pub uid: Option<u32>,
+    /// Name of that user, its number where it has no name; any bytes. Empty: not read.
+    pub user: Vec<u8>,
+    /// Its PID in the innermost PID namespace that it is in: the one its container knows. `None`: not read.
+    pub ns_pid: Option<u32>,
+    /// Its arguments with blanks between them, any bytes; `None`: not read.
+    pub cmdline: Option<Vec<u8>>,
+    /// What its container is called; `None`: not looked for, or nothing is known.
+    pub names: Option<Names>,
+    /// Its pod by those names, with the namespace before it, as `shop/db-0`; empty: not known.
+    pub pod: String,
+}
+
+impl About {
+    /// What an evidence says of the process.
+    pub fn of(process: &Process) -> Self {
+        let number = || process.uid.map(|uid| uid.to_string().into_bytes());
+        let blanks = |text: &Vec<u8>| {
+            let end = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
+            text.iter().take(end).map(|byte| if *byte == 0 { b' ' } else { *byte }).collect()
+        };
+        Self {
+            uid: process.uid,
+            user: process.user.clone().or_else(number).unwrap_or_default(),
+            ns_pid: process.ns_pids.last().copied(),
+            cmdline: process.cmdline.as_ref().map(blanks),
+            names: process.names.clone(),
+            pod: process.names.as_ref().map(Names::pod).unwrap_or_default(),
+        }
+    }
+}
+
 /// A ring without a context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GhostView {
@@ -257,6 +296,24 @@ mod tests {
     use super::*;
     use crate::reconcile::reconcile;
     use crate::specimen;
+
+    /// Check that a user without a name is its number, and that arguments are told apart by blanks, without one at the end.
+    #[test]
+    fn about_a_process() {
+        let process = Process {
+            uid: Some(999),
+            ns_pids: vec![40, 7, 1],
+            cmdline: Some(b"mysqld\0--port\0\x1b7\0\0".to_vec()),
+            ..Process::default()
+        };
+        let about = About::of(&process);
+        assert_eq!((about.uid, about.user.as_slice(), about.ns_pid), (Some(999), b"999".as_slice(), Some(1)));
+        assert_eq!(about.cmdline.as_deref(), Some(b"mysqld --port \x1b7".as_slice()));
+        let named = Process { user: Some(b"mysql".to_vec()), cmdline: Some(Vec::new()), ..process };
+        assert_eq!(About::of(&named).user, b"mysql");
+        assert_eq!(About::of(&named).cmdline, Some(Vec::new()));
+        assert_eq!(About::of(&Process::default()), About::default());
+    }
 
     /// Check that a ring is full only when it is, empty only when it is, and unknown where numbers lie.
     #[test]

@@ -24,7 +24,7 @@ use crate::evidence::{AddressSpace, CensusSource, Evidence, KernelWord, Manner, 
 use crate::judged::judged_word;
 use crate::kioctx::Kioctx;
 use crate::owner::owner;
-use crate::picture::{ContextView, GhostView, Owner, Picture, Proof, SpaceView, SystemView};
+use crate::picture::{About, ContextView, GhostView, Owner, Picture, Proof, SpaceView, SystemView};
 use crate::trend::{History, Trends};
 use crate::units::Pid;
 
@@ -43,6 +43,7 @@ fn judge(evidence: &Evidence, history: impl Fn(&AddressSpace) -> History) -> Pic
     let chosen = each_once(evidence, &nobody);
     let sharing = sharing::Sharing::new(chosen.iter().copied());
     let mut owners = Owners::default();
+    let abouts = Abouts::default();
     let mut contexts: Vec<ContextView> = Vec::new();
     let mut places: Vec<usize> = Vec::new();
     let mut ghosts: Vec<GhostView> = Vec::new();
@@ -53,7 +54,7 @@ fn judge(evidence: &Evidence, history: impl Fn(&AddressSpace) -> History) -> Pic
             spaces.push(unseen(pids));
             continue;
         };
-        let shown = space::Shown { process, owner: owners.of(process) };
+        let shown = space::Shown { process, owner: owners.of(process), about: abouts.of(process) };
         let space = space::judge(facts, shown, look, history(facts), *ordinal, &evidence.system, &sharing);
         let found = space.find(evidence.source);
         contexts.extend(found.contexts);
@@ -92,6 +93,19 @@ impl<'a> Owners<'a> {
     fn of(&mut self, process: &'a Process) -> Arc<Owner> {
         let text = process.cgroup.as_deref().unwrap_or_default();
         Arc::clone(self.known.entry(text).or_insert_with(|| Arc::new(owner(text))))
+    }
+}
+
+/// What is said about processes; most evidence says nothing of any, and that is one.
+#[derive(Default)]
+struct Abouts {
+    nothing: Arc<About>,
+}
+
+impl Abouts {
+    fn of(&self, process: &Process) -> Arc<About> {
+        let about = About::of(process);
+        if about == *self.nothing { Arc::clone(&self.nothing) } else { Arc::new(about) }
     }
 }
 

@@ -6,4 +6,5 @@
 pub mod btf;
 pub mod kernel;
 pub mod oci;
+pub mod passwd;
 pub mod proc;

@@ -11,7 +11,7 @@ mod server_options;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use aioinspect_service::sockets::Address;
 
@@ -152,6 +152,10 @@ pub struct ListArgs {
     /// Show only the contexts that match, as in `-Q 'MAX_REQS > 100 and COMM =~ "mysql"'`.
     #[arg(short = 'Q', long = "filter", value_name = "EXPR")]
     pub filter: Option<String>,
+    /// Show one line for each owner (or process name, unit, pod, user) with the sums of its processes.
+    /// The one that reserves most comes first. `-p` and `-Q` choose what is summed.
+    #[arg(long, value_enum, value_name = "owner|comm|unit|pod|user", hide_possible_values = true)]
+    pub by: Option<By>,
     /// Do not use BPF. Shows only what /proc and ring memory reveal.
     #[arg(long)]
     pub no_bpf: bool,
@@ -161,6 +165,21 @@ pub struct ListArgs {
     /// Also write everything that was read to this evidence file. It must not exist yet.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub evidence: Option<PathBuf>,
+}
+
+/// What `list --by` sums by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// The owner: pod, else container, else systemd unit, else cgroup path.
+    Owner,
+    /// The name of the process.
+    Comm,
+    /// The systemd unit.
+    Unit,
+    /// The pod.
+    Pod,
+    /// The effective user.
+    User,
 }
 
 const WATCH_HELP: &str = with_exit_codes!(

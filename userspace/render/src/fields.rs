@@ -9,8 +9,9 @@ pub(crate) mod order;
 pub(crate) mod rank;
 pub(crate) mod search;
 
+use aioinspect_model::container_names::Names;
 use aioinspect_model::owner_sums::{Sum, Sums};
-use aioinspect_model::picture::{ContextView, Fill, Outlook};
+use aioinspect_model::picture::{ContextView, Fill, Origin, Outlook};
 
 use crate::fields::cell::Cell;
 use crate::filter::ValueKind;
@@ -35,6 +36,25 @@ pub enum View {
     Search,
     /// An object of `contexts` in JSON.
     Json,
+    /// `list --by` with `-o`.
+    Groups,
+    /// `list --by` without `-o`.
+    UsualGroups,
+}
+
+/// What is read for a field beside a look at the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing, or for a field of [`Of::Owner`] its control groups.
+    Look,
+    /// `status` of each process, and the names of users.
+    Status,
+    /// The command line of each process.
+    Cmdline,
+    /// The files of containers' runtimes.
+    Names,
+    /// What a watch that is under way knows.
+    Watch,
 }
 
 /// Of what a field is.
@@ -57,6 +77,8 @@ pub enum Summed {
     Sum(fn(&Sums) -> Sum),
     /// They are counted.
     Count(fn(&Sums) -> u64),
+    /// They are added up, and it is how much of the host's limit that is.
+    Share(fn(&Sums) -> Sum),
     /// The greatest counts.
     Greatest(fn(&Sums) -> Option<f64>),
     /// The worst finding counts.
@@ -98,6 +120,8 @@ pub struct Row {
     pub script: &'static str,
     /// Of what it is.
     pub of: Of,
+    /// What is read for it.
+    pub takes: Takes,
     /// What a context has there.
     pub value: fn(&ContextView) -> Cell<'_>,
     /// Whether the greatest comes first unless the order is turned around.
@@ -124,6 +148,7 @@ impl Row {
         kind: ValueKind::Text,
         script: "text",
         of: Of::Context,
+        takes: Takes::Look,
         value: |_| Cell::Unknown,
         greatest_first: false,
         stands_out: false,
@@ -135,6 +160,7 @@ impl Row {
     const NUMBER: Row = Row { kind: ValueKind::Number, script: "number", ..Row::TEXT };
     const COUNT: Row = Row { greatest_first: true, ..Row::NUMBER };
     const OWNER: Row = Row { of: Of::Owner, summed: Summed::Common, ..Row::TEXT };
+    const NAME: Row = Row { takes: Takes::Names, ..Row::OWNER };
 }
 
 macro_rules! fields {
@@ -179,6 +205,30 @@ fields! {
         shape: shape(10, 16, 32, 4),
         on: &[View::List, View::Processes, View::Page, View::Facts],
     }
+    Uid = "uid", "UID", "effective user id of the process", NUMBER {
+        takes: Takes::Status,
+        value: |of| Cell::if_read(of.about.uid),
+        summed: Summed::Common,
+        on: &[View::List, View::Json],
+    }
+    User = "user", "USER", "name of that user by /etc/passwd, else its number", TEXT {
+        takes: Takes::Status,
+        value: |of| if of.about.user.is_empty() { Cell::Absent } else { Cell::Text(&of.about.user) },
+        summed: Summed::Common,
+        on: &[View::List, View::Json],
+    }
+    NsPid = "ns_pid", "NSPID", "the PID that the process has in its container, as its log shows it", NUMBER {
+        takes: Takes::Status,
+        value: |of| Cell::if_read(of.about.ns_pid),
+        summed: Summed::Common,
+        on: &[View::List, View::Json],
+    }
+    Cmdline = "cmdline", "CMDLINE", "command line of the process, at most 32 KiB of it", TEXT {
+        takes: Takes::Cmdline,
+        value: |of| of.about.cmdline.as_deref().map_or(Cell::Absent, Cell::Text),
+        summed: Summed::Common,
+        on: &[View::List, View::Json],
+    }
     Start = "start_ticks", "START", "start of the process, in clock ticks after boot", NUMBER {
         unit: " clock ticks after boot",
         value: |of| Cell::Number(of.start_ticks),
@@ -191,12 +241,26 @@ fields! {
         shape: shape(14, 14, 14, 6),
         on: &[View::List, View::Usual, View::Contexts, View::Page, View::Facts, View::Search, View::Json],
     }
+    Age = "age_seconds", "AGE", "time since io_setup made the context, if a running watch or serve saw it; -Q and JSON count seconds", COUNT {
+        takes: Takes::Watch,
+        value: |of| match of.origin {
+            Some(Origin::Made { age_ns, .. }) => Cell::Nanoseconds(age_ns),
+            Some(Origin::Found { .. }) => Cell::Unknown,
+            None => Cell::Absent,
+        },
+        shape: shape(5, 9, 12, 9),
+        on: &[View::List, View::Contexts, View::Facts, View::Json],
+    }
+    Processes = "processes", "PROCESSES", "number of the processes that have contexts", COUNT {
+        summed: Summed::Count(|sums| sums.processes),
+        on: &[View::Groups, View::UsualGroups],
+    }
     Contexts = "contexts", "CONTEXTS", "number of the contexts of a process", COUNT {
         value: |_| Cell::Number(1),
         summed: Summed::Count(|sums| sums.contexts),
         metric: Some(metrics::CONTEXTS),
         shape: shape(8, 8, 8, 4),
-        on: &[View::Processes],
+        on: &[View::Processes, View::Groups, View::UsualGroups],
     }
     MaxReqs = "max_reqs", "MAX_REQS", "argument of io_setup: slots reserved of fs.aio-max-nr", COUNT {
         unit: " slots of fs.aio-max-nr",
@@ -204,7 +268,11 @@ fields! {
         summed: Summed::Sum(|sums| sums.reserved),
         metric: Some(metrics::OWNER_RESERVED),
         shape: shape(8, 8, 8, 3),
-        on: &[View::List, View::Usual, View::Processes, View::Contexts, View::Page, View::Facts, View::Json],
+        on: &[View::List, View::Usual, View::Processes, View::Contexts, View::Page, View::Facts, View::Json, View::Groups, View::UsualGroups],
+    }
+    Share = "share", "SHARE", "how much of fs.aio-max-nr its slots are, in percent", COUNT {
+        summed: Summed::Share(|sums| sums.reserved),
+        on: &[View::Groups, View::UsualGroups],
     }
     NrEvents = "nr_events", "NR_EVENTS", "number of ring entries", COUNT {
         old_heading: Some("SLOTS"),
@@ -213,7 +281,7 @@ fields! {
         summed: Summed::Sum(|sums| sums.ring_entries),
         metric: Some(metrics::RING_SLOTS),
         shape: shape(9, 9, 9, 8),
-        on: &[View::List, View::Usual, View::Contexts, View::Facts, View::Json],
+        on: &[View::List, View::Usual, View::Contexts, View::Facts, View::Json, View::Groups],
     }
     InFlight = "in_flight", "IN_FLIGHT", "requests submitted and not completed", COUNT {
         unit: " requests",
@@ -222,7 +290,7 @@ fields! {
         summed: Summed::Sum(|sums| sums.in_flight),
         metric: Some(metrics::IN_FLIGHT),
         shape: shape(9, 9, 9, 3),
-        on: &[View::List, View::Usual, View::Processes, View::Contexts, View::Page, View::Facts, View::Json],
+        on: &[View::List, View::Usual, View::Processes, View::Contexts, View::Page, View::Facts, View::Json, View::Groups, View::UsualGroups],
     }
     Unreaped = "unreaped", "UNREAPED", "completions in the ring that the process has not reaped", COUNT {
         unit: " completions",
@@ -231,7 +299,7 @@ fields! {
         summed: Summed::Sum(|sums| sums.unreaped),
         metric: Some(metrics::UNREAPED),
         shape: shape(8, 8, 8, 4),
-        on: &[View::List, View::Usual, View::Processes, View::Contexts, View::Page, View::Facts, View::Json],
+        on: &[View::List, View::Usual, View::Processes, View::Contexts, View::Page, View::Facts, View::Json, View::Groups, View::UsualGroups],
     }
     Free = "free", "FREE", "ring entries neither in flight nor unreaped; some may be usable on other CPUs only", COUNT {
         unit: " ring entries",
@@ -262,7 +330,7 @@ fields! {
         value: |of| of.ring_len.map_or(Cell::Unknown, Cell::Number),
         summed: Summed::Sum(|sums| sums.ring_bytes),
         metric: Some(metrics::RING_MEMORY),
-        on: &[View::List, View::Facts, View::Json],
+        on: &[View::List, View::Facts, View::Json, View::Groups, View::UsualGroups],
     }
     Mapped = "mapped", "MAPPED", "whether the ring is mapped at its address", TEXT {
         kind: ValueKind::Bool,
@@ -281,13 +349,33 @@ fields! {
         value: |of| Cell::Text(of.owner.container.as_bytes()),
         on: &[View::List, View::Facts, View::Search, View::Json],
     }
-    Pod = "pod", "POD", "pod UID", OWNER {
+    Pod = "pod", "POD_UID", "pod UID", OWNER {
         value: |of| Cell::Text(of.owner.pod.as_bytes()),
         on: &[View::List, View::Facts, View::Search, View::Json],
     }
     Cgroup = "cgroup", "CGROUP", "path of the cgroup, where it names no unit, container or pod", OWNER {
         value: |of| Cell::Text(of.owner.cgroup.as_bytes()),
         on: &[View::List, View::Search, View::Json],
+    }
+    PodCalled = "pod_called", "POD", "pod: namespace and name if the files of its runtime tell them, else its UID", NAME {
+        value: |of| Cell::Text(if of.about.pod.is_empty() { &of.owner.pod } else { &of.about.pod }.as_bytes()),
+        on: &[View::List],
+    }
+    PodName = "pod_name", "POD_NAME", "name of the pod, if the files of its runtime tell it", NAME {
+        value: |of| named(of, |names| &names.pod),
+        on: &[View::Json],
+    }
+    Namespace = "namespace", "NAMESPACE", "Kubernetes namespace of the pod, if the files of its runtime tell it", NAME {
+        value: |of| named(of, |names| &names.namespace),
+        on: &[View::List, View::Json],
+    }
+    ContainerName = "container_name", "CONTAINER_NAME", "name of the container, if the files of its runtime tell it", NAME {
+        value: |of| named(of, |names| &names.container),
+        on: &[View::List, View::Json],
+    }
+    Image = "image", "IMAGE", "image of the container, if the files of its runtime tell it", NAME {
+        value: |of| named(of, |names| &names.image),
+        on: &[View::List, View::Json],
     }
     Dying = "dying_seconds", "DYING", "of a dying context: for how long its end has been waited for, in seconds", COUNT {
         value: |of| if of.is_dying() { of.dying_ns.map_or(Cell::Unknown, Cell::Nanoseconds) } else { Cell::Absent },
@@ -308,7 +396,7 @@ fields! {
         greatest_first: true,
         summed: Summed::Worst,
         shape: shape(9, 13, 19, 1),
-        on: &[View::Processes],
+        on: &[View::Processes, View::Groups, View::UsualGroups],
     }
     SubmitFailsOn = "submit_fails_on", "SUBMIT_FAILS_ON", "CPUs on which io_submit would fail now with EAGAIN", TEXT {
         value: |of| of.outlook.as_ref().map_or(Cell::Unknown, |outlook| Cell::Cpus(&outlook.fails_on)),
@@ -343,8 +431,13 @@ impl Field {
 
     /// The column of `list` with this name, old or new, in upper or lower case.
     pub fn named(name: &str) -> Option<Field> {
+        Field::on(View::List).find(|field| field.is_called(name))
+    }
+
+    /// Whether that is its name, old or new, in upper or lower case.
+    pub(crate) fn is_called(self, name: &str) -> bool {
         let is = |heading: &str| heading.eq_ignore_ascii_case(name);
-        Field::on(View::List).find(|field| is(field.heading()) || field.row().old_heading.is_some_and(is))
+        is(self.heading()) || self.row().old_heading.is_some_and(is)
     }
 
     /// What a context has there.
@@ -362,6 +455,11 @@ impl Field {
         self.row().of == Of::Owner
     }
 
+    /// What is read for it.
+    pub fn takes(self) -> Takes {
+        self.row().takes
+    }
+
     /// Appends what `list` shows of it.
     pub fn write(self, context: &ContextView, text: &mut String) {
         self.of(context).write(text);
@@ -373,9 +471,15 @@ impl Field {
             Summed::Sum(read) => read(sums).value().map(float),
             Summed::Count(read) => Some(float(read(sums))),
             Summed::Greatest(read) => read(sums),
-            Summed::Never | Summed::Common | Summed::Worst => None,
+            Summed::Never | Summed::Common | Summed::Worst | Summed::Share(_) => None,
         }
     }
+}
+
+/// One of the names of a process's container; `Absent` where none is known, which leaves it out of JSON.
+fn named(of: &ContextView, name: fn(&Names) -> &String) -> Cell<'_> {
+    let name = of.about.names.as_ref().map(name).filter(|name| !name.is_empty());
+    name.map_or(Cell::Absent, |name| Cell::Text(name.as_bytes()))
 }
 
 /// Prometheus' numbers are doubles; a sum beyond 2^53 loses its last digits there.
@@ -392,9 +496,14 @@ pub fn help() -> String {
         let old = row.old_heading.map_or_else(String::new, |old| format!(" (also {old})"));
         format!("{usual} {:<10} {}{old}\n", row.heading, row.help)
     };
+    let of_group = |field: Field| {
+        let usual = if field.row().on.contains(&View::UsualGroups) { '*' } else { ' ' };
+        format!("{usual} {:<10} {}\n", field.heading(), field.row().help)
+    };
     format!(
-        "Columns for -o and -Q (* shown without -o):\n{}",
-        Field::on(View::List).map(line).collect::<String>()
+        "Columns for -o and -Q (* shown without -o):\n{}\nColumns for -o with --by, in addition to the one it names (* shown without -o):\n{}",
+        Field::on(View::List).map(line).collect::<String>(),
+        Field::on(View::Groups).map(of_group).collect::<String>()
     )
 }
 

@@ -8,12 +8,14 @@ use std::time::Duration;
 use serde::Serialize;
 
 use aioinspect_model::evidence::{CensusSource, NotLookedAt};
+use aioinspect_model::groups::Grouping;
 use aioinspect_model::picture::{ContextView, GhostView, Owner, SystemView};
 use aioinspect_model::units::ContextId;
 
 use crate::escape::escaped;
 use crate::fields::cell::Cell;
 use crate::fields::{Field, Of, View};
+use crate::groups::{self, GroupRow};
 use crate::listing::List;
 
 /// Version of the JSON of every command.
@@ -24,6 +26,24 @@ const CHUNK: usize = 1 << 16;
 
 /// Writes the whole document, a context a line, so that it is read by `jq` and `grep` alike.
 pub fn write(out: &mut dyn Write, list: &List<'_>) -> io::Result<()> {
+    contexts(out, list)?;
+    out.write_all(b"}\n")
+}
+
+/// The same with the groups that the contexts make.
+pub fn write_grouped(
+    out: &mut dyn Write,
+    list: &List<'_>,
+    groups: &[GroupRow<'_>],
+    by: Grouping,
+) -> io::Result<()> {
+    contexts(out, list)?;
+    groups::write_json(out, groups, by)?;
+    out.write_all(b"}\n")
+}
+
+/// All but the closing brace.
+fn contexts(out: &mut dyn Write, list: &List<'_>) -> io::Result<()> {
     write!(out, "{{\"schema_version\":{SCHEMA_VERSION},\n \"system\":")?;
     serde_json::to_writer(&mut *out, &System::from(list.system))?;
     out.write_all(b",\n \"contexts\":[")?;
@@ -34,7 +54,7 @@ pub fn write(out: &mut dyn Write, list: &List<'_>) -> io::Result<()> {
     })?;
     out.write_all(b"],\n \"ghosts\":[")?;
     each_line(out, &list.ghosts, |view, text| ghost(view, text))?;
-    out.write_all(b"]}\n")
+    out.write_all(b"]")
 }
 
 /// Writes the elements of an array, each on a line of its own, as `element` appends them.

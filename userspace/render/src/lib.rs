@@ -14,6 +14,7 @@ pub mod fields;
 pub mod filter;
 mod footer;
 pub mod group_verdict;
+pub mod groups;
 pub mod headroom;
 mod holder;
 pub mod json;

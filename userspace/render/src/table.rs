@@ -6,10 +6,12 @@ use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
 use aioinspect_model::finding::Finding;
+use aioinspect_model::picture::ContextView;
 
 use crate::fields::Field;
 use crate::footer;
-use crate::listing::List;
+use crate::groups::GroupRow;
+use crate::listing::{List, Listed};
 
 /// How many bytes are handed to the writer at a time.
 const CHUNK: usize = 1 << 16;
@@ -34,21 +36,52 @@ impl Style {
     pub const PLAIN: Style = Style { headings: true, footer: true, width: None, color: false };
 }
 
-/// Writes the table.
+/// Writes the table of contexts.
 pub fn write(out: &mut dyn Write, list: &List<'_>, columns: &[Field], style: Style) -> io::Result<()> {
-    let cells = Cells::of(list, columns);
+    rows(out, list, &list.contexts, columns, style)
+}
+
+/// Writes the table of groups, with the same footer: it is of the host, whatever is summed.
+pub fn write_groups(
+    out: &mut dyn Write,
+    list: &List<'_>,
+    groups: &[GroupRow<'_>],
+    columns: &[Field],
+    style: Style,
+) -> io::Result<()> {
+    rows(out, list, groups, columns, style)
+}
+
+impl Listed for &ContextView {
+    fn write(&self, column: Field, text: &mut String) {
+        column.write(self, text);
+    }
+
+    fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+}
+
+fn rows<R: Listed>(
+    out: &mut dyn Write,
+    list: &List<'_>,
+    rows: &[R],
+    columns: &[Field],
+    style: Style,
+) -> io::Result<()> {
+    let cells = Cells::of(rows, columns);
     let widths = fitted(&cells.widest(columns, style.headings), columns, style.width);
     let mut text = String::with_capacity(CHUNK + 1024);
     if style.headings {
         heading(columns, &widths, style, &mut text);
     }
     let mut row = cells.iter();
-    for context in &list.contexts {
+    for listed in rows {
         let mut line = Line::new(&mut text);
         for (column, width) in columns.iter().zip(&widths) {
             let (cell, cell_width) = row.next().unwrap_or_default();
-            let color =
-                (style.color && *column == Field::Findings).then(|| color(&context.findings)).flatten();
+            let is_coloured = style.color && matches!(column, Field::Findings | Field::Worst);
+            let color = is_coloured.then(|| color(listed.findings())).flatten();
             line.put(cell, cell_width, *width, column.is_right(), color);
         }
         text.push('\n');
@@ -80,14 +113,14 @@ struct Cells {
 }
 
 impl Cells {
-    fn of(list: &List<'_>, columns: &[Field]) -> Cells {
-        let count = list.contexts.len().saturating_mul(columns.len());
+    fn of<R: Listed>(rows: &[R], columns: &[Field]) -> Cells {
+        let count = rows.len().saturating_mul(columns.len());
         let mut cells =
             Cells { text: String::with_capacity(count.saturating_mul(8)), ends: Vec::with_capacity(count) };
-        for context in &list.contexts {
+        for row in rows {
             for column in columns {
                 let start = cells.text.len();
-                column.write(context, &mut cells.text);
+                row.write(*column, &mut cells.text);
                 let width = cells.text.get(start..).map_or(0, width_of);
                 cells.ends.push((cells.text.len(), width));
             }

@@ -128,7 +128,7 @@ fn process(pid: Pid, task: &TaskRecord, known: &Known) -> Process {
     }
     let read = process_of(pid).unwrap_or_default();
     let start_ticks = start_ticks.unwrap_or(read.start_ticks);
-    Process { pid, comm: comm.unwrap_or(read.comm), start_ticks, cgroup: None, ns_pids: read.ns_pids }
+    Process { pid, comm: comm.unwrap_or(read.comm), start_ticks, ..read }
 }
 
 fn mm_fact(record: &MmRecord, known: &Known) -> MmFact {

@@ -8,7 +8,7 @@ use crate::bpf::info;
 use crate::bpf::map::HashMap;
 use crate::census::records::{MmKey, SpaceWord};
 use aioinspect_model::evidence::{Made, TracedContext, TracedWord};
-use aioinspect_model::units::{Instant, Pid, Tid};
+use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
 
 /// The name under which a watch makes it.
 const NAME: &[u8; 16] = b"TRACED\0\0\0\0\0\0\0\0\0\0";
@@ -32,6 +32,12 @@ impl TracedMaps {
             found.extend(open(map));
         }
         Self(found)
+    }
+
+    /// All that the oldest of them knows of the contexts of the host, and since when it knows; `None` without any.
+    pub(crate) fn oldest(&self) -> Option<(Vec<(ContextId, TracedContext)>, Instant)> {
+        let (map, since) = self.0.iter().min_by_key(|(_, since)| *since)?;
+        Some((contexts(&map.all().ok()?), *since))
     }
 
     /// What the one that knows most knows of the contexts of one address space; `None` without any. An entry for another context in
@@ -61,7 +67,17 @@ fn open(map: OwnedFd) -> Option<(HashMap<TracedKey, TracedRecord>, Instant)> {
     Some((map, Instant(since.made_at)))
 }
 
-fn context(table_index: u32, record: &TracedRecord) -> TracedContext {
+/// The entries that are contexts, with the address of each.
+pub(crate) fn contexts(entries: &[(TracedKey, TracedRecord)]) -> Vec<(ContextId, TracedContext)> {
+    let is_one = |(key, record): &&(TracedKey, TracedRecord)| *key != SINCE && record.kioctx != 0;
+    let entry = |(key, record): &(TracedKey, TracedRecord)| {
+        (ContextId(record.context), context(key.table_index, record))
+    };
+    entries.iter().filter(is_one).map(entry).collect()
+}
+
+/// An entry of the map.
+pub(crate) fn context(table_index: u32, record: &TracedRecord) -> TracedContext {
     let mut comm = [record.comm_low.to_ne_bytes(), record.comm_high.to_ne_bytes()].concat();
     comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
     let seen = record.origin == Origin::Traced as u32;
@@ -104,5 +120,6 @@ mod tests {
         assert_eq!(word(0xa0).since, Instant(70));
         assert_eq!(word(0xa0).contexts, [context(3, &entry)]);
         assert_eq!(word(0xa1).contexts, []);
+        assert_eq!(maps.oldest().unwrap(), (vec![(ContextId(0), context(3, &entry))], Instant(70)));
     }
 }

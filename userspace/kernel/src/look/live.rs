@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::bpf::error::ProbeError;
 use crate::census::probe::Probe;
+use crate::census::traced_map::TracedMaps;
+use crate::host::clock;
 use crate::look::evidence_source::{Ask, Fate, Hold, Source, SourceError};
 use crate::look::frozen_process::{Freeze, frozen};
 use crate::look::planned::Whom;
@@ -17,6 +19,7 @@ use crate::{
     look::{absence, host, host_without_bpf, process},
     proc::other_io,
 };
+use aioinspect_model::births::Births;
 use aioinspect_model::evidence::{AddressSpace, CensusSource, Evidence, SystemFacts};
 use aioinspect_model::units::{MmId, Pid};
 
@@ -113,6 +116,14 @@ impl Source for Live {
 }
 
 impl Live {
+    /// What a watch that is under way knows of the contexts of the host; nothing without one, or without CAP_SYS_ADMIN.
+    pub fn births(&self) -> Births {
+        let Some((contexts, since)) = TracedMaps::find().oldest() else { return Births::default() };
+        let (taken, taken_unix_ns) = (clock::now(), clock::unix_now());
+        let since_unix_ns = taken_unix_ns.saturating_sub(taken.0.saturating_sub(since.0));
+        Births { contexts, since_unix_ns, taken, taken_unix_ns }
+    }
+
     /// Whether a process of which nothing was shown could have been seen at all; if not, why.
     pub fn could_see(&mut self, pid: Pid) -> Result<(), SourceError> {
         self.try_to_see(pid).map_err(|error| absence::plain(pid, error))

@@ -73,7 +73,14 @@ impl Subject {
         let pid = self.dir.pid();
         let stat = Stat::parse(&self.dir.stat()?).map_err(|why| unclear(pid, "stat", &why))?;
         let (cgroup, ns_pids) = (self.dir.cgroup().ok(), self.dir.ns_pids());
-        Ok(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup, ns_pids })
+        Ok(Process {
+            pid,
+            comm: stat.comm,
+            start_ticks: stat.start_ticks,
+            cgroup,
+            ns_pids,
+            ..Process::default()
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, StatxFlags, openat, statat, statx};
 use rustix::io::Errno;
 
 use crate::proc::barrier::Barrier;
-use aioinspect_model::evidence::{AddressSpace, Process};
+use aioinspect_model::evidence::Process;
 use aioinspect_model::units::{Pid, Tid};
 use aioinspect_parse::proc::stat::{Stat, TaskState};
 use aioinspect_parse::proc::status::Status;
@@ -42,6 +42,15 @@ impl AsFd for ProcDir {
 impl ProcDir {
     /// Opens `/proc/PID`. A thread id that is no process id is refused as no such process.
     pub fn open(pid: Pid) -> Result<Self, ProcError> {
+        let (found, status) = Self::open_unasked(pid)?;
+        if status.state == Some(b'D') && !found.answers() {
+            return Err(ProcError::Locked(pid));
+        }
+        Ok(found)
+    }
+
+    /// The same with what its `status` says, which is read at once whatever the process waits for. Its other files may not be.
+    pub(crate) fn open_unasked(pid: Pid) -> Result<(Self, Status), ProcError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())
             .map_err(|error| explain(pid, "", error))?;
@@ -52,10 +61,7 @@ impl ProcDir {
         if status.tgid != Some(pid) {
             return Err(ProcError::NoSuchProcess(pid));
         }
-        if status.state == Some(b'D') && !found.answers() {
-            return Err(ProcError::Locked(pid));
-        }
-        Ok(found)
+        Ok((found, status))
     }
 
     /// Whether its files can be read soon. Who waits inside exec holds `signal->exec_update_lock`, and readers of most of its files wait with it
@@ -238,20 +244,8 @@ impl ProcDir {
 pub fn process_of(pid: Pid) -> Option<Process> {
     let dir = ProcDir::open(pid).ok()?;
     let stat = Stat::parse(&dir.stat().ok()?).ok()?;
-    Some(Process { pid, comm: stat.comm, start_ticks: stat.start_ticks, cgroup: None, ns_pids: dir.ns_pids })
-}
-
-/// Asks the processes of a host's evidence for their numbers in each PID namespace: a file each, for who keeps the evidence. One that
-/// is gone by now has none.
-pub fn add_ns_pids(spaces: &mut [AddressSpace]) {
-    for process in spaces.iter_mut().flat_map(|space| &mut space.processes) {
-        if process.ns_pids.is_empty()
-            && let Some(now) = process_of(process.pid)
-            && now.start_ticks == process.start_ticks
-        {
-            process.ns_pids = now.ns_pids;
-        }
-    }
+    let (start_ticks, ns_pids) = (stat.start_ticks, dir.ns_pids);
+    Some(Process { pid, comm: stat.comm, start_ticks, ns_pids, ..Process::default() })
 }
 
 /// The text of `/proc/PID/cgroup` of a process that was there a moment ago: with nothing but that file opened, for who asks about many.

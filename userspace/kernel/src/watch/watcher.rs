@@ -7,6 +7,7 @@ use aioinspect_ebpf::EventRecord;
 use crate::bpf::error::ProbeError;
 use crate::bpf::log::OpenLog;
 use crate::census::probe::{CensusScope, Probe};
+use crate::census::traced_map;
 use crate::host::clock;
 use crate::look::evidence_source::SourceError;
 use crate::look::host::HeaderReader;
@@ -17,6 +18,7 @@ use crate::watch::callers::Callers;
 use crate::watch::dying::Dying;
 use crate::watch::event_records::{Teller, Wall};
 use crate::{confine::without_privileges, host::system, look::host};
+use aioinspect_model::births::Births;
 use aioinspect_model::event::{Event, Timed};
 use aioinspect_model::evidence::{Evidence, SystemFacts};
 use aioinspect_model::known::{Fact, Known};
@@ -244,6 +246,13 @@ impl Watcher {
         let evidence = host::look(&mut self.probe, facts, owners, notes, reader)?;
         let took = clock::now().0.saturating_sub(begun.0);
         Ok((evidence, took))
+    }
+
+    /// What the map in the kernel knows of the contexts, for a picture that was taken just now. Nothing where it cannot be read.
+    pub fn births(&self, since_unix_ns: u64) -> Births {
+        let entries = self.tracer.contexts().unwrap_or_default();
+        let (taken, taken_unix_ns) = (clock::now(), clock::unix_now());
+        Births { contexts: traced_map::contexts(&entries), since_unix_ns, taken, taken_unix_ns }
     }
 
     /// The host's numbers, without a census.

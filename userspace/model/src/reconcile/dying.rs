@@ -66,6 +66,7 @@ fn nothing(space: &Space<'_>, wait: &Wait) -> ContextView {
         pid: space.process.pid,
         comm: Arc::clone(&space.comm),
         start_ticks: space.process.start_ticks,
+        about: Arc::clone(&space.about),
         context: ContextId::UNKNOWN,
         max_reqs: None,
         nr_events: None,

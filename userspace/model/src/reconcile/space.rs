@@ -8,7 +8,7 @@ use crate::evidence::{AddressSpace, HeaderReading, KernelWord, Look, Process, Sy
 use crate::finding::Finding;
 use crate::judged::judged_word;
 use crate::kioctx::Kioctx;
-use crate::picture::{Owner, Proof};
+use crate::picture::{About, Owner, Proof};
 use crate::reconcile::notes::Notes;
 use crate::reconcile::proof;
 use crate::reconcile::sharing::Sharing;
@@ -24,6 +24,8 @@ pub(super) struct Space<'a> {
     pub comm: Arc<[u8]>,
     /// Who runs it.
     pub owner: Arc<Owner>,
+    /// What else tells it from others.
+    pub about: Arc<About>,
     /// The look that is judged.
     pub look: &'a Look,
     /// The kernel's word that is judged.
@@ -54,6 +56,8 @@ pub(super) struct Shown<'a> {
     pub process: &'a Process,
     /// By its control group.
     pub owner: Arc<Owner>,
+    /// What else tells it from others.
+    pub about: Arc<About>,
 }
 
 /// Judges the last look of an address space; `ordinal` is its place in the evidence.
@@ -74,6 +78,7 @@ pub(super) fn judge<'a>(
         process: shown.process,
         comm: Arc::from(shown.process.comm.as_slice()),
         owner: shown.owner,
+        about: shown.about,
         look,
         word: judged_word(look),
         before: earlier.map(|context| (key(context), context)).collect(),

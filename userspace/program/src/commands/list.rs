@@ -4,19 +4,24 @@ use std::io::Write;
 
 use anyhow::Context;
 
-use crate::cli::ListArgs;
+use crate::cli::{By, ListArgs};
 use crate::commands::exit::{Exit, UsageError, of_source};
 use crate::commands::terminal::Terminal;
 use crate::commands::{bpf_log_level, saved, say, say_lacks};
+use aioinspect_kernel::host::containers::Containers;
 use aioinspect_kernel::look::evidence_source::{Recorded, Source, SourceError};
 use aioinspect_kernel::look::live::Live;
-use aioinspect_kernel::proc::files::{ProcError, add_ns_pids};
+use aioinspect_kernel::proc::details::{Details, add_details};
+use aioinspect_kernel::proc::files::ProcError;
+use aioinspect_model::births::add_origins;
+use aioinspect_model::groups::Grouping;
 use aioinspect_model::picture::Picture;
 use aioinspect_model::reconcile::reconcile;
 use aioinspect_model::units::Pid;
 use aioinspect_render::escape::escape;
-use aioinspect_render::fields::{Field, choice};
+use aioinspect_render::fields::{Field, Takes, choice};
 use aioinspect_render::filter::Filter;
+use aioinspect_render::groups;
 use aioinspect_render::json;
 use aioinspect_render::listing::List;
 use aioinspect_render::table::{self, Style};
@@ -29,9 +34,14 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
-    let columns = match &args.output {
-        Some(list) => choice::parse(list).map_err(|error| UsageError(error.to_string()))?,
-        None => choice::usual(),
+    let by = args.by.map(grouping);
+    let columns = match (&args.output, by) {
+        (Some(list), None) => choice::parse(list).map_err(|error| UsageError(error.to_string()))?,
+        (Some(list), Some(by)) => {
+            choice::parse_of_groups(list, by).map_err(|error| UsageError(error.to_string()))?
+        }
+        (None, Some(by)) => choice::usual_of_groups(by),
+        (None, None) => choice::usual(),
     };
     let filter = args.filter.as_deref().map(|text| {
         Filter::parse(text, |name| Field::named(name).map(|field| (field, field.row().kind)))
@@ -40,21 +50,33 @@ pub(super) fn run(
     let filter = filter.transpose()?;
     let filtered: Vec<Field> =
         filter.iter().flat_map(|filter| filter.columns().into_iter().copied()).collect();
-    let owners = args.json || columns.iter().chain(&filtered).any(|column| column.is_of_owner());
+    let asked: Vec<Field> = columns.iter().copied().chain(filtered).chain(by.map(choice::name_of)).collect();
+    let owners = args.json || asked.iter().any(|column| column.is_of_owner());
+    let takes = |what| asked.iter().any(|column| column.takes() == what);
+    let is_kept = args.json || args.evidence.is_some();
+    // A command line may hold a password: it goes into no file, and no JSON, unless it is named.
+    let details = Details {
+        status: is_kept || takes(Takes::Status),
+        cmdline: takes(Takes::Cmdline),
+        names: is_kept || takes(Takes::Names),
+    };
 
     let mut live = Live::new(!args.no_bpf, bpf_log_level(verbose));
     let evidence = if let Some(path) = &args.from {
         Recorded(saved::read(path)?).host(owners)?
     } else {
         let mut evidence = live.host(owners || args.evidence.is_some())?;
-        if args.evidence.is_some() {
-            add_ns_pids(&mut evidence.spaces);
-        }
+        let mut containers = Containers::below("/".into());
+        let silent = add_details(&mut evidence.spaces, details, &mut containers);
         say(err, &live.notes())?;
+        say(err, silent.as_slice())?;
         evidence
     };
     say_lacks(err, &evidence.lacks)?;
-    let picture = reconcile(&evidence);
+    let mut picture = reconcile(&evidence);
+    if args.from.is_none() && takes(Takes::Watch) {
+        add_origins(&mut picture, &live.births());
+    }
     let wanted = wanted(args, &picture, &mut live)?;
     let mut list = List::from(&picture);
     if let Some(Wanted { shown, .. }) = &wanted {
@@ -65,7 +87,10 @@ pub(super) fn run(
         list.contexts.retain(|context| filter.matches(|field| field.of(context).value()));
     }
     if args.json {
-        json::write(out, &list)?;
+        match by {
+            Some(by) => json::write_grouped(out, &list, &groups::rows(&list, by), by)?,
+            None => json::write(out, &list)?,
+        }
     } else {
         let style = Style {
             headings: !args.noheadings,
@@ -73,7 +98,10 @@ pub(super) fn run(
             width: terminal.width,
             color: terminal.color,
         };
-        table::write(out, &list, &columns, style)?;
+        match by {
+            Some(by) => table::write_groups(out, &list, &groups::rows(&list, by), &columns, style)?,
+            None => table::write(out, &list, &columns, style)?,
+        }
     }
     if let Some(path) = &args.evidence {
         let path = saved::write(path, &evidence)?;
@@ -87,6 +115,16 @@ pub(super) fn run(
         Some(exit) => Ok(exit),
         None if filter.is_some() && list.contexts.is_empty() => Ok(Exit::NotFound),
         None => Ok(Exit::Fine),
+    }
+}
+
+fn grouping(by: By) -> Grouping {
+    match by {
+        By::Owner => Grouping::Owner,
+        By::Comm => Grouping::Comm,
+        By::Unit => Grouping::Unit,
+        By::Pod => Grouping::Pod,
+        By::User => Grouping::User,
     }
 }
 

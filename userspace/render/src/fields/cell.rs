@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::finding::Finding;
@@ -48,6 +49,11 @@ impl<'a> Cell<'a> {
         number.map_or(Cell::Unknown, |number| Cell::Number(number.into()))
     }
 
+    /// A number that JSON leaves out where it was not read.
+    pub fn if_read(number: Option<u32>) -> Self {
+        number.map_or(Cell::Absent, |number| Cell::Number(number.into()))
+    }
+
     /// Appends it for people. What is not known, or empty, is `-`, so that every line has every field.
     pub fn write(self, text: &mut String) {
         // Writing to a String cannot fail.
@@ -78,9 +84,8 @@ impl<'a> Cell<'a> {
     pub fn value(self) -> Value<'a> {
         match self {
             Cell::Unknown | Cell::Absent => Value::Null,
-            Cell::Number(number) | Cell::Nanoseconds(number) | Cell::Address(number) => {
-                Value::Number(number.into())
-            }
+            Cell::Number(number) | Cell::Address(number) => Value::Number(number.into()),
+            Cell::Nanoseconds(ns) => Value::Number(Duration::from_nanos(ns).as_secs().into()),
             Cell::Percent(percent) => Value::Number(percent.into()),
             Cell::Text(text) => Value::Text(escaped(text)),
             Cell::Flag(flag) => Value::Bool(flag),

@@ -217,6 +217,7 @@ const drawPanel = () => {
   put($("ring-title"), `${c.comm}[${c.pid}] ${c.context}`);
   drawRing(c);
   const said = { mapped: c.mapped == null ? null : c.mapped ? "yes" : "no", fill: percent(c) == null ? null : `${percent(c)}%`,
+    age_seconds: c.age_seconds == null ? null : age(c.age_seconds),
     submit_fails_on: c.submit_fails_on === "" ? "none" : c.submit_fails_on, stranded_credits: stranded(c.stranded_credits) };
   for (const at of panel.querySelectorAll("[data-f]")) {
     const name = at.dataset.f, value = name in said ? said[name] : get(c, name);

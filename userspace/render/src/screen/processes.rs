@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use aioinspect_model::finding::Finding;
-use aioinspect_model::owner_sums::{ProcessKey, ProcessSums, Sum, Sums, by_process};
+use aioinspect_model::owner_sums::{ProcessKey, ProcessSums, Sums, by_process};
 use aioinspect_model::picture::ContextView;
 
 use crate::fields::rank::Rank;
 use crate::fields::{Field, Summed};
+use crate::groups::sum_text;
 use crate::screen::row::{Row, aged};
 use crate::screen::theme::{Theme, Tone};
 use crate::screen::tone::tone;
@@ -54,12 +55,6 @@ pub(super) struct ProcessRow<'a> {
     pub example: Option<&'a ContextView>,
 }
 
-/// `-` if nothing is known, `5+` if there is more that is not.
-fn text(sum: Sum) -> String {
-    let more = if sum.has_gaps() { "+" } else { "" };
-    sum.value().map_or_else(|| "-".to_owned(), |number| format!("{number}{more}"))
-}
-
 impl Row for ProcessRow<'_> {
     fn rank(&self, field: Field) -> Rank<'_> {
         let Some(example) = self.example else { return Rank::Unknown };
@@ -68,7 +63,7 @@ impl Row for ProcessRow<'_> {
             Summed::Sum(read) => read(&self.process.sums).value().map_or(Rank::Unknown, Rank::Number),
             Summed::Count(read) => Rank::Number(read(&self.process.sums)),
             Summed::Worst => Rank::of_worst(self.process.worst),
-            Summed::Greatest(_) | Summed::Never => Rank::Unknown,
+            Summed::Share(_) | Summed::Greatest(_) | Summed::Never => Rank::Unknown,
         }
     }
 
@@ -77,10 +72,10 @@ impl Row for ProcessRow<'_> {
         match (field.row().summed, self.example) {
             (Summed::Common, Some(example)) => Cow::Owned(example.cell(field, theme).into_owned()),
             (Summed::Common, None) => if field == Field::Pid { "all" } else { "" }.into(),
-            (Summed::Sum(read), _) => text(read(sums)).into(),
+            (Summed::Sum(read), _) => sum_text(read(sums)).into(),
             (Summed::Count(read), _) => read(sums).to_string().into(),
             (Summed::Worst, _) => aged(worst.map_or("-", Finding::code), sums.oldest_dying_ns).into(),
-            (Summed::Greatest(_) | Summed::Never, _) => "-".into(),
+            (Summed::Share(_) | Summed::Greatest(_) | Summed::Never, _) => "-".into(),
         }
     }
 
@@ -90,9 +85,12 @@ impl Row for ProcessRow<'_> {
             Summed::Sum(read) if field.row().stands_out && read(&self.process.sums).value() > Some(0) => {
                 Tone::Strong
             }
-            Summed::Common | Summed::Sum(_) | Summed::Count(_) | Summed::Greatest(_) | Summed::Never => {
-                Tone::Plain
-            }
+            Summed::Common
+            | Summed::Sum(_)
+            | Summed::Count(_)
+            | Summed::Share(_)
+            | Summed::Greatest(_)
+            | Summed::Never => Tone::Plain,
         }
     }
 }

@@ -3,7 +3,7 @@
 use aioinspect_model::event::{Actor, Event, Failure, Holder, Timed, WatchStatus};
 use aioinspect_model::evidence::CensusSource;
 use aioinspect_model::finding::Finding;
-use aioinspect_model::picture::{ContextView, Outlook, Owner, Picture, SystemView};
+use aioinspect_model::picture::{About, ContextView, Outlook, Owner, Picture, SystemView};
 use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
 
 /// An idle context.
@@ -12,6 +12,7 @@ pub(crate) fn context(pid: u32, id: u64) -> ContextView {
         pid: Pid(pid),
         comm: b"worker".as_slice().into(),
         start_ticks: u64::from(pid),
+        about: About::default().into(),
         context: ContextId(id),
         max_reqs: Some(128),
         nr_events: Some(383),

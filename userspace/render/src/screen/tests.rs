@@ -15,7 +15,7 @@ use crate::screen::specimen::{context, events, host, picture, status};
 use crate::screen::*;
 use aioinspect_model::evidence::{CensusSource, Manner};
 use aioinspect_model::finding::Finding;
-use aioinspect_model::picture::{GhostView, Owner, SpaceView, SystemView};
+use aioinspect_model::picture::{About, GhostView, Owner, SpaceView, SystemView};
 use aioinspect_model::units::ContextId;
 
 fn screen(ascii: bool) -> Screen {
@@ -250,6 +250,7 @@ fn any_context() -> impl Strategy<Value = ContextView> {
             pid: Pid(ids.0),
             comm: names.0.into(),
             start_ticks: ids.1,
+            about: About::default().into(),
             context: ContextId(ids.2),
             max_reqs: ring.0,
             nr_events: ring.1,

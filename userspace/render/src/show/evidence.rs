@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value as Json;
 
+use aioinspect_model::container_names::Names;
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::{
     AddressSpace, CensusSource, Doing, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner,
@@ -67,7 +68,11 @@ shown! {
     AddressSpace { mm, processes, looks, image, traced, not_looked_at }
     NotLookedAt { io_urings as "io_uring", posix_aio_threads }
     TracedWord { since as "since_ns", contexts }
-    Process { pid, comm by bytes, start_ticks, cgroup by bytes_if_read, ns_pids by cells_if_any }
+    Process {
+        pid, comm by bytes, start_ticks, cgroup by bytes_if_read, ns_pids by cells_if_any, uid by if_known,
+        user by bytes_if_known, cmdline by bytes_if_known, names by if_known,
+    }
+    Names { pod by text, namespace by text, container by text, image by text }
     Look {
         manner, before, mappings, mappings_at as "mappings_at_ns", mappings_checked, headers,
         headers_at as "headers_at_ns", after, sharers, pause_ns,
@@ -184,6 +189,10 @@ mod by {
 
     pub(super) fn bytes_if_read(read: &Option<Vec<u8>>) -> Value {
         read.as_deref().map_or(Value::Plain(Json::Null), bytes)
+    }
+
+    pub(super) fn bytes_if_known(read: &Option<Vec<u8>>) -> Value {
+        read.as_deref().map_or(Value::Absent, bytes)
     }
 
     pub(super) fn text(text: &str) -> Value {

@@ -4,7 +4,7 @@ use crate::fields::choice::usual;
 use crate::table::*;
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::CensusSource;
-use aioinspect_model::picture::{ContextView, GhostView, Picture};
+use aioinspect_model::picture::{About, ContextView, GhostView, Picture};
 use aioinspect_model::picture::{Outlook, Owner, Stranded, SystemView};
 use aioinspect_model::units::{ContextId, Pid};
 
@@ -14,6 +14,7 @@ fn picture() -> Picture {
         pid: Pid(812),
         comm: b"mariadbd".as_slice().into(),
         start_ticks: 1234,
+        about: About::default().into(),
         context: ContextId(0x7f1c_2a00_0000),
         max_reqs: Some(2048),
         nr_events: Some(4223),

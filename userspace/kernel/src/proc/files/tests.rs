@@ -32,18 +32,6 @@ fn ourselves() {
     assert!(processes().unwrap().contains(&me.pid()));
 }
 
-/// Check that the numbers in the PID namespaces begin with ours, and that only the same process gets them.
-#[test]
-fn numbers_in_namespaces() {
-    let me = process_of(Pid(std::process::id())).unwrap();
-    assert_eq!(me.ns_pids.first(), Some(&me.pid.0));
-    let unread = Process { ns_pids: Vec::new(), ..me.clone() };
-    let another = Process { start_ticks: me.start_ticks - 1, ..unread.clone() };
-    let mut spaces = [AddressSpace { processes: vec![unread, another.clone()], ..AddressSpace::default() }];
-    add_ns_pids(&mut spaces);
-    assert_eq!(spaces[0].processes, [me, another]);
-}
-
 /// Check that a directory opened on a process that is gone never answers for anybody else.
 #[test]
 fn a_dead_process_is_gone() {

@@ -13,6 +13,7 @@ use aioinspect_kernel::host::readiness::register;
 use aioinspect_kernel::look::absence::can_be_watched;
 use aioinspect_kernel::trace::hook::Hook;
 use aioinspect_kernel::watch::watcher::{Comparison, WatchOptions, Watcher};
+use aioinspect_model::births::add_origins;
 use aioinspect_model::event::{Actor, Event, Failure, Timed, WatchStatus};
 use aioinspect_model::evidence::{AddressSpace, Evidence, SystemFacts, Wait};
 use aioinspect_model::holders::{by_owner, holders};
@@ -283,7 +284,9 @@ impl LiveFeed {
         self.taken_unix_ns = clock::unix_now();
         self.scan_ns = scan_ns;
         self.trends.observe(&evidence);
-        Ok(reconcile_with(&evidence, &self.trends))
+        let mut picture = reconcile_with(&evidence, &self.trends);
+        add_origins(&mut picture, &self.watcher.births(self.since_unix_ns));
+        Ok(picture)
     }
 
     fn status(&self) -> WatchStatus {

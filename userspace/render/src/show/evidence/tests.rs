@@ -1,6 +1,7 @@
 //! The text and the JSON of one evidence with everything in it.
 
 use crate::show::{evidence_json, evidence_text, json};
+use aioinspect_model::container_names::Names;
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::{
     AddressSpace, Evidence, HeaderReading, ImageFacts, KernelWord, Look, Manner, MmFact, Perms, Process,
@@ -101,6 +102,10 @@ fn sample() -> Evidence {
                 start_ticks: 55,
                 cgroup: Some(b"0::/x\n".to_vec()),
                 ns_pids: vec![10, 1],
+                uid: Some(999),
+                user: Some(b"my\x1bsql".to_vec()),
+                cmdline: Some(b"a\0b\n\0".to_vec()),
+                names: Some(Names { pod: "db\n0".to_owned(), ..Names::default() }),
             }],
             looks: vec![look],
             image: Some(ImageFacts { auxv: vec![0, 0], vmas: vec![vma], ..ImageFacts::default() }),
