@@ -9,6 +9,8 @@ mod dying;
 #[cfg(test)]
 mod ends;
 #[cfg(test)]
+mod folded;
+#[cfg(test)]
 mod hooks;
 #[cfg(test)]
 mod judged;

@@ -13,6 +13,7 @@ pub mod difference;
 pub mod errno;
 pub mod event;
 pub mod evidence;
+pub mod failure_fold;
 pub mod finding;
 pub mod groups;
 pub mod header;

@@ -45,6 +45,21 @@ pub fn in_words(failure: &Failure) -> Vec<u8> {
     }
 }
 
+/// What kind of failure it is, without its numbers: two failures of one kind are the same to whoever counts them. No promise.
+pub fn cause(failure: &Failure) -> &'static str {
+    let requested = failure.requested;
+    match failure.errno {
+        EAGAIN | EINVAL if requested > MAX_REQS_LIMIT => "too-large",
+        EAGAIN if failure.limit.is_some_and(|limit| u64::from(requested) > limit) => "above-limit",
+        EAGAIN => "no-slots",
+        EINVAL if requested == 0 => "none-asked-for",
+        EINVAL => "variable",
+        EFAULT if failure.initial.is_some() => "read-only",
+        EFAULT => "nowhere",
+        _ => "",
+    }
+}
+
 /// EAGAIN: too much for the host, or too much for what is left of it.
 fn no_slots(failure: &Failure) -> Vec<u8> {
     let requested = failure.requested;

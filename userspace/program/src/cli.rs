@@ -204,6 +204,10 @@ pub struct WatchArgs {
     /// Print one JSON object per line.
     #[arg(long)]
     pub ndjson: bool,
+    /// Print a line for each failed call. By default, failures that repeat are counted and printed as
+    /// one line every ten seconds.
+    #[arg(long)]
+    pub raw: bool,
     /// Stop after this time, for example 500ms, 5s or 1m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,

@@ -3,6 +3,7 @@
 //! ```text
 //! 12:00:00.123456Z setup        mysqld[1234/1240]       0x7f1200000000 max_reqs 128
 //! 12:00:00.123456Z setup-failed mysqld[1234/1240]       EAGAIN: asked for 5000, 120 free of 65536 (in 0f1e2d3c4b5a)
+//! 12:00:10.123456Z setup-failed mysqld[1234/1240]       EAGAIN: x 4,812 in 10 s, still failing: asked for 5000, ..
 //! ```
 
 use std::fmt::Write as _;
@@ -14,6 +15,7 @@ use aioinspect_model::awaited::Awaited;
 use aioinspect_model::errno;
 use aioinspect_model::event::{Actor, Event, Timed};
 use aioinspect_model::evidence::Doing;
+use aioinspect_model::failure_fold::{MOST_KINDS, MOST_PROCESSES, Repeats};
 use aioinspect_model::setup_failure;
 use aioinspect_model::units::ContextId;
 
@@ -22,6 +24,8 @@ use crate::time;
 
 /// Columns of the longest word, `setup-failed`.
 const WORD: usize = 12;
+/// A failure that is not older than this goes on.
+const STILL_NS: u64 = 2_000_000_000;
 /// Columns of who did it; a longer one pushes the rest of its own line alone.
 const WHO: usize = 24;
 
@@ -32,6 +36,11 @@ pub fn write(out: &mut dyn Write, timed: &Timed) -> io::Result<()> {
     out.write_all(text.as_bytes())
 }
 
+/// Writes failures that repeated as one line.
+pub fn write_repeats(out: &mut dyn Write, repeats: &Repeats) -> io::Result<()> {
+    out.write_all(format!("{} {}\n", time::of_day(repeats.unix_ns), repeated(repeats)).as_bytes())
+}
+
 /// One event, without the end of the line: time of day in UTC, what, who, and the rest.
 pub fn line(timed: &Timed) -> String {
     format!("{} {}", time::of_day(timed.unix_ns), text(&timed.event))
@@ -39,13 +48,60 @@ pub fn line(timed: &Timed) -> String {
 
 /// One event without its time: what, who, and the rest.
 pub fn text(event: &Event) -> String {
-    let mut text = format!("{:<WORD$} ", event.word());
-    if let Some(actor) = event.actor() {
-        let who = who(actor);
-        text.push_str(&who);
+    let who = event.actor().map(who).unwrap_or_default();
+    assembled(event, &who, &what(event))
+}
+
+/// Failures that repeated, without the time: as the last of them, with their number before its reason.
+fn repeated(repeats: &Repeats) -> String {
+    let event = &repeats.last.event;
+    let processes = if repeats.mixed { None } else { processes(repeats.processes) };
+    let how_often = match (repeats.count, repeats.quiet_ns) {
+        (0, quiet) => {
+            let since = time::of_day(repeats.since_unix_ns);
+            let total = grouped(repeats.total);
+            format!("stopped: none for {}, {total} in all since {since}", rounded(quiet))
+        }
+        (count, quiet) => {
+            let state = if quiet < STILL_NS {
+                "still failing".to_owned()
+            } else {
+                format!("the last {} ago", rounded(quiet))
+            };
+            format!("x {} in {}, {state}", grouped(count), rounded(repeats.over_ns))
+        }
+    };
+    let how_often = [Some(how_often), processes].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    if repeats.mixed {
+        let what = format!("{how_often}: more than {MOST_KINDS} kinds of failures at a time");
+        return format!("{:<WORD$} {:<WHO$}{what}", event.word(), "others");
+    }
+    let (errno, reason) = failure(event);
+    // Once they have stopped, the numbers of the reason are old.
+    let what = if repeats.count == 0 {
+        format!("{errno}: {how_often}")
+    } else {
+        format!("{errno}: {how_often}: {reason}")
+    };
+    assembled(event, &event.actor().map(who).unwrap_or_default(), &what)
+}
+
+/// Of how many processes, if they are several.
+fn processes(count: usize) -> Option<String> {
+    match count {
+        0 | 1 => None,
+        MOST_PROCESSES.. => Some(format!("{MOST_PROCESSES} processes or more")),
+        count => Some(format!("{count} processes")),
+    }
+}
+
+/// What happened, who did it, the rest, and of whom.
+fn assembled(event: &Event, who: &str, what: &str) -> String {
+    let mut text = format!("{:<WORD$} {who}", event.word());
+    if !who.is_empty() {
         text.extend(std::iter::repeat_n(' ', WHO.saturating_sub(who.width()).max(1)));
     }
-    text.push_str(&what(event));
+    text.push_str(what);
     if let Some(owner) = event.actor().and_then(|actor| actor.owner.as_deref()) {
         let name = escaped(owner.short_workload().as_bytes());
         if !name.is_empty() {
@@ -70,8 +126,9 @@ fn what(event: &Event) -> String {
         Event::Existing { context, max_reqs, .. } | Event::Setup { context, max_reqs, .. } => {
             of_context(*context, *max_reqs)
         }
-        Event::SetupFailed { failure, .. } => {
-            format!("{}: {}", errno::name(failure.errno), escape(&setup_failure::in_words(failure)))
+        Event::SetupFailed { .. } => {
+            let (errno, reason) = failure(event);
+            format!("{errno}: {reason}")
         }
         Event::Destroy { context, max_reqs, took_ns, .. } => {
             format!("{}, took {}", of_context(*context, *max_reqs), duration(*took_ns))
@@ -91,6 +148,24 @@ fn what(event: &Event) -> String {
         }
         Event::Lost { count } => format!("{} missed", plural(*count, "event")),
         Event::Healed { count } => format!("{} corrected by a new census", plural(*count, "context")),
+    }
+}
+
+/// Of a failure, its errno and why; empty of another event.
+fn failure(event: &Event) -> (String, String) {
+    match event {
+        Event::SetupFailed { failure, .. } => {
+            (errno::name(failure.errno).into_owned(), escape(&setup_failure::in_words(failure)))
+        }
+        Event::Existing { .. }
+        | Event::Setup { .. }
+        | Event::Destroy { .. }
+        | Event::Exec { .. }
+        | Event::Exit { .. }
+        | Event::Dying { .. }
+        | Event::Gone { .. }
+        | Event::Lost { .. }
+        | Event::Healed { .. } => (String::new(), String::new()),
     }
 }
 
@@ -144,6 +219,27 @@ pub(super) fn duration(ns: u64) -> String {
         let _ = write!(text, ".{}", format!("{part:03}").chars().take(digits).collect::<String>());
     }
     format!("{text} {unit}")
+}
+
+/// A [`duration`] in whole seconds where it has some.
+fn rounded(ns: u64) -> String {
+    match ns {
+        995_000_000.. => format!("{} s", ns.saturating_add(500_000_000) / 1_000_000_000),
+        _ => duration(ns),
+    }
+}
+
+/// `4,812`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && digits.len().saturating_sub(place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]

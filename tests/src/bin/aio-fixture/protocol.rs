@@ -52,6 +52,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("vfork-d-state", vm_child::vfork_process),
     ("vfork-thread", vm_child::vfork_thread),
     ("setup-raw", raw::setup_raw),
+    ("retry", raw::retry),
     ("setup-thread", raw::setup_thread),
     ("setup32", raw::setup32),
     ("destroy32", raw::destroy32),

@@ -5,6 +5,7 @@ use std::arch::asm;
 use std::io;
 use std::ptr;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -37,6 +38,27 @@ pub(crate) fn setup_raw(_: &mut State, words: &mut Words) -> Done {
     let answer = unsafe { libc::syscall(libc::SYS_io_setup, n, pointer) };
     let errno = io::Error::last_os_error().raw_os_error().filter(|_| answer != 0);
     Ok(json!({"answer": answer, "errno": errno}))
+}
+
+/// `retry N MILLISECONDS PAUSE`: io_setup of N again and again, with a pause of so many microseconds, as a program does that cannot go on
+/// without. Answers how often, and how often it failed.
+pub(crate) fn retry(_: &mut State, words: &mut Words) -> Done {
+    let n = words.number::<u32>("N")?;
+    let time = Duration::from_millis(words.number::<u64>("MILLISECONDS")?);
+    let pause = Duration::from_micros(words.number::<u64>("PAUSE")?);
+    let begun = Instant::now();
+    let (mut calls, mut failures) = (0_u64, 0_u64);
+    while begun.elapsed() < time {
+        calls += 1;
+        match aio::io_setup(n) {
+            Ok(id) => aio::io_destroy(id).map_err(|error| Failure::os("io_destroy", &error))?,
+            Err(_) => failures += 1,
+        }
+        if !pause.is_zero() {
+            thread::sleep(pause);
+        }
+    }
+    Ok(json!({"calls": calls, "failures": failures}))
 }
 
 /// `setup-thread N`: another thread makes a context, and ends.

@@ -115,6 +115,28 @@ fn others() {
     assert!(why(&failure(516, 1)).contains("never fails with 516"));
 }
 
+/// Check that what differs by numbers alone has one cause, and what is to be mended elsewhere another.
+#[test]
+fn causes() {
+    let more = Failure { limit: Some(9), ..failure(EAGAIN, 10) };
+    assert_eq!(
+        cause(&failure(EAGAIN, 1)),
+        cause(&Failure { limit: Some(9), free: Some(0), ..failure(EAGAIN, 5) })
+    );
+    let different = [
+        more,
+        failure(EAGAIN, 1),
+        failure(EINVAL, 0),
+        failure(EINVAL, 1),
+        failure(EINVAL, MAX_REQS_LIMIT + 1),
+        failure(EFAULT, 1),
+        Failure { initial: Some(0), ..failure(EFAULT, 1) },
+        failure(ENOMEM, 1),
+    ];
+    let causes: std::collections::BTreeSet<&str> = different.iter().map(cause).collect();
+    assert_eq!(causes.len(), different.len());
+}
+
 proptest! {
     /// Check that every failure has a reason of one line, whatever its numbers, with the names as they are.
     #[test]

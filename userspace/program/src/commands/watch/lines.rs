@@ -1,14 +1,17 @@
-//! `watch` in a pipe, or with `--ndjson`: one line an event.
+//! `watch` in a pipe, or with `--ndjson`: one line an event, but for failures that repeat, which are one line at intervals.
 
 use std::io::Write;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::WatchArgs;
 use crate::commands::exit::Exit;
 use crate::commands::watch::feed::Feed;
+use aioinspect_kernel::host::clock;
 use aioinspect_model::event::{Event, Timed};
-use aioinspect_model::units::Pid;
+use aioinspect_model::failure_fold::{FailureFold, Repeats};
+use aioinspect_model::units::{Instant, Pid};
 use aioinspect_render::{event_json, event_line};
 
 /// The signals that ask for an end. From when this is made they no longer end the program by themselves.
@@ -51,20 +54,36 @@ pub(crate) async fn run(
     });
     let mut reader_left = std::pin::pin!(reader_left);
     let mut told_full = false;
+    let mut lines = Lines { args, fold: FailureFold::default() };
     loop {
         let update = tokio::select! {
             update = feed.next() => update?,
+            () = until(lines.fold.due()) => {
+                lines.due(out)?;
+                continue;
+            }
             () = &mut end => break,
             () = &mut reader_left => return Ok(Exit::Fine),
             () = signals.next() => break,
         };
         let Some(update) = update else { return Ok(Exit::Fine) };
-        write(&update.events, args, out)?;
+        lines.write(update.events, out)?;
         say_if_full(feed, &mut told_full, err)?;
     }
-    write(&feed.rest()?, args, out)?;
+    lines.write(feed.rest()?, out)?;
+    lines.end(out)?;
     say_if_full(feed, &mut told_full, err)?;
     Ok(Exit::Fine)
+}
+
+/// That instant; never, if there is none.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => {
+            tokio::time::sleep(Duration::from_nanos(due.0.saturating_sub(clock::now().0))).await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Says once that the map in the kernel has no room: what is shown is not touched by that, but `dump` will not find what is missing.
@@ -80,13 +99,42 @@ fn say_if_full(feed: &mut Feed, told: &mut bool, err: &mut dyn Write) -> std::io
     Ok(())
 }
 
-fn write(events: &[Timed], args: &WatchArgs, out: &mut dyn Write) -> std::io::Result<()> {
-    for timed in events.iter().filter(|timed| is_wanted(&timed.event, args)) {
-        if args.ndjson {
-            event_json::write(out, timed)?;
-        } else {
-            event_line::write(out, timed)?;
+/// What is written, and what of it is held back for now.
+struct Lines<'a> {
+    args: &'a WatchArgs,
+    fold: FailureFold,
+}
+
+impl Lines<'_> {
+    /// Writes events, oldest first; failures that repeat are counted.
+    fn write(&mut self, events: Vec<Timed>, out: &mut dyn Write) -> std::io::Result<()> {
+        let is_folded = !self.args.ndjson && !self.args.raw;
+        let now = clock::now();
+        for timed in events.into_iter().filter(|timed| is_wanted(&timed.event, self.args)) {
+            let timed = if is_folded { self.fold.take(timed, now) } else { Some(timed) };
+            match timed {
+                Some(timed) if self.args.ndjson => event_json::write(out, &timed)?,
+                Some(timed) => event_line::write(out, &timed)?,
+                None => {}
+            }
         }
+        out.flush()
+    }
+
+    /// Writes the numbers that are due.
+    fn due(&mut self, out: &mut dyn Write) -> std::io::Result<()> {
+        repeated(&self.fold.told(clock::now()), out)
+    }
+
+    /// Writes all that was counted and not told.
+    fn end(&mut self, out: &mut dyn Write) -> std::io::Result<()> {
+        repeated(&self.fold.ended(clock::now()), out)
+    }
+}
+
+fn repeated(told: &[Repeats], out: &mut dyn Write) -> std::io::Result<()> {
+    for repeats in told {
+        event_line::write_repeats(out, repeats)?;
     }
     out.flush()
 }
