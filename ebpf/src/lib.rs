@@ -27,7 +27,7 @@ pub use records::census::{
 };
 pub use records::cgroups::{CgroupKey, CgroupNameKey, CgroupNameRecord, CgroupRecord};
 pub use records::submit::{
-    SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord,
+    Failing, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord,
 };
 pub use records::trace::{
     CallKind, CallRecord, Counters, EventKind, EventRecord, GONE, HeadRecord, Origin, Pass, SpaceKey,
@@ -60,6 +60,10 @@ pub mod call {
     pub const IO_DESTROY: u64 = 207;
     /// io_submit.
     pub const IO_SUBMIT: u64 = 209;
+    /// io_getevents.
+    pub const IO_GETEVENTS: u64 = 208;
+    /// io_pgetevents.
+    pub const IO_PGETEVENTS: u64 = 333;
     /// execve.
     pub const EXECVE: u64 = 59;
     /// execveat.
@@ -70,6 +74,12 @@ pub mod call {
     pub const IO_DESTROY_32: u64 = 246;
     /// io_submit of a 32-bit caller.
     pub const IO_SUBMIT_32: u64 = 248;
+    /// io_getevents of a 32-bit caller.
+    pub const IO_GETEVENTS_32: u64 = 247;
+    /// io_pgetevents of a 32-bit caller, with times of 32 bits.
+    pub const IO_PGETEVENTS_32: u64 = 385;
+    /// The same with times of 64 bits.
+    pub const IO_PGETEVENTS_TIME64: u64 = 416;
     /// execve of a 32-bit caller.
     pub const EXECVE_32: u64 = 11;
     /// execveat of a 32-bit caller.

@@ -1,5 +1,5 @@
 //! The records of the programs that count io_submit: what a process asked for, and what it was
-//! answered.
+//! answered. And how io_getevents and io_pgetevents failed, where that is asked for too.
 
 use crate::bytes::wire;
 
@@ -38,23 +38,45 @@ wire! {
     }
 }
 
+/// Which call failed (`SubmitErrorKey::call`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Failing {
+    /// io_submit.
+    Submit = 0,
+    /// io_getevents.
+    Getevents = 1,
+    /// io_pgetevents.
+    Pgetevents = 2,
+}
+
 wire! {
-    /// Key of the map SUBMIT_ERRORS: a process and what went wrong.
+    /// Key of the map SUBMIT_ERRORS: a process, which of its calls, and what went wrong.
     pub struct SubmitErrorKey: 16 {
         /// `start_boottime` of the group leader, nanoseconds.
         start_boottime: u64,
         /// Process id in the reader's PID namespace.
         tgid: u32,
         /// The errno, positive.
-        errno: u32,
+        errno: u16,
+        /// One of [`Failing`].
+        call: u16,
     }
 }
 
 wire! {
-    /// Value of the map SUBMIT_ERRORS.
-    pub struct SubmitErrors: 8 {
+    /// Value of the map SUBMIT_ERRORS. The arguments are those of the last such call: a process can
+    /// have any.
+    pub struct SubmitErrors: 32 {
         /// Calls that returned this error.
         count: u64,
+        /// The first argument: the context.
+        context: u64,
+        /// The second one: `nr` of io_submit, `min_nr` of the others; with the sign of the caller's
+        /// type.
+        second: u64,
+        /// The third one: of io_submit a pointer, `nr` of the others.
+        third: u64,
     }
 }
 

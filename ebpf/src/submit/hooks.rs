@@ -7,15 +7,23 @@
 //! | tracepoint | `syscalls:sys_exit_io_submit` | the same |
 //! | raw tracepoint | `sys_exit` | the tracepoint's argument: the same |
 //!
+//! Those of io_getevents and io_pgetevents, which are attached where their failures are asked for,
+//! are at the same places. A call that a filter (seccomp) refuses never comes to its function: only
+//! the tracepoints, which are at the end of every system call, see it
+//! (kernel/entry/common.c:syscall_trace_enter).
+//!
 //! No system call changes the registers that hold its arguments (arch/x86/entry/calling.h). A
 //! 32-bit caller has them in others.
 
-use aioinspect_ebpf::call::{IO_SUBMIT, IO_SUBMIT_32};
-use aioinspect_ebpf::register_at;
+use aioinspect_ebpf::call::{
+    IO_GETEVENTS, IO_GETEVENTS_32, IO_PGETEVENTS, IO_PGETEVENTS_32, IO_PGETEVENTS_TIME64, IO_SUBMIT,
+    IO_SUBMIT_32,
+};
 use aioinspect_ebpf::shared::registers::{NUMBER, is_compat, of_current, register};
+use aioinspect_ebpf::{Failing, register_at};
 use aya_ebpf::bindings::pt_regs;
 
-use crate::count::submitted;
+use crate::count::{reaped, submitted};
 
 /// `nr` of a 64-bit caller: a long in this register.
 const NR: usize = register_at!(rsi);
@@ -31,14 +39,14 @@ fn nr(at: usize, register: u64) -> i64 {
 /// Programs at the end of a function whose one argument is the user's registers: after it comes
 /// what it returned.
 macro_rules! at_end {
-    ($fexit:ident, $kretprobe:ident, $function:literal, $nr:expr) => {
+    ($fexit:ident, $kretprobe:ident, $function:literal, |$answer:ident| $counts:expr) => {
         // SAFETY: the section names the hook, the symbol is this program's own.
         #[unsafe(link_section = concat!("fexit/", $function))]
         #[unsafe(no_mangle)]
         extern "C" fn $fexit(arguments: *const u64) -> i32 {
             // SAFETY: after the function's one argument comes what it returned.
-            let answer = unsafe { *arguments.add(1) };
-            submitted(nr($nr, of_current($nr)), answer as i64);
+            let $answer = unsafe { *arguments.add(1) } as i64;
+            $counts;
             0
         }
 
@@ -47,15 +55,49 @@ macro_rules! at_end {
         #[unsafe(no_mangle)]
         extern "C" fn $kretprobe(registers: *const pt_regs) -> i32 {
             // SAFETY: the context of a kretprobe.
-            let answer = unsafe { (*registers).rax };
-            submitted(nr($nr, of_current($nr)), answer as i64);
+            let $answer = unsafe { (*registers).rax } as i64;
+            $counts;
             0
         }
     };
 }
 
-at_end!(fexit_submit, kret_submit, "__x64_sys_io_submit", NR);
-at_end!(fexit_submit_32, kret_submit_32, "__ia32_compat_sys_io_submit", NR_32);
+at_end!(fexit_submit, kret_submit, "__x64_sys_io_submit", |answer| submitted(
+    nr(NR, of_current(NR)),
+    answer,
+    false
+));
+at_end!(fexit_submit_32, kret_submit_32, "__ia32_compat_sys_io_submit", |answer| submitted(
+    nr(NR_32, of_current(NR_32)),
+    answer,
+    true
+));
+at_end!(fexit_getevents, kret_getevents, "__x64_sys_io_getevents", |answer| reaped(
+    Failing::Getevents,
+    answer,
+    false
+));
+at_end!(fexit_pgetevents, kret_pgetevents, "__x64_sys_io_pgetevents", |answer| reaped(
+    Failing::Pgetevents,
+    answer,
+    false
+));
+at_end!(fexit_getevents_32, kret_getevents_32, "__ia32_sys_io_getevents_time32", |answer| reaped(
+    Failing::Getevents,
+    answer,
+    true
+));
+at_end!(fexit_pgetevents_32, kret_pgetevents_32, "__ia32_compat_sys_io_pgetevents", |answer| reaped(
+    Failing::Pgetevents,
+    answer,
+    true
+));
+at_end!(
+    fexit_pgetevents_time64,
+    kret_pgetevents_time64,
+    "__ia32_compat_sys_io_pgetevents_time64",
+    |answer| reaped(Failing::Pgetevents, answer, true)
+);
 
 /// What the tracepoints at the end of system calls hand over (`events/syscalls/*/format`).
 #[repr(C)]
@@ -71,18 +113,49 @@ struct Ended {
 extern "C" fn exit_submit(call: *const Ended) -> i32 {
     // SAFETY: the context of this tracepoint.
     let answer = unsafe { (*call).answer };
-    submitted(nr(NR, of_current(NR)), answer);
+    submitted(nr(NR, of_current(NR)), answer, false);
     0
+}
+
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "tracepoint/syscalls/sys_exit_io_getevents")]
+#[unsafe(no_mangle)]
+extern "C" fn exit_getevents(call: *const Ended) -> i32 {
+    // SAFETY: the context of this tracepoint.
+    reaped(Failing::Getevents, unsafe { (*call).answer }, false);
+    0
+}
+
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "tracepoint/syscalls/sys_exit_io_pgetevents")]
+#[unsafe(no_mangle)]
+extern "C" fn exit_pgetevents(call: *const Ended) -> i32 {
+    // SAFETY: the context of this tracepoint.
+    reaped(Failing::Pgetevents, unsafe { (*call).answer }, false);
+    0
+}
+
+/// Takes the arguments of the tracepoint apart: the number of the call, the pointer to the
+/// registers, and the answer.
+///
+/// # Safety
+///
+/// `arguments` are those of `sys_exit`: the registers and what the call returned.
+#[inline(always)]
+unsafe fn ended(arguments: *const u64) -> (u64, *const pt_regs, i64) {
+    // SAFETY: by the contract above.
+    let (regs, answer) = unsafe { (*arguments.cast::<*const pt_regs>(), *arguments.add(1)) };
+    // SAFETY: a pointer that the verifier knows.
+    let number = unsafe { register(regs, NUMBER) };
+    (number, regs, answer as i64)
 }
 
 // SAFETY: the section names the hook, the symbol is this program's own.
 #[unsafe(link_section = "tp_btf/sys_exit")]
 #[unsafe(no_mangle)]
 extern "C" fn raw_exit(arguments: *const u64) -> i32 {
-    // SAFETY: the tracepoint's arguments are the registers and what the call returned.
-    let regs = unsafe { *arguments.cast::<*const pt_regs>() };
-    // SAFETY: a pointer that the verifier knows.
-    let number = unsafe { register(regs, NUMBER) };
+    // SAFETY: the context of this tracepoint.
+    let (number, regs, answer) = unsafe { ended(arguments) };
     if number != IO_SUBMIT && number != IO_SUBMIT_32 {
         return 0;
     }
@@ -90,11 +163,32 @@ extern "C" fn raw_exit(arguments: *const u64) -> i32 {
     if compat != (number == IO_SUBMIT_32) {
         return 0;
     }
-    // SAFETY: as above.
-    let answer = unsafe { *arguments.add(1) } as i64;
     let at = if compat { NR_32 } else { NR };
     // SAFETY: a pointer that the verifier knows.
     let asked = unsafe { if compat { register(regs, NR_32) } else { register(regs, NR) } };
-    submitted(nr(at, asked), answer);
+    submitted(nr(at, asked), answer, compat);
+    0
+}
+
+// SAFETY: the section names the hook, the symbol is this program's own.
+#[unsafe(link_section = "tp_btf/sys_exit")]
+#[unsafe(no_mangle)]
+extern "C" fn raw_exit_getevents(arguments: *const u64) -> i32 {
+    // SAFETY: the context of this tracepoint.
+    let (number, _, answer) = unsafe { ended(arguments) };
+    // Nearly every call of the host ends here or in the next line.
+    if answer >= 0 {
+        return 0;
+    }
+    let (call, of_32) = match number {
+        IO_GETEVENTS => (Failing::Getevents, false),
+        IO_PGETEVENTS => (Failing::Pgetevents, false),
+        IO_GETEVENTS_32 => (Failing::Getevents, true),
+        IO_PGETEVENTS_32 | IO_PGETEVENTS_TIME64 => (Failing::Pgetevents, true),
+        _ => return 0,
+    };
+    if is_compat() == of_32 {
+        reaped(call, answer, of_32);
+    }
     0
 }

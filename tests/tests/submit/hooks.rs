@@ -9,7 +9,7 @@ use aioinspect_tests::programs::{is_root, skip};
 /// Starts counting by that hook; `None` where the kernel lacks it.
 pub fn start(hook: Hook, sizes: Sizes) -> Option<Submits> {
     let mut tried = Vec::new();
-    match Submits::start(sizes, Some(hook), 0, &mut tried) {
+    match Submits::start(sizes, Some(hook), true, 0, &mut tried) {
         Ok(submits) => {
             assert!(tried.is_empty(), "{tried:?}");
             assert_eq!(submits.hook(), hook);
@@ -59,7 +59,7 @@ fn the_ladder() {
     let taken: Vec<Hook> =
         Hook::ALL.into_iter().filter(|hook| start(*hook, Sizes::default()).is_some()).collect();
     let mut tried = Vec::new();
-    let submits = Submits::start(Sizes::default(), None, 0, &mut tried).unwrap();
+    let submits = Submits::start(Sizes::default(), None, false, 0, &mut tried).unwrap();
     assert_eq!(submits.hook(), taken[0]);
     assert_eq!(tried.len(), Hook::ALL.iter().position(|hook| *hook == taken[0]).unwrap(), "{tried:?}");
     assert!(submits.program_id().unwrap() > 0);

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod counts;
 #[cfg(test)]
+mod failures;
+#[cfg(test)]
 mod hooks;
 #[cfg(test)]
 mod room;

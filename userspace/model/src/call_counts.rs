@@ -72,6 +72,7 @@ impl CallCounts {
             }
             Event::Lost { count } => self.lost = self.lost.saturating_add(*count),
             Event::Existing { .. }
+            | Event::SubmitFailed { .. }
             | Event::Destroy { .. }
             | Event::Exec { .. }
             | Event::Exit { .. }

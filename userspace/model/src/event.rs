@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::awaited::Awaited;
 use crate::evidence::Doing;
 use crate::picture::Owner;
+use crate::submit_failure::SubmitFailure;
 use crate::units::{ContextId, Instant, Pid, Tid};
 
 /// One event, and when it happened.
@@ -58,6 +59,13 @@ pub enum Event {
         by: Actor,
         /// Why, and what there was.
         failure: Failure,
+    },
+    /// Calls of io_submit, io_getevents or io_pgetevents failed; only where that was asked for. Counted in the kernel, and told together.
+    SubmitFailed {
+        /// The process, by its last such call.
+        by: Actor,
+        /// How, why, and how often.
+        failure: SubmitFailure,
     },
     /// io_destroy succeeded.
     Destroy {
@@ -174,6 +182,7 @@ impl Event {
             Event::Existing { .. } => "existing",
             Event::Setup { .. } => "setup",
             Event::SetupFailed { .. } => "setup-failed",
+            Event::SubmitFailed { .. } => "submit-failed",
             Event::Destroy { .. } => "destroy",
             Event::Exec { .. } => "exec",
             Event::Exit { .. } => "exit",
@@ -190,6 +199,7 @@ impl Event {
             Event::Existing { by, .. }
             | Event::Setup { by, .. }
             | Event::SetupFailed { by, .. }
+            | Event::SubmitFailed { by, .. }
             | Event::Destroy { by, .. }
             | Event::Exec { by, .. }
             | Event::Exit { by, .. }

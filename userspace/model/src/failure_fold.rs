@@ -21,7 +21,7 @@ const EVERY_NS: u64 = 10_000_000_000;
 
 /// What makes two failures the same.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
+pub(crate) struct Kind {
     owner: String,
     comm: Vec<u8>,
     call: &'static str,
@@ -190,7 +190,7 @@ fn after(at: Instant, ns: u64) -> Instant {
 }
 
 /// What kind of failure an event is, and for how many calls it stands; `None`: it is none.
-fn kind(event: &Event) -> Option<(Kind, u64)> {
+pub(crate) fn kind(event: &Event) -> Option<(Kind, u64)> {
     let of = |by: &crate::event::Actor, call, errno, cause| Kind {
         owner: by.owner.as_deref().map(|owner| owner.workload().to_owned()).unwrap_or_default(),
         comm: by.comm.clone(),
@@ -201,6 +201,10 @@ fn kind(event: &Event) -> Option<(Kind, u64)> {
     match event {
         Event::SetupFailed { by, failure } => {
             Some((of(by, "io_setup", failure.errno, setup_failure::cause(failure)), 1))
+        }
+        Event::SubmitFailed { by, failure } => {
+            let kind = of(by, failure.call.name(), failure.errno, failure.cause.word());
+            Some((kind, failure.count))
         }
         Event::Existing { .. }
         | Event::Setup { .. }

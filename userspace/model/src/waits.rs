@@ -51,6 +51,7 @@ impl Waits {
             Event::Existing { .. }
             | Event::Setup { .. }
             | Event::SetupFailed { .. }
+            | Event::SubmitFailed { .. }
             | Event::Dying { .. }
             | Event::Gone { .. }
             | Event::Lost { .. }

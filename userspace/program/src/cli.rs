@@ -198,7 +198,8 @@ pub struct WatchArgs {
     /// Show only these processes. Exit 3 if one of them does not exist.
     #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = pid, allow_negative_numbers = true)]
     pub pid: Vec<u32>,
-    /// Show only calls of io_setup that failed, and why they failed.
+    /// Show only calls that failed, and why they failed: of io_setup, and with `--collect submit` of
+    /// io_submit, io_getevents and io_pgetevents.
     #[arg(long)]
     pub failures: bool,
     /// Print one JSON object per line.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use aioinspect_model::errno;
 use aioinspect_model::event::{Actor, Event, Failure, Timed};
 use aioinspect_model::setup_failure;
+use aioinspect_model::submit_failure;
 use aioinspect_model::units::ContextId;
 
 use crate::escape::{escape, escaped};
@@ -66,6 +67,14 @@ enum What<'a> {
         reason: String,
         owners: Vec<HolderKeys<'a>>,
     },
+    SubmitFailed {
+        call: &'static str,
+        errno: Cow<'static, str>,
+        count: u64,
+        context: Option<String>,
+        cause: &'static str,
+        reason: String,
+    },
     Destroyed {
         context: String,
         max_reqs: Option<u32>,
@@ -112,6 +121,14 @@ fn what(event: &Event) -> What<'_> {
             What::Context { context: hex(*context), max_reqs: known(*max_reqs) }
         }
         Event::SetupFailed { failure, .. } => failed(failure),
+        Event::SubmitFailed { failure, .. } => What::SubmitFailed {
+            call: failure.call.name(),
+            errno: errno::name(failure.errno),
+            count: failure.count,
+            context: named(failure.arguments.context),
+            cause: failure.cause.word(),
+            reason: escape(submit_failure::in_words(failure).as_bytes()),
+        },
         Event::Destroy { context, max_reqs, took_ns, .. } => {
             What::Destroyed { context: hex(*context), max_reqs: known(*max_reqs), took_ns: *took_ns }
         }

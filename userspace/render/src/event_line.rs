@@ -14,9 +14,11 @@ use unicode_width::UnicodeWidthStr;
 use aioinspect_model::awaited::Awaited;
 use aioinspect_model::errno;
 use aioinspect_model::event::{Actor, Event, Timed};
+use aioinspect_model::event_rows::EventRow;
 use aioinspect_model::evidence::Doing;
 use aioinspect_model::failure_fold::{MOST_KINDS, MOST_PROCESSES, Repeats};
 use aioinspect_model::setup_failure;
+use aioinspect_model::submit_failure::{self, SubmitFailure};
 use aioinspect_model::units::ContextId;
 
 use crate::escape::{escape, escaped};
@@ -50,6 +52,19 @@ pub fn line(timed: &Timed) -> String {
 pub fn text(event: &Event) -> String {
     let who = event.actor().map(who).unwrap_or_default();
     assembled(event, &who, &what(event))
+}
+
+/// A row of a feed without its time: of failures that repeated the last, with their number.
+pub fn row(row: &EventRow) -> String {
+    let event = &row.timed.event;
+    match (event, row.count) {
+        (Event::SetupFailed { .. } | Event::SubmitFailed { .. }, 2..) => {
+            let (errno, reason) = failure(event);
+            let who = event.actor().map(who).unwrap_or_default();
+            assembled(event, &who, &format!("{errno}: x {}: {reason}", grouped(row.count)))
+        }
+        _ => text(event),
+    }
 }
 
 /// Failures that repeated, without the time: as the last of them, with their number before its reason.
@@ -130,6 +145,13 @@ fn what(event: &Event) -> String {
             let (errno, reason) = failure(event);
             format!("{errno}: {reason}")
         }
+        Event::SubmitFailed { failure: SubmitFailure { count, .. }, .. } => {
+            let (errno, reason) = failure(event);
+            match count {
+                1 => format!("{errno}: {reason}"),
+                count => format!("{errno}: x {}: {reason}", grouped(*count)),
+            }
+        }
         Event::Destroy { context, max_reqs, took_ns, .. } => {
             format!("{}, took {}", of_context(*context, *max_reqs), duration(*took_ns))
         }
@@ -151,12 +173,16 @@ fn what(event: &Event) -> String {
     }
 }
 
-/// Of a failure, its errno and why; empty of another event.
+/// Of a failure, its errno, after the call where it is not io_setup, and why; empty of another event.
 fn failure(event: &Event) -> (String, String) {
     match event {
         Event::SetupFailed { failure, .. } => {
             (errno::name(failure.errno).into_owned(), escape(&setup_failure::in_words(failure)))
         }
+        Event::SubmitFailed { failure, .. } => (
+            format!("{} {}", failure.call.name(), errno::name(failure.errno)),
+            escape(submit_failure::in_words(failure).as_bytes()),
+        ),
         Event::Existing { .. }
         | Event::Setup { .. }
         | Event::Destroy { .. }

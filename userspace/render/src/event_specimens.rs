@@ -4,6 +4,7 @@ use aioinspect_model::awaited::Awaited;
 use aioinspect_model::event::{Actor, Event, Failure, Holder, Timed};
 use aioinspect_model::evidence::Doing;
 use aioinspect_model::picture::Owner;
+use aioinspect_model::submit_failure::{Arguments, Call, Cause, SubmitFailure};
 use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
 
 /// Noon of a day, in nanoseconds since 1970.
@@ -124,6 +125,26 @@ pub(crate) fn all() -> Vec<Timed> {
         },
         Event::Gone { by: by(b"mysqld", 1234, 1240), context, waited_ns: 2_500_000_000 },
         Event::Gone { by: by(b"lvm", 7, 7), context: ContextId::UNKNOWN, waited_ns: 130_000_000_000 },
+        Event::SubmitFailed {
+            by: Actor { owner: Some(container().into()), ..by(b"qemu", 1234, 0) },
+            failure: SubmitFailure {
+                call: Call::Submit,
+                errno: 11,
+                count: 4812,
+                arguments: Arguments { context, second: 1, third: 0x1000 },
+                cause: Cause::NoCredits,
+            },
+        },
+        Event::SubmitFailed {
+            by: by(b"redis", 6, 0),
+            failure: SubmitFailure {
+                call: Call::Pgetevents,
+                errno: 1,
+                count: 1,
+                arguments: Arguments::default(),
+                cause: Cause::Refused,
+            },
+        },
     ];
     (0..).zip(events).map(|(nth, event)| at(nth, event)).collect()
 }

@@ -181,6 +181,7 @@ fn failures(events: &[Timed], out: &mut String) {
         Event::SetupFailed { by, failure } => Some((timed.unix_ns, by, failure)),
         Event::Existing { .. }
         | Event::Setup { .. }
+        | Event::SubmitFailed { .. }
         | Event::Destroy { .. }
         | Event::Exec { .. }
         | Event::Exit { .. }
@@ -220,6 +221,7 @@ fn waits(events: &[Timed], out: &mut String) {
         Event::Existing { .. }
         | Event::Setup { .. }
         | Event::SetupFailed { .. }
+        | Event::SubmitFailed { .. }
         | Event::Destroy { .. }
         | Event::Exec { .. }
         | Event::Exit { .. }

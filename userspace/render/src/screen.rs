@@ -20,9 +20,8 @@ mod theme;
 pub(super) mod tone;
 pub mod typed;
 
-use std::collections::VecDeque;
-
 use aioinspect_model::event::{Timed, WatchStatus};
+use aioinspect_model::event_rows::EventRows;
 use aioinspect_model::owner_sums::ProcessKey;
 use aioinspect_model::picture::{ContextView, Picture};
 use aioinspect_model::units::Pid;
@@ -80,7 +79,7 @@ pub struct Screen {
 #[derive(Debug, Default)]
 struct Told {
     picture: Option<Picture>,
-    events: VecDeque<Timed>,
+    events: EventRows,
     status: WatchStatus,
 }
 
@@ -131,9 +130,12 @@ impl Screen {
         let is_wanted = |timed: &Timed| {
             self.only.is_empty() || timed.event.actor().is_none_or(|actor| self.only.contains(&actor.pid))
         };
-        let events: Vec<Timed> = events.into_iter().filter(is_wanted).collect();
-        let is_event = !events.is_empty();
-        let told = Told { picture, events: events.into(), status };
+        let mut rows = EventRows::default();
+        for timed in events.into_iter().filter(is_wanted) {
+            rows.push(timed, KEPT_EVENTS);
+        }
+        let is_event = !rows.is_empty();
+        let told = Told { picture, events: rows, status };
         if let Some(waiting) = &mut self.paused {
             waiting.take(told);
             return is_event;
@@ -216,9 +218,7 @@ impl Told {
             self.picture = newer.picture;
         }
         self.status = newer.status;
-        self.events.extend(newer.events);
-        let excess = self.events.len().saturating_sub(KEPT_EVENTS);
-        self.events.drain(..excess);
+        self.events.append(newer.events, KEPT_EVENTS);
     }
 }
 

@@ -30,6 +30,8 @@
 //! | `setup-thread N`, `setup32 N`, `destroy32 ID` | another thread; a 32-bit caller. `truth` knows nothing of them |
 //! | `submit-raw KIND TIMES` | io_submit that is empty, ok, short, einval, ebadf or efault, on a context of its own |
 //! | `submit32 ID TIMES` | io_submit that is short, of a 32-bit caller, on a context of `setup32` |
+//! | `fail KIND TIMES` | calls of io_submit, io_getevents and io_pgetevents that fail, on a context of its own that stays |
+//! | `refuse CALL ERRNO` | from now on a filter (seccomp) refuses the system call of that number |
 //! | `race-destroy THREADS`, `race-reuse ROUNDS` | calls that meet |
 //! | `storm MS THREADS CHILDREN SEED` | everything at once |
 //! | `farm PROCESSES COUNT N`, `farm-end` | many processes with contexts |
@@ -49,6 +51,7 @@ mod completions;
 mod context;
 mod destroys;
 mod disk;
+mod failing;
 mod failure;
 mod farm;
 mod fuse;

@@ -8,8 +8,8 @@ use crate::failure::{Done, Failure};
 use crate::state::State;
 use crate::words::Words;
 use crate::{
-    blocked, children, destroys, disk, farm, ghosts, load, polls, process, raw, reading, reads, reap, report,
-    ring, spoof, storm, strand, submits, vm_child,
+    blocked, children, destroys, disk, failing, farm, ghosts, load, polls, process, raw, reading, reads,
+    reap, report, ring, spoof, storm, strand, submits, vm_child,
 };
 
 type Command = fn(&mut State, &mut Words) -> Done;
@@ -58,6 +58,8 @@ const COMMANDS: &[(&str, Command)] = &[
     ("destroy32", raw::destroy32),
     ("submit-raw", submits::submit_raw),
     ("submit32", submits::submit32),
+    ("fail", failing::fail),
+    ("refuse", failing::refuse),
     ("race-destroy", storm::race_destroy),
     ("race-reuse", storm::race_reuse),
     ("storm", storm::storm),

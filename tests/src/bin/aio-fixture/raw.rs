@@ -109,6 +109,8 @@ pub(crate) fn call32(number: u32, [first, second, third]: [u32; 3]) -> i32 {
             inout("eax") answer,
             in("ecx") second,
             in("edx") third,
+            // The fifth argument, of a call that has one: no time-out.
+            in("edi") 0,
             out("r8") _,
             out("r9") _,
             out("r10") _,

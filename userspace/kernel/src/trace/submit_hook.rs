@@ -1,4 +1,7 @@
-//! The ladder of hooks at the end of io_submit: one program for each rung, and one more where there are 32-bit callers.
+//! The ladder of hooks at the end of io_submit: one program for each rung, and one more where there are 32-bit callers. And at the same
+//! places of io_getevents and io_pgetevents.
+
+use std::ffi::CStr;
 
 use crate::bpf::attach::{kprobe_event, tracepoint_event};
 use crate::bpf::call::ProgramKind;
@@ -34,18 +37,122 @@ fn try_hook(prepared: &Prepared, ids: &HookIds, hook: Hook) -> Result<Attached, 
     match hook {
         Hook::Fentry => fexit(&mut attached, prepared, ids).map_err(not_here)?,
         Hook::Kprobe => kretprobe(&mut attached, prepared, ids)?,
-        Hook::Tracepoint => {
-            let id = Tracefs::open()?.id("syscalls", "sys_exit_io_submit")?;
-            let event =
-                tracepoint_event(id).map_err(|error| ProbeError::from_bpf("open a tracepoint", &error))?;
-            attached.add_event(prepared, "exit_submit", ProgramKind::Tracepoint, event)?;
-        }
+        Hook::Tracepoint => at_tracepoint(&mut attached, prepared, "exit_submit", "sys_exit_io_submit")?,
         Hook::RawTracepoint => {
             let exit = ids.sys_exit.ok_or_else(|| lacks("the tracepoint sys_exit"))?;
             attached.add_traced(prepared, "raw_exit", ProgramKind::RawTracepoint(exit))?;
         }
     }
     Ok(attached)
+}
+
+/// Attaches what sees failures of io_getevents and io_pgetevents at the places of that hook. Returns a line for each call that cannot be seen
+/// there: the others are.
+pub(super) fn attach_reaping(
+    attached: &mut Attached,
+    prepared: &Prepared,
+    ids: &HookIds,
+    hook: Hook,
+) -> Vec<String> {
+    let (getevents, pgetevents) = ("io_getevents", "io_pgetevents");
+    let mut unseen = Vec::new();
+    let mut try_one = |call: &str, done: Result<(), ProbeError>| {
+        if let Err(error) = done {
+            unseen.push(format!("failures of {call} are not seen: {error}"));
+        }
+    };
+    match hook {
+        Hook::Fentry => {
+            let functions = [
+                (getevents, "fexit_getevents", ids.getevents, true),
+                (pgetevents, "fexit_pgetevents", ids.pgetevents, true),
+                ("io_getevents of 32-bit callers", "fexit_getevents_32", ids.getevents_32, false),
+                ("io_pgetevents of 32-bit callers", "fexit_pgetevents_32", ids.pgetevents_32, false),
+                (
+                    "io_pgetevents of 32-bit callers with 64-bit times",
+                    "fexit_pgetevents_time64",
+                    ids.pgetevents_time64,
+                    false,
+                ),
+            ];
+            for (call, program, id, is_needed) in functions {
+                match id {
+                    Some(id) => {
+                        try_one(call, attached.add_traced(prepared, program, ProgramKind::Fexit(id)));
+                    }
+                    None if is_needed => try_one(call, Err(lacks("its function in its btf"))),
+                    // A kernel that serves no 32-bit callers.
+                    None => {}
+                }
+            }
+        }
+        Hook::Kprobe => {
+            let functions = [
+                (getevents, "kret_getevents", c"__x64_sys_io_getevents", true),
+                (pgetevents, "kret_pgetevents", c"__x64_sys_io_pgetevents", true),
+                (
+                    "io_getevents of 32-bit callers",
+                    "kret_getevents_32",
+                    c"__ia32_sys_io_getevents_time32",
+                    ids.getevents_32.is_some(),
+                ),
+                (
+                    "io_pgetevents of 32-bit callers",
+                    "kret_pgetevents_32",
+                    c"__ia32_compat_sys_io_pgetevents",
+                    ids.pgetevents_32.is_some(),
+                ),
+                (
+                    "io_pgetevents of 32-bit callers with 64-bit times",
+                    "kret_pgetevents_time64",
+                    c"__ia32_compat_sys_io_pgetevents_time64",
+                    ids.pgetevents_time64.is_some(),
+                ),
+            ];
+            for (call, program, function, _) in functions.into_iter().filter(|(.., is_there)| *is_there) {
+                try_one(call, at_return(attached, prepared, program, function));
+            }
+        }
+        Hook::Tracepoint => {
+            let points = [
+                (getevents, "exit_getevents", "sys_exit_io_getevents"),
+                (pgetevents, "exit_pgetevents", "sys_exit_io_pgetevents"),
+            ];
+            for (call, program, point) in points {
+                try_one(call, at_tracepoint(attached, prepared, program, point));
+            }
+        }
+        Hook::RawTracepoint => {
+            let exit = ids.sys_exit.ok_or_else(|| lacks("the tracepoint sys_exit"));
+            let kind = exit.map(ProgramKind::RawTracepoint);
+            let done = kind.and_then(|kind| attached.add_traced(prepared, "raw_exit_getevents", kind));
+            try_one("io_getevents and io_pgetevents", done);
+        }
+    }
+    unseen
+}
+
+fn at_tracepoint(
+    attached: &mut Attached,
+    prepared: &Prepared,
+    program: &'static str,
+    point: &str,
+) -> Result<(), ProbeError> {
+    let id = Tracefs::open()?.id("syscalls", point)?;
+    let event = tracepoint_event(id).map_err(|error| ProbeError::from_bpf("open a tracepoint", &error))?;
+    attached.add_event(prepared, program, ProgramKind::Tracepoint, event)
+}
+
+fn at_return(
+    attached: &mut Attached,
+    prepared: &Prepared,
+    program: &'static str,
+    function: &CStr,
+) -> Result<(), ProbeError> {
+    let pmu = kprobe_pmu::find()?;
+    let event = kprobe_event(pmu.kind, Some(pmu.return_bit), function)
+        .map_err(|error| ProbeError::from_bpf("create a kprobe", &error))?;
+    attached.add_event(prepared, program, ProgramKind::Kprobe, event)
 }
 
 fn fexit(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
@@ -57,15 +164,8 @@ fn fexit(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Result<
 }
 
 fn kretprobe(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
-    let pmu = kprobe_pmu::find()?;
-    let mut probes = vec![("kret_submit", c"__x64_sys_io_submit")];
     if ids.submit_32.is_some() {
-        probes.push(("kret_submit_32", c"__ia32_compat_sys_io_submit"));
+        at_return(attached, prepared, "kret_submit_32", c"__ia32_compat_sys_io_submit")?;
     }
-    for (name, function) in probes {
-        let event = kprobe_event(pmu.kind, Some(pmu.return_bit), function)
-            .map_err(|error| ProbeError::from_bpf("create a kprobe", &error))?;
-        attached.add_event(prepared, name, ProgramKind::Kprobe, event)?;
-    }
-    Ok(())
+    at_return(attached, prepared, "kret_submit", c"__x64_sys_io_submit")
 }

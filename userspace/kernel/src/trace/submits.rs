@@ -1,10 +1,13 @@
-//! The counts of io_submit, for each process, kept in the kernel since the start.
+//! The counts of io_submit, for each process, kept in the kernel since the start; and of io_getevents and io_pgetevents those that failed,
+//! where that is asked for.
 
 use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use aioinspect_ebpf::{SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord};
+use aioinspect_ebpf::{
+    Failing, SubmitControl, SubmitErrorKey, SubmitErrors, SubmitKey, SubmitLosses, SubmitRecord,
+};
 
 use crate::bpf::call::{self, ProgramKind};
 use crate::bpf::embedded;
@@ -18,8 +21,10 @@ use crate::layout::read::read_layout_and_hooks;
 use crate::trace::cgroup_maps::CgroupMaps;
 use crate::trace::hook::{Attached, Hook};
 use crate::trace::{cgroup_maps, submit_hook};
+use aioinspect_model::event::Actor;
 use aioinspect_model::picture::Owner;
-use aioinspect_model::units::Pid;
+use aioinspect_model::submit_failure::{Arguments, Call};
+use aioinspect_model::units::{ContextId, Pid, Tid};
 
 pub use aioinspect_model::submit_counts::{SubmitCount, Submitter};
 
@@ -48,9 +53,25 @@ pub struct SubmitsLost {
     pub errors: u64,
 }
 
+/// Calls of one process that failed with the same errno, since the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Whose.
+    pub of: Submitter,
+    /// Which call.
+    pub call: Call,
+    /// The errno, positive.
+    pub errno: i32,
+    /// How many.
+    pub count: u64,
+    /// What the last of them asked for.
+    pub arguments: Arguments,
+}
+
 /// Programs that count, until this is dropped.
 pub struct Submits {
     hook: Hook,
+    unseen: Vec<String>,
     // Detached first.
     attached: Attached,
     learn: OwnedFd,
@@ -63,10 +84,11 @@ pub struct Submits {
 impl Submits {
     /// Loads everything and attaches it to the hook asked for, or to the first of the ladder that this kernel takes.
     ///
-    /// `tried` gets a line for each rung that it does not. Once this is done, reading and forgetting need no capability.
+    /// `reaping`: failures of io_getevents and io_pgetevents are counted too. `tried` gets a line for each rung that it does not. Once this is done, reading and forgetting need no capability.
     pub fn start(
         sizes: Sizes,
         hook: Option<Hook>,
+        reaping: bool,
         log_level: u8,
         tried: &mut Vec<String>,
     ) -> Result<Self, ProbeError> {
@@ -94,9 +116,15 @@ impl Submits {
         learn_reader(&learn)?;
         let control: MappedArray<SubmitControl> = prepared.take("SUBMIT", MappedArray::open)?;
         let cgroups = CgroupMaps::take(&mut prepared, control.first().reader_cgroups)?;
-        let (hook, attached) = submit_hook::attach(&prepared, &ids, hook, tried)?;
+        let (hook, mut attached) = submit_hook::attach(&prepared, &ids, hook, tried)?;
+        let unseen = if reaping {
+            submit_hook::attach_reaping(&mut attached, &prepared, &ids, hook)
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             hook,
+            unseen,
             attached,
             learn,
             counts: prepared.take("SUBMITS", HashMap::open)?,
@@ -116,15 +144,37 @@ impl Submits {
         self.hook
     }
 
+    /// A sentence for each call that was to be seen and cannot be.
+    pub fn unseen(&self) -> &[String] {
+        &self.unseen
+    }
+
+    /// Every call that failed since the start, of processes that were not forgotten.
+    pub fn failed(&self) -> Result<Vec<Failed>, ProbeError> {
+        let failed = self
+            .errors
+            .all()
+            .map_err(|error| ProbeError::Io { action: "read the failures of io_submit", error })?;
+        Ok(failed.into_iter().map(|(key, record)| as_failed(&key, &record)).collect())
+    }
+
+    /// Who that process is, by its last call; `None` if it was forgotten.
+    pub fn actor(&mut self, of: Submitter) -> Result<Option<Actor>, ProbeError> {
+        let key = SubmitKey { start_boottime: of.start_boottime_ns, tgid: of.pid.0, _pad: 0 };
+        let io = |error| ProbeError::Io { action: "read the counts of io_submit", error };
+        let Some(record) = self.counts.get(&key).map_err(io)? else { return Ok(None) };
+        let owner = self.cgroups.owner(record.cgroups);
+        Ok(Some(Actor { pid: of.pid, tid: Tid(0), comm: comm(&record), owner }))
+    }
+
     /// The counts of every process that has called io_submit since the start, by process; of one that has ended too, until it is forgotten.
     pub fn read(&mut self) -> Result<Vec<SubmitCount>, ProbeError> {
         let io = |error| ProbeError::Io { action: "read the counts of io_submit", error };
         // Before the calls, which are counted first: so no process has more errors than calls.
         let failed = self.errors.all().map_err(io)?;
         let mut errors = BTreeMap::<(u32, u64), Vec<(i32, u64)>>::new();
-        for (key, record) in failed {
-            let errno = i32::try_from(key.errno).unwrap_or(i32::MAX);
-            errors.entry((key.tgid, key.start_boottime)).or_default().push((errno, record.count));
+        for (key, record) in failed.into_iter().filter(|(key, _)| key.call == Failing::Submit as u16) {
+            errors.entry((key.tgid, key.start_boottime)).or_default().push((key.errno.into(), record.count));
         }
         let submits = self.counts.all().map_err(io)?;
         let mut counts: Vec<SubmitCount> = submits
@@ -199,12 +249,10 @@ fn count(
     errors: Vec<(i32, u64)>,
     owner: Option<Arc<Owner>>,
 ) -> SubmitCount {
-    let mut comm = [record.comm_low.to_ne_bytes(), record.comm_high.to_ne_bytes()].concat();
-    comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
     let of = Submitter { pid: Pid(key.tgid), start_boottime_ns: key.start_boottime };
     SubmitCount {
         pid: of.pid,
-        comm,
+        comm: comm(record),
         start_boottime_ns: of.start_boottime_ns,
         start_ticks: of.start_ticks(),
         calls: record.calls,
@@ -212,5 +260,30 @@ fn count(
         requests: record.requests,
         errors,
         owner,
+    }
+}
+
+fn comm(record: &SubmitRecord) -> Vec<u8> {
+    let mut comm = [record.comm_low.to_ne_bytes(), record.comm_high.to_ne_bytes()].concat();
+    comm.truncate(comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len()));
+    comm
+}
+
+fn as_failed(key: &SubmitErrorKey, record: &SubmitErrors) -> Failed {
+    let call = match key.call {
+        call if call == Failing::Getevents as u16 => Call::Getevents,
+        call if call == Failing::Pgetevents as u16 => Call::Pgetevents,
+        _ => Call::Submit,
+    };
+    Failed {
+        of: Submitter { pid: Pid(key.tgid), start_boottime_ns: key.start_boottime },
+        call,
+        errno: key.errno.into(),
+        count: record.count,
+        arguments: Arguments {
+            context: ContextId(record.context),
+            second: record.second.cast_signed(),
+            third: record.third.cast_signed(),
+        },
     }
 }

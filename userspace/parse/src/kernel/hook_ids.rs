@@ -1,4 +1,4 @@
-//! Where the calls of io_setup, io_destroy and io_submit can be seen in this kernel, by BTF id: functions and tracepoints.
+//! Where the calls of io_setup, io_destroy, io_submit and io_getevents can be seen in this kernel, by BTF id: functions and tracepoints.
 
 use crate::btf::{Btf, Named, Wanted};
 
@@ -33,6 +33,16 @@ hooks! {
     submit: Func, "__x64_sys_io_submit";
     /// io_submit of 32-bit callers.
     submit_32: Func, "__ia32_compat_sys_io_submit";
+    /// io_getevents of 64-bit callers.
+    getevents: Func, "__x64_sys_io_getevents";
+    /// io_pgetevents of 64-bit callers.
+    pgetevents: Func, "__x64_sys_io_pgetevents";
+    /// io_getevents of 32-bit callers.
+    getevents_32: Func, "__ia32_sys_io_getevents_time32";
+    /// io_pgetevents of 32-bit callers.
+    pgetevents_32: Func, "__ia32_compat_sys_io_pgetevents";
+    /// io_pgetevents of 32-bit callers with times of 64 bits.
+    pgetevents_time64: Func, "__ia32_compat_sys_io_pgetevents_time64";
     /// The tracepoint at the end of an address space, since v6.1 (mm/mmap.c:exit_mmap).
     exit_mmap: Typedef, "btf_trace_exit_mmap";
     /// The function that the tracepoint is in.

@@ -10,7 +10,8 @@ use aioinspect_service::sockets::Address;
 /// What is counted besides the calls of io_setup and io_destroy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Collect {
-    /// Calls of io_submit, by owner. Slows each of these calls a little.
+    /// Calls of io_submit, by owner, and in `watch` failures of io_submit, io_getevents and
+    /// io_pgetevents, and why. Slows each of these calls a little.
     Submit,
 }
 

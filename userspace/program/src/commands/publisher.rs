@@ -92,6 +92,11 @@ impl Publisher {
         self.site.log.add(events);
     }
 
+    /// The counts of io_submit, if they are wanted.
+    pub(super) fn submit_counts(&mut self) -> Option<&mut Submits> {
+        self.submits.as_mut().map(|(submits, ..)| submits)
+    }
+
     /// Whether somebody follows the events.
     pub(super) fn is_followed(&self) -> bool {
         self.site.log.is_followed()

@@ -8,7 +8,7 @@ use anyhow::Context;
 
 use crate::cli::{HookArg, ServeArgs};
 use crate::commands::exit::Exit;
-use crate::commands::serve::open_server::Bound;
+use crate::commands::serve::open_server::{Bound, Verb};
 use crate::commands::watch::feed::{Feed, hook_of};
 use crate::commands::watch::lines::EndSignals;
 use crate::commands::{bpf_log_level, say_lacks};
@@ -26,7 +26,7 @@ pub(super) fn run(args: &ServeArgs, verbose: u8, err: &mut dyn Write) -> anyhow:
     let hook = hook_of(args.hook);
     let level = bpf_log_level(verbose);
     let opened =
-        Bound::open(&args.site, &args.listen, true, false, hook, level, &mut tried).and_then(|bound| {
+        Bound::open(&args.site, &args.listen, Verb::Serve, hook, level, &mut tried).and_then(|bound| {
             let options = WatchOptions { hook, log_level: level, ..WatchOptions::default() };
             Ok((bound, Feed::live(options, None, &mut tried)?))
         });

@@ -5,21 +5,24 @@ pub(crate) mod feed;
 mod keys;
 pub(crate) mod lines;
 mod screen;
+mod submit_failures;
 
 use std::io::{IsTerminal, Write, stdin, stdout};
 
 use rustix::event::{PollFd, PollFlags};
 use tokio::io::Interest;
 
-use crate::cli::{HookArg, SiteArgs, WatchArgs};
+use crate::cli::{Collect, HookArg, SiteArgs, WatchArgs};
 use crate::commands::exit::{Exit, UsageError};
-use crate::commands::serve::open_server::Bound;
+use crate::commands::serve::open_server::{Bound, Verb};
 use crate::commands::terminal::Terminal;
 use crate::commands::watch::feed::{Feed, hook_of};
 use crate::commands::watch::lines::EndSignals;
 use crate::commands::{bpf_log_level, say_lacks};
 use aioinspect_kernel::host::readiness::register;
 use aioinspect_kernel::host::syscall_cost::SyscallCost;
+use aioinspect_kernel::trace::hook::Hook;
+use aioinspect_kernel::trace::submits::Submits;
 use aioinspect_service::sockets::Address;
 
 /// Shows events until it is told to end: on a screen, or a line each.
@@ -53,12 +56,18 @@ pub(super) fn run(
             writeln!(err, "aioinspect: serving on {address}")?;
         }
     }
+    if args.site.collect.contains(&Collect::Submit) {
+        feed.tell_submit_failures();
+    }
     let Some(signals) = signals else {
         return runtime.block_on(screen::run(feed, args, terminal));
     };
     if let Some(watcher) = feed.watcher() {
         writeln!(err, "aioinspect: watching with {} ({})", watcher.hook().name(), watcher.hook().cost())?;
         say_lacks(err, watcher.known().lacks())?;
+    }
+    if let Some(submits) = feed.submits() {
+        say_unseen(submits, err)?;
     }
     if let Some(before) = before.filter(|_| feed.watcher().is_some()) {
         let after = SyscallCost::measure();
@@ -82,6 +91,21 @@ pub(super) fn run(
     Ok(exit)
 }
 
+/// Says which failures cannot be seen.
+fn say_unseen(submits: &Submits, err: &mut dyn Write) -> std::io::Result<()> {
+    for line in submits.unseen() {
+        writeln!(err, "aioinspect: {line}")?;
+    }
+    match submits.hook() {
+        Hook::Fentry | Hook::Kprobe => writeln!(
+            err,
+            "aioinspect: calls that a seccomp filter refuses are not seen with {}; --hook tracepoint sees them, and slows every system call",
+            submits.hook().name()
+        ),
+        Hook::Tracepoint | Hook::RawTracepoint => Ok(()),
+    }
+}
+
 /// What is shown, and the server that is wanted beside it.
 fn open(
     args: &WatchArgs,
@@ -89,13 +113,21 @@ fn open(
     screen: bool,
     tried: &mut Vec<String>,
 ) -> anyhow::Result<(Feed, Option<Bound>)> {
-    if args.metrics.is_none() && args.site != SiteArgs::default() {
+    // Failures of io_submit are shown without a server too.
+    let of_server = SiteArgs { collect: Vec::new(), ..args.site.clone() };
+    if args.from.is_some() && args.site.collect.contains(&Collect::Submit) {
+        return Err(
+            UsageError("--collect counts on the running host; a file has no counts".to_owned()).into()
+        );
+    }
+    if args.metrics.is_none() && of_server != SiteArgs::default() {
         return Err(UsageError("options of the server need --metrics ADDR as well".to_owned()).into());
     }
     let bind = |address: &Address, tried: &mut Vec<String>| {
         let addresses = std::slice::from_ref(address);
         let (hook, level) = (hook_of(args.hook), if screen { 0 } else { bpf_log_level(verbose) });
-        Bound::open(&args.site, addresses, false, screen, hook, level, tried)
+        let verb = if screen { Verb::WatchScreen } else { Verb::WatchLines };
+        Bound::open(&args.site, addresses, verb, hook, level, tried)
     };
     let bound = args.metrics.as_ref().map(|address| bind(address, tried)).transpose()?;
     Ok((Feed::open(args, verbose, screen, tried)?, bound))

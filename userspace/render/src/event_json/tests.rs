@@ -33,7 +33,19 @@ fn no_kind_is_left_out() {
         event_specimens::all().iter().map(|timed| timed.event.word()).collect();
     assert_eq!(
         said.into_iter().collect::<Vec<_>>(),
-        ["destroy", "dying", "exec", "existing", "exit", "gone", "healed", "lost", "setup", "setup-failed"]
+        [
+            "destroy",
+            "dying",
+            "exec",
+            "existing",
+            "exit",
+            "gone",
+            "healed",
+            "lost",
+            "setup",
+            "setup-failed",
+            "submit-failed"
+        ]
     );
 }
 

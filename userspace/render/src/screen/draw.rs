@@ -21,7 +21,8 @@ use crate::screen::search::Search;
 use crate::screen::theme::{Theme, Tone};
 use crate::screen::{Pane, Screen, detail, help};
 use crate::{event_line, time};
-use aioinspect_model::event::{Event, Timed};
+use aioinspect_model::event::Event;
+use aioinspect_model::event_rows::EventRow;
 
 /// Lower screens show one table at a time.
 const BOTH: usize = 18;
@@ -212,8 +213,8 @@ impl Screen {
         }
         draw_title(canvas, title.y, &[named("events", false), (" UTC".into(), Tone::Plain)]);
         let first = self.shown.events.len().saturating_sub(lines.height);
-        for (nth, timed) in self.shown.events.iter().skip(first).enumerate() {
-            draw_event(canvas, lines.y.saturating_add(nth), timed);
+        for (nth, row) in self.shown.events.iter().skip(first).enumerate() {
+            draw_event(canvas, lines.y.saturating_add(nth), row);
         }
     }
 
@@ -273,19 +274,22 @@ fn position(top: usize, height: usize, len: usize) -> String {
     format!(" lines {} to {} of {len}", top.saturating_add(1), top.saturating_add(height).min(len))
 }
 
-fn draw_event(canvas: &mut Canvas<'_>, y: usize, timed: &Timed) {
+fn draw_event(canvas: &mut Canvas<'_>, y: usize, row: &EventRow) {
+    let timed = &row.timed;
     let tone = match timed.event {
         Event::Existing { .. } => Tone::Faint,
         Event::Setup { .. } | Event::Destroy { .. } | Event::Exec { .. } | Event::Exit { .. } => Tone::Plain,
         Event::Healed { .. } | Event::Gone { .. } => Tone::Pending,
-        Event::SetupFailed { .. } | Event::Dying { .. } | Event::Lost { .. } => Tone::Bad,
+        Event::SetupFailed { .. } | Event::SubmitFailed { .. } | Event::Dying { .. } | Event::Lost { .. } => {
+            Tone::Bad
+        }
     };
     let time = time::of_day(timed.unix_ns);
     let time = format!("{} ", time.get(..8).unwrap_or(&time));
     // Without room for all of it, what happened matters more than when.
     let wide = canvas.width() >= 40;
     let used = if wide { canvas.write(0, y, &time, Tone::Faint) } else { 0 };
-    canvas.write(used, y, &event_line::text(&timed.event), tone);
+    canvas.write(used, y, &event_line::row(row), tone);
 }
 
 /// The line in which a search is typed: its end is always seen, and why it finds nothing.

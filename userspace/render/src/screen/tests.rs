@@ -130,7 +130,9 @@ fn pausing_keeps_the_frame() {
     press(&mut screen, "p");
     let after = frame(&mut screen, 100, 30);
     assert!(after.contains("lost 9") && after.contains("0x9000") && !after.contains("PAUSED"), "{after}");
-    assert_eq!(screen.shown.events.len(), 10);
+    // Of each list one is the same failure.
+    assert_eq!(screen.shown.events.len(), 9);
+    assert!(after.contains("EAGAIN: x 2: "), "{after}");
 }
 
 /// Check that only what can be seen asks for a drawing.

@@ -65,6 +65,7 @@ impl EventLog {
                 Event::Dying { .. } | Event::Gone { .. } => &mut kept.waits,
                 Event::Existing { .. }
                 | Event::Setup { .. }
+                | Event::SubmitFailed { .. }
                 | Event::Destroy { .. }
                 | Event::Exec { .. }
                 | Event::Exit { .. }

@@ -42,9 +42,9 @@ fn one_by_one() {
 fn all_of_them() {
     let _kernel = StandIn::start();
     let map = map_create("errors", MapShape::hash::<SubmitErrorKey, SubmitErrors>(64)).unwrap();
-    let key = |tgid: u32| SubmitErrorKey { start_boottime: 9, tgid, errno: 11 };
+    let key = |tgid: u32| SubmitErrorKey { start_boottime: 9, tgid, errno: 11, call: 0 };
     for tgid in 0..24 {
-        StandIn::put(&map, &key(tgid), &SubmitErrors { count: tgid.into() });
+        StandIn::put(&map, &key(tgid), &SubmitErrors { count: tgid.into(), ..SubmitErrors::default() });
     }
     let map = HashMap::<SubmitErrorKey, SubmitErrors>::open(map).unwrap();
     for room in [1, 2, 5, 6, 7, 23, 24, BATCH] {

@@ -24,6 +24,17 @@ use aioinspect_service::web_config::WebConfig;
 /// Descriptors that are not for connections.
 const OWN_DESCRIPTORS: u64 = 256;
 
+/// The verb that serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// `serve`, whose sockets may be systemd's.
+    Serve,
+    /// `watch` that writes lines.
+    WatchLines,
+    /// `watch` that draws a screen.
+    WatchScreen,
+}
+
 /// A server that is bound and not yet served.
 pub(crate) struct Bound {
     listeners: Vec<Listener>,
@@ -36,20 +47,19 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Reads, checks and binds. To be called inside the runtime, before privileges are dropped. `activated`: whether sockets of systemd
-    /// take the place of `addresses`.
+    /// Reads, checks and binds. To be called inside the runtime, before privileges are dropped. Sockets of systemd take the place of
+    /// `addresses` where it is `serve` that serves.
     pub(crate) fn open(
         args: &SiteArgs,
         addresses: &[Address],
-        activated: bool,
-        terminal: bool,
+        verb: Verb,
         hook: Option<Hook>,
         log_level: u8,
         tried: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
         let config = args.web_config.as_deref().map(read_config).transpose()?.unwrap_or_default();
         let in_config = || args.web_config.as_deref().map_or_else(String::new, config_name);
-        let given = if activated { from_systemd().context("socket activation")? } else { None };
+        let given = if verb == Verb::Serve { from_systemd().context("socket activation")? } else { None };
         let listeners = if let Some(given) = given {
             given
         } else {
@@ -76,13 +86,15 @@ impl Bound {
             read_files,
             oci_roots: BUNDLE_ROOTS.iter().map(|root| args.host_root.join(root)).collect(),
             unix_socket_dirs: listeners.iter().filter_map(directory).collect(),
-            terminal,
+            terminal: verb == Verb::WatchScreen,
         };
         let room = raise_descriptor_limit()?.saturating_sub(OWN_DESCRIPTORS).max(16);
         let mut limits = Limits::default();
         limits.connections = limits.connections.min(usize::try_from(room).unwrap_or(usize::MAX));
         let submits = if args.collect.contains(&Collect::Submit) {
-            Some(Submits::start(Sizes::default(), hook, log_level, tried)?)
+            // A watch tells of each failure; metrics have those of io_submit alone.
+            let reaping = verb != Verb::Serve;
+            Some(Submits::start(Sizes::default(), hook, reaping, log_level, tried)?)
         } else {
             None
         };

@@ -7,11 +7,12 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep_until};
 
-use crate::cli::{HookArg, WatchArgs};
+use crate::cli::{Collect, HookArg, WatchArgs};
 use aioinspect_kernel::host::clock;
 use aioinspect_kernel::host::readiness::register;
 use aioinspect_kernel::look::absence::can_be_watched;
 use aioinspect_kernel::trace::hook::Hook;
+use aioinspect_kernel::trace::submits::{Failed, Sizes as SubmitSizes, Submits};
 use aioinspect_kernel::watch::watcher::{Comparison, WatchOptions, Watcher};
 use aioinspect_model::births::add_origins;
 use aioinspect_model::event::{Actor, Event, Failure, Timed, WatchStatus};
@@ -21,11 +22,13 @@ use aioinspect_model::judged::judged_word;
 use aioinspect_model::owner::owner;
 use aioinspect_model::picture::Picture;
 use aioinspect_model::reconcile::{reconcile, reconcile_with};
+use aioinspect_model::submit_failure::{Cause, SubmitFailure};
 use aioinspect_model::trend::Trends;
 use aioinspect_model::units::{Instant, Pid, Tid};
 use aioinspect_model::waits::Waits;
 
 use crate::commands::publisher::Publisher;
+use crate::commands::watch::submit_failures::{NewFailures, SubmitFailures};
 use crate::commands::{bpf_log_level, saved};
 use aioinspect_service::http::Ask;
 
@@ -90,7 +93,17 @@ impl Feed {
             // A screen leaves no room for messages.
             log_level: if pictures { 0 } else { bpf_log_level(verbose) },
         };
-        Self::live(options, pictures.then_some(args.interval), tried)
+        // While there are privileges. Beside a server, the server's counts are read.
+        let own = if args.site.collect.contains(&Collect::Submit) && args.metrics.is_none() {
+            Some(Submits::start(SubmitSizes::default(), options.hook, true, options.log_level, tried)?)
+        } else {
+            None
+        };
+        let mut feed = Self::live(options, pictures.then_some(args.interval), tried)?;
+        if let Feed::Live(live) = &mut feed {
+            live.submits = own;
+        }
+        Ok(feed)
     }
 
     /// The running kernel, with a picture at each interval, or only when one is asked for.
@@ -114,6 +127,8 @@ impl Feed {
             holders: None,
             trends: Trends::default(),
             publisher: None,
+            submits: None,
+            submit_failures: None,
             since_unix_ns: clock::unix_now(),
             taken_unix_ns: 0,
             scan_ns: 0,
@@ -124,6 +139,21 @@ impl Feed {
     pub(crate) fn publish(&mut self, publisher: Publisher) {
         if let Feed::Live(live) = self {
             live.publisher = Some(publisher);
+        }
+    }
+
+    /// Has failures of io_submit and its kin told, by the counts that are kept.
+    pub(crate) fn tell_submit_failures(&mut self) {
+        if let Feed::Live(live) = self {
+            live.submit_failures = Some(SubmitFailures::new());
+        }
+    }
+
+    /// The counts of io_submit and its kin, if they are kept.
+    pub(crate) fn submits(&mut self) -> Option<&mut Submits> {
+        match self {
+            Feed::Recorded(_) => None,
+            Feed::Live(live) => live.counts().map(|(submits, _)| submits),
         }
     }
 
@@ -148,7 +178,9 @@ impl Feed {
             Feed::Recorded(_) => Ok(Vec::new()),
             Feed::Live(live) => {
                 let events = live.watcher.ended()?;
-                live.explained(events)
+                let mut events = live.explained(events)?;
+                events.extend(live.submit_failed()?);
+                Ok(events)
             }
         }
     }
@@ -182,6 +214,10 @@ pub(crate) struct LiveFeed {
     trends: Trends,
     /// Who is told what happens, and asks for pictures.
     publisher: Option<Publisher>,
+    /// Counts of io_submit and its kin that nobody else reads.
+    submits: Option<Submits>,
+    /// What was read of those or of the publisher's, if their failures are told.
+    submit_failures: Option<SubmitFailures>,
     since_unix_ns: u64,
     taken_unix_ns: u64,
     scan_ns: u64,
@@ -208,7 +244,8 @@ impl LiveFeed {
             if look || !asks.is_empty() {
                 self.watcher.count_losses();
             }
-            let events = self.happened()?;
+            // Whoever answers may let go of counts: they are read before.
+            let events = self.happened(!asks.is_empty())?;
             if !asks.is_empty() {
                 self.answer(asks);
             }
@@ -224,10 +261,13 @@ impl LiveFeed {
         if self.is_shown || is_followed { FETCH_EVERY } else { FETCH_UNSEEN_EVERY }
     }
 
-    fn happened(&mut self) -> anyhow::Result<Vec<Timed>> {
+    fn happened(&mut self, at_once: bool) -> anyhow::Result<Vec<Timed>> {
         self.fetched = Moment::now();
         let events = self.watcher.happened()?;
-        let events = self.explained(events)?;
+        let mut events = self.explained(events)?;
+        if at_once || self.submit_failures.as_ref().is_some_and(SubmitFailures::is_due) {
+            events.extend(self.submit_failed()?);
+        }
         if let Some(publisher) = &mut self.publisher {
             publisher.happened(&events);
         }
@@ -276,6 +316,38 @@ impl LiveFeed {
             failure.largest = holders.iter().take(3).cloned().collect();
         }
         Ok(())
+    }
+
+    /// The counts of io_submit and its kin, and whether they are ours alone.
+    fn counts(&mut self) -> Option<(&mut Submits, bool)> {
+        match (&mut self.submits, &mut self.publisher) {
+            (Some(own), _) => Some((own, true)),
+            (None, Some(publisher)) => publisher.submit_counts().map(|submits| (submits, false)),
+            (None, None) => None,
+        }
+    }
+
+    /// Calls of io_submit and its kin that failed since the last time, if that is told.
+    fn submit_failed(&mut self) -> anyhow::Result<Vec<Timed>> {
+        let Some(mut failures) = self.submit_failures.take() else { return Ok(Vec::new()) };
+        let read = self.counts().map(|(submits, is_ours)| failures.read(submits, is_ours)).transpose();
+        self.submit_failures = Some(failures);
+        let (new, lost) = read?.unwrap_or_default();
+        let asks = |new: &NewFailures| Cause::asks_for_picture(new.failed.call, new.failed.errno);
+        let picture = if new.iter().any(asks) {
+            let (evidence, _) = self.watcher.look(false, &mut Vec::new())?;
+            Some(reconcile(&evidence))
+        } else {
+            None
+        };
+        let failed = new.into_iter().map(|NewFailures { by, failed }| {
+            let Failed { call, errno, count, arguments, .. } = failed;
+            let cause = Cause::of(call, errno, &arguments, by.pid, picture.as_ref());
+            Event::SubmitFailed { by, failure: SubmitFailure { call, errno, count, arguments, cause } }
+        });
+        let lost = (lost > 0).then_some(Event::Lost { count: lost });
+        let (at, unix_ns) = (clock::now(), clock::unix_now());
+        Ok(failed.chain(lost).map(|event| Timed { at, unix_ns, event }).collect())
     }
 
     fn picture(&mut self) -> anyhow::Result<Picture> {

@@ -142,7 +142,8 @@ fn repeated(told: &[Repeats], out: &mut dyn Write) -> std::io::Result<()> {
 /// What was missed is always told: without it, silence would mean nothing.
 fn is_wanted(event: &Event, args: &WatchArgs) -> bool {
     let missed = matches!(event, Event::Lost { .. } | Event::Healed { .. });
-    if args.failures && !matches!(event, Event::SetupFailed { .. } | Event::Lost { .. }) {
+    let failed = matches!(event, Event::SetupFailed { .. } | Event::SubmitFailed { .. } | Event::Lost { .. });
+    if args.failures && !failed {
         return false;
     }
     let of_wanted = event.actor().is_some_and(|actor| args.pid.iter().any(|pid| Pid(*pid) == actor.pid));
