@@ -11,6 +11,8 @@ mod ends;
 #[cfg(test)]
 mod folded;
 #[cfg(test)]
+mod growth;
+#[cfg(test)]
 mod hooks;
 #[cfg(test)]
 mod judged;

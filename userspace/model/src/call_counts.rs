@@ -78,7 +78,8 @@ impl CallCounts {
             | Event::Exit { .. }
             | Event::Dying { .. }
             | Event::Gone { .. }
-            | Event::Healed { .. } => {}
+            | Event::Healed { .. }
+            | Event::Growth { .. } => {}
         }
     }
 

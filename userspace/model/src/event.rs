@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::awaited::Awaited;
 use crate::evidence::Doing;
+use crate::owner_growth::Growing;
 use crate::picture::Owner;
 use crate::submit_failure::SubmitFailure;
 use crate::units::{ContextId, Instant, Pid, Tid};
@@ -122,6 +123,15 @@ pub enum Event {
         /// Number of entries.
         count: u64,
     },
+    /// An owner grows: told when it begins to be so, and then seldom.
+    Growth {
+        /// Who, since when, how fast.
+        growing: Box<Growing>,
+        /// `fs.aio-max-nr - fs.aio-nr` then: may be negative.
+        free: i64,
+        /// `fs.aio-max-nr` then.
+        limit: u64,
+    },
 }
 
 /// An io_setup that failed.
@@ -173,6 +183,8 @@ pub struct WatchStatus {
     pub taken_unix_ns: u64,
     /// What the last census of the host took, nanoseconds.
     pub scan_ns: u64,
+    /// The owners that grow, the fastest first.
+    pub growing: Vec<Growing>,
 }
 
 impl Event {
@@ -190,6 +202,7 @@ impl Event {
             Event::Gone { .. } => "gone",
             Event::Lost { .. } => "lost",
             Event::Healed { .. } => "healed",
+            Event::Growth { .. } => "growth",
         }
     }
 
@@ -205,7 +218,7 @@ impl Event {
             | Event::Exit { by, .. }
             | Event::Dying { by, .. }
             | Event::Gone { by, .. } => Some(by),
-            Event::Lost { .. } | Event::Healed { .. } => None,
+            Event::Lost { .. } | Event::Healed { .. } | Event::Growth { .. } => None,
         }
     }
 }

@@ -213,6 +213,7 @@ pub(crate) fn kind(event: &Event) -> Option<(Kind, u64)> {
         | Event::Exit { .. }
         | Event::Dying { .. }
         | Event::Gone { .. }
+        | Event::Growth { .. }
         | Event::Lost { .. }
         | Event::Healed { .. } => None,
     }

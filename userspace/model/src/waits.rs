@@ -55,7 +55,8 @@ impl Waits {
             | Event::Dying { .. }
             | Event::Gone { .. }
             | Event::Lost { .. }
-            | Event::Healed { .. } => return,
+            | Event::Healed { .. }
+            | Event::Growth { .. } => return,
         };
         for known in &mut self.known {
             let same = known.pid == by.pid

@@ -215,6 +215,9 @@ pub struct WatchArgs {
     /// How often the screen reads the host again.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
+    /// Say that an owner grows when its slots rose for this long; after that it is said seldom.
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = interval)]
+    pub growth_after: Duration,
     /// Where in the kernel the calls are observed.
     #[arg(long, value_enum, default_value = "auto")]
     pub hook: HookArg,

@@ -14,6 +14,7 @@ use aioinspect_model::submit_failure;
 use aioinspect_model::units::ContextId;
 
 use crate::escape::{escape, escaped};
+use crate::growth::GrowthKeys;
 use crate::holder::HolderKeys;
 use crate::json::{OwnerKeys, SCHEMA_VERSION};
 use crate::time;
@@ -98,6 +99,16 @@ enum What<'a> {
     Counted {
         count: u64,
     },
+    Growth(Box<OfGrowth<'a>>),
+}
+
+#[derive(Serialize)]
+struct OfGrowth<'a> {
+    #[serde(flatten)]
+    owner: HolderKeys<'a>,
+    #[serde(flatten)]
+    growth: GrowthKeys,
+    free: i64,
 }
 
 fn line(timed: &Timed) -> Line<'_> {
@@ -145,6 +156,11 @@ fn what(event: &Event) -> What<'_> {
             What::Gone { context: named(*context), waited_seconds: seconds(*waited_ns) }
         }
         Event::Lost { count } | Event::Healed { count } => What::Counted { count: *count },
+        Event::Growth { growing, free, .. } => What::Growth(Box::new(OfGrowth {
+            owner: HolderKeys::new(&growing.owner, Some(growing.owner.slots).filter(|slots| *slots > 0)),
+            growth: GrowthKeys::from(&**growing),
+            free: *free,
+        })),
     }
 }
 

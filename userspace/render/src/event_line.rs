@@ -23,6 +23,7 @@ use aioinspect_model::units::ContextId;
 
 use crate::escape::{escape, escaped};
 use crate::time;
+use crate::{growth, holder};
 
 /// Columns of the longest word, `setup-failed`.
 const WORD: usize = 12;
@@ -50,7 +51,7 @@ pub fn line(timed: &Timed) -> String {
 
 /// One event without its time: what, who, and the rest.
 pub fn text(event: &Event) -> String {
-    let who = event.actor().map(who).unwrap_or_default();
+    let who = event_who(event).unwrap_or_default();
     assembled(event, &who, &what(event))
 }
 
@@ -127,6 +128,13 @@ fn assembled(event: &Event, who: &str, what: &str) -> String {
     text
 }
 
+fn event_who(event: &Event) -> Option<String> {
+    if let Event::Growth { growing, .. } = event {
+        return Some(holder::name(&growing.owner));
+    }
+    event.actor().map(who)
+}
+
 /// `comm[pid/tid]`, or `comm[pid]` where no thread is known.
 fn who(actor: &Actor) -> String {
     let comm = escaped(&actor.comm);
@@ -169,6 +177,7 @@ fn what(event: &Event) -> String {
             format!("{what} gone, waited {}", duration(*waited_ns))
         }
         Event::Lost { count } => format!("{} missed", plural(*count, "event")),
+        Event::Growth { growing, .. } => growth::in_words(growing),
         Event::Healed { count } => format!("{} corrected by a new census", plural(*count, "context")),
     }
 }
@@ -190,6 +199,7 @@ fn failure(event: &Event) -> (String, String) {
         | Event::Exit { .. }
         | Event::Dying { .. }
         | Event::Gone { .. }
+        | Event::Growth { .. }
         | Event::Lost { .. }
         | Event::Healed { .. } => (String::new(), String::new()),
     }

@@ -3,6 +3,7 @@
 use aioinspect_model::awaited::Awaited;
 use aioinspect_model::event::{Actor, Event, Failure, Holder, Timed};
 use aioinspect_model::evidence::Doing;
+use aioinspect_model::owner_growth::{Growing, Rate, Sample};
 use aioinspect_model::picture::Owner;
 use aioinspect_model::submit_failure::{Arguments, Call, Cause, SubmitFailure};
 use aioinspect_model::units::{ContextId, Instant, Pid, Tid};
@@ -46,6 +47,35 @@ fn nginx() -> Holder {
         processes: 63,
         contexts: 63,
         slots: 63_000,
+    }
+}
+
+/// An owner that grows.
+pub(crate) fn growing() -> Growing {
+    const SECOND: u64 = 1_000_000_000;
+    let since = Sample { at: Instant(1), unix_ns: NOON - 11_107 * SECOND, slots: 51_000, contexts: 51 };
+    Growing {
+        owner: nginx(),
+        since,
+        for_ns: 11_107 * SECOND,
+        rate: Rate { more: 4000, ns: 3600 * SECOND },
+        limit_in_ns: Some(2286 * SECOND),
+    }
+}
+
+/// One of which little is known.
+fn growing_contexts() -> Growing {
+    Growing {
+        owner: Holder {
+            pid: Pid(9),
+            comm: b"\x1b[2J".to_vec(),
+            processes: 1,
+            contexts: 9,
+            ..Holder::default()
+        },
+        since: Sample { contexts: 4, slots: 0, ..growing().since },
+        limit_in_ns: None,
+        ..growing()
     }
 }
 
@@ -145,6 +175,8 @@ pub(crate) fn all() -> Vec<Timed> {
                 cause: Cause::Refused,
             },
         },
+        Event::Growth { growing: growing().into(), free: 2536, limit: 65_536 },
+        Event::Growth { growing: growing_contexts().into(), free: -7, limit: 65_536 },
     ];
     (0..).zip(events).map(|(nth, event)| at(nth, event)).collect()
 }

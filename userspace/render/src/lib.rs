@@ -15,6 +15,7 @@ pub mod filter;
 mod footer;
 pub mod group_verdict;
 pub mod groups;
+pub mod growth;
 pub mod headroom;
 mod holder;
 pub mod json;

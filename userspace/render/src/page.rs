@@ -188,7 +188,8 @@ fn failures(events: &[Timed], out: &mut String) {
         | Event::Dying { .. }
         | Event::Gone { .. }
         | Event::Lost { .. }
-        | Event::Healed { .. } => None,
+        | Event::Healed { .. }
+        | Event::Growth { .. } => None,
     });
     for (unix_ns, by, failure) in failed.take(MOST_FAILURES) {
         let at = time::full(unix_ns);
@@ -226,7 +227,8 @@ fn waits(events: &[Timed], out: &mut String) {
         | Event::Exec { .. }
         | Event::Exit { .. }
         | Event::Lost { .. }
-        | Event::Healed { .. } => None,
+        | Event::Healed { .. }
+        | Event::Growth { .. } => None,
     });
     for (timed, by, context, says) in told.take(MOST_FAILURES) {
         let at = time::full(timed.unix_ns);

@@ -1,6 +1,7 @@
 //! The options of the server.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -66,6 +67,9 @@ pub struct ServeArgs {
     /// Where in the kernel the calls are observed.
     #[arg(long, value_enum, default_value = "auto")]
     pub hook: HookArg,
+    /// Say that an owner grows when its slots rose for this long; after that it is said seldom.
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = super::interval)]
+    pub growth_after: Duration,
     /// Options shared with `watch --metrics`.
     #[command(flatten)]
     pub site: SiteArgs,

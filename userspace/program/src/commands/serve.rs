@@ -28,7 +28,7 @@ pub(super) fn run(args: &ServeArgs, verbose: u8, err: &mut dyn Write) -> anyhow:
     let opened =
         Bound::open(&args.site, &args.listen, Verb::Serve, hook, level, &mut tried).and_then(|bound| {
             let options = WatchOptions { hook, log_level: level, ..WatchOptions::default() };
-            Ok((bound, Feed::live(options, None, &mut tried)?))
+            Ok((bound, Feed::live(options, None, args.growth_after, &mut tried)?))
         });
     if verbose > 0 || (opened.is_err() && args.hook == HookArg::Auto) {
         for line in tried {

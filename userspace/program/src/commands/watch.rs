@@ -2,6 +2,7 @@
 
 mod display;
 pub(crate) mod feed;
+mod growth_looks;
 mod keys;
 pub(crate) mod lines;
 mod screen;

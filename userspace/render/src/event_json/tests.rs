@@ -40,6 +40,7 @@ fn no_kind_is_left_out() {
             "existing",
             "exit",
             "gone",
+            "growth",
             "healed",
             "lost",
             "setup",

@@ -279,7 +279,7 @@ fn draw_event(canvas: &mut Canvas<'_>, y: usize, row: &EventRow) {
     let tone = match timed.event {
         Event::Existing { .. } => Tone::Faint,
         Event::Setup { .. } | Event::Destroy { .. } | Event::Exec { .. } | Event::Exit { .. } => Tone::Plain,
-        Event::Healed { .. } | Event::Gone { .. } => Tone::Pending,
+        Event::Healed { .. } | Event::Gone { .. } | Event::Growth { .. } => Tone::Pending,
         Event::SetupFailed { .. } | Event::SubmitFailed { .. } | Event::Dying { .. } | Event::Lost { .. } => {
             Tone::Bad
         }

@@ -115,6 +115,7 @@ pub(crate) fn status() -> WatchStatus {
         since_unix_ns: 1_769_860_800_000_000_000,
         taken_unix_ns: 1_769_860_860_000_000_000,
         scan_ns: 130_000,
+        growing: Vec::new(),
     }
 }
 

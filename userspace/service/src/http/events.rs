@@ -70,7 +70,8 @@ impl EventLog {
                 | Event::Exec { .. }
                 | Event::Exit { .. }
                 | Event::Lost { .. }
-                | Event::Healed { .. } => continue,
+                | Event::Healed { .. }
+                | Event::Growth { .. } => continue,
             };
             list.truncate(SHOWN - 1);
             list.push_front(timed.clone());

@@ -28,6 +28,7 @@ use aioinspect_model::units::{Instant, Pid, Tid};
 use aioinspect_model::waits::Waits;
 
 use crate::commands::publisher::Publisher;
+use crate::commands::watch::growth_looks::GrowthLooks;
 use crate::commands::watch::submit_failures::{NewFailures, SubmitFailures};
 use crate::commands::{bpf_log_level, saved};
 use aioinspect_service::http::Ask;
@@ -99,17 +100,19 @@ impl Feed {
         } else {
             None
         };
-        let mut feed = Self::live(options, pictures.then_some(args.interval), tried)?;
+        let mut feed = Self::live(options, pictures.then_some(args.interval), args.growth_after, tried)?;
         if let Feed::Live(live) = &mut feed {
             live.submits = own;
         }
         Ok(feed)
     }
 
-    /// The running kernel, with a picture at each interval, or only when one is asked for.
+    /// The running kernel, with a picture at each interval, or only when one is asked for. `growth_after`: for how long an owner that
+    /// grows must have done so.
     pub(crate) fn live(
         options: WatchOptions,
         pictures: Option<Duration>,
+        growth_after: Duration,
         tried: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
         let watcher = Watcher::start(options, tried)?;
@@ -126,6 +129,7 @@ impl Feed {
             looks,
             holders: None,
             trends: Trends::default(),
+            growth: GrowthLooks::after(growth_after),
             publisher: None,
             submits: None,
             submit_failures: None,
@@ -212,6 +216,8 @@ pub(crate) struct LiveFeed {
     holders: Option<(Instant, Vec<aioinspect_model::event::Holder>)>,
     /// What the pictures so far show together.
     trends: Trends,
+    /// What they show of owners over hours.
+    growth: GrowthLooks,
     /// Who is told what happens, and asks for pictures.
     publisher: Option<Publisher>,
     /// Counts of io_submit and its kin that nobody else reads.
@@ -268,10 +274,24 @@ impl LiveFeed {
         if at_once || self.submit_failures.as_ref().is_some_and(SubmitFailures::is_due) {
             events.extend(self.submit_failed()?);
         }
+        events.extend(self.grown(&events));
         if let Some(publisher) = &mut self.publisher {
             publisher.happened(&events);
         }
         Ok(events)
+    }
+
+    /// What is to be told of owners that grow. A look that fails is made the next time.
+    fn grown(&mut self, events: &[Timed]) -> Vec<Timed> {
+        self.growth.hear(events);
+        if !self.growth.take_turn() {
+            return Vec::new();
+        }
+        if self.growth.is_stale() {
+            let Ok((evidence, _)) = self.watcher.look(true, &mut Vec::new()) else { return Vec::new() };
+            self.growth.renew(by_owner(&holders(&reconcile(&evidence))));
+        }
+        self.watcher.facts().map_or_else(|_| Vec::new(), |facts| self.growth.add(&facts))
     }
 
     /// Takes a picture for those who asked. That it could not be taken is told to them: the next one may be.
@@ -370,6 +390,7 @@ impl LiveFeed {
             since_unix_ns: self.since_unix_ns,
             taken_unix_ns: self.taken_unix_ns,
             scan_ns: self.scan_ns,
+            growing: self.growth.growing(),
         }
     }
 }

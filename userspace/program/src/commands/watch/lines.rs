@@ -146,6 +146,8 @@ fn is_wanted(event: &Event, args: &WatchArgs) -> bool {
     if args.failures && !failed {
         return false;
     }
-    let of_wanted = event.actor().is_some_and(|actor| args.pid.iter().any(|pid| Pid(*pid) == actor.pid));
+    let of_growth = if let Event::Growth { growing, .. } = event { Some(growing.owner.pid) } else { None };
+    let whose = event.actor().map(|actor| actor.pid).or(of_growth);
+    let of_wanted = whose.is_some_and(|whose| args.pid.iter().any(|pid| Pid(*pid) == whose));
     missed || args.pid.is_empty() || of_wanted
 }
