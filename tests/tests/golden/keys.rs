@@ -158,6 +158,50 @@ fn of_headroom() {
     }
 }
 
+/// Check the keys of `doctor -J --from`, that nothing of this host is in it, and that its numbers are those of `headroom`.
+#[test]
+fn of_doctor() {
+    let mut ids: Vec<String> = Vec::new();
+    for recipe in RECIPES {
+        let doctor = json(&["doctor", "-J"], recipe.name);
+        assert_eq!(keys(&doctor), ["schema_version", "dump_would_work", "host", "host_error", "checks"]);
+        assert!(doctor["dump_would_work"].is_null() && doctor["host_error"].is_null());
+        assert_eq!(doctor["checks"], Value::Array(Vec::new()));
+        let host = &doctor["host"];
+        let expected = [
+            "verdict",
+            "system",
+            "free",
+            "used_ratio",
+            "large_percent",
+            "large",
+            "growth",
+            "dying",
+            "wrong",
+            "not_seen",
+            "actions",
+        ];
+        assert_eq!(keys(host), expected);
+        let room = json(&["headroom", "-J"], recipe.name);
+        assert_eq!((&host["system"], &host["free"]), (&room["system"], &room["free"]));
+        assert!(host["growth"].is_null(), "{}", recipe.name);
+        assert_eq!(keys(&host["dying"]), ["contexts", "exiting", "oldest_seconds", "pids"]);
+        for wrong in each(host, "wrong") {
+            assert_eq!(keys(wrong), ["finding", "contexts", "slots", "pids"]);
+        }
+        let list = json(&["list", "-J"], recipe.name);
+        let is_any = each(&list, "contexts").iter().any(is_dying);
+        assert_eq!(!each(&host["dying"], "pids").is_empty(), is_any, "{}", recipe.name);
+        for action in each(host, "actions") {
+            assert_eq!(keys(action), ["id", "urgency", "what", "do", "finding", "limit"]);
+            ids.push(action["id"].as_str().unwrap().to_owned());
+        }
+    }
+    for id in ["end-waits", "mend", "use-bpf"] {
+        assert!(ids.iter().any(|of| of == id), "no capture asks for {id}");
+    }
+}
+
 /// Check the keys of `check -J`.
 #[test]
 fn of_check() {

@@ -20,6 +20,7 @@ pub mod groups;
 pub mod header;
 pub mod headroom;
 pub mod holders;
+pub mod host_verdict;
 pub mod image;
 pub mod judged;
 pub mod kioctx;

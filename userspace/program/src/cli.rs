@@ -92,7 +92,8 @@ pub enum Verb {
     /// Serve Prometheus metrics, a JSON API and a live page. By default only on the loopback address.
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
-    /// Check what aioinspect can do on this host. For each thing that is missing, print how to fix it.
+    /// Say how this host is: limit, use, who grows, what waits, what is wrong, and what to do first. Then
+    /// check what aioinspect can do here, and print how to fix what is missing.
     #[command(after_help = EXIT_CODES)]
     Doctor(DoctorArgs),
     /// Print the completion script for a shell.
@@ -275,6 +276,12 @@ pub struct DoctorArgs {
     /// Print JSON.
     #[arg(short = 'J', long)]
     pub json: bool,
+    /// Look at the host for this time, for example 10s, and say what grew. One look does not show it.
+    #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "from")]
+    pub r#for: Option<Duration>,
+    /// Judge this evidence file instead of the running host, and check nothing here.
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
 }
 
 /// A process id: 1 to the kernel's PID_MAX_LIMIT.

@@ -1,9 +1,12 @@
-//! `doctor`: what this host has, what is missing, and the line that fixes it.
+//! `doctor`: how the host is and what to do, then what aioinspect can do on it, what is missing, and the line that fixes it.
+
+mod host;
 
 use std::io::{self, Write};
 
 use serde_json::json;
 
+pub use crate::doctor::host::Host;
 use crate::escape::escaped;
 use crate::json::SCHEMA_VERSION;
 
@@ -49,6 +52,11 @@ pub fn dump_would_work(checks: &[Check]) -> bool {
     checks.iter().all(|check| !check.needed_for_dump || check.status != Status::Missing)
 }
 
+/// Writes what is said of the host.
+pub fn write_host(out: &mut dyn Write, host: &Host<'_>) -> io::Result<()> {
+    out.write_all(host::text(host).as_bytes())
+}
+
 /// Writes the checks as a table, each fix below its check, and what it comes to.
 pub fn write(out: &mut dyn Write, checks: &[Check], color: bool) -> io::Result<()> {
     let names: Vec<_> = checks.iter().map(|check| escaped(check.name.as_bytes())).collect();
@@ -78,21 +86,33 @@ pub fn write(out: &mut dyn Write, checks: &[Check], color: bool) -> io::Result<(
     }
 }
 
-/// Writes the checks as JSON.
-pub fn write_json(out: &mut dyn Write, checks: &[Check]) -> io::Result<()> {
-    let listed = checks.iter().map(|check| {
+/// Writes all of it as JSON. `checks`: `None` where another host is judged, of which nothing was tried.
+pub fn write_json(out: &mut dyn Write, host: &Host<'_>, checks: Option<&[Check]>) -> io::Result<()> {
+    let listed = checks.unwrap_or_default().iter().map(|check| {
         json!({
             "name": check.name,
             "status": check.status.word(),
             "detail": check.detail,
             "fix": check.fix,
             "needed_for_dump": check.needed_for_dump,
+            "id": id(&check.name),
         })
     });
-    let works = dump_would_work(checks);
-    write!(out, "{{\"schema_version\":{SCHEMA_VERSION},\"dump_would_work\":{works},\n \"checks\":[")?;
+    let works = json!(checks.map(dump_would_work));
+    write!(out, "{{\"schema_version\":{SCHEMA_VERSION},\"dump_would_work\":{works},\n \"host\":")?;
+    let (of, why) = match host {
+        Host::Judged(of, notes) => (host::keys(of, notes), None),
+        Host::Unread(why) => (serde_json::Value::Null, Some(escaped(why.as_bytes()))),
+    };
+    write!(out, "{of},\n \"host_error\":{},\n \"checks\":[", json!(why))?;
     crate::json::each_line(out, listed, |check, text| serde_json::to_writer(text, &check))?;
     out.write_all(b"]}\n")
+}
+
+/// The name for programs: `bpf-iterator-over-tasks`.
+fn id(name: &str) -> String {
+    let kebab = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    name.chars().map(kebab).collect()
 }
 
 #[cfg(test)]
@@ -140,11 +160,13 @@ dump would not work: CAP_BPF missing
     #[test]
     fn json() {
         let mut out = Vec::new();
-        write_json(&mut out, &checks()[1..]).unwrap();
+        write_json(&mut out, &Host::Unread("no /proc\n"), Some(&checks()[1..])).unwrap();
         let expected = r#"{"schema_version":1,"dump_would_work":false,
+ "host":null,
+ "host_error":"no /proc\\n",
  "checks":[
-  {"name":"PROCMAP_QUERY","status":"limited","detail":"ENOTTY","fix":null,"needed_for_dump":false},
-  {"name":"CAP_BPF","status":"missing","detail":"","fix":"sudo aioinspect, or setcap cap_bpf+ep","needed_for_dump":true}]}
+  {"name":"PROCMAP_QUERY","status":"limited","detail":"ENOTTY","fix":null,"needed_for_dump":false,"id":"procmap-query"},
+  {"name":"CAP_BPF","status":"missing","detail":"","fix":"sudo aioinspect, or setcap cap_bpf+ep","needed_for_dump":true,"id":"cap-bpf"}]}
 "#;
         assert_eq!(String::from_utf8(out).unwrap(), expected);
         assert!(dump_would_work(&checks()[..2]));

@@ -65,7 +65,7 @@ fn summary(of: &Headroom<'_>, waited: Option<Duration>, text: &mut String) {
 }
 
 /// `, 1.5 %`, cut off and not rounded: 100 means full. Nothing where there is no limit to be a part of.
-fn percent(reserved: u64, limit: u64) -> String {
+pub(crate) fn percent(reserved: u64, limit: u64) -> String {
     match (u128::from(reserved) * 1000).checked_div(u128::from(limit)) {
         Some(permille) => format!(", {}.{} %", permille / 10, permille % 10),
         None => String::new(),
@@ -89,7 +89,7 @@ fn sum(of: &Headroom<'_>, rest: &[Holder]) -> String {
 }
 
 /// What the holders do not add up to, and why.
-fn unseen(of: &Headroom<'_>, text: &mut String) {
+pub(crate) fn unseen(of: &Headroom<'_>, text: &mut String) {
     let system = of.system;
     if system.aio_nr <= system.attributed.unwrap_or(0) {
         return;
