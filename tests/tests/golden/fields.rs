@@ -5,6 +5,7 @@ use aioinspect_model::container_names::Names;
 use aioinspect_model::event::{Actor, Event, Timed};
 use aioinspect_model::evidence::{Evidence, Manner, Process};
 use aioinspect_model::headroom::headroom;
+use aioinspect_model::history::History;
 use aioinspect_model::picture::{About, Origin, Owner, Picture};
 use aioinspect_model::reconcile::reconcile;
 use aioinspect_model::specimen::{AT, evidence, kioctx, look};
@@ -73,7 +74,9 @@ fn screen(picture: &Picture, keys: &[Key]) -> String {
 fn page(picture: &Picture) -> String {
     let query = PageQuery::default();
     page::render(&PageView {
-        list: &List::from(picture),
+        picture,
+        history: &History::default(),
+        now_unix_ns: 0,
         failures: &[],
         query: &query,
         taken_unix_ns: 0,

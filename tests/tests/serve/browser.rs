@@ -6,6 +6,7 @@
 mod by_itself;
 mod driver;
 mod hands;
+mod owners;
 mod unscripted;
 
 use aioinspect_tests::fixture::Fixture;

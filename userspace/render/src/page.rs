@@ -5,9 +5,12 @@
 
 mod drawing;
 mod html;
+mod owners;
 mod panel;
+mod plot;
 mod query;
 mod rows;
+mod span;
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -20,8 +23,9 @@ use aioinspect_model::errno;
 use aioinspect_model::event::{Actor, Event, Timed};
 use aioinspect_model::evidence::CensusSource;
 use aioinspect_model::finding::Finding;
+use aioinspect_model::history::History;
 use aioinspect_model::owner::WORKLOAD;
-use aioinspect_model::picture::Owner;
+use aioinspect_model::picture::{Owner, Picture};
 use aioinspect_model::setup_failure;
 use aioinspect_model::units::age;
 
@@ -29,6 +33,7 @@ use crate::escape::{escape, escaped};
 use crate::fields::{Field, View};
 use crate::listing::List;
 use crate::page::html::{number, put, text};
+use crate::page::owners::Owners;
 use crate::time;
 
 pub use crate::page::query::PageQuery;
@@ -44,7 +49,11 @@ const MOST_FAILURES: usize = 50;
 #[derive(Clone, Copy, Debug)]
 pub struct PageView<'a> {
     /// The host's sums, every context and every ghost; the page filters and sorts.
-    pub list: &'a List<'a>,
+    pub picture: &'a Picture,
+    /// What was reserved and what failed over the last hours.
+    pub history: &'a History,
+    /// Up to when the plot reaches, nanoseconds since 1970.
+    pub now_unix_ns: u64,
     /// The failed calls of io_setup, the newest first, and as much of waits for dying contexts; other events are passed over.
     pub failures: &'a [Timed],
     /// What the address asks for.
@@ -59,8 +68,11 @@ pub struct PageView<'a> {
 
 /// The whole document.
 pub fn render(view: &PageView<'_>) -> String {
-    let system = view.list.system;
-    let chosen = rows::chosen(&view.list.contexts, view.query);
+    let list = &List::from(view.picture);
+    let system = list.system;
+    let query = &view.query.resolved(&list.contexts);
+    let chosen = rows::chosen(&list.contexts, query);
+    let owners = Owners::of(view.picture);
     let free = i128::from(system.aio_max_nr) - i128::from(system.aio_nr);
     html::fill(TEMPLATE, |gap, out| match gap {
         "css" => out.push_str(STYLE),
@@ -73,8 +85,8 @@ pub fn render(view: &PageView<'_>) -> String {
         "slots-free" => put(&free.to_string(), out),
         "attributed" => put(&number(system.attributed), out),
         "unattributed" => put(&number(system.unattributed), out),
-        "count" => put(&alive(view.list).to_string(), out),
-        "ghosts" => put(&view.list.ghosts.len().to_string(), out),
+        "count" => put(&alive(list).to_string(), out),
+        "ghosts" => put(&list.ghosts.len().to_string(), out),
         "source" => out.push_str(match system.source {
             CensusSource::Bpf => "bpf",
             CensusSource::Proc => "proc",
@@ -83,25 +95,39 @@ pub fn render(view: &PageView<'_>) -> String {
         "version" => put(view.version, out),
         "taken" => put(&seconds(view.taken_unix_ns), out),
         "taken-full" => put(&time::full(view.taken_unix_ns), out),
-        "q" => put(view.query.q.as_deref().unwrap_or_default(), out),
-        "sort-field" => sort_field(view.query, out),
-        "headings" => rows::headings(view.query, out),
-        "rows" => rows::rows(&chosen, view.query, out),
-        "row" => rows::row(None, view.query, out),
-        "more" => put(&more(chosen.len(), view.list.contexts.len()), out),
+        "q" => put(query.q.as_deref().unwrap_or_default(), out),
+        "kept-fields" => kept_fields(query, out),
+        "plot" => plot::section(view.history, view.now_unix_ns, query, out),
+        "owner-headings" => owners::headings(out),
+        "owner-rows" => owners.rows(query, out),
+        "owner-row" => owners::row(None, query, out),
+        "owner-more" => put(&owners.more(), out),
+        "most-owners" => put(&owners::MOST_OWNERS.to_string(), out),
+        "only" => only(query, out),
+        "headings" => rows::headings(query, out),
+        "rows" => rows::rows(&chosen, query, out),
+        "row" => rows::row(None, query, out),
+        "more" => put(&more(chosen.len(), list.contexts.len()), out),
         "most-rows" => put(&rows::MOST_ROWS.to_string(), out),
         "most-failures" => put(&MOST_FAILURES.to_string(), out),
         "owner-rule" => out.push_str(&WORKLOAD.map(|(part, _)| part).join(" ")),
         "searched" => {
             out.push_str(&Field::on(View::Search).map(|field| field.row().id).collect::<Vec<_>>().join(" "));
         }
-        "panel" => panel::panel(&view.list.contexts, view.query, out),
+        "panel" => panel::panel(&list.contexts, query, out),
         "failures" => failures(view.failures, out),
         "waits" => waits(view.failures, out),
         "findings" => findings(out),
         // A gap that nobody knows stays empty; a test looks for one.
         _ => debug_assert!(false, "unknown gap {gap}"),
     })
+}
+
+/// The plot alone, as it is on the page: what page.js asks for again and again.
+pub fn plot(history: &History, now_unix_ns: u64, query: &PageQuery) -> String {
+    let mut out = String::new();
+    plot::section(history, now_unix_ns, query, &mut out);
+    out
 }
 
 /// The Content-Security-Policy under which the page works, and nothing that is brought into it.
@@ -127,7 +153,8 @@ fn seconds(unix_ns: u64) -> String {
     full.split('.').next().unwrap_or_default().to_owned()
 }
 
-fn percent(reserved: u64, limit: u64) -> String {
+/// `3.4%` of the limit; `-` where there is none.
+pub(crate) fn percent(reserved: u64, limit: u64) -> String {
     match u128::from(reserved).saturating_mul(1000).checked_div(limit.into()) {
         Some(thousandths) => format!("{}.{}%", thousandths / 10, thousandths % 10),
         None => "-".to_owned(),
@@ -154,11 +181,24 @@ fn bar(reserved: u64, limit: u64, out: &mut String) {
     let _ = write!(out, "<rect id=\"bar\" width=\"{width}\" height=\"20\"/>");
 }
 
-/// A form sends only its own fields: the order is one of them, so that filtering keeps it.
-fn sort_field(query: &PageQuery, out: &mut String) {
-    if let Some(sort) = &query.sort {
-        let _ = write!(out, "<input type=\"hidden\" name=\"sort\" value=\"{}\">", text(sort));
+/// A form sends only its own fields: the order, the owner and the plot's length are among them, so that filtering keeps them.
+fn kept_fields(query: &PageQuery, out: &mut String) {
+    let span = query.span.map(|span| span.word().to_owned());
+    for (name, value) in [("sort", &query.sort), ("owner", &query.owner), ("span", &span)] {
+        if let Some(value) = value {
+            let _ = write!(out, "<input type=\"hidden\" name=\"{name}\" value=\"{}\">", text(value));
+        }
     }
+}
+
+/// Above the contexts, whose they are if they are not everybody's.
+fn only(query: &PageQuery, out: &mut String) {
+    let hidden = if query.owner.is_none() { " hidden" } else { "" };
+    let (name, all) = (text(query.owner.as_deref().unwrap_or_default()), text(&query.owner_link(None)));
+    let _ = write!(
+        out,
+        "<p id=\"only\"{hidden}>contexts of <b id=\"only-owner\">{name}</b> alone <a id=\"only-all\" href=\"{all}\">show all</a></p>"
+    );
 }
 
 fn more(chosen: usize, all: usize) -> String {

@@ -32,8 +32,12 @@ fn readable() {
     assert_eq!(browser.text("#limit"), aio_max_nr().to_string());
     assert_eq!((keys_of(&browser, &fixture).len(), keys_of(&browser, &other).len()), (3, 1));
     assert!(browser.texts("#contexts td:nth-child(2)").contains(&"<i>other</i>".to_owned()));
-    let who = format!("EINVAL aio-fixture[{}] io_setup(0): ", fixture.pid());
-    assert!(browser.texts("#failures li").iter().any(|item| item.contains(&who)));
+    let who = format!("EINVAL aio-fixture[{}]", fixture.pid());
+    let failures = browser.texts("#failures li");
+    assert!(
+        failures.iter().any(|item| item.contains(&who) && item.contains(" io_setup(0): ")),
+        "{failures:?}"
+    );
     browser.picture("unscripted");
 
     // By the form, and then by links that keep what it asked for.

@@ -22,10 +22,16 @@ use aioinspect_model::picture::{Owner, Picture};
 use aioinspect_model::submit_counts::{SubmitCount, SubmitSums, Submitter};
 use aioinspect_model::units::Pid;
 use aioinspect_render::metrics::{Exporter, Exposition, destroy_durations};
+use aioinspect_render::owner_name::shares;
 use aioinspect_service::http::{Ask, Reading, Site};
 
 use prometheus_client::metrics::histogram::Histogram;
 
+/// How often what is reserved is read for the history: two small files.
+const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks at the owners for the history, where nobody asks: sooner where what is reserved changed.
+const LOOK_LEAST_NS: u64 = 10_000_000_000;
+const LOOK_MOST_NS: u64 = 60_000_000_000;
 /// Questions that one reading answers at most.
 const TOGETHER: usize = 4096;
 
@@ -55,6 +61,8 @@ pub(super) struct Publisher {
     started: f64,
     /// Readings are not taken sooner than this: half of the time is for others, however many ask.
     not_before: Moment,
+    /// When the next sample for the history is due.
+    sample_at: Moment,
 }
 
 impl Publisher {
@@ -77,6 +85,7 @@ impl Publisher {
             submits: submits.map(|submits| (submits, sums, HashMap::new())),
             started: seconds,
             not_before: Moment::now(),
+            sample_at: Moment::now(),
         }
     }
 
@@ -88,6 +97,9 @@ impl Publisher {
                 self.destroys.observe(Duration::from_nanos(*took_ns).as_secs_f64());
             }
             self.call_counts.count(timed);
+            if let Event::SetupFailed { .. } = &timed.event {
+                self.site.history().failed(timed.unix_ns);
+            }
         }
         self.site.log.add(events);
     }
@@ -114,6 +126,29 @@ impl Publisher {
         asks
     }
 
+    /// When the next sample for the history is due.
+    pub(super) fn sample_at(&self) -> Moment {
+        self.sample_at
+    }
+
+    /// Adds to the history how much is reserved of what limit, if that could be read. Returns whether it wants a picture as well: it has not seen one for a
+    /// while, or something changed since; but not while those who ask take as much time as they may.
+    pub(super) fn sample(&mut self, slots: Option<(u64, u64)>) -> bool {
+        let now = Moment::now();
+        self.sample_at = now + SAMPLE_EVERY;
+        let Some((reserved, limit)) = slots else { return false };
+        let unix_ns = clock::unix_now();
+        let mut history = self.site.history();
+        history.observe(unix_ns, reserved, limit, None);
+        history.wants_look(unix_ns, reserved, LOOK_LEAST_NS, LOOK_MOST_NS) && self.not_before <= now
+    }
+
+    /// Adds a picture to the history, whoever it was taken for.
+    pub(super) fn saw(&mut self, picture: &Picture, taken_unix_ns: u64) {
+        let system = &picture.system;
+        self.site.history().observe(taken_unix_ns, system.aio_nr, system.aio_max_nr, Some(shares(picture)));
+    }
+
     /// Answers all who asked with one reading; `began`: when it was begun to be taken.
     pub(super) fn answer(
         &mut self,
@@ -121,6 +156,9 @@ impl Publisher {
         taken: Result<(Picture, WatchStatus), String>,
         began: Moment,
     ) {
+        if let Ok((picture, status)) = &taken {
+            self.saw(picture, status.taken_unix_ns);
+        }
         let reading = taken.map(|(picture, status)| Arc::new(self.reading(picture, status)));
         for ask in asks {
             // Whoever asked may have gone.

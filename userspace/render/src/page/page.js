@@ -8,8 +8,8 @@ root.classList.add("live");
 document.addEventListener("DOMContentLoaded", () => {
 const $ = (id) => document.getElementById(id);
 const body = $("contexts").tBodies[0], heads = [...$("contexts").tHead.rows[0].cells];
-const MOST_ROWS = Number(document.body.dataset.rows), MOST_FAILURES = Number(document.body.dataset.failures);
-const PERIOD = 2000, SLOWEST = 30000, TIMEOUT = 10000, LEAST = 5, COUNTABLE = 200;
+const { rows: MOST_ROWS, failures: MOST_FAILURES, owners: MOST_OWNERS } = document.body.dataset;
+const PERIOD = 2000, PLOT_PERIOD = 10000, SLOWEST = 30000, TIMEOUT = 10000, LEAST = 5, COUNTABLE = 200;
 // The columns and the rule for owners are the program's: it wrote them into the headings and the body.
 const columns = heads.map((th) => ({ sort: th.dataset.sort, id: th.dataset.id, type: th.dataset.type, down: th.dataset.first === "greatest" }));
 const OWNER = document.body.dataset.owner.split(" "), SEARCHED = document.body.dataset.search.split(" ");
@@ -23,7 +23,7 @@ const severity = (code) => known.get(code)?.severity ?? -1;
 const worstFirst = (codes) => [...codes].sort((a, b) => severity(b) - severity(a));
 
 const params = new URLSearchParams(location.search);
-let sort = params.get("sort") ?? "";
+let sort = params.get("sort") ?? "", only = params.get("owner") ?? "", span = params.get("span") ?? "";
 let data = null, taken = performance.now(), paused = false, failing = 0, connected = false;
 let chosen = [], open = null, opener = null, timer = 0, busy = false, again = false, lastPoll = 0;
 const held = [];
@@ -37,6 +37,7 @@ const age = (seconds) => {
   return h ? `${h} h ${m % 60} min` : m ? `${m} min ${s % 60} s` : `${s} s`;
 };
 const ownerOf = (o) => OWNER.map((part) => o?.[part]).find(Boolean) || "";
+const ownerName = (c) => ownerOf(c.owner) || `${c.comm}[${c.pid}]`;
 const free = (c) => {
   if (c.nr_events == null || c.in_flight == null || c.unreaped == null) return null;
   const left = c.nr_events - 1 - c.in_flight - c.unreaped;
@@ -66,6 +67,7 @@ const choose = () => {
   const wanted = $("filter").value.trim().toLowerCase(), { column, down } = order();
   const has = (text) => String(text ?? "").toLowerCase().includes(wanted);
   const rows = data.contexts
+    .filter((c) => !only || ownerName(c) === only)
     .filter((c) => !wanted || SEARCHED.some((id) => has(get(c, id))))
     .map((c, place) => ({ c, place, v: rank(c, column) }));
   // The document is in the order of PIDs, then of contexts: what is equal keeps it.
@@ -76,10 +78,12 @@ const choose = () => {
   });
   chosen = rows.map((row) => row.c);
 };
-const link = (key) => {
+const link = (key, owner = only) => {
   const to = new URLSearchParams();
+  if (owner) to.set("owner", owner);
   if ($("filter").value.trim()) to.set("q", $("filter").value);
   if (sort) to.set("sort", sort);
+  if (span) to.set("span", span);
   if (key) { const at = key.indexOf(":"); to.set("pid", key.slice(0, at)); to.set("context", key.slice(at + 1).replace("!", "")); }
   return to.size === 0 && !String(to) ? location.pathname : `?${to}`;
 };
@@ -139,6 +143,45 @@ const drawRows = () => {
     : more ? `and ${more} more: the first ${MOST_ROWS} of ${chosen.length} are shown, filter to see others`
       : chosen.length < all ? `${chosen.length} of ${all} contexts match` : "");
 };
+// As the program sums them: - where nothing is known, 5+ where there is more that is not.
+const sum = () => ({ of: 0, known: 0, gaps: 0 });
+const add = (to, more) => { if (more == null) to.gaps += 1; else { to.of += more; to.known += 1; } };
+const value = (from) => (from.known || !from.gaps ? from.of : null);
+const summed = (from) => (value(from) == null ? null : `${from.of}${from.gaps ? "+" : ""}`);
+const thousandths = (part, all) => (all > 0 ? Math.floor(part * 1000 / all) : null);
+const percentOf = (part, all) => { const n = thousandths(part, all); return n == null ? "-" : `${Math.floor(n / 10)}.${n % 10}%`; };
+const drawOwners = () => {
+  const owners = new Map();
+  for (const c of data.contexts) {
+    const name = ownerName(c);
+    if (!owners.has(name)) owners.set(name, { name, processes: new Set(), contexts: 0, reserved: sum(), flight: sum() });
+    const owner = owners.get(name);
+    owner.processes.add(`${c.pid} ${c.start_ticks}`);
+    add(owner.flight, c.in_flight);
+    if (!isDying(c)) { owner.contexts += 1; add(owner.reserved, c.max_reqs); }
+  }
+  const sorted = [...owners.values()].sort((a, b) =>
+    (value(b.reserved) ?? -1) - (value(a.reserved) ?? -1) || b.contexts - a.contexts || (a.name < b.name ? -1 : 1));
+  const shown = sorted.slice(0, MOST_OWNERS), table = $("owners").tBodies[0];
+  while (table.rows.length > shown.length) table.rows[shown.length].remove();
+  shown.forEach((owner, at) => {
+    const tr = table.rows[at] ?? table.appendChild($("owner-row").content.firstElementChild.cloneNode(true));
+    const a = tr.querySelector("a"), reserved = value(owner.reserved), chosen = owner.name === only;
+    set(tr, "data-key", owner.name); set(a, "data-owner", owner.name);
+    set(a, "href", link(open?.key, chosen ? "" : owner.name));
+    put(a, owner.name);
+    [owner.processes.size, owner.contexts, summed(owner.reserved), reserved == null ? null : percentOf(reserved, data.system.aio_max_nr), summed(owner.flight)]
+      .forEach((cell, place) => put(tr.cells[place + 1], cell));
+    tr.classList.toggle("open", chosen);
+  });
+  const rest = sorted.slice(MOST_OWNERS), slots = rest.reduce((all, owner) => all + (value(owner.reserved) ?? 0), 0);
+  put($("owner-more"), !rest.length ? "" : rest.length === 1 ? `1 more owner reserves ${slots}` : `${rest.length} more owners reserve ${slots}`);
+};
+const drawOnly = () => {
+  $("only").hidden = !only;
+  put($("only-owner"), only);
+  set($("only-all"), "href", link(open?.key, ""));
+};
 const drawHeads = () => {
   const { by, turned, down } = order();
   for (const th of heads) set(th, "aria-sort", th.dataset.sort !== by ? "none" : down ? "descending" : "ascending");
@@ -147,13 +190,12 @@ const drawHeads = () => {
 const drawSystem = () => {
   const s = data.system, ratio = s.aio_max_nr > 0 ? s.aio_nr / s.aio_max_nr : null;
   put($("reserved"), s.aio_nr); put($("limit"), s.aio_max_nr);
-  const thousandths = ratio == null ? null : Math.floor(s.aio_nr * 1000 / s.aio_max_nr);
-  put($("percent"), ratio == null ? "-" : `${Math.floor(thousandths / 10)}.${thousandths % 10}%`);
+  put($("percent"), percentOf(s.aio_nr, s.aio_max_nr));
   put($("slots-free"), s.aio_max_nr - s.aio_nr);
   put($("attributed"), s.attributed); put($("unattributed"), s.unattributed);
   put($("count"), data.contexts.filter((c) => !isDying(c)).length); put($("ghosts"), data.ghosts.length); put($("source"), s.source);
   $("system").className = s.aio_nr > s.aio_max_nr * 0.95 ? "bad" : s.aio_nr > s.aio_max_nr * 0.8 ? "pending" : "fine";
-  set($("bar"), "width", Math.min(1000, thousandths ?? 0));
+  set($("bar"), "width", Math.min(1000, thousandths(s.aio_nr, s.aio_max_nr) ?? 0));
   document.title = ratio == null ? "aioinspect" : `${$("percent").textContent} of AIO slots - aioinspect`;
 };
 
@@ -230,7 +272,7 @@ const stranded = (all) => {
   if (all.length > 8) places.push(`more on ${all.length - 8} others`);
   return places.join(", ") || "none";
 };
-const draw = () => { drawHeads(); if (data) { drawSystem(); drawRows(); } drawPanel(); };
+const draw = () => { drawHeads(); drawOnly(); if (data) { drawSystem(); drawOwners(); drawRows(); } drawPanel(); };
 const select = (key, from) => {
   if (key) opener = from ?? opener;
   open = key ? { key } : null;
@@ -238,6 +280,22 @@ const select = (key, from) => {
   draw();
   if (key) $("ring-title").focus(); else { focusKey(opener); opener = null; }
 };
+// The plot is the program's: it is asked for as it stands in the page.
+let plotted = performance.now(), plots = 0;
+const plot = async () => {
+  const asked = ++plots;
+  plotted = performance.now();
+  try {
+    const answer = await fetch(`plot${location.search}`, { signal: AbortSignal.timeout(TIMEOUT), cache: "no-store" });
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("history");
+    if (!fresh || paused || asked !== plots) return;
+    const old = $("history"), at = old.contains(document.activeElement) ? document.activeElement.dataset : null;
+    old.replaceWith(document.adoptNode(fresh));
+    if (at) [...fresh.querySelectorAll("a")].find((a) => a.dataset.owner === at.owner && a.dataset.span === at.span)?.focus({ preventScroll: true });
+  } catch { /* the next one may come */ }
+};
+const chooseOwner = (name) => { only = name === only ? "" : name; remember(); draw(); plot(); };
 const rowOf = (key) => [...body.rows].find((tr) => tr.dataset.key === key);
 const focusKey = (key) => { const tr = key && rowOf(key); if (tr) tr.querySelector("a").focus(); };
 const focusRow = (at) => { const tr = body.rows[at]; if (tr) tr.querySelector("a").focus(); else $("filter").focus(); };
@@ -265,6 +323,7 @@ const poll = async () => {
       const now = new Date().toISOString();
       put($("taken"), now.slice(11, 19)); set($("taken"), "datetime", now);
       draw();
+      if (taken - plotted >= PLOT_PERIOD) plot();
     }
   } catch { failing += 1; } finally { clearTimeout(late); busy = false; }
   drawStatus();
@@ -338,6 +397,13 @@ $("contexts").onclick = (event) => {
     select(tr.dataset.key, tr.dataset.key);
   }
 };
+document.addEventListener("click", (event) => {
+  const at = event.target.closest("#history :is(a,path[data-owner]),#owners tbody tr,#only-all");
+  if (!at || !plain(event)) return;
+  if (at.tagName === "TR" && !event.target.closest("a") && !getSelection().isCollapsed) return;
+  event.preventDefault();
+  if (at.dataset.span) { span = at.dataset.span; remember(); plot(); } else chooseOwner(at.dataset.owner ?? at.dataset.key ?? only);
+});
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || $("keys").open) return;
   const target = event.target, typing = target.matches?.("input, textarea");

@@ -12,6 +12,7 @@ use aioinspect_model::units::age;
 use crate::fields::cell::Cell;
 use crate::fields::order::Order;
 use crate::fields::{Field, View, search};
+use crate::owner_name::owner_name;
 use crate::page::html::{put, text};
 use crate::page::query::PageQuery;
 
@@ -33,7 +34,10 @@ fn order(query: &PageQuery) -> Order {
 pub(super) fn chosen<'a>(contexts: &[&'a ContextView], query: &PageQuery) -> Vec<&'a ContextView> {
     let order = order(query);
     let wanted = query.q.as_deref().map(|q| q.trim().to_lowercase());
-    let is_wanted = |context: &ContextView| wanted.as_deref().is_none_or(|text| search::has(context, text));
+    let is_wanted = |context: &ContextView| {
+        query.owner.as_deref().is_none_or(|owner| owner_name(context) == owner)
+            && wanted.as_deref().is_none_or(|text| search::has(context, text))
+    };
     let rows = contexts.iter().copied().filter(|context| is_wanted(context));
     let mut rows: Vec<_> = rows.map(|context| (order.field.of(context).rank(), context)).collect();
     rows.sort_by(|(a, one), (b, other)| {

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use crate::event_specimens;
 use crate::screen::specimen;
+use aioinspect_model::history::{History, Shares};
 use aioinspect_model::picture::{ContextView, GhostView, Owner, Picture};
 use aioinspect_model::units::{ContextId, Pid};
 
@@ -10,9 +11,15 @@ use crate::page::*;
 const NOON: u64 = 1_769_860_800_000_000_000;
 
 fn page_of(picture: &Picture, failures: &[Timed], query: &str) -> String {
+    page_after(&History::default(), picture, failures, query)
+}
+
+fn page_after(history: &History, picture: &Picture, failures: &[Timed], query: &str) -> String {
     let query = PageQuery::parse(query);
     render(&PageView {
-        list: &List::from(picture),
+        picture,
+        history,
+        now_unix_ns: NOON,
         failures,
         query: &query,
         taken_unix_ns: NOON,
@@ -25,9 +32,27 @@ fn page(contexts: Vec<ContextView>, query: &str) -> String {
     page_of(&specimen::picture(contexts), &[], query)
 }
 
+/// Twenty minutes, in which an owner came, and calls failed while nothing was known of the rest.
+fn history() -> History {
+    let mut history = History::default();
+    for ago in (0..1200_u64).rev().step_by(5).filter(|ago| !(300..400).contains(ago)) {
+        let mut all = vec![("mariadb.service".to_owned(), 4096), ("worker[31016]".to_owned(), 128)];
+        if ago < 600 {
+            all.push(("nginx.service".to_owned(), 50_000));
+        }
+        let shares = Shares::new(all);
+        history.observe(NOON - ago * 1_000_000_000, shares.sum() + 32, 65_536, Some(shares));
+    }
+    for ago in [350, 349, 10] {
+        history.failed(NOON - ago * 1_000_000_000);
+    }
+    history
+}
+
 /// The PIDs of the rows, in their order.
 fn pids(page: &str) -> Vec<u32> {
-    let table = page.split_once("<tbody>").unwrap().1.split_once("</tbody>").unwrap().0;
+    let table = page.split_once("<table id=\"contexts\">").unwrap().1;
+    let table = table.split_once("<tbody>").unwrap().1.split_once("</tbody>").unwrap().0;
     let keys = table.split("data-key=\"").skip(1);
     keys.map(|key| key.split_once(':').unwrap().0.parse().unwrap()).collect()
 }
@@ -35,9 +60,16 @@ fn pids(page: &str) -> Vec<u32> {
 /// What a browser without script shows, roughly: tags and what is hidden are gone, a line a row.
 fn shown(page: &str) -> String {
     let mut text = page.to_owned();
-    for (from, to) in [("<head>", "</head>"), ("<dialog", "</dialog>"), ("<template", "</template>")] {
+    let unseen = [
+        ("<head>", "</head>"),
+        ("<dialog", "</dialog>"),
+        ("<template", "</template>"),
+        ("<template", "</template>"),
+        ("<p id=\"only\" hidden", "</p>"),
+    ];
+    for (from, to) in unseen {
         let start = text.find(from).unwrap();
-        let end = text.find(to).unwrap();
+        let end = start + text.split_at(start).1.find(to).unwrap() + to.len();
         text.replace_range(start..end, "");
     }
     for end in ["</tr>", "</div>", "</p>", "</li>", "</dd>", "</h2>"] {
@@ -72,7 +104,7 @@ fn golden() {
         address,
         ring_len: 4096,
     }];
-    let page = page_of(&host, &event_specimens::all(), "pid=812&context=0x7f39bb64d000");
+    let page = page_after(&history(), &host, &event_specimens::all(), "pid=812&context=0x7f39bb64d000");
     let at = concat!(env!("CARGO_MANIFEST_DIR"), "/src/page/golden.txt");
     if std::env::var_os("AIOINSPECT_BLESS").is_some_and(|value| !value.is_empty()) {
         std::fs::write(at, shown(&page)).unwrap();
@@ -97,8 +129,10 @@ fn hostile() {
         }
     }
     let picture = specimen::picture(vec![context]);
-    let query = "pid=7&context=0x1000&q=%3C/script%3E%3Cimg&sort=%22%3E%3Cimg";
-    let page = page_of(&picture, &failures, query);
+    let query = "pid=7&context=0x1000&q=%3C/script%3E%3Cimg&sort=%22%3E%3Cimg&owner=%3C/script%3E%3Cimg+src%3Dx+onerror%3D'a()'%3E%22";
+    let mut history = History::default();
+    history.observe(NOON, 128, 65_536, Some(Shares::new([(evil.to_owned(), 128)])));
+    let page = page_after(&history, &picture, &failures, query);
     assert_eq!(page.matches("</script>").count(), 1);
     assert!(!page.contains("<img"), "{page}");
     assert!(page.contains("&lt;/script&gt;&lt;img src=x onerror=&#39;a()&#39;&gt;&quot;"), "{page}");
@@ -107,12 +141,79 @@ fn hostile() {
     assert!(gone.contains("[7] 0x1000") && gone.contains("role=\"status\">gone"), "{gone}");
 }
 
-/// Check the weight of the page without contexts, which is what it adds to the data.
+/// Check the weight of the page without contexts, which is what it adds to the data; and that of the fullest plot, in which every owner
+/// changes from column to column.
 #[test]
 fn weight() {
-    let page = page(Vec::new(), "");
-    assert!(page.len() < 40_000, "{} bytes", page.len());
-    assert!(page.contains("no process has an AIO context"));
+    let empty = page(Vec::new(), "");
+    assert!(empty.len() < 48_000, "{} bytes", empty.len());
+    assert!(
+        empty.contains("no process has an AIO context") && empty.contains("nothing is known of this time")
+    );
+    let mut history = History::default();
+    for ago in (0..1200_u64).rev().step_by(5) {
+        let owners = (0..20_u64).map(|owner| {
+            (format!("a-service-of-some-length-{owner}.service"), 1 + (ago * 7919 + owner * 104_729) % 3000)
+        });
+        history.observe(NOON - ago * 1_000_000_000, 65_000 - ago, 60_000 + ago, Some(Shares::new(owners)));
+        history.failed(NOON - ago * 1_000_000_000);
+    }
+    let full = page_after(&history, &specimen::picture(Vec::new()), &[], "");
+    assert!(full.len() < 60_000, "{} bytes, of which the plot {}", full.len(), full.len() - empty.len());
+}
+
+/// Check the table of owners: sums, share, order, and that an owner's link leaves its contexts alone, and is one back where it is chosen.
+#[test]
+fn owners() {
+    let page = page_of(&specimen::host(), &[], "sort=pid");
+    let table = page.split_once("<table id=\"owners\">").unwrap().1.split_once("</table>").unwrap().0;
+    let cells = |row: &str| {
+        row.split("<td class=\"n\">")
+            .skip(1)
+            .map(|cell| cell.split('<').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let rows: Vec<&str> = table.split("<tr data-key=\"").skip(1).collect();
+    assert!(rows[0].starts_with("mariadb.service\"><td><a href=\"?owner=mariadb.service&amp;sort=pid\" data-owner=\"mariadb.service\">"), "{table}");
+    assert_eq!(cells(rows[0]), ["1", "2", "4096", "6.2%", "4255"]);
+    assert!(rows[1].starts_with("größe 名前[31016]\""), "{table}");
+    assert_eq!(cells(rows[1]), ["1", "1", "128", "0.1%", "-"]);
+    assert_eq!(cells(rows[2]), ["1", "2", "32", "0.0%", "0"]);
+    let one = page_of(&specimen::host(), &[], "owner=mariadb.service&sort=pid");
+    assert_eq!(pids(&one), [812, 812]);
+    assert!(
+        one.contains("<tr data-key=\"mariadb.service\" class=\"open\"><td><a href=\"?sort=pid\""),
+        "{one}"
+    );
+    assert!(one.contains(
+        "contexts of <b id=\"only-owner\">mariadb.service</b> alone <a id=\"only-all\" href=\"?sort=pid\">"
+    ));
+    assert!(one.contains("2 of 5 contexts match"));
+    assert!(one.contains("<input type=\"hidden\" name=\"owner\" value=\"mariadb.service\">"));
+    assert_eq!(
+        pids(&page_of(&specimen::host(), &[], "owner=gr%C3%B6%C3%9Fe+%E5%90%8D%E5%89%8D%5B31016%5D")),
+        [31_016]
+    );
+    assert_eq!(pids(&page_of(&specimen::host(), &[], "owner=nobody")), [0; 0]);
+}
+
+/// Check that an address with a context alone opens it, as one with its process does.
+#[test]
+fn a_context_alone() {
+    let page = page_of(&specimen::host(), &[], "context=0x7f39bb64d000");
+    assert!(page.contains("data-key=\"812:0x7f39bb64d000\" data-start=\"812\" data-head=\"4220\""), "{page}");
+    assert!(page.contains("<tr data-key=\"812:0x7f39bb64d000\" class=\"open\">"), "{page}");
+    let gone = page_of(&specimen::host(), &[], "context=0x1");
+    assert!(gone.contains("id=\"ring-panel\"") && !gone.contains("class=\"open\""), "{gone}");
+}
+
+/// Check that many owners make no endless table, and what of them is left out.
+#[test]
+fn many_owners() {
+    let contexts = (1..=60).map(|pid| specimen::context(pid, 0x1000)).collect();
+    let page = page(contexts, "");
+    assert_eq!(page.matches("data-owner=\"worker[").count(), owners::MOST_OWNERS);
+    assert!(page.contains("10 more owners reserve 1280"), "{page}");
 }
 
 /// Check that the policy allows exactly what stands between the tags, and that nothing asks for more than it allows.

@@ -1,7 +1,7 @@
 //! Where the handlers get what they tell: a reading of the host, taken because they ask.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::http::events::EventLog;
 use aioinspect_kernel::host::clock;
 use aioinspect_model::event::{Timed, WatchStatus};
+use aioinspect_model::history::History;
 use aioinspect_model::picture::Picture;
 use aioinspect_render::json;
 use aioinspect_render::listing::List;
@@ -69,6 +70,7 @@ pub struct Site {
     asks: mpsc::Sender<Ask>,
     /// What happened lately.
     pub log: EventLog,
+    history: Mutex<History>,
     stirred: AtomicU64,
 }
 
@@ -76,9 +78,19 @@ impl Site {
     /// A site, and the end at which its questions come out.
     pub fn new() -> (Arc<Self>, mpsc::Receiver<Ask>) {
         let (asks, questions) = mpsc::channel(QUESTIONS);
-        let site =
-            Self { asks, log: EventLog::new(clock::unix_now()), stirred: AtomicU64::new(clock::now().0) };
+        let site = Self {
+            asks,
+            log: EventLog::new(clock::unix_now()),
+            history: Mutex::default(),
+            stirred: AtomicU64::new(clock::now().0),
+        };
         (Arc::new(site), questions)
+    }
+
+    /// What was reserved over the last hours. It is locked while it is held: not to be held while something is waited for.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        // Each change is whole before the next begins.
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says that the watcher is alive.

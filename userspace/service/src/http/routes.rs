@@ -17,7 +17,9 @@ use tokio::sync::Semaphore;
 use crate::http::body::{LargeBody, stream};
 use crate::http::guard::{Access, guard, unavailable};
 use crate::http::questions::{Reading, Site};
-use aioinspect_render::listing::List;
+use aioinspect_kernel::host::clock;
+use aioinspect_model::history::History;
+use aioinspect_render::history_json;
 use aioinspect_render::metrics::{Format, render};
 use aioinspect_render::page::{self, PageQuery, PageView};
 
@@ -49,9 +51,11 @@ pub(super) fn router(site: Arc<Site>, access: Arc<Access>) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/contexts", get(contexts))
         .route("/api/v1/events", get(events))
+        .route("/api/v1/history", get(history))
+        .route("/plot", get(plot))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "no such address; use one of /, /metrics, /api/v1/contexts, /api/v1/events, /healthz and /readyz\n") })
+        .fallback(|| async { (StatusCode::NOT_FOUND, "no such address; use one of /, /metrics, /api/v1/contexts, /api/v1/events, /api/v1/history, /healthz and /readyz\n") })
         .layer(axum::middleware::from_fn_with_state(access, guard))
         .with_state(shared)
 }
@@ -92,21 +96,37 @@ async fn front(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> 
         Ok(reading) => reading,
         Err(why) => return unavailable(&why),
     };
-    let text = page_of(&reading, &query.unwrap_or_default());
+    let text = page_of(&reading, &shared.site.history(), &query.unwrap_or_default());
     let head = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, page::csp())];
     large(&shared.others, &head, Bytes::from(text))
 }
 
-fn page_of(reading: &Reading, query: &str) -> String {
-    let list = List::from(&reading.picture);
+fn page_of(reading: &Reading, history: &History, query: &str) -> String {
     page::render(&PageView {
-        list: &list,
+        picture: &reading.picture,
+        history,
+        now_unix_ns: clock::unix_now(),
         failures: &reading.failures,
         query: &PageQuery::parse(query),
         taken_unix_ns: reading.status.taken_unix_ns,
         hook: reading.status.hook,
         version: env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// The plot of the page, which its script asks for: no reading is taken for it.
+async fn plot(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {
+    let query = PageQuery::parse(&query.unwrap_or_default());
+    let text = page::plot(&shared.site.history(), clock::unix_now(), &query);
+    let head = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, page::csp())];
+    large(&shared.others, &head, Bytes::from(text))
+}
+
+async fn history(State(shared): State<Arc<Shared>>) -> Response {
+    let mut text = Vec::new();
+    // Writing to a Vec cannot fail.
+    let _ = history_json::write(&mut text, &shared.site.history());
+    large(&shared.others, &[(CONTENT_TYPE, "application/json")], Bytes::from(text))
 }
 
 async fn events(State(shared): State<Arc<Shared>>, request: Request) -> Response {

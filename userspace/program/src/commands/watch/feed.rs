@@ -10,6 +10,7 @@ use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep_unti
 use crate::cli::{Collect, HookArg, WatchArgs};
 use aioinspect_kernel::host::clock;
 use aioinspect_kernel::host::readiness::register;
+use aioinspect_kernel::host::system::slots;
 use aioinspect_kernel::look::absence::can_be_watched;
 use aioinspect_kernel::trace::hook::Hook;
 use aioinspect_kernel::trace::submits::{Failed, Sizes as SubmitSizes, Submits};
@@ -234,9 +235,15 @@ impl LiveFeed {
         loop {
             let mut asks = Vec::new();
             let fetch_at = self.fetched + self.fetch_every();
+            let sample_at = self.publisher.as_ref().map(Publisher::sample_at);
+            let mut sample = false;
             let look = tokio::select! {
                 biased;
                 () = due(&mut self.looks) => true,
+                () = sleep_until(sample_at.unwrap_or(fetch_at)), if sample_at.is_some() => {
+                    sample = true;
+                    false
+                }
                 () = sleep_until(fetch_at) => false,
                 ready = self.wakeup.readable() => {
                     ready?.clear_ready();
@@ -255,7 +262,13 @@ impl LiveFeed {
             if !asks.is_empty() {
                 self.answer(asks);
             }
+            if sample {
+                self.sample();
+            }
             let picture = if look { Some(self.picture()?) } else { None };
+            if let (Some(picture), Some(publisher)) = (&picture, &mut self.publisher) {
+                publisher.saw(picture, self.taken_unix_ns);
+            }
             if picture.is_some() || !events.is_empty() {
                 return Ok(Update { picture, events, status: self.status() });
             }
@@ -301,6 +314,17 @@ impl LiveFeed {
             self.picture().map(|picture| (picture, self.status())).map_err(|error| format!("{error:#}"));
         if let Some(publisher) = &mut self.publisher {
             publisher.answer(asks, taken, began);
+        }
+    }
+
+    /// Takes what the history wants. What cannot be read now is a gap in it.
+    fn sample(&mut self) {
+        let Some(publisher) = &mut self.publisher else { return };
+        if publisher.sample(slots().ok())
+            && let Ok(picture) = self.picture()
+            && let Some(publisher) = &mut self.publisher
+        {
+            publisher.saw(&picture, self.taken_unix_ns);
         }
     }
 

@@ -1,0 +1,65 @@
+//! What an owner is called where owners are told apart: in the page's table and its plot, on the screen, in the history.
+
+use std::borrow::Cow;
+
+use aioinspect_model::history::Shares;
+use aioinspect_model::owner_groups::by_owner;
+use aioinspect_model::picture::{ContextView, Picture};
+
+use crate::escape::escaped;
+
+/// `nginx.service`, whole, as the column OWNER has it; of a process that nothing names, `mysqld[1234]`. One harmless line.
+pub fn owner_name(context: &ContextView) -> Cow<'_, str> {
+    match context.owner.workload() {
+        "" => Cow::Owned(format!("{}[{}]", escaped(&context.comm), context.pid)),
+        name => escaped(name.as_bytes()),
+    }
+}
+
+/// Who reserves how many slots in a picture, for the history. Of whom that is not known, it is as of nobody.
+pub fn shares(picture: &Picture) -> Shares {
+    let contexts = &picture.contexts;
+    let mut named: Vec<(String, u64)> = Vec::new();
+    for owner in by_owner(contexts, 0..contexts.len()) {
+        let Some(example) = contexts.get(owner.example) else { continue };
+        named.push((owner_name(example).into_owned(), owner.sums.reserved.value().unwrap_or(0)));
+    }
+    // A pod and a unit may be called the same: the history knows owners by their names alone.
+    named.sort();
+    named.dedup_by(|later, first| {
+        let same = later.0 == first.0;
+        if same {
+            first.1 = first.1.saturating_add(later.1);
+        }
+        same
+    });
+    Shares::new(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::screen::specimen::host;
+    use aioinspect_model::picture::Owner;
+
+    /// Check the names, that an owner is one whatever its processes are, and that no slot is lost.
+    #[test]
+    fn names() {
+        let mut picture = host();
+        let all = shares(&picture);
+        let container = "4f5e6d7c8b9a".repeat(5);
+        assert_eq!(
+            all.owners().collect::<Vec<_>>(),
+            [("mariadb.service", 4096), ("größe 名前[31016]", 128), (container.as_str(), 32)]
+        );
+        assert_eq!(all.sum(), 4256);
+        // A pod of the same name as the unit.
+        let pod = Owner { pod: "mariadb.service".into(), ..Owner::default() };
+        picture.contexts[4].owner = pod.into();
+        assert_eq!(shares(&picture).of("mariadb.service"), 4224);
+        for context in &mut picture.contexts {
+            context.max_reqs = None;
+        }
+        assert_eq!(shares(&picture), Shares::default());
+    }
+}
