@@ -100,6 +100,7 @@ fn are_as_the_table_says() {
     let (help, table) = (help(), written(|out| table::write(out, &list, &usual(), Style::PLAIN)));
     let headings: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
     let (tables, keys) = (screen(&picture, &[]), screen(&picture, &[Key::Char('?')]));
+    let tables = tables + &screen(&picture, &[Key::Char('o')]);
     let (detail, page) = (screen(&picture, &[Key::Enter, Key::Enter]), page(&picture));
     let json: Value = serde_json::from_str(&written(|out| json::write(out, &list))).unwrap();
     let context = &json["contexts"][0];
@@ -113,8 +114,10 @@ fn are_as_the_table_says() {
         });
         assert_eq!(column, on(View::List) || on(View::Groups), "list --help: {field:?}");
         assert_eq!(headings.contains(&row.heading), on(View::Usual), "list: {field:?}");
-        let on_screen = on(View::Processes) || on(View::Contexts);
-        let heads = tables.lines().filter(|line| line.trim_start().starts_with("PID"));
+        let on_screen = on(View::Processes) || on(View::Owners) || on(View::Contexts);
+        let heads = tables
+            .lines()
+            .filter(|line| ["PID", "OWNER"].iter().any(|head| line.trim_start().starts_with(head)));
         let shown = heads.flat_map(str::split_whitespace).any(|head| head.trim_matches('v') == row.heading);
         assert_eq!(shown, on_screen, "screen: {field:?}\n{tables}");
         let explained = keys.lines().any(|line| {

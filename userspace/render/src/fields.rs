@@ -26,6 +26,8 @@ pub enum View {
     Usual,
     /// The screen's table of processes.
     Processes,
+    /// The screen's table of owners.
+    Owners,
     /// The screen's table of contexts.
     Contexts,
     /// The page's table.
@@ -203,7 +205,7 @@ fields! {
     Owner = "owner", "OWNER", "workload of the process: pod, else container, else systemd unit or session, else path of its cgroup", OWNER {
         value: |of| Cell::Text(of.owner.workload().as_bytes()),
         shape: shape(10, 16, 32, 4),
-        on: &[View::List, View::Processes, View::Page, View::Facts],
+        on: &[View::List, View::Processes, View::Owners, View::Page, View::Facts],
     }
     Uid = "uid", "UID", "effective user id of the process", NUMBER {
         takes: Takes::Status,
@@ -253,14 +255,15 @@ fields! {
     }
     Processes = "processes", "PROCESSES", "number of the processes that have contexts", COUNT {
         summed: Summed::Count(|sums| sums.processes),
-        on: &[View::Groups, View::UsualGroups],
+        shape: shape(9, 9, 9, 5),
+        on: &[View::Owners, View::Groups, View::UsualGroups],
     }
     Contexts = "contexts", "CONTEXTS", "number of the contexts of a process", COUNT {
         value: |_| Cell::Number(1),
         summed: Summed::Count(|sums| sums.contexts),
         metric: Some(metrics::CONTEXTS),
         shape: shape(8, 8, 8, 4),
-        on: &[View::Processes, View::Groups, View::UsualGroups],
+        on: &[View::Processes, View::Owners, View::Groups, View::UsualGroups],
     }
     MaxReqs = "max_reqs", "MAX_REQS", "argument of io_setup: slots reserved of fs.aio-max-nr", COUNT {
         unit: " slots of fs.aio-max-nr",
@@ -268,11 +271,12 @@ fields! {
         summed: Summed::Sum(|sums| sums.reserved),
         metric: Some(metrics::OWNER_RESERVED),
         shape: shape(8, 8, 8, 3),
-        on: &[View::List, View::Usual, View::Processes, View::Contexts, View::Page, View::Facts, View::Json, View::Groups, View::UsualGroups],
+        on: &[View::List, View::Usual, View::Processes, View::Owners, View::Contexts, View::Page, View::Facts, View::Json, View::Groups, View::UsualGroups],
     }
     Share = "share", "SHARE", "how much of fs.aio-max-nr its slots are, in percent", COUNT {
         summed: Summed::Share(|sums| sums.reserved),
-        on: &[View::Groups, View::UsualGroups],
+        shape: shape(6, 6, 6, 4),
+        on: &[View::Owners, View::Groups, View::UsualGroups],
     }
     NrEvents = "nr_events", "NR_EVENTS", "number of ring entries", COUNT {
         old_heading: Some("SLOTS"),
@@ -290,7 +294,7 @@ fields! {
         summed: Summed::Sum(|sums| sums.in_flight),
         metric: Some(metrics::IN_FLIGHT),
         shape: shape(9, 9, 9, 3),
-        on: &[View::List, View::Usual, View::Processes, View::Contexts, View::Page, View::Facts, View::Json, View::Groups, View::UsualGroups],
+        on: &[View::List, View::Usual, View::Processes, View::Owners, View::Contexts, View::Page, View::Facts, View::Json, View::Groups, View::UsualGroups],
     }
     Unreaped = "unreaped", "UNREAPED", "completions in the ring that the process has not reaped", COUNT {
         unit: " completions",
@@ -299,7 +303,7 @@ fields! {
         summed: Summed::Sum(|sums| sums.unreaped),
         metric: Some(metrics::UNREAPED),
         shape: shape(8, 8, 8, 4),
-        on: &[View::List, View::Usual, View::Processes, View::Contexts, View::Page, View::Facts, View::Json, View::Groups, View::UsualGroups],
+        on: &[View::List, View::Usual, View::Processes, View::Owners, View::Contexts, View::Page, View::Facts, View::Json, View::Groups, View::UsualGroups],
     }
     Free = "free", "FREE", "ring entries neither in flight nor unreaped; some may be usable on other CPUs only", COUNT {
         unit: " ring entries",
@@ -396,7 +400,7 @@ fields! {
         greatest_first: true,
         summed: Summed::Worst,
         shape: shape(9, 13, 19, 1),
-        on: &[View::Processes, View::Groups, View::UsualGroups],
+        on: &[View::Processes, View::Owners, View::Groups, View::UsualGroups],
     }
     SubmitFailsOn = "submit_fails_on", "SUBMIT_FAILS_ON", "CPUs on which io_submit would fail now with EAGAIN", TEXT {
         value: |of| of.outlook.as_ref().map_or(Cell::Unknown, |outlook| Cell::Cpus(&outlook.fails_on)),

@@ -51,7 +51,7 @@ fn share(sum: Sum, limit: u64) -> Option<u64> {
 }
 
 /// The same for people, with tenths: 0 only of nothing.
-fn share_text(sum: Sum, limit: u64) -> String {
+pub(crate) fn share_text(sum: Sum, limit: u64) -> String {
     match share(sum, limit) {
         None => "-".to_owned(),
         Some(0..100) if sum.value() > Some(0) => "<0.1%".to_owned(),

@@ -16,19 +16,21 @@ pub(super) mod ring;
 mod row;
 mod rows;
 mod search;
+mod sparks;
 mod theme;
 pub(super) mod tone;
 pub mod typed;
 
-use aioinspect_model::event::{Timed, WatchStatus};
+use aioinspect_model::event::{Event, Timed, WatchStatus};
 use aioinspect_model::event_rows::EventRows;
-use aioinspect_model::owner_sums::ProcessKey;
+use aioinspect_model::history::History;
 use aioinspect_model::picture::{ContextView, Picture};
 use aioinspect_model::units::Pid;
 
 use crate::fields::Field;
 use crate::fields::order::Order;
 use crate::screen::cursor::Cursor;
+use crate::screen::processes::GroupKey;
 use crate::screen::rows::{ContextKey, Rows, key_of};
 use crate::screen::search::Search;
 
@@ -51,14 +53,20 @@ pub struct Screen {
     /// Processes it is limited to, and those under which they are shown; empty: all.
     only: Vec<Pid>,
     shown: Told,
+    /// What was reserved and what failed since it began.
+    history: History,
+    /// The same when it was paused.
+    paused_history: Option<History>,
     /// What came while it was paused.
     paused: Option<Told>,
     ended: bool,
     rows: Rows,
     pane: Pane,
     process_order: Order,
+    /// That of the upper table's other rows: owners while it shows processes.
+    other_order: Order,
     context_order: Order,
-    process: Cursor<Option<ProcessKey>>,
+    process: Cursor<Option<GroupKey>>,
     context: Cursor<ContextKey>,
     search: Search,
     /// The text of the search.
@@ -101,11 +109,14 @@ impl Screen {
             theme,
             only,
             shown: Told::default(),
+            history: History::default(),
+            paused_history: None,
             paused: None,
             ended: false,
             rows: Rows::default(),
             pane: Pane::Processes,
             process_order: Order::by(Field::MaxReqs),
+            other_order: Order::by(Field::MaxReqs),
             context_order: Order::by(Field::MaxReqs),
             process: Cursor::default(),
             context: Cursor::default(),
@@ -130,11 +141,19 @@ impl Screen {
         let is_wanted = |timed: &Timed| {
             self.only.is_empty() || timed.event.actor().is_none_or(|actor| self.only.contains(&actor.pid))
         };
+        let wanted: Vec<Timed> = events.into_iter().filter(is_wanted).collect();
+        let is_event = !wanted.is_empty();
+        if let Some(picture) = &picture {
+            let system = &picture.system;
+            self.history.observe(status.taken_unix_ns, system.aio_nr, system.aio_max_nr, None);
+        }
         let mut rows = EventRows::default();
-        for timed in events.into_iter().filter(is_wanted) {
+        for timed in wanted {
+            if let Event::SetupFailed { .. } = timed.event {
+                self.history.failed(timed.unix_ns);
+            }
             rows.push(timed, KEPT_EVENTS);
         }
-        let is_event = !rows.is_empty();
         let told = Told { picture, events: rows, status };
         if let Some(waiting) = &mut self.paused {
             waiting.take(told);
@@ -166,10 +185,12 @@ impl Screen {
     }
 
     fn pause(&mut self) {
+        self.paused_history = Some(self.history.clone());
         self.paused = Some(Told { status: self.shown.status.clone(), ..Told::default() });
     }
 
     fn resume(&mut self) {
+        self.paused_history = None;
         if let Some(waiting) = self.paused.take() {
             self.shown.take(waiting);
             self.sift();
@@ -181,7 +202,7 @@ impl Screen {
         let Some(picture) = &self.shown.picture else { return };
         self.rows.sift(picture, &self.only, &self.search, self.process_order, self.theme);
         let processes = &self.rows.processes;
-        self.process.settle(processes.len(), |row| processes.get(row).map(|process| process.key));
+        self.process.settle(processes.len(), |row| processes.get(row).map(|process| process.key.clone()));
         self.choose();
         self.refresh_detail();
     }
@@ -199,7 +220,8 @@ impl Screen {
     /// Makes the rows of the contexts anew: another process was selected, or their order changed.
     fn choose(&mut self) {
         let Some(picture) = &self.shown.picture else { return };
-        self.rows.choose(picture, self.process.key().flatten(), self.context_order, self.theme);
+        let group = self.process.key().flatten();
+        self.rows.choose(picture, group.as_ref(), self.context_order, self.theme);
         let rows = &self.rows;
         self.context.settle(rows.contexts.len(), |row| rows.context(picture, row).map(key_of));
     }

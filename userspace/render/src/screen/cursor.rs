@@ -1,7 +1,7 @@
 //! Which row of a list is selected, and which part of it is seen. It holds on to the thing, not to the row's number.
 
 /// A selection in a list of things that have keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cursor<K> {
     key: Option<K>,
     row: usize,
@@ -9,7 +9,7 @@ pub(super) struct Cursor<K> {
     page: usize,
 }
 
-impl<K: Copy + PartialEq> Cursor<K> {
+impl<K: Clone + PartialEq> Cursor<K> {
     /// The selected row.
     pub(super) fn row(&self) -> usize {
         self.row
@@ -17,7 +17,7 @@ impl<K: Copy + PartialEq> Cursor<K> {
 
     /// What is selected; `None` where the list is empty.
     pub(super) fn key(&self) -> Option<K> {
-        self.key
+        self.key.clone()
     }
 
     /// The first row that is seen.
@@ -32,7 +32,7 @@ impl<K: Copy + PartialEq> Cursor<K> {
 
     /// Finds what is selected in a list that changed; what is gone gives way to what is in its place now.
     pub(super) fn settle(&mut self, len: usize, key_at: impl Fn(usize) -> Option<K>) {
-        let key = self.key;
+        let key = self.key.take();
         if key.is_none() || key_at(self.row) != key {
             let found = (0..len).find(|row| key.is_some() && key_at(*row) == key);
             self.row = found.unwrap_or(self.row).min(len.saturating_sub(1));

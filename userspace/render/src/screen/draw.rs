@@ -16,8 +16,10 @@ use ratatui::buffer::Buffer;
 use crate::screen::canvas::{Canvas, width};
 use crate::screen::grid::Grid;
 use crate::screen::head::Head;
-use crate::screen::rows::{OF_CONTEXTS, OF_PROCESSES};
+use crate::screen::processes::Grouping;
+use crate::screen::rows::{OF_CONTEXTS, columns_of};
 use crate::screen::search::Search;
+use crate::screen::sparks::Sparks;
 use crate::screen::theme::{Theme, Tone};
 use crate::screen::{Pane, Screen, detail, help};
 use crate::{event_line, time};
@@ -26,6 +28,8 @@ use aioinspect_model::event_rows::EventRow;
 
 /// Lower screens show one table at a time.
 const BOTH: usize = 18;
+/// Lower screens have no line of the time that went by.
+const TALL: usize = 20;
 /// Lower screens have no names above their tables, no events, and one line about the host.
 const ROOMY: usize = 9;
 
@@ -53,6 +57,13 @@ impl Screen {
         let roomy = all.height >= ROOMY;
         let head = if roomy { 2 } else { usize::from(all.height != 2 || !self.typing) };
         let (head, rest) = all.split(head);
+        let tall = all.height >= TALL;
+        let history = self.paused_history.as_ref().unwrap_or(&self.history);
+        let sparks = Sparks::of(history, self.shown.status.taken_unix_ns).filter(|_| tall);
+        let (line, rest) = rest.split(usize::from(sparks.is_some()));
+        if let Some(sparks) = sparks {
+            sparks.draw(&mut canvas, line.y);
+        }
         let (body, foot) =
             rest.split(rest.height.saturating_sub(usize::from(all.height >= 4 || self.typing)));
         Head {
@@ -129,7 +140,11 @@ impl Screen {
         let (title, lines) = lines.split(usize::from(titled));
         let processes = self.rows.processes.len().saturating_sub(1);
         if title.height > 0 {
-            let mut parts = vec![named("processes", focus), (format!(" {processes}").into(), Tone::Plain)];
+            let name = match self.rows.grouping {
+                Grouping::Processes => "processes",
+                Grouping::Owners => "owners",
+            };
+            let mut parts = vec![named(name, focus), (format!(" {processes}").into(), Tone::Plain)];
             parts.extend(self.filtered());
             draw_title(canvas, title.y, &parts);
         }
@@ -139,7 +154,7 @@ impl Screen {
         self.process.scroll(grid, self.rows.processes.len());
         let rows = &self.rows;
         Grid {
-            fields: &OF_PROCESSES,
+            fields: columns_of(self.rows.grouping),
             order: self.process_order,
             y: lines.y,
             page: grid,
@@ -155,10 +170,10 @@ impl Screen {
         let (title, lines) = lines.split(usize::from(titled));
         let Some(picture) = self.shown.picture.as_ref() else { return };
         if title.height > 0 {
-            let of = match self.rows.process(picture, self.process.row()).and_then(|row| row.example) {
-                Some(example) => format!(" of {} {}", example.pid, self.theme.name(&example.comm)),
-                None => String::new(),
-            };
+            let selected = self.rows.process(picture, self.process.row());
+            let of = selected
+                .and_then(|row| row.name(self.theme))
+                .map_or_else(String::new, |of| format!(" of {of}"));
             let count = if self.rows.contexts.len() == self.rows.known {
                 format!(" {}", self.rows.known)
             } else {
@@ -228,12 +243,17 @@ impl Screen {
         } else if self.detail.is_some() {
             &[("Esc", "back"), ("Up/Down", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")]
         } else {
+            let other = match self.rows.grouping {
+                Grouping::Processes => "owners",
+                Grouping::Owners => "processes",
+            };
             let enter = if self.pane == Pane::Processes { "contexts" } else { "detail" };
             &[
                 ("?", "help"),
                 ("q", "quit"),
                 ("/", "filter"),
                 ("Enter", enter),
+                ("o", other),
                 ("s", "sort"),
                 ("Tab", "pane"),
                 ("p", "pause"),

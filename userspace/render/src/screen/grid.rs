@@ -85,7 +85,8 @@ impl Grid<'_> {
     /// The columns there is room for, the indispensable first, and what is left given to those that can use it.
     fn places(&self, room: usize, needs: impl Fn(Field) -> usize) -> Vec<Place> {
         let mut ranked: Vec<Field> = self.fields.to_vec();
-        ranked.sort_by_key(|field| field.row().shape.dispensable);
+        // The first column says what a row is.
+        ranked.sort_by_key(|field| (self.fields.first() != Some(field), field.row().shape.dispensable));
         let mut chosen: Vec<(Field, usize)> = Vec::new();
         let mut used = 0_usize;
         for field in ranked {
@@ -143,7 +144,7 @@ fn put(canvas: &mut Canvas<'_>, place: Place, y: usize, text: &str, tone: Tone) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::screen::rows::{OF_CONTEXTS, OF_PROCESSES};
+    use crate::screen::rows::{OF_CONTEXTS, OF_OWNERS, OF_PROCESSES};
 
     fn shown(fields: &[Field], room: usize) -> Vec<&'static str> {
         let grid = Grid {
@@ -175,5 +176,8 @@ mod tests {
         assert_eq!(shown(&OF_CONTEXTS, 1), ["PID"]);
         assert_eq!(shown(&OF_PROCESSES, 80).len(), OF_PROCESSES.len());
         assert_eq!(shown(&OF_PROCESSES, 40), ["PID", "COMM", "MAX_REQS", "WORST"]);
+        assert_eq!(shown(&OF_OWNERS, 120).len(), OF_OWNERS.len());
+        assert_eq!(shown(&OF_OWNERS, 40), ["OWNER", "MAX_REQS", "IN_FLIGHT", "WORST"]);
+        assert_eq!(shown(&OF_OWNERS, 20), ["OWNER", "WORST"]);
     }
 }

@@ -8,14 +8,15 @@ use crate::screen::theme::{Theme, Tone};
 use crate::screen::tone::tone;
 
 /// Keys and what they do.
-const KEYS: [(&str, &str); 13] = [
+const KEYS: [(&str, &str); 14] = [
     ("? h F1", "this help; again, or Esc or q, to leave it"),
     ("/", "filter: Enter keeps it, Esc drops it"),
     ("s", "sort by the next column"),
     ("S", "turn the order around"),
-    ("Tab", "the other table: processes or contexts"),
+    ("o", "by owner, with the sums of all its processes; again: by process"),
+    ("Tab", "the other table: processes or owners, and contexts"),
     ("Up Down k j", "a row up or down; PgUp PgDn a page; Home End g G to the ends"),
-    ("Enter", "a process's contexts; a context's detail, with its ring"),
+    ("Enter", "the contexts of a process or owner; a context's detail, with its ring"),
     ("Esc", "back; without anywhere to go back to, drop the filter"),
     ("p Space", "pause: the screen stands still, what is new is kept for later"),
     ("e", "more events, or fewer"),
@@ -41,14 +42,15 @@ pub(super) fn page(width: usize, theme: Theme) -> Page {
     );
     page.gap();
     page.heading("Columns");
-    let is_shown =
-        |field: &Field| [View::Processes, View::Contexts].iter().any(|view| field.row().on.contains(view));
+    let is_shown = |field: &Field| {
+        [View::Processes, View::Owners, View::Contexts].iter().any(|view| field.row().on.contains(view))
+    };
     for field in Field::ALL.iter().filter(|field| is_shown(field)) {
         page.pair(14, field.heading(), Tone::Strong, field.row().help, Tone::Plain);
     }
     page.text(
         0,
-        "Of a process, numbers are the sums of its contexts. - is not known, or none. 5+ is a sum in which some \
+        "Of a process or owner, numbers are the sums of its contexts. - is not known, or none. 5+ is a sum in which some \
          numbers are not known.",
         Tone::Plain,
     );
@@ -78,6 +80,10 @@ pub(super) fn page(width: usize, theme: Theme) -> Page {
         (
             "attributed",
             "slots of the contexts found; unattributed is the rest: contexts in other PID namespaces, or coming and going",
+        ),
+        (
+            "reserved, failed",
+            "what was reserved since the screen began, and calls of io_setup that failed: each sign is the fullest moment, or the sum, of a stretch of time",
         ),
         ("hook", "where in the kernel calls are seen"),
         ("lost", "events that were not seen; a new census shows what is"),

@@ -2,9 +2,11 @@
 
 use crate::fields::Field;
 use crate::fields::order::Order;
+use crate::screen::cursor::Cursor;
 use crate::screen::key::{Action, Key};
+use crate::screen::processes::Grouping;
 use crate::screen::rows::key_of;
-use crate::screen::rows::{OF_CONTEXTS, OF_PROCESSES};
+use crate::screen::rows::{OF_CONTEXTS, columns_of};
 use crate::screen::search::Search;
 use crate::screen::{Pane, Screen};
 
@@ -45,6 +47,7 @@ impl Screen {
             Key::Char('/') => self.typing = true,
             Key::Char('s') => self.sort(Order::next),
             Key::Char('S') => self.sort(|order, _| Order { reverse: !order.reverse, ..order }),
+            Key::Char('o') => self.regroup(),
             Key::Char('e') => self.more_events = !self.more_events,
             Key::Tab => {
                 self.pane = match self.pane {
@@ -72,6 +75,18 @@ impl Screen {
             },
         }
         Action::Draw
+    }
+
+    /// From processes to owners, or back; to all of them.
+    fn regroup(&mut self) {
+        self.rows.grouping = match self.rows.grouping {
+            Grouping::Processes => Grouping::Owners,
+            Grouping::Owners => Grouping::Processes,
+        };
+        std::mem::swap(&mut self.process_order, &mut self.other_order);
+        self.pane = Pane::Processes;
+        self.process = Cursor::default();
+        self.sift();
     }
 
     /// From contexts to processes, from one process to all, then from some to all.
@@ -160,11 +175,12 @@ impl Screen {
     fn sort(&mut self, change: impl Fn(Order, &[Field]) -> Order) {
         match self.pane {
             Pane::Processes => {
-                self.process_order = change(self.process_order, &OF_PROCESSES);
+                self.process_order = change(self.process_order, columns_of(self.rows.grouping));
                 let Some(picture) = &self.shown.picture else { return };
                 self.rows.sort_processes(picture, self.process_order);
                 let processes = &self.rows.processes;
-                self.process.settle(processes.len(), |row| processes.get(row).map(|process| process.key));
+                self.process
+                    .settle(processes.len(), |row| processes.get(row).map(|process| process.key.clone()));
             }
             Pane::Contexts => {
                 self.context_order = change(self.context_order, &OF_CONTEXTS);
@@ -187,7 +203,7 @@ impl Screen {
             Pane::Processes => {
                 let len = rows.processes.len();
                 let row = moved(self.process.row(), step, len);
-                self.process.go(row, len, |row| rows.processes.get(row).map(|process| process.key));
+                self.process.go(row, len, |row| rows.processes.get(row).map(|process| process.key.clone()));
                 self.choose();
             }
             Pane::Contexts => {

@@ -9,7 +9,7 @@ use aioinspect_model::units::{ContextId, Pid};
 use crate::fields::order::Order;
 use crate::fields::{Field, View};
 use crate::screen::canvas::width;
-use crate::screen::processes::{self, Process, ProcessRow};
+use crate::screen::processes::{self, GroupKey, Grouping, Process, ProcessRow};
 use crate::screen::row::Row;
 use crate::screen::search::Search;
 use crate::screen::theme::Theme;
@@ -19,6 +19,17 @@ pub(super) static OF_PROCESSES: LazyLock<Vec<Field>> = LazyLock::new(|| Field::o
 
 /// The columns of the contexts, as they stand.
 pub(super) static OF_CONTEXTS: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Contexts).collect());
+
+/// The columns of the owners, as they stand.
+pub(super) static OF_OWNERS: LazyLock<Vec<Field>> = LazyLock::new(|| Field::on(View::Owners).collect());
+
+/// The columns of the upper table.
+pub(super) fn columns_of(grouping: Grouping) -> &'static [Field] {
+    match grouping {
+        Grouping::Processes => &OF_PROCESSES,
+        Grouping::Owners => &OF_OWNERS,
+    }
+}
 
 /// One context: its process, and its id there.
 pub(super) type ContextKey = (ProcessKey, ContextId);
@@ -31,9 +42,11 @@ pub(super) fn key_of(context: &ContextView) -> ContextKey {
 /// Rows by their places in a picture.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// The row of all, then each process, sorted.
+    /// The row of all, then each process, or each owner, sorted.
     pub processes: Vec<Process>,
-    /// Contexts of the selected process, sorted.
+    /// What those rows are.
+    pub grouping: Grouping,
+    /// Contexts of the selected process or owner, sorted.
     pub contexts: Vec<usize>,
     /// Contexts in the picture that are not of processes left out from the start.
     pub known: usize,
@@ -61,33 +74,28 @@ impl Rows {
         self.known = known.len();
         let matching = known.into_iter().filter(|(_, context)| search.matches(context));
         self.matching = matching.map(|(place, _)| place).collect();
-        self.processes = processes::sum(&picture.contexts, &self.matching);
-        let rows = self.processes.iter().map(|process| row(picture, process));
-        self.process_needs = Needs::of(&OF_PROCESSES, rows, theme);
+        self.processes = processes::sum(&picture.contexts, &self.matching, self.grouping);
+        let rows = self.processes.iter().map(|process| row(picture, process, self.grouping));
+        self.process_needs = Needs::of(columns_of(self.grouping), rows, theme);
         self.sort_processes(picture, order);
     }
 
     /// Sorts the processes anew; the row of all stays first.
     pub(super) fn sort_processes(&mut self, picture: &Picture, order: Order) {
+        let grouping = self.grouping;
         let Some((_, processes)) = self.processes.split_first_mut() else { return };
         processes.sort_by(|one, other| {
-            let (one_row, other_row) = (row(picture, one), row(picture, other));
+            let (one_row, other_row) = (row(picture, one, grouping), row(picture, other, grouping));
             order
                 .compare(one_row.rank(order.field), other_row.rank(order.field))
                 .then_with(|| one.key.cmp(&other.key))
         });
     }
 
-    /// Chooses the contexts of one process, or all, and sorts them.
-    pub(super) fn choose(
-        &mut self,
-        picture: &Picture,
-        process: Option<ProcessKey>,
-        order: Order,
-        theme: Theme,
-    ) {
+    /// Chooses the contexts of one process or owner, or all, and sorts them.
+    pub(super) fn choose(&mut self, picture: &Picture, group: Option<&GroupKey>, order: Order, theme: Theme) {
         let of = |place: &usize| picture.contexts.get(*place);
-        let is_of = |context: &ContextView| process.is_none_or(|process| key_of(context).0 == process);
+        let is_of = |context: &ContextView| group.is_none_or(|group| group.has(context));
         self.contexts = self.matching.iter().copied().filter(|place| of(place).is_some_and(is_of)).collect();
         self.context_needs = Needs::of(&OF_CONTEXTS, self.contexts.iter().filter_map(of), theme);
         self.contexts.sort_by(|one, other| match (of(one), of(other)) {
@@ -105,13 +113,13 @@ impl Rows {
 
     /// The process of a row.
     pub(super) fn process<'a>(&'a self, picture: &'a Picture, at: usize) -> Option<ProcessRow<'a>> {
-        self.processes.get(at).map(|process| row(picture, process))
+        self.processes.get(at).map(|process| row(picture, process, self.grouping))
     }
 }
 
-fn row<'a>(picture: &'a Picture, process: &'a Process) -> ProcessRow<'a> {
-    let example = process.key.and_then(|_| picture.contexts.get(process.example));
-    ProcessRow { process, example }
+fn row<'a>(picture: &'a Picture, process: &'a Process, grouping: Grouping) -> ProcessRow<'a> {
+    let example = process.key.as_ref().and_then(|_| picture.contexts.get(process.example));
+    ProcessRow { process, example, grouping, limit: picture.system.aio_max_nr }
 }
 
 /// What the widest cell of each column needs.

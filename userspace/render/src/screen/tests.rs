@@ -85,6 +85,9 @@ fn golden_frames() {
         ("detail-unmapped-60x30", "jj\n\n", 60, 30),
         ("help-80x60", "?", 80, 60),
         ("events-80x24", "e", 80, 24),
+        ("by-owner-80x24", "o", 80, 24),
+        ("by-owner-40x12", "o", 40, 12),
+        ("of-owner-80x24", "oj\n", 80, 24),
     ] {
         let mut screen = screen(false);
         press(&mut screen, keys);
@@ -133,6 +136,73 @@ fn pausing_keeps_the_frame() {
     // Of each list one is the same failure.
     assert_eq!(screen.shown.events.len(), 9);
     assert!(after.contains("EAGAIN: x 2: "), "{after}");
+}
+
+/// A screen on which an hour went by: slots that grew, and calls that failed at the end.
+fn after_an_hour(ascii: bool) -> Screen {
+    let mut screen = Screen::new(Theme { color: true, ascii }, Vec::new());
+    let noon = status().taken_unix_ns;
+    for ago in (0..=3600_u64).rev().step_by(2) {
+        let mut picture = host();
+        picture.system.aio_nr = 65_536 - ago * 15;
+        let taken_unix_ns = noon - ago * 1_000_000_000;
+        let failed = events()
+            .into_iter()
+            .filter(|timed| ago < 300 && matches!(timed.event, Event::SetupFailed { .. }));
+        let failed = failed.map(|timed| Timed { unix_ns: taken_unix_ns, ..timed }).collect();
+        screen.update(Some(picture), failed, WatchStatus { taken_unix_ns, ..status() });
+    }
+    screen
+}
+
+/// Check the line of the time that went by, where there is room for it, and that a screen that stands still keeps it.
+#[test]
+fn time_that_went_by() {
+    let mut screen = after_an_hour(false);
+    compare("sparks-80x24", &frame(&mut screen, 80, 24));
+    compare("sparks-120x40", &frame(&mut screen, 120, 40));
+    compare("sparks-40x24", &frame(&mut screen, 40, 24));
+    compare("sparks-ascii-80x24", &frame(&mut after_an_hour(true), 80, 24));
+    for (columns, lines) in [(80, 19), (20, 24), (1, 24)] {
+        assert!(!frame(&mut screen, columns, lines).contains("peak"), "{columns}x{lines}");
+    }
+    let line = |screen: &mut Screen| frame(screen, 80, 24).lines().nth(2).unwrap().to_owned();
+    let before = line(&mut screen);
+    assert!(
+        before.starts_with("reserved ") && before.contains("peak 65536") && before.contains(" 150 "),
+        "{before}"
+    );
+    press(&mut screen, "p");
+    let status = WatchStatus { taken_unix_ns: status().taken_unix_ns + 600_000_000_000, ..status() };
+    screen.update(Some(host()), Vec::new(), status);
+    assert_eq!(line(&mut screen), before);
+    press(&mut screen, "p");
+    assert_ne!(line(&mut screen), before);
+}
+
+/// Check the way from an owner to its contexts and back to processes.
+#[test]
+fn by_owner() {
+    let mut screen = screen(false);
+    press(&mut screen, "oj");
+    let owners = frame(&mut screen, 120, 40);
+    assert!(
+        owners.contains(" owners  3") && owners.contains("mariadb.service") && owners.contains("SHARE"),
+        "{owners}"
+    );
+    assert!(owners.contains("contexts  of mariadb.service 2 of 5"), "{owners}");
+    press(&mut screen, "\n");
+    assert_eq!(screen.pane, Pane::Contexts);
+    press(&mut screen, "\n");
+    assert!(screen.detail.is_some());
+    press(&mut screen, "\x1b\x1b\x1bo");
+    let processes = frame(&mut screen, 120, 40);
+    assert!(processes.contains(" processes  3") && processes.contains("contexts  5"), "{processes}");
+    // Each has an order of its own.
+    press(&mut screen, "ossS");
+    let field = screen.process_order.field;
+    press(&mut screen, "o");
+    assert_eq!((screen.process_order.field, screen.other_order.field), (Field::MaxReqs, field));
 }
 
 /// Check that only what can be seen asks for a drawing.
