@@ -2,6 +2,7 @@
 
 mod driver;
 mod load;
+mod panels;
 mod pod;
 mod secured;
 mod shipped;
@@ -18,6 +19,14 @@ use pod::{CONTAINER, POD, Pod, scope};
 use shipped::{dashboard, expressions, variables};
 
 const DATABASE: &str = "comm=\"database\"";
+
+/// Without `--collect submit`, and with a Prometheus that stores the native histogram.
+const EMPTY: &[panels::Empty] = &[
+    ("io_submit by owner", "no call of io_submit is counted"),
+    ("Failed io_submit", "no call of io_submit is counted"),
+    ("Short io_submit", "no call of io_submit is counted"),
+    ("Duration of io_destroy", "it draws classic buckets, which are not stored beside the native histogram"),
+];
 
 /// The configuration of docs/fleet.md for an agent on the same host.
 fn job(serving: &Serving) -> String {
@@ -66,6 +75,17 @@ fn it_stores_what_is() {
     load.fail();
     let failures = format!("aio_setup_failures_total{{{DATABASE}, errno=\"EAGAIN\"}}");
     prometheus.await_value(&failures, 1);
+    // The first failure of an owner is the first value of its series, of which increase() knows nothing.
+    let board = dashboard();
+    let (_, panel) =
+        expressions(&board).into_iter().find(|(title, _)| title == "Failed io_setup by owner").unwrap();
+    prometheus.until(&panel, || {
+        let failed =
+            prometheus.query(&panel).into_iter().filter(|sample| sample.labels["comm"] == "database");
+        let mut errnos: Vec<Value> = failed.map(|sample| sample.labels["errno"].clone()).collect();
+        errnos.sort_by_key(Value::to_string);
+        (errnos == ["EAGAIN", "EINVAL"]).then_some(())
+    });
     load.fail();
     load.fail();
     for name in ["increase", "rate"] {
@@ -86,6 +106,8 @@ fn it_stores_what_is() {
         prometheus.query("aio_destroy_duration_seconds_bucket").is_empty(),
         "docs/metrics.md says otherwise"
     );
+    load.linger();
+    panels::all_draw(&prometheus, &board, EMPTY, || load.stir());
 
     drop(load);
     let took = prometheus.await_none(&format!("aio_contexts{{{DATABASE}}}"));
@@ -172,6 +194,15 @@ fn answered(prometheus: &Prometheus, load: &mut Load) {
         std::thread::sleep(Duration::from_millis(200));
     }
     println!("{all} expressions answered in {:?}", begun.elapsed());
+    panels::all_draw(prometheus, &board, &[], || load.stir());
+    panels::can_fail(prometheus);
+    // The one that grows is the plain program: a slot each time the load is stirred.
+    for title in ["Growth by owner", "Time to full by owner"] {
+        let (_, expr) = expressions(&board).into_iter().find(|(is, _)| is == title).unwrap();
+        let owners = prometheus.query(&expr);
+        let plain = owners.iter().find(|sample| sample.labels["comm"] == "aio-fixture");
+        assert!(plain.is_some_and(|sample| sample.value > 0.0), "{title}: {owners:?}");
+    }
     for (label, metric) in variables(&board) {
         let values = prometheus.ask(&format!("/api/v1/label/{label}/values?match[]={}", encoded(&metric)));
         assert_eq!(values.as_array().unwrap().len(), 1, "{label} of {metric}: {values}");

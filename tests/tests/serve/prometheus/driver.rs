@@ -77,11 +77,15 @@ impl Prometheus {
 
     /// What the API answers, `data` of it.
     pub fn ask(&self, path: &str) -> Value {
+        self.try_ask(path).unwrap_or_else(|why| panic!("{path}: {why}"))
+    }
+
+    /// The same; what the API says if it refuses.
+    pub fn try_ask(&self, path: &str) -> Result<Value, String> {
         let answer = self.get(path).unwrap_or_else(|| panic!("{path}: no answer; {}", self.log()));
         let mut document: Value = serde_json::from_slice(&answer.body)
             .unwrap_or_else(|error| panic!("{path}: {error}: {answer:?}"));
-        assert_eq!(document["status"], "success", "{path}: {document}");
-        document["data"].take()
+        if document["status"] == "success" { Ok(document["data"].take()) } else { Err(document.to_string()) }
     }
 
     /// The series of an expression, now.

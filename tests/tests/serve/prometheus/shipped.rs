@@ -64,7 +64,8 @@ pub fn variables(board: &Value) -> Vec<(String, String)> {
     queries.map(|variable| of(variable).unwrap_or_else(|| panic!("{variable}"))).collect()
 }
 
-fn filled(expr: &str) -> String {
+/// An expression with Grafana's variables filled in, all instances chosen.
+pub fn filled(expr: &str) -> String {
     let expr = [("$instance", ".*"), ("$__rate_interval", "5m"), ("$__range", "6h"), ("$__interval", "1m")]
         .iter()
         .fold(expr.to_owned(), |expr, (variable, value)| expr.replace(variable, value));
