@@ -58,12 +58,12 @@ pub(crate) fn bins(object: &Path) -> Result<PathBuf> {
     Ok(program.parent().context("aioinspect has no directory")?.to_path_buf())
 }
 
-/// Builds the benchmark program and what it measures; the command that runs it.
-pub(crate) fn benchmark(object: &Path) -> Result<Cmd> {
+/// Builds the program and all that is made for the tests; the command that runs one of those, such as the benchmark.
+pub(crate) fn helper(object: &Path, name: &str) -> Result<Cmd> {
     let all = ["--package", "aioinspect", "--package", "aioinspect-tests", "--bins"];
-    let bench = bin_of(&build(object, &all)?, "bench")?;
-    let bins = bench.parent().context("bench has no directory")?;
-    Ok(Cmd::new(&bench).env("AIOINSPECT_BIN_DIR", bins).env("AIOINSPECT_EBPF_OBJECTS", object))
+    let helper = bin_of(&build(object, &all)?, name)?;
+    let bins = helper.parent().with_context(|| format!("{name} has no directory"))?;
+    Ok(Cmd::new(&helper).env("AIOINSPECT_BIN_DIR", bins).env("AIOINSPECT_EBPF_OBJECTS", object))
 }
 
 /// Builds the program, the fixture, vm-init and all live suites in one go, so that they share their dependencies.

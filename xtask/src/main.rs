@@ -17,6 +17,7 @@ mod linker;
 mod mirror;
 mod packages;
 mod paths;
+mod pictures;
 mod setup;
 mod side_by_side;
 mod suites;
@@ -84,6 +85,8 @@ enum Verb {
         #[arg(long = "try")]
         try_it: bool,
     },
+    /// Make the pictures in docs/pictures anew: needs root, reserves nearly all slots of this host for some ten seconds
+    Pictures,
     /// Check file lengths and unfinished work
     Tidy,
     /// Formatting, clippy of both halves, and tidy; warnings are errors
@@ -134,7 +137,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
         Verb::Vm { name, with, command } => vm::command::run(&name, &with, &command),
         Verb::Bench { args } => {
             let object = setup::for_bench()?;
-            build::benchmark(&object)?.arguments(&args).exec()
+            build::helper(&object, "bench")?.arguments(&args).exec()
         }
         Verb::Test(TestArgs { part, release_long }) => {
             let what = match part {
@@ -146,6 +149,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
             suites::test(&what, release_long)
         }
         Verb::Dist { no_package, try_it } => dist::dist(!no_package, try_it),
+        Verb::Pictures => pictures::pictures().map(done),
         Verb::Tidy => tidy::tidy().map(done),
         Verb::Check => check::check().map(done),
     }

@@ -19,15 +19,20 @@ const TEST_TOOLS: [Tool; 14] = [
     Tool { program: "mariadbd", package: "mariadb-server-core" },
     Tool { program: "mariadb-install-db", package: "mariadb-server-core" },
     Tool { program: "mariadb", package: "mariadb-client-core" },
-    Tool { program: "tmux", package: "tmux" },
+    TMUX,
     XZ,
-    Tool { program: "chromium", package: "chromium" },
+    CHROMIUM,
     Tool { program: "chromedriver", package: "chromium-driver" },
     Tool { program: "openssl", package: "openssl" },
     Tool { program: "curl", package: "curl" },
     DPKG_DEB,
     DEBOOTSTRAP,
 ];
+
+/// What `pictures` calls.
+const PICTURE_TOOLS: [Tool; 2] = [TMUX, CHROMIUM];
+const TMUX: Tool = Tool { program: "tmux", package: "tmux" };
+const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium" };
 
 /// What a virtual machine takes: qemu, and what unpacks a kernel and its modules.
 pub(crate) const VM_TOOLS: [Tool; 3] = [QEMU, XZ, DPKG_DEB];
@@ -78,6 +83,12 @@ pub(crate) fn for_run() -> Result<PathBuf> {
 /// What `bench` needs; returns the directory of the eBPF objects.
 pub(crate) fn for_bench() -> Result<PathBuf> {
     packages::need(&BENCH_TOOLS)?;
+    for_run()
+}
+
+/// What `pictures` needs; returns the directory of the eBPF objects.
+pub(crate) fn for_pictures() -> Result<PathBuf> {
+    packages::need(&PICTURE_TOOLS)?;
     for_run()
 }
 
