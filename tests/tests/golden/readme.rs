@@ -1,29 +1,29 @@
-//! The README names only what exists.
+//! The README and docs/oncall.md name only what exists.
 
 use aioinspect::cli::Cli;
 use clap::{Command, CommandFactory, Parser};
 
-use crate::blessed::text_of;
+use crate::blessed::{root, text_of};
 
 /// Other programs that a session may show; everything else must be ours.
 const OTHERS: [&str; 8] = ["curl", "echo", "cd", "ls", "crit", "criu", "jq", "sudo"];
 
-/// Lines of the fenced blocks of a language, with the number of each.
-fn blocks<'t>(readme: &'t str, language: &str) -> Vec<(usize, &'t str)> {
+/// Lines of the fenced blocks of a language in the text of a file, with the number of each.
+fn blocks<'t>(path: &str, text: &'t str, language: &str) -> Vec<(usize, &'t str)> {
     let mut inside: Option<bool> = None;
     let mut lines = Vec::new();
-    for (at, line) in readme.lines().enumerate() {
+    for (at, line) in text.lines().enumerate() {
         match (inside, line.strip_prefix("```")) {
             (None, Some(begins)) => inside = Some(begins.trim() == language),
             (Some(_), Some(ends)) => {
-                assert!(ends.trim().is_empty(), "README.md:{}: a block begins inside a block", at + 1);
+                assert!(ends.trim().is_empty(), "{path}:{}: a block begins inside a block", at + 1);
                 inside = None;
             }
             (Some(true), None) => lines.push((at + 1, line)),
             (None | Some(false), None) => {}
         }
     }
-    assert!(inside.is_none(), "README.md: a block does not end");
+    assert!(inside.is_none(), "{path}: a block does not end");
     lines
 }
 
@@ -77,28 +77,34 @@ fn command(words: &[String]) -> Result<(), String> {
     }
 }
 
-/// Check that the README has the two commands, and that everything typed in its sessions is understood.
+/// Check that the README has the two commands, and that everything typed in its sessions, and in those of the page for who is on call, is
+/// understood.
 #[test]
 fn commands_exist() {
     let readme = text_of("README.md");
     for needed in ["cargo xtask run", "cargo xtask test"] {
         assert!(readme.contains(needed), "README.md does not say {needed:?}");
     }
-    let typed: Vec<(usize, &str)> = blocks(&readme, "console")
-        .into_iter()
-        .filter_map(|(at, line)| {
-            let rest = line.strip_prefix("# ").or_else(|| line.strip_prefix("$ "))?;
-            Some((at, rest))
-        })
-        .collect();
-    assert!(
-        !typed.is_empty(),
-        "README.md has no session: no console block with a line that begins with # or $"
-    );
-    assert!(typed.iter().any(|(_, line)| words(line).iter().any(|word| word == "aioinspect")));
-    let scripts = ["", "sh", "shell", "bash"].into_iter().flat_map(|language| blocks(&readme, language));
-    for (at, line) in typed.into_iter().chain(scripts) {
-        command(&words(line)).unwrap_or_else(|why| panic!("README.md:{at}: {why}"));
+    for path in ["README.md", "docs/oncall.md"] {
+        let text = text_of(path);
+        let typed: Vec<(usize, &str)> = blocks(path, &text, "console")
+            .into_iter()
+            .filter_map(|(at, line)| {
+                let rest = line.strip_prefix("# ").or_else(|| line.strip_prefix("$ "))?;
+                Some((at, rest))
+            })
+            .collect();
+        assert!(
+            !typed.is_empty(),
+            "{path} has no session: no console block with a line that begins with # or $"
+        );
+        assert!(typed.iter().any(|(_, line)| words(line).iter().any(|word| word == "aioinspect")));
+        let scripts = ["sh", "shell", "bash"].into_iter().flat_map(|language| blocks(path, &text, language));
+        // A block of no language is a script in the README; elsewhere it may be what a log says.
+        let plain = if path == "README.md" { blocks(path, &text, "") } else { Vec::new() };
+        for (at, line) in typed.into_iter().chain(scripts).chain(plain) {
+            command(&words(line)).unwrap_or_else(|why| panic!("{path}:{at}: {why}"));
+        }
     }
 }
 
@@ -135,6 +141,67 @@ fn has(verb: &Command, option: &str) -> bool {
         (None, Some(short)) => argument.get_short().is_some_and(|c| short == c.to_string()),
         (None, None) => false,
     })
+}
+
+/// Where the pictures are that `cargo xtask pictures` makes.
+const PICTURES: &str = "docs/pictures";
+
+/// Check that the README shows each picture and no other, that each is one of its kind and small, and that the letters of those that are
+/// text are letters: no control character, and nothing that a browser would run or fetch.
+#[test]
+fn pictures_are_shown() {
+    let readme = text_of("README.md");
+    let shown: Vec<&str> = readme
+        .lines()
+        .filter(|line| line.starts_with("!["))
+        .map(|line| line.rsplit_once('(').and_then(|(_, path)| path.strip_suffix(')')).unwrap())
+        .collect();
+    let mut kept: Vec<String> = std::fs::read_dir(root().join(PICTURES))
+        .unwrap()
+        .map(|entry| format!("{PICTURES}/{}", entry.unwrap().file_name().into_string().unwrap()))
+        .filter(|path| !path.ends_with("/sources.txt"))
+        .collect();
+    kept.sort_unstable();
+    let mut sorted = shown.clone();
+    sorted.sort_unstable();
+    assert_eq!(kept, sorted, "README.md shows other pictures than there are");
+    for path in shown {
+        let bytes = std::fs::read(root().join(path)).unwrap();
+        assert!(bytes.len() < 150_000, "{path}: {} bytes", bytes.len());
+        if bytes.starts_with(b"\x89PNG\r\n") {
+            continue;
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.starts_with("<svg ") && text.ends_with("</svg>\n"), "{path} is neither PNG nor SVG");
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{path}: control characters");
+        for wrong in ["<script", "href", "<image", "<foreignObject", "&#"] {
+            assert!(!text.contains(wrong), "{path}: {wrong}");
+        }
+    }
+}
+
+/// Check that the files that the installation names are the ones that `cargo xtask dist` makes.
+#[test]
+fn installs_what_is_made() {
+    let readme = text_of("README.md");
+    let version = env!("CARGO_PKG_VERSION");
+    for name in
+        [format!("aioinspect_{version}_amd64.deb"), format!("aioinspect-{version}-x86_64-linux.tar.gz")]
+    {
+        assert!(readme.contains(&name), "README.md does not name {name}");
+    }
+    let dist = text_of("xtask/src/dist.rs");
+    for pattern in ["aioinspect_{VERSION}_{}.deb", "aioinspect-{VERSION}-{}-linux"] {
+        assert!(
+            dist.contains(pattern),
+            "cargo xtask dist makes no {pattern}: README.md names what it made once"
+        );
+    }
+    let unit = text_of("deploy/systemd/aioinspect.service");
+    assert!(
+        readme.contains("systemctl enable --now aioinspect.service")
+            && unit.contains("\nAlso=aioinspect.socket\n")
+    );
 }
 
 /// Check that the checks can fail.
