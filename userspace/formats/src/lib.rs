@@ -7,6 +7,7 @@ pub mod amendment;
 mod bytes;
 mod evidence;
 mod image;
+pub mod recording;
 mod stored;
 
 pub use crate::bytes::{

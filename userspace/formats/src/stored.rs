@@ -8,6 +8,9 @@ pub enum ConvertError {
     /// A part that every writer writes is not there.
     #[error("evidence without {0}")]
     Missing(&'static str),
+    /// The same, of a part of something else than evidence.
+    #[error("{0} without {1}")]
+    Without(&'static str, &'static str),
     /// A choice that this version does not know, or 0, which means that none was made.
     #[error("{field} has the unknown value {value}")]
     Unknown {

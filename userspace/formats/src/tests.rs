@@ -11,7 +11,11 @@ use aioinspect_model::units::{ContextId, Instant, MmId, Pid, Tid};
 /// Turns a list of numbers into any evidence.
 pub(crate) struct Dice<'a>(std::iter::Cycle<std::slice::Iter<'a, u64>>);
 
-impl Dice<'_> {
+impl<'a> Dice<'a> {
+    /// Dice that give these numbers, again and again.
+    pub(crate) fn of(numbers: &'a [u64]) -> Self {
+        Self(numbers.iter().cycle())
+    }
     fn below(&mut self, n: usize) -> usize {
         usize::try_from(*self.0.next().unwrap() % u64::try_from(n).unwrap()).unwrap()
     }
@@ -85,7 +89,7 @@ impl<T: Any> Any for Vec<T> {
 }
 
 fn evidence(numbers: &[u64]) -> Evidence {
-    Any::any(&mut Dice(numbers.iter().cycle()))
+    Any::any(&mut Dice::of(numbers))
 }
 
 proptest! {

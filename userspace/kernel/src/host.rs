@@ -8,6 +8,7 @@ pub mod logger;
 pub mod own_usage;
 pub mod readiness;
 pub(crate) mod realtime;
+pub mod recording_files;
 pub mod replace;
 pub(crate) mod signals;
 pub mod suspend;

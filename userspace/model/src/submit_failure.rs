@@ -116,6 +116,44 @@ impl Cause {
         }
     }
 
+    /// The cause of that word, and the finding in words that some name; `None`: no such word.
+    pub fn from_word(word: &str, finding: String) -> Option<Self> {
+        let with = match word {
+            "ring-full" => return Some(Cause::RingFull(finding)),
+            "stranded-credits" => return Some(Cause::StrandedCredits(finding)),
+            "lost-context" => return Some(Cause::LostContext(finding)),
+            "no-credits" => Cause::NoCredits,
+            "no-context" => Cause::NoContext,
+            "bad-request" => Cause::BadRequest,
+            "bad-number" => Cause::BadNumber,
+            "bad-file" => Cause::BadFile,
+            "bad-memory" => Cause::BadMemory,
+            "refused" => Cause::Refused,
+            "unsupported" => Cause::Unsupported,
+            "unknown" => Cause::Unknown,
+            _ => return None,
+        };
+        Some(with)
+    }
+
+    /// The finding in words, of those that name one.
+    pub fn finding(&self) -> Option<&str> {
+        match self {
+            Cause::RingFull(finding) | Cause::StrandedCredits(finding) | Cause::LostContext(finding) => {
+                Some(finding)
+            }
+            Cause::NoCredits
+            | Cause::NoContext
+            | Cause::BadRequest
+            | Cause::BadNumber
+            | Cause::BadFile
+            | Cause::BadMemory
+            | Cause::Refused
+            | Cause::Unsupported
+            | Cause::Unknown => None,
+        }
+    }
+
     /// Whether the cause of such a failure can be told better with a picture.
     pub fn asks_for_picture(call: Call, errno: i32) -> bool {
         errno == EINVAL || (errno == EAGAIN && call == Call::Submit)

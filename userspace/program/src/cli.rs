@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use aioinspect_render::moment::{self, Asked as AskedTime};
 use aioinspect_service::sockets::Address;
 
 pub use crate::cli::asked::Asked;
@@ -160,9 +161,13 @@ pub struct ListArgs {
     /// Do not use BPF. Shows only what /proc and ring memory reveal.
     #[arg(long)]
     pub no_bpf: bool,
-    /// Read this evidence file instead of the running host.
+    /// Read this evidence file instead of the running host, or the last picture of this recording.
     #[arg(long, value_name = "FILE", conflicts_with = "no_bpf")]
     pub from: Option<PathBuf>,
+    /// Of a recording (`watch --record`), read what was so at this time in UTC: 03:00, 2026-01-31T03:00 or
+    /// '10m ago'. Exit 3 if nothing is recorded of it.
+    #[arg(long, value_name = "TIME", requires = "from", value_parser = moment::parse)]
+    pub at: Option<AskedTime>,
     /// Also write everything that was read to this evidence file. It must not exist yet.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub evidence: Option<PathBuf>,
@@ -185,7 +190,8 @@ pub enum By {
 
 const WATCH_HELP: &str = with_exit_codes!(
     "\
-Keys of the screen: ? help, / filter, s sort, Enter one context, p pause, q quit.
+Keys of the screen: ? help, / filter, s sort, Enter one context, p pause, q quit. Of a recording also: t the next picture, T the one before, \
+j jump to a time.
 
 Hooks: `auto` takes the cheapest one that loads. fentry and kprobe slow only io_setup and io_destroy. The two tracepoint hooks slow every system \
 call on this host a little while watch runs. `-v` shows which hook is used and what it costs on this host.
@@ -234,6 +240,26 @@ pub struct WatchArgs {
     /// Show this evidence file instead of the running host.
     #[arg(long, value_name = "FILE", conflicts_with = "hook")]
     pub from: Option<PathBuf>,
+    /// Also record into this file: every event, and pictures of the whole host, for --replay and for
+    /// `--from FILE --at TIME` of `list` and `headroom`. A recording that is there is continued.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "replay"])]
+    pub record: Option<PathBuf>,
+    /// The most that the recording takes: FILE and the older FILE.1 to FILE.7 together. The oldest is removed.
+    #[arg(long, value_name = "SIZE", default_value = "64M", requires = "record", value_parser = size)]
+    pub record_size: u64,
+    /// The oldest that is kept, for example 12h or 7d.
+    #[arg(long, value_name = "TIME", default_value = "7d", requires = "record", value_parser = age)]
+    pub record_age: Duration,
+    /// How often a picture is recorded. On a screen no more often than --interval.
+    #[arg(long, value_name = "TIME", default_value = "5s", requires = "record", value_parser = interval)]
+    pub record_every: Duration,
+    /// Show this recording instead of the running host. On a terminal: a full screen with keys to travel in
+    /// time; in a pipe: its events.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "hook", "metrics", "interval", "duration"])]
+    pub replay: Option<PathBuf>,
+    /// Begin at this time in UTC: 03:00, 2026-01-31T03:00 or '10m ago'.
+    #[arg(long, value_name = "TIME", requires = "replay", value_parser = moment::parse)]
+    pub at: Option<AskedTime>,
     /// Number of entries in the kernel's map. For tests that fill it.
     #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub map_entries: Option<u32>,
@@ -254,9 +280,13 @@ pub struct HeadroomArgs {
     /// Print JSON.
     #[arg(short = 'J', long)]
     pub json: bool,
-    /// Read this evidence file instead of the running host.
+    /// Read this evidence file instead of the running host, or the last picture of this recording.
     #[arg(long, value_name = "FILE", conflicts_with = "wait")]
     pub from: Option<PathBuf>,
+    /// Of a recording (`watch --record`), read what was so at this time in UTC: 03:00, 2026-01-31T03:00 or
+    /// '10m ago'. Exit 3 if nothing is recorded of it.
+    #[arg(long, value_name = "TIME", requires = "from", value_parser = moment::parse)]
+    pub at: Option<AskedTime>,
 }
 
 /// Options of `show`.
@@ -299,6 +329,38 @@ fn interval(text: &str) -> Result<Duration, String> {
         return Err("expected at least 50ms".to_owned());
     }
     Ok(interval)
+}
+
+/// Sizes of recordings: an eighth of the smallest still holds a picture of some hundred contexts.
+const SIZES: std::ops::RangeInclusive<u64> = 64 << 10..=64 << 30;
+
+/// `64M`, `500K`, `1G`, or a plain number of bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let shift = match unit.strip_suffix("iB").unwrap_or(unit) {
+        "" => Some(0),
+        "K" | "k" => Some(10),
+        "M" => Some(20),
+        "G" => Some(30),
+        _ => None,
+    };
+    let bytes = shift.and_then(|shift: u32| number.parse::<u64>().ok()?.checked_mul(1 << shift));
+    bytes
+        .filter(|bytes| SIZES.contains(bytes))
+        .ok_or_else(|| "expected a size such as 500K, 64M or 1G, at least 64K and at most 64G".to_owned())
+}
+
+/// A [`duration`] of up to ten years, also in days.
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a time such as 90m, 12h or 7d, at least 1s and at most ten years".to_owned();
+    let age = match text.strip_suffix('d') {
+        Some(days) => {
+            let days = days.parse::<u64>().ok().filter(|days| *days <= 3650).ok_or_else(wrong)?;
+            Duration::from_secs(days.saturating_mul(86_400))
+        }
+        None => duration(text).map_err(|_| wrong())?,
+    };
+    if age < Duration::from_secs(1) { Err(wrong()) } else { Ok(age) }
 }
 
 /// `5s`, `500ms`, `1m`, or a plain number of seconds; at most a day.

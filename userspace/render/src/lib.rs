@@ -23,6 +23,7 @@ pub mod json;
 pub mod listing;
 pub mod metrics;
 pub mod metrics_list;
+pub mod moment;
 pub mod owner_name;
 pub mod page;
 pub mod restore_fit;

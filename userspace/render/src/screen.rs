@@ -12,6 +12,7 @@ pub mod key;
 mod keys;
 mod page;
 mod processes;
+mod replay;
 pub(super) mod ring;
 mod row;
 mod rows;
@@ -31,6 +32,7 @@ use crate::fields::Field;
 use crate::fields::order::Order;
 use crate::screen::cursor::Cursor;
 use crate::screen::processes::GroupKey;
+use crate::screen::replay::Replay;
 use crate::screen::rows::{ContextKey, Rows, key_of};
 use crate::screen::search::Search;
 
@@ -60,6 +62,10 @@ pub struct Screen {
     /// What came while it was paused.
     paused: Option<Told>,
     ended: bool,
+    /// Whether what is shown is also recorded; why not, if it was to be.
+    recording: Option<Result<(), String>>,
+    /// Where in a recording this is, if it is one.
+    replay: Option<Replay>,
     rows: Rows,
     pane: Pane,
     process_order: Order,
@@ -113,6 +119,8 @@ impl Screen {
             paused_history: None,
             paused: None,
             ended: false,
+            recording: None,
+            replay: None,
             rows: Rows::default(),
             pane: Pane::Processes,
             process_order: Order::by(Field::MaxReqs),
@@ -165,6 +173,11 @@ impl Screen {
             self.sift();
         }
         is_new_picture || is_event || is_new_status
+    }
+
+    /// What is shown is also recorded, or should be: then why it is not.
+    pub fn record(&mut self, recording: Result<(), String>) {
+        self.recording = Some(recording);
     }
 
     /// Nothing new will come.

@@ -1,7 +1,7 @@
 //! Giving up what the server never needs again: Landlock for files and ports, seccomp for system calls.
 //!
 //! Who answers strangers and holds the kernel's tables in view shall be worth nothing to whoever takes it over: it reads /proc, /sys/fs/cgroup and a
-//! few named directories; it writes, executes, connects and binds nothing. Both are best effort: a kernel without them gets a server without them, and
+//! few named directories; it writes, executes, connects and binds nothing, but for a recording that it was told to make. Both are best effort: a kernel without them gets a server without them, and
 //! the log says so.
 //!
 //! Landlock has a price that is no fault (security/landlock/task.c:hook_ptrace_access_check): a confined process may not look into others where
@@ -9,6 +9,7 @@
 //! /proc/PID/stat, status, comm, cgroup and mountinfo do not ask.
 
 use std::fmt;
+use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
 use landlock::{
@@ -31,6 +32,8 @@ pub struct Confinement {
     pub oci_roots: Vec<PathBuf>,
     /// Where our own unix sockets are: they stay removable.
     pub unix_socket_dirs: Vec<PathBuf>,
+    /// The directory of a recording, and its descriptor: there files can be made, renamed and removed, by names in it.
+    pub recording: Option<(PathBuf, RawFd)>,
     /// A terminal is in use: its modes, and stopping ourselves.
     pub terminal: bool,
 }
@@ -93,7 +96,11 @@ pub fn confine(wanted: &Confinement) -> Result<Confined, ConfineError> {
         std::fs::read_dir("/proc/self/task").map_or(0, |tasks| tasks.count().saturating_sub(1));
     // Landlock first: its calls are not on seccomp's list.
     let landlock = restrict_files(wanted)?;
-    let needs = Needs { unlink: !wanted.unix_socket_dirs.is_empty(), terminal: wanted.terminal };
+    let needs = Needs {
+        unlink: !wanted.unix_socket_dirs.is_empty(),
+        record_in: wanted.recording.as_ref().map(|(_, descriptor)| *descriptor),
+        terminal: wanted.terminal,
+    };
     let seccomp = syscalls::restrict(needs)?;
     Ok(Confined { landlock, seccomp, free_threads })
 }
@@ -105,6 +112,8 @@ fn restrict_files(wanted: &Confinement) -> Result<Reach, RulesetError> {
         .into_iter()
         .chain(wanted.read_files.iter().map(PathBuf::as_path))
         .chain(wanted.oci_roots.iter().map(PathBuf::as_path));
+    let recorded = AccessFs::MakeReg | AccessFs::RemoveFile | AccessFs::WriteFile | AccessFs::Truncate;
+    let recording = wanted.recording.as_ref().map(|(directory, _)| directory);
     let mut ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::BindTcp | AccessNet::ConnectTcp)?;
@@ -115,6 +124,7 @@ fn restrict_files(wanted: &Confinement) -> Result<Reach, RulesetError> {
         .create()?
         .add_rules(path_beneath_rules(readable, read))?
         .add_rules(path_beneath_rules(&wanted.unix_socket_dirs, AccessFs::RemoveFile))?
+        .add_rules(path_beneath_rules(recording, recorded))?
         .restrict_self()?;
     Ok(match status.ruleset {
         RulesetStatus::FullyEnforced => Reach::Full,

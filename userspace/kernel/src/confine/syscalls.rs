@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::RawFd;
 
 use seccompiler::{
     BackendError, BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
@@ -16,6 +17,8 @@ use seccompiler::{
 pub(super) struct Needs {
     /// Removing a file (Landlock says where).
     pub unlink: bool,
+    /// Making, renaming and removing files by names in this open directory.
+    pub record_in: Option<RawFd>,
     /// A terminal's modes, and stopping ourselves.
     pub terminal: bool,
 }
@@ -190,7 +193,11 @@ fn rules(needs: Needs) -> Result<Rules, BackendError> {
 
     let writing = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC).unsigned_abs();
     let reading = SeccompCmpOp::MaskedEq(u64::from(writing));
-    rules.insert(libc::SYS_openat, vec![all(vec![(2, reading.clone(), 0)])?]);
+    let mut openat = vec![all(vec![(2, reading.clone(), 0)])?];
+    if let Some(directory) = needs.record_in {
+        openat.push(recording(&mut rules, directory)?);
+    }
+    rules.insert(libc::SYS_openat, openat);
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, vec![all(vec![(1, reading, 0)])?]);
 
@@ -223,11 +230,27 @@ fn rules(needs: Needs) -> Result<Rules, BackendError> {
     }
     rules.insert(libc::SYS_ioctl, one_of(1, &ioctls)?);
     if needs.unlink {
-        rules.insert(libc::SYS_unlinkat, one_of(2, &[0])?);
+        rules.entry(libc::SYS_unlinkat).or_default().extend(one_of(2, &[0])?);
         #[cfg(target_arch = "x86_64")]
         rules.insert(libc::SYS_unlink, Vec::new());
     }
     Ok(rules)
+}
+
+/// What a recording needs: files that are new are made, and those of the directory get other names or none. Where Landlock is not there, a name that
+/// begins at the root could be given all the same. The rule for openat is left to the caller.
+fn recording(rules: &mut Rules, directory: RawFd) -> Result<SeccompRule, BackendError> {
+    let is = |argument| (argument, SeccompCmpOp::Eq, u64::from(directory.cast_unsigned()));
+    rules.insert(libc::SYS_unlinkat, vec![all(vec![is(0), (2, SeccompCmpOp::Eq, 0)])?]);
+    rules.insert(libc::SYS_renameat, vec![all(vec![is(0), is(2)])?]);
+    let no_replace = u64::from(libc::RENAME_NOREPLACE);
+    rules.insert(libc::SYS_renameat2, vec![all(vec![is(0), is(2), (4, SeccompCmpOp::Eq, no_replace)])?]);
+    rules.insert(libc::SYS_ftruncate, Vec::new());
+    // LOCK_EX and LOCK_NB.
+    rules.insert(libc::SYS_flock, one_of(1, &[6])?);
+    let new = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW;
+    let looked_at = SeccompCmpOp::MaskedEq(u64::from((libc::O_ACCMODE | libc::O_TRUNC | new).unsigned_abs()));
+    all(vec![is(0), (2, looked_at, u64::from((libc::O_WRONLY | new).unsigned_abs()))])
 }
 
 /// A rule that holds if all of these do: argument, comparison, number. The kernel looks at the lower 32 bits of these arguments, and so do we.

@@ -47,6 +47,12 @@ impl Drop for SignalBlock {
     }
 }
 
+/// From now on a write beyond the limit for the size of files (RLIMIT_FSIZE) fails with EFBIG, and does not end us.
+pub(crate) fn ignore_file_size_limit() {
+    // SAFETY: SIG_IGN is no function of ours that could be run at a bad moment.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Whether one of the signals that mean "come to an end" waits for this thread or this process.
 pub(crate) fn end_is_pending() -> bool {
     let mut pending = set_of(&[]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
-use crate::cli::{Asked, Cli, Verb, duration, pid};
+use crate::cli::{Asked, Cli, Verb, age, duration, pid, size};
 
 #[test]
 fn clap_accepts_the_definition() {
@@ -27,6 +27,18 @@ fn times_are_bounded_and_have_units() {
     assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
     for wrong in ["", "s", "-1s", "5 s", "inf", "NaN", "1e9h", "5x", "ü"] {
         assert!(duration(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn sizes_and_ages_are_bounded() {
+    assert_eq!([size("64K"), size("65536"), size("1GiB")], [Ok(1 << 16), Ok(1 << 16), Ok(1 << 30)]);
+    for wrong in ["", "1", "63K", "65G", "64m", "-1G", "1.5G", "99999999999999999999G", "64 M", "ü"] {
+        assert!(size(wrong).is_err(), "{wrong}");
+    }
+    assert_eq!([age("7d"), age("12h")], [Ok(Duration::from_secs(604_800)), Ok(Duration::from_secs(43_200))]);
+    for wrong in ["", "0d", "d", "3651d", "10ms", "1.5d", "-1d", "25h"] {
+        assert!(age(wrong).is_err(), "{wrong}");
     }
 }
 

@@ -36,6 +36,11 @@ pub enum Exit {
 #[error("{0}")]
 pub(super) struct UsageError(pub String);
 
+/// A recording has no picture of the time that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NotRecorded(pub String);
+
 /// No value of nr_req re-creates a ring on the host it is meant for.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -68,6 +73,9 @@ fn code(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if error.is::<UsageError>() {
         return Some(Exit::Usage);
+    }
+    if error.is::<NotRecorded>() {
+        return Some(Exit::NotFound);
     }
     let refused = matches!(error.downcast_ref(), Some(AmendError::Refused(_)));
     (refused || error.is::<WouldNotRestore>()).then_some(Exit::CheckFailed)

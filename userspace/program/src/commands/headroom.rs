@@ -25,7 +25,7 @@ pub(super) fn run(
     err: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
     let mut source: Box<dyn Source> = match &args.from {
-        Some(path) => Box::new(Recorded(saved::read(path)?)),
+        Some(path) => Box::new(Recorded(saved::read_at_time(path, args.at, err)?)),
         None => Box::new(Live::new(true, bpf_log_level(verbose))),
     };
     let begun = Instant::now();

@@ -63,7 +63,7 @@ pub(super) fn run(
 
     let mut live = Live::new(!args.no_bpf, bpf_log_level(verbose));
     let evidence = if let Some(path) = &args.from {
-        Recorded(saved::read(path)?).host(owners)?
+        Recorded(saved::read_at_time(path, args.at, err)?).host(owners)?
     } else {
         let mut evidence = live.host(owners || args.evidence.is_some())?;
         let mut containers = Containers::below("/".into());

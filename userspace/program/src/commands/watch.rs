@@ -5,6 +5,8 @@ pub(crate) mod feed;
 mod growth_looks;
 mod keys;
 pub(crate) mod lines;
+mod record;
+mod replay;
 mod screen;
 mod submit_failures;
 
@@ -19,8 +21,10 @@ use crate::commands::serve::open_server::{Bound, Verb};
 use crate::commands::terminal::Terminal;
 use crate::commands::watch::feed::{Feed, hook_of};
 use crate::commands::watch::lines::EndSignals;
+use crate::commands::watch::record::{RecordOptions, Recorder};
 use crate::commands::{bpf_log_level, say_lacks};
 use aioinspect_kernel::host::readiness::register;
+use aioinspect_kernel::host::recording_files::Limits;
 use aioinspect_kernel::host::syscall_cost::SyscallCost;
 use aioinspect_kernel::trace::hook::Hook;
 use aioinspect_kernel::trace::submits::Submits;
@@ -35,6 +39,9 @@ pub(super) fn run(
     err: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
     let screen = stdout().is_terminal() && stdin().is_terminal() && !args.ndjson && !args.failures;
+    if let (Some(path), false) = (&args.replay, screen) {
+        return replay::lines(path, args, out, err);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // What the runtime needs of file descriptors it needs from the start.
     let _inside = runtime.enter();
@@ -49,7 +56,11 @@ pub(super) fn run(
         }
     }
     let (mut feed, bound) = opened?;
-    if let Some(bound) = bound {
+    let recorder = recorder(args, screen)?;
+    if let Some(mut bound) = bound {
+        if let Some(recorder) = &recorder {
+            bound.records_in(recorder.directory());
+        }
         let addresses = bound.addresses()?;
         bound.serve(&mut feed)?;
         // A screen would be drawn over it; its user knows the address.
@@ -59,6 +70,10 @@ pub(super) fn run(
     }
     if args.site.collect.contains(&Collect::Submit) {
         feed.tell_submit_failures();
+    }
+    if let Some(recorder) = recorder {
+        writeln!(err, "aioinspect: {}", recorder.in_words())?;
+        feed.record(recorder);
     }
     let Some(signals) = signals else {
         return runtime.block_on(screen::run(feed, args, terminal));
@@ -80,6 +95,9 @@ pub(super) fn run(
         )?;
     }
     let exit = runtime.block_on(lines::run(&mut feed, args, out, err, signals, reader_left()))?;
+    if let Some(recorder) = feed.recorder() {
+        writeln!(err, "aioinspect: {}", recorder.end())?;
+    }
     if verbose > 0
         && let Some(compared) = feed.compare()?
     {
@@ -105,6 +123,14 @@ fn say_unseen(submits: &Submits, err: &mut dyn Write) -> std::io::Result<()> {
         ),
         Hook::Tracepoint | Hook::RawTracepoint => Ok(()),
     }
+}
+
+/// The recording that is to be made. Opened without the privileges that the watch began with: it is a file of this user like any other.
+fn recorder(args: &WatchArgs, screen: bool) -> anyhow::Result<Option<Recorder>> {
+    let age_ns = u64::try_from(args.record_age.as_nanos()).unwrap_or(u64::MAX);
+    let limits = Limits { bytes: args.record_size, age_ns };
+    let every = if screen { args.record_every.max(args.interval) } else { args.record_every };
+    args.record.as_deref().map(|path| Recorder::open(path, RecordOptions { limits, every })).transpose()
 }
 
 /// What is shown, and the server that is wanted beside it.

@@ -33,6 +33,19 @@ const TALL: usize = 20;
 /// Lower screens have no names above their tables, no events, and one line about the host.
 const ROOMY: usize = 9;
 
+/// Keys of a recording.
+const REPLAY_KEYS: [(&str, &str); 9] = [
+    ("?", "help"),
+    ("q", "quit"),
+    ("t", "next"),
+    ("T", "previous"),
+    ("j", "jump"),
+    ("/", "filter"),
+    ("Enter", "detail"),
+    ("s", "sort"),
+    ("Tab", "pane"),
+];
+
 /// Lines from `y` on.
 #[derive(Clone, Copy, Debug)]
 struct Lines {
@@ -71,6 +84,8 @@ impl Screen {
             status: &self.shown.status,
             paused: self.paused.as_ref().map(|waiting| waiting.events.len()),
             ended: self.ended,
+            recording: self.recording.as_ref(),
+            replay: self.replay.as_ref(),
         }
         .draw(&mut canvas, head.y, head.height);
         if self.help.is_some() {
@@ -86,7 +101,7 @@ impl Screen {
     }
 
     fn draw_help(&mut self, canvas: &mut Canvas<'_>, body: Lines) {
-        let page = help::page(canvas.width(), self.theme);
+        let page = help::page(canvas.width(), self.theme, self.replay.is_some());
         let (title, body) = body.split(1);
         self.page = body.height;
         self.scrollable = page.len().saturating_sub(body.height);
@@ -238,10 +253,17 @@ impl Screen {
             draw_prompt(canvas, y, &self.typed, &self.search, self.theme);
             return;
         }
+        if let Some(replay) = &self.replay
+            && replay.draw(canvas, y)
+        {
+            return;
+        }
         let keys: &[(&str, &str)] = if self.help.is_some() {
             &[("Esc", "back"), ("Up/Down", "scroll"), ("^C", "quit")]
         } else if self.detail.is_some() {
             &[("Esc", "back"), ("Up/Down", "scroll"), ("p", "pause"), ("?", "help"), ("q", "quit")]
+        } else if self.replay.is_some() {
+            &REPLAY_KEYS
         } else {
             let other = match self.rows.grouping {
                 Grouping::Processes => "owners",

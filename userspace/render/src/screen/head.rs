@@ -1,11 +1,12 @@
 //! The first lines of the screen: how much of fs.aio-nr is taken, and how the watch itself is doing.
 
-use crate::time;
+use crate::{moment, time};
 use aioinspect_model::event::WatchStatus;
 use aioinspect_model::evidence::CensusSource;
 use aioinspect_model::picture::{Picture, SystemView};
 
 use crate::screen::canvas::{Canvas, width};
+use crate::screen::replay::Replay;
 use crate::screen::theme::Tone;
 
 /// A bar with fewer cells says nothing.
@@ -22,6 +23,10 @@ pub(super) struct Head<'a> {
     pub paused: Option<usize>,
     /// Whether nothing new will come.
     pub ended: bool,
+    /// Whether it is also recorded; why not, if it was to be.
+    pub recording: Option<&'a Result<(), String>>,
+    /// Where in a recording this is.
+    pub replay: Option<&'a Replay>,
 }
 
 impl Head<'_> {
@@ -90,6 +95,9 @@ impl Head<'_> {
             Some(1) => facts.push(("PAUSED, 1 event waits".to_owned(), Tone::Focus)),
             Some(waiting) => facts.push((format!("PAUSED, {waiting} events wait"), Tone::Focus)),
         }
+        if let Some(Err(why)) = self.recording {
+            facts.push((format!("NOT RECORDED: {why}"), Tone::Bad));
+        }
         if self.status.lost > 0 {
             facts.push((format!("lost {}", self.status.lost), Tone::Bad));
         }
@@ -102,6 +110,10 @@ impl Head<'_> {
     /// The rest, the most important first.
     fn state(&self) -> Vec<(String, Tone)> {
         let mut facts = Vec::new();
+        if let Some(replay) = self.replay {
+            facts.push((replay.place(), Tone::Focus));
+            facts.push((format!("at {}", moment::in_words(self.status.taken_unix_ns)), Tone::Strong));
+        }
         if let Some(picture) = self.picture {
             let system = &picture.system;
             let odd = system.unattributed.is_some_and(|missing| missing != 0);
@@ -117,11 +129,15 @@ impl Head<'_> {
             }
         }
         match (self.status.hook, self.ended) {
+            ("", _) if self.replay.is_some() => {}
             ("", _) => facts.push(("recorded".to_owned(), Tone::Plain)),
             (hook, false) => facts.push((format!("hook {hook}"), Tone::Plain)),
             (hook, true) => facts.push((format!("hook {hook}, ended"), Tone::Pending)),
         }
-        if self.status.taken_unix_ns > 0 {
+        if self.recording.is_some_and(Result::is_ok) {
+            facts.push(("recording".to_owned(), Tone::Plain));
+        }
+        if self.status.taken_unix_ns > 0 && self.replay.is_none() {
             let time = time::of_day(self.status.taken_unix_ns);
             facts.push((format!("at {} UTC", time.get(..8).unwrap_or(&time)), Tone::Plain));
         }

@@ -25,11 +25,19 @@ const KEYS: [(&str, &str); 14] = [
     ("q Ctrl-C", "quit"),
 ];
 
+/// Keys of a recording; j is not a row down there.
+const KEYS_OF_REPLAY: [(&str, &str); 3] = [
+    ("t", "the next picture of the recording"),
+    ("T", "the picture before"),
+    ("j", "jump to a time in UTC: 03:00, 2026-01-31T03:00, 10m ago, +10m, -1h"),
+];
+
 /// The keys and the findings, for a screen of this width.
-pub(super) fn page(width: usize, theme: Theme) -> Page {
+pub(super) fn page(width: usize, theme: Theme, is_replay: bool) -> Page {
     let mut page = Page::new(width);
     page.heading("Keys");
-    for (keys, does) in KEYS {
+    let of_replay = if is_replay { KEYS_OF_REPLAY.as_slice() } else { &[] };
+    for (keys, does) in of_replay.iter().copied().chain(KEYS) {
         page.pair(14, keys, Tone::Key, does, Tone::Plain);
     }
     page.gap();

@@ -42,6 +42,12 @@ pub enum Action {
     Repaint,
     /// Stop, as Ctrl-Z asks for.
     Suspend,
+    /// Show the next picture of the recording.
+    Next,
+    /// Show the picture before.
+    Previous,
+    /// Show the picture of the time that was typed ([`Screen::asked`](crate::screen::Screen::asked)).
+    Jump,
     /// End the program.
     Quit,
 }

@@ -32,6 +32,9 @@ impl Screen {
                 _ => Action::Repaint,
             };
         }
+        if let Some(action) = self.key_of_replay(key) {
+            return action;
+        }
         if self.typing {
             return self.key_of_search(key);
         }

@@ -115,6 +115,37 @@ fn the_own_socket_is_removable() {
     });
 }
 
+/// Check that a recording is made, renewed and cut to size where it was said, and that nothing else there is written to.
+#[test]
+fn a_recording_goes_on() {
+    use crate::host::recording_files::{Inspected, Limits, RecordingFiles};
+    let dir = TempDir::new().unwrap();
+    let other = dir.path().join("other");
+    std::fs::write(&other, "x").unwrap();
+    let limits = Limits { bytes: 8 * 100, age_ns: u64::MAX };
+    let path = dir.path().join("recording");
+    let mut files = RecordingFiles::open(&path, limits, b"head", |_| Some(Inspected::default())).unwrap();
+    let (directory, descriptor) = files.directory();
+    let wanted =
+        Confinement { recording: Some((directory.to_owned(), descriptor)), ..Confinement::default() };
+    confined(wanted, |confined| {
+        for second in 0..100 {
+            files.make_room(50, second).unwrap();
+            files.append(&[b'x'; 50], second).unwrap();
+        }
+        assert_eq!(files.bytes(), 8 * 54);
+        assert!(denied(std::fs::write(&other, "y")));
+        assert!(denied(std::fs::File::options().append(true).open(&other)));
+        assert!(denied(std::fs::File::create_new(dir.path().join("new"))));
+        assert!(denied(std::fs::rename(&other, dir.path().join("moved"))));
+        if confined.landlock != Reach::None {
+            assert!(denied(std::fs::File::create_new("/tmp/not-of-the-recording")));
+        }
+    });
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 9);
+    assert_eq!(std::fs::read(&other).unwrap(), b"x");
+}
+
 /// Check that nothing runs, and no memory becomes code.
 #[test]
 fn nothing_is_executed() {

@@ -86,6 +86,7 @@ impl Bound {
             read_files,
             oci_roots: BUNDLE_ROOTS.iter().map(|root| args.host_root.join(root)).collect(),
             unix_socket_dirs: listeners.iter().filter_map(directory).collect(),
+            recording: None,
             terminal: verb == Verb::WatchScreen,
         };
         let room = raise_descriptor_limit()?.saturating_sub(OWN_DESCRIPTORS).max(16);
@@ -104,6 +105,11 @@ impl Bound {
             host_root: args.host_root.clone(),
         };
         Ok(Self { listeners, access, tls, limits, submits, options, confinement })
+    }
+
+    /// Leaves it possible to record into a directory.
+    pub(crate) fn records_in(&mut self, directory: Option<(PathBuf, std::os::fd::RawFd)>) {
+        self.confinement.recording = directory;
     }
 
     /// Where it listens, as people write it.

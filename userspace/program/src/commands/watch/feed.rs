@@ -30,6 +30,8 @@ use aioinspect_model::waits::Waits;
 
 use crate::commands::publisher::Publisher;
 use crate::commands::watch::growth_looks::GrowthLooks;
+use crate::commands::watch::record::Recorder;
+use crate::commands::watch::replay::Replay;
 use crate::commands::watch::submit_failures::{NewFailures, SubmitFailures};
 use crate::commands::{bpf_log_level, saved};
 use aioinspect_service::http::Ask;
@@ -70,6 +72,8 @@ pub(crate) enum Feed {
     Recorded(Option<Box<Evidence>>),
     /// The running kernel.
     Live(Box<LiveFeed>),
+    /// A recording, in which keys travel: nothing comes by itself.
+    Replayed(Box<Replay>),
 }
 
 impl Feed {
@@ -83,6 +87,9 @@ impl Feed {
     ) -> anyhow::Result<Self> {
         if let Some(path) = &args.from {
             return Ok(Feed::Recorded(Some(Box::new(saved::read(path)?))));
+        }
+        if let Some(path) = &args.replay {
+            return Ok(Feed::Replayed(Box::new(Replay::open(path, args.at)?)));
         }
         for pid in &args.pid {
             can_be_watched(Pid(*pid))?;
@@ -101,7 +108,9 @@ impl Feed {
         } else {
             None
         };
-        let mut feed = Self::live(options, pictures.then_some(args.interval), args.growth_after, tried)?;
+        let recorded = args.record.is_some().then_some(args.record_every);
+        let looks = if pictures { Some(args.interval) } else { recorded };
+        let mut feed = Self::live(options, looks, args.growth_after, tried)?;
         if let Feed::Live(live) = &mut feed {
             live.submits = own;
         }
@@ -134,6 +143,7 @@ impl Feed {
             publisher: None,
             submits: None,
             submit_failures: None,
+            recorder: None,
             since_unix_ns: clock::unix_now(),
             taken_unix_ns: 0,
             scan_ns: 0,
@@ -157,8 +167,31 @@ impl Feed {
     /// The counts of io_submit and its kin, if they are kept.
     pub(crate) fn submits(&mut self) -> Option<&mut Submits> {
         match self {
-            Feed::Recorded(_) => None,
+            Feed::Recorded(_) | Feed::Replayed(_) => None,
             Feed::Live(live) => live.counts().map(|(submits, _)| submits),
+        }
+    }
+
+    /// Has what happens and the pictures that are taken recorded.
+    pub(crate) fn record(&mut self, recorder: Recorder) {
+        if let Feed::Live(live) = self {
+            live.recorder = Some(recorder);
+        }
+    }
+
+    /// Who records, if somebody does.
+    pub(crate) fn recorder(&mut self) -> Option<&mut Recorder> {
+        match self {
+            Feed::Live(live) => live.recorder.as_mut(),
+            Feed::Recorded(_) | Feed::Replayed(_) => None,
+        }
+    }
+
+    /// The recording, if it is one.
+    pub(crate) fn replay(&mut self) -> Option<&mut Replay> {
+        match self {
+            Feed::Replayed(replay) => Some(replay),
+            Feed::Live(_) | Feed::Recorded(_) => None,
         }
     }
 
@@ -174,17 +207,21 @@ impl Feed {
         match self {
             Feed::Recorded(evidence) => Ok(evidence.take().map(|evidence| recorded(&evidence))),
             Feed::Live(live) => live.next().await.map(Some),
+            Feed::Replayed(_) => std::future::pending().await,
         }
     }
 
     /// What has happened up to the end and was not told yet.
     pub(crate) fn rest(&mut self) -> anyhow::Result<Vec<Timed>> {
         match self {
-            Feed::Recorded(_) => Ok(Vec::new()),
+            Feed::Recorded(_) | Feed::Replayed(_) => Ok(Vec::new()),
             Feed::Live(live) => {
                 let events = live.watcher.ended()?;
                 let mut events = live.explained(events)?;
                 events.extend(live.submit_failed()?);
+                if let Some(recorder) = &mut live.recorder {
+                    recorder.events(&events);
+                }
                 Ok(events)
             }
         }
@@ -193,7 +230,7 @@ impl Feed {
     /// The watch, if it is live.
     pub(crate) fn watcher(&mut self) -> Option<&mut Watcher> {
         match self {
-            Feed::Recorded(_) => None,
+            Feed::Recorded(_) | Feed::Replayed(_) => None,
             Feed::Live(live) => Some(&mut live.watcher),
         }
     }
@@ -225,6 +262,8 @@ pub(crate) struct LiveFeed {
     submits: Option<Submits>,
     /// What was read of those or of the publisher's, if their failures are told.
     submit_failures: Option<SubmitFailures>,
+    /// Who writes it down.
+    recorder: Option<Recorder>,
     since_unix_ns: u64,
     taken_unix_ns: u64,
     scan_ns: u64,
@@ -290,6 +329,9 @@ impl LiveFeed {
         events.extend(self.grown(&events));
         if let Some(publisher) = &mut self.publisher {
             publisher.happened(&events);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.events(&events);
         }
         Ok(events)
     }
@@ -402,6 +444,10 @@ impl LiveFeed {
         self.trends.observe(&evidence);
         let mut picture = reconcile_with(&evidence, &self.trends);
         add_origins(&mut picture, &self.watcher.births(self.since_unix_ns));
+        let status = self.status();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.picture(evidence, status);
+        }
         Ok(picture)
     }
 

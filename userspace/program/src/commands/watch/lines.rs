@@ -8,10 +8,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::cli::WatchArgs;
 use crate::commands::exit::Exit;
 use crate::commands::watch::feed::Feed;
+use crate::commands::watch::record::Recorder;
 use aioinspect_kernel::host::clock;
 use aioinspect_model::event::{Event, Timed};
 use aioinspect_model::failure_fold::{FailureFold, Repeats};
 use aioinspect_model::units::{Instant, Pid};
+use aioinspect_render::escape::escape;
 use aioinspect_render::{event_json, event_line};
 
 /// The signals that ask for an end. From when this is made they no longer end the program by themselves.
@@ -54,12 +56,12 @@ pub(crate) async fn run(
     });
     let mut reader_left = std::pin::pin!(reader_left);
     let mut told_full = false;
-    let mut lines = Lines { args, fold: FailureFold::default() };
+    let mut lines = Lines::new(args);
     loop {
         let update = tokio::select! {
             update = feed.next() => update?,
             () = until(lines.fold.due()) => {
-                lines.due(out)?;
+                lines.due(clock::now(), out)?;
                 continue;
             }
             () = &mut end => break,
@@ -67,11 +69,12 @@ pub(crate) async fn run(
             () = signals.next() => break,
         };
         let Some(update) = update else { return Ok(Exit::Fine) };
-        lines.write(update.events, out)?;
+        lines.write(update.events, clock::now(), out)?;
         say_if_full(feed, &mut told_full, err)?;
+        say_if_not_recorded(feed, err)?;
     }
-    lines.write(feed.rest()?, out)?;
-    lines.end(out)?;
+    lines.write(feed.rest()?, clock::now(), out)?;
+    lines.end(clock::now(), out)?;
     say_if_full(feed, &mut told_full, err)?;
     Ok(Exit::Fine)
 }
@@ -99,17 +102,36 @@ fn say_if_full(feed: &mut Feed, told: &mut bool, err: &mut dyn Write) -> std::io
     Ok(())
 }
 
+/// Says once for each time it begins to be so that nothing is recorded.
+fn say_if_not_recorded(feed: &mut Feed, err: &mut dyn Write) -> std::io::Result<()> {
+    match feed.recorder().and_then(Recorder::trouble) {
+        Some(why) => {
+            writeln!(err, "aioinspect: not recorded, and the watch goes on: {}", escape(why.as_bytes()))
+        }
+        None => Ok(()),
+    }
+}
+
 /// What is written, and what of it is held back for now.
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     args: &'a WatchArgs,
     fold: FailureFold,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    /// Nothing is held back yet.
+    pub(super) fn new(args: &'a WatchArgs) -> Self {
+        Self { args, fold: FailureFold::default() }
+    }
+
     /// Writes events, oldest first; failures that repeat are counted.
-    fn write(&mut self, events: Vec<Timed>, out: &mut dyn Write) -> std::io::Result<()> {
+    pub(super) fn write(
+        &mut self,
+        events: Vec<Timed>,
+        now: Instant,
+        out: &mut dyn Write,
+    ) -> std::io::Result<()> {
         let is_folded = !self.args.ndjson && !self.args.raw;
-        let now = clock::now();
         for timed in events.into_iter().filter(|timed| is_wanted(&timed.event, self.args)) {
             let timed = if is_folded { self.fold.take(timed, now) } else { Some(timed) };
             match timed {
@@ -122,13 +144,13 @@ impl Lines<'_> {
     }
 
     /// Writes the numbers that are due.
-    fn due(&mut self, out: &mut dyn Write) -> std::io::Result<()> {
-        repeated(&self.fold.told(clock::now()), out)
+    pub(super) fn due(&mut self, now: Instant, out: &mut dyn Write) -> std::io::Result<()> {
+        repeated(&self.fold.told(now), out)
     }
 
     /// Writes all that was counted and not told.
-    fn end(&mut self, out: &mut dyn Write) -> std::io::Result<()> {
-        repeated(&self.fold.ended(clock::now()), out)
+    pub(super) fn end(&mut self, now: Instant, out: &mut dyn Write) -> std::io::Result<()> {
+        repeated(&self.fold.ended(now), out)
     }
 }
 

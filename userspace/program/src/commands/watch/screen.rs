@@ -37,7 +37,15 @@ pub(super) async fn run(mut feed: Feed, args: &WatchArgs, terminal: Terminal) ->
     };
     let deadline = args.duration.map(|duration| Instant::now() + duration);
     let mut shown = Shown { screen: Screen::new(theme, only), display, stale: true, drawn: None };
-    match shown.until_the_end(&mut feed, &mut keys, &mut signals, deadline).await {
+    if let Some(replay) = feed.replay() {
+        replay.show(&mut shown.screen)?;
+    }
+    let ended = shown.until_the_end(&mut feed, &mut keys, &mut signals, deadline).await;
+    if feed.recorder().is_some() {
+        // What happened until now belongs to the recording; it is lost with the kernel's programs otherwise.
+        let _ = feed.rest();
+    }
+    match ended {
         Err(End::Terminal(error)) if is_closed(&error) => Ok(Exit::Fine),
         Err(End::Terminal(error)) => Err(error).context("cannot write to the terminal"),
         Err(End::Feed(error)) => Err(error),
@@ -112,6 +120,9 @@ impl Shown {
                 update = feed.next(), if !ended => {
                     if let Some(update) = update.map_err(End::Feed)? {
                         self.stale |= self.screen.update(update.picture, update.events, update.status);
+                        if let Some(recorder) = feed.recorder() {
+                            self.screen.record(recorder.state());
+                        }
                     } else {
                         ended = true;
                         self.screen.end();
@@ -121,7 +132,7 @@ impl Shown {
                 typed = keys.next(), if here => {
                     let Some(typed) = typed? else { return Ok(()) };
                     for key in typed {
-                        if self.key(key)? == Action::Quit {
+                        if self.key(key, feed)? == Action::Quit {
                             return Ok(());
                         }
                     }
@@ -142,11 +153,17 @@ impl Shown {
         }
     }
 
-    fn key(&mut self, key: Key) -> Result<Action, End> {
+    fn key(&mut self, key: Key, feed: &mut Feed) -> Result<Action, End> {
         let action = self.screen.key(key);
         match action {
             Action::Nothing | Action::Quit => {}
             Action::Draw => self.stale = true,
+            Action::Next | Action::Previous | Action::Jump => {
+                if let Some(replay) = feed.replay() {
+                    replay.travel(action, &mut self.screen).map_err(End::Feed)?;
+                }
+                self.stale = true;
+            }
             Action::Repaint => {
                 self.display.repaint()?;
                 self.stale = true;
