@@ -12,4 +12,5 @@ mod endings;
 mod frames;
 mod jobs;
 mod pane;
+mod replayed;
 mod serving;

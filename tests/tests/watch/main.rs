@@ -23,6 +23,8 @@ mod places;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod storm;
 #[cfg(test)]
 mod told;

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::cli::WatchArgs;
-use crate::commands::exit::{Exit, UsageError};
+use crate::commands::exit::{Exit, NotRecorded, UsageError};
 use crate::commands::saved::{self, missed};
 use crate::commands::watch::lines::Lines;
-use aioinspect_formats::recording::{Moment, Recording};
+use aioinspect_formats::recording::{Missed, Moment, Recording};
 use aioinspect_kernel::host::clock;
 use aioinspect_model::reconcile::reconcile;
 use aioinspect_model::units::Instant;
@@ -99,7 +99,12 @@ pub(super) fn lines(
         Some(at) => saved::time(&recording, at),
     };
     if args.at.is_some() {
-        saved::moment_at(&mut recording, from)?;
+        match recording.find(from)? {
+            Ok(_) => {}
+            // What came later is what was asked for, too.
+            Err(why @ Missed::Before(_)) => writeln!(err, "aioinspect: {}", missed(why, from))?,
+            Err(why @ Missed::After(_)) => return Err(NotRecorded(missed(why, from)).into()),
+        }
     }
     for note in saved::notes(path, &recording) {
         writeln!(err, "aioinspect: {note}")?;
