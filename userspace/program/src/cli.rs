@@ -200,6 +200,7 @@ call on this host a little while watch runs. `-v` shows which hook is used and w
 );
 
 /// Options of `watch`.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Args, Clone, Debug)]
 pub struct WatchArgs {
     /// Show only these processes. Exit 3 if one of them does not exist.
