@@ -19,6 +19,18 @@ impl Names {
         *self == Self::default()
     }
 
+    /// The same, with what it does not say from another that speaks of the same container.
+    #[must_use]
+    pub fn or(self, other: Names) -> Names {
+        let or = |one: String, other: String| if one.is_empty() { other } else { one };
+        Names {
+            pod: or(self.pod, other.pod),
+            namespace: or(self.namespace, other.namespace),
+            container: or(self.container, other.container),
+            image: or(self.image, other.image),
+        }
+    }
+
     /// The pod as people and kubectl call it, with its namespace, for there may be one of the name in each: `shop/db-0`. Empty: not said.
     pub fn pod(&self) -> String {
         if self.namespace.is_empty() || self.pod.is_empty() {
@@ -28,12 +40,28 @@ impl Names {
     }
 }
 
+/// Whether an id can be part of a path: ids come from paths that processes may be in a position to choose.
+pub fn is_plain(id: &str) -> bool {
+    // Nothing but digits, letters and what stands between them.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !id.is_empty() && id.len() <= 128 && id.bytes().all(is_plain)
+}
+
+/// Where Docker keeps what it knows of a container of this id, below the root of the host, unless its data was moved elsewhere.
+pub fn docker_config(id: &str) -> Option<String> {
+    is_plain(id).then(|| format!("var/lib/docker/containers/{id}/config.v2.json"))
+}
+
+/// Where Podman and CRI-O keep the list of their containers, below the root of the host; beside it a directory for each of them.
+pub const STORAGE_LISTS: [&str; 2] = [
+    "var/lib/containers/storage/overlay-containers/containers.json",
+    "var/lib/containers/storage/overlay-containers/volatile-containers.json",
+];
+
 /// Where runtimes keep the bundle (`config.json`) of a container of this id, below the root of the host. containerd keeps one for each
 /// namespace (the kubelet's is `k8s.io`, Docker's `moby`, nerdctl's `default`); CRI-O and Podman share their storage.
 pub fn bundles(id: &str) -> Vec<String> {
-    // Ids come from paths that processes may be in a position to choose: nothing but digits, letters and what stands between them.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if id.is_empty() || id.len() > 128 || !id.bytes().all(is_plain) {
+    if !is_plain(id) {
         return Vec::new();
     }
     let containerd = ["k8s.io", "moby", "default"].into_iter().flat_map(|namespace| {
@@ -46,8 +74,9 @@ pub fn bundles(id: &str) -> Vec<String> {
     containerd.chain(storage).chain([docker]).collect()
 }
 
-/// The directories that all of [`bundles`] are in.
-pub const BUNDLE_ROOTS: [&str; 6] = [
+/// The directories that all of [`bundles`], [`docker_config`] and [`STORAGE_LISTS`] are in.
+pub const BUNDLE_ROOTS: [&str; 7] = [
+    "var/lib/docker/containers",
     "run/containerd/io.containerd.runtime.v2.task",
     "run/docker",
     "run/k3s/containerd/io.containerd.runtime.v2.task",
@@ -92,8 +121,11 @@ mod tests {
     fn ids_are_plain() {
         for id in ["", "..", "../../etc", "a/b", "a.b", "a\0", "ü", &"a".repeat(129)] {
             assert_eq!(bundles(id), Vec::<String>::new(), "{id:?}");
+            assert_eq!(docker_config(id), None, "{id:?}");
         }
-        let paths = bundles("abc-1_2");
+        let mut paths = bundles("abc-1_2");
+        paths.extend(docker_config("abc-1_2"));
+        paths.extend(STORAGE_LISTS.map(str::to_owned));
         assert!(
             paths.contains(&"run/containerd/io.containerd.runtime.v2.task/k8s.io/abc-1_2/config.json".into())
         );

@@ -4,7 +4,9 @@
 #![warn(unreachable_pub)]
 
 pub mod btf;
+pub mod docker;
 pub mod kernel;
 pub mod oci;
 pub mod passwd;
+pub mod podman;
 pub mod proc;
