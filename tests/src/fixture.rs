@@ -68,7 +68,26 @@ impl Fixture {
     /// # Panics
     /// If it cannot be started.
     pub fn spawn() -> Fixture {
-        Fixture::start(Some(Share::take()))
+        Fixture::start(Some(Share::take()), Command::new(bin("aio-fixture")))
+    }
+
+    /// The same, called so that its command line has these arguments, by a program before it that starts what it is given (unshare, setpriv):
+    /// then the PID is that program's.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn spawn_called(before: &[&str], args: &[&str]) -> Fixture {
+        let program = bin("aio-fixture");
+        let mut command = match before.split_first() {
+            None => Command::new(program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        command.arg("called").args(args);
+        Fixture::start(Some(Share::take()), command)
     }
 
     /// Starts a fixture in a test that holds the host for itself, to measure its sums.
@@ -76,13 +95,12 @@ impl Fixture {
     /// # Panics
     /// If it cannot be started.
     pub fn spawn_alone(_proof: &HostLock) -> Fixture {
-        Fixture::start(None)
+        Fixture::start(None, Command::new(bin("aio-fixture")))
     }
 
-    fn start(share: Option<Share>) -> Fixture {
+    fn start(share: Option<Share>, mut command: Command) -> Fixture {
         let litter = tempfile::Builder::new().prefix("aioinspect-test-").tempdir();
         let litter = litter.unwrap_or_else(|error| panic!("no temporary directory: {error}"));
-        let mut command = Command::new(bin("aio-fixture"));
         command.env("TMPDIR", litter.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = in_nursery(command).unwrap_or_else(|error| panic!("aio-fixture: {error}"));
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {

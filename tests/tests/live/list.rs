@@ -38,9 +38,21 @@ fn keys_are_a_promise() {
     assert_eq!(keys(system), BTreeSet::from(names));
     assert!(names[..5].iter().all(|key| system[key].is_i64() || system[key].is_u64()), "{system}");
     assert_eq!(system["source"], "bpf");
-    let numbers =
-        ["pid", "start_ticks", "max_reqs", "nr_events", "in_flight", "unreaped", "head", "tail", "ring_len"];
-    let others = ["comm", "context", "mapped", "owner", "findings", "submit_fails_on", "stranded_credits"];
+    let numbers = [
+        "pid",
+        "uid",
+        "ns_pid",
+        "start_ticks",
+        "max_reqs",
+        "nr_events",
+        "in_flight",
+        "unreaped",
+        "head",
+        "tail",
+        "ring_len",
+    ];
+    let others =
+        ["comm", "user", "context", "mapped", "owner", "findings", "submit_fails_on", "stranded_credits"];
     let one = context(&all, id);
     assert_eq!(keys(one), numbers.into_iter().chain(others).collect());
     assert!(numbers.iter().all(|key| one[key].is_u64()), "{one}");

@@ -4,6 +4,8 @@
 //! instant, the library is asked instead.
 
 #[cfg(test)]
+mod alike;
+#[cfg(test)]
 mod blocked;
 #[cfg(test)]
 mod dump;

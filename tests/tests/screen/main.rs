@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[cfg(test)]
+mod ages;
 #[path = "../golden/blessed.rs"]
 #[expect(dead_code, reason = "another suite's helper, of which this one needs a part")]
 mod blessed;

@@ -1,6 +1,8 @@
 //! `aioinspect serve` among the programs it is made for: Prometheus, browsers, curl, systemd; and those that mean it ill.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[cfg(test)]
+mod ages;
 mod browser;
 mod client;
 mod crowd;

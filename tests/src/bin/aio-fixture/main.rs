@@ -106,7 +106,8 @@ fn main() -> ExitCode {
         // What a child becomes by exec, to end at once.
         Some("quit") => return ExitCode::SUCCESS,
         Some("answer") => protocol::answer(Ok(json!({"exec": true}))).at("answer").and_then(|()| begin()),
-        None => begin(),
+        // What follows `called` is for who reads its command line.
+        None | Some("called") => begin(),
         Some("on-its-own") => process::on_its_own(args.get(1)).and_then(|()| begin()),
         Some(other) => Err(Failure::refused(format!("no argument {other:?}"))),
     };
