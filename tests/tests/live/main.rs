@@ -8,6 +8,8 @@ mod alike;
 #[cfg(test)]
 mod blocked;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod dump;
 #[cfg(test)]
 mod dying;

@@ -55,6 +55,7 @@ fn each_address() {
         ("/?sort=comm", 200, "text/html; charset=utf-8", false),
         ("/metrics", 200, TEXT, false),
         ("/api/v1/contexts", 200, "application/json", false),
+        ("/api/v1/owners", 200, "application/json", false),
         ("/healthz", 200, PLAIN, true),
         ("/readyz", 200, PLAIN, true),
         ("/metrics/", 404, PLAIN, true),

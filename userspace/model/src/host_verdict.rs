@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::event::Holder;
 use crate::finding::Finding;
 use crate::headroom::{Headroom, advised_limit, headroom};
-use crate::owner_growth::{Growing, Rate, Sample};
+use crate::owner_growth::{Growing, Key, Rate, Sample};
 use crate::picture::Picture;
 use crate::units::Pid;
 
@@ -338,16 +338,10 @@ pub struct OwnersAt<'a> {
 /// Who has more at the last look than at the first. `steady`: those that grew all the time.
 pub fn compare(first: OwnersAt<'_>, last: OwnersAt<'_>, steady: Vec<Growing>) -> Compared {
     let for_ns = last.at.at.0.saturating_sub(first.at.at.0);
-    let key = |owner: &Holder| {
-        let named = owner.owner.named_by().map(|(part, name)| (part, name.to_owned()));
-        let pid = if named.is_none() { owner.pid } else { Pid(0) };
-        (named, pid)
-    };
-    let before: BTreeMap<_, &Holder> = first.owners.iter().map(|owner| (key(owner), owner)).collect();
-    let known: Vec<_> = steady.iter().map(|growing| key(&growing.owner)).collect();
+    let before: BTreeMap<Key, &Holder> = first.owners.iter().map(|owner| (Key::of(owner), owner)).collect();
     let mut jumps: Vec<Growing> = Vec::new();
-    for owner in last.owners.iter().filter(|owner| !known.contains(&key(owner))) {
-        let was = before.get(&key(owner)).copied();
+    for owner in last.owners.iter().filter(|owner| !steady.iter().any(|of| of.is_of(owner))) {
+        let was = before.get(&Key::of(owner)).copied();
         let (slots, contexts) = was.map_or((0, 0), |was| (was.slots, was.contexts));
         let contexts = u64::try_from(contexts).unwrap_or(u64::MAX);
         let since = Sample { slots, contexts, ..first.at };

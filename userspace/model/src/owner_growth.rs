@@ -103,6 +103,11 @@ impl Growing {
         self.owner.slots.saturating_sub(self.since.slots)
     }
 
+    /// Whether that is the owner that grows, as another look found it.
+    pub fn is_of(&self, owner: &Holder) -> bool {
+        Key::of(&self.owner) == Key::of(owner)
+    }
+
     /// How many contexts more it has.
     pub fn more_contexts(&self) -> u64 {
         count(&self.owner).saturating_sub(self.since.contexts)
@@ -115,14 +120,14 @@ fn count(owner: &Holder) -> u64 {
 
 /// What tells owners apart over time: the part that names it and the name; the process where nothing does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
+pub(crate) struct Key {
     part: &'static str,
     name: String,
     pid: Pid,
 }
 
 impl Key {
-    fn of(owner: &Holder) -> Self {
+    pub(crate) fn of(owner: &Holder) -> Self {
         match owner.owner.named_by() {
             Some((part, name)) => Self { part, name: name.to_owned(), pid: Pid(0) },
             None => Self { part: "", name: String::new(), pid: owner.pid },

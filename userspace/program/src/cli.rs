@@ -107,7 +107,7 @@ pub enum Verb {
 
 const SERVE_HELP: &str = with_exit_codes!(
     "\
-Paths: / the live page; /metrics; /api/v1/contexts (the JSON of `list -J`); /api/v1/history; /api/v1/events (server-sent events, the JSON of \
+Paths: / the live page; /metrics; /api/v1/contexts (the JSON of `list -J`); /api/v1/owners (that of `headroom -J`, with growth); /api/v1/history; /api/v1/events (server-sent events, the JSON of \
 `watch --ndjson`); /healthz; /readyz. Only GET and HEAD. If systemd passes sockets, they are used instead of --listen.
 
 Each scrape reads the state of the host at that moment. Calls of io_setup and io_destroy between two scrapes are counted as they happen. \

@@ -11,10 +11,12 @@ use unicode_width::UnicodeWidthStr;
 use aioinspect_model::event::Holder;
 use aioinspect_model::evidence::CensusSource;
 use aioinspect_model::headroom::{Answer, Headroom};
+use aioinspect_model::owner_growth::Growing;
 
 use crate::count::count;
 use crate::escape::escaped;
 use crate::fields::Field;
+use crate::growth::GrowthKeys;
 use crate::holder::HolderKeys;
 use crate::json::{self, OwnerKeys, SCHEMA_VERSION};
 
@@ -171,10 +173,13 @@ struct FittingKeys<'a> {
     #[serde(flatten)]
     owner: HolderKeys<'a>,
     more_fit: Option<u64>,
+    /// Left out where nobody watches; null where it does not grow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    growth: Option<serde_json::Value>,
 }
 
-/// Writes it as JSON, a process or an owner a line.
-pub fn write_json(out: &mut dyn Write, of: &Headroom<'_>) -> io::Result<()> {
+/// Writes it as JSON, a process or an owner a line. `growing`: the owners that grow, where somebody watches.
+pub fn write_json(out: &mut dyn Write, of: &Headroom<'_>, growing: Option<&[Growing]>) -> io::Result<()> {
     write!(out, "{{\"schema_version\":{SCHEMA_VERSION},\n \"system\":")?;
     serde_json::to_writer(&mut *out, &json::System::from(of.system))?;
     let need = of.need.map(|(need, _)| need);
@@ -190,8 +195,15 @@ pub fn write_json(out: &mut dyn Write, of: &Headroom<'_>) -> io::Result<()> {
     json::each_line(out, &of.holders, |holder, text| serde_json::to_writer(text, &keys(of, holder)))?;
     out.write_all(b"],\n \"owners\":[")?;
     json::each_line(out, &of.owners, |owner, text| {
-        let owner =
-            FittingKeys { owner: HolderKeys::new(owner, of.reserved(owner)), more_fit: of.more_fit(owner) };
+        let growth = |growing: &[Growing]| {
+            let of = growing.iter().find(|one| one.is_of(owner)).map(GrowthKeys::from);
+            serde_json::json!(of)
+        };
+        let owner = FittingKeys {
+            owner: HolderKeys::new(owner, of.reserved(owner)),
+            more_fit: of.more_fit(owner),
+            growth: growing.map(growth),
+        };
         serde_json::to_writer(text, &owner)
     })?;
     out.write_all(b"],\n \"short_by\":")?;

@@ -49,7 +49,7 @@ pub(super) fn run(
         }
         say(err, &source.notes())?;
         if args.json {
-            write_json(out, &headroom)?;
+            write_json(out, &headroom, None)?;
         } else {
             write(out, &headroom, timed_out.then(|| begun.elapsed()))?;
         }

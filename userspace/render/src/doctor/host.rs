@@ -23,7 +23,7 @@ use aioinspect_model::owner_growth::Growing;
 use aioinspect_model::units::age;
 
 use crate::count::count;
-use crate::escape::escaped;
+use crate::escape::{escape, escaped};
 use crate::growth::{self, GrowthKeys};
 use crate::headroom::{percent, unseen};
 use crate::holder::{self, HolderKeys};
@@ -72,17 +72,15 @@ pub(super) fn text(host: &Host<'_>) -> String {
         line("dying", &dying(&of.dying));
     }
     for wrong in &of.wrong {
-        let slots = wrong.slots.map(|slots| format!(", {slots} slots")).unwrap_or_default();
+        let slots = wrong.slots.and_then(|slots| usize::try_from(slots).ok());
+        let slots = slots.map(|slots| format!(", {}", count(slots, "slot"))).unwrap_or_default();
         let contexts = count(usize::try_from(wrong.contexts).unwrap_or(usize::MAX), "context");
         line(wrong.finding.code(), &format!("{contexts}{slots}: {}", names(&wrong.processes)));
     }
     let mut rest = String::new();
     unseen(&of.room, &mut rest);
-    for says in rest.lines() {
-        line("not seen", says);
-    }
-    for note in *notes {
-        line("not seen", &escaped(note.as_bytes()));
+    for says in rest.lines().map(without_hint).chain(notes.iter().map(|note| without_hint(note))) {
+        line("not seen", &escaped(says.as_bytes()));
     }
     if of.actions.is_empty() {
         text.push_str("nothing to do\n");
@@ -93,6 +91,11 @@ pub(super) fn text(host: &Host<'_>) -> String {
         let _ = writeln!(text, "  {:<4}  {}: {}", urgency.word(), what(action, of), command(action, of));
     }
     text
+}
+
+/// Who reads this has asked doctor already.
+fn without_hint(text: &str) -> String {
+    text.replace(" (see `aioinspect doctor`)", "")
 }
 
 fn state(state: HostState) -> &'static str {
@@ -223,7 +226,9 @@ fn command(action: &Action, of: &HostVerdict<'_>) -> String {
         Action::EndWaits => check(&of.dying.processes),
         Action::Mend(wrong) => check(&wrong.processes),
         Action::SeeAll { .. } => "docker run --pid=host, or hostPID: true in a pod".to_owned(),
-        Action::UseBpf => "sudo aioinspect doctor".to_owned(),
+        Action::UseBpf => {
+            "sudo aioinspect doctor; if it is root already, the checks say what is missing".to_owned()
+        }
     }
 }
 
@@ -289,7 +294,7 @@ pub(super) fn keys(of: &HostVerdict<'_>, notes: &[String]) -> Value {
             "pids": pids(&of.dying.processes),
         },
         "wrong": wrong.collect::<Vec<_>>(),
-        "not_seen": notes.iter().map(|note| escaped(note.as_bytes())).collect::<Vec<_>>(),
+        "not_seen": notes.iter().map(|note| escape(without_hint(note).as_bytes())).collect::<Vec<_>>(),
         "actions": actions.collect::<Vec<_>>(),
     })
 }

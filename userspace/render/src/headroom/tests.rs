@@ -163,7 +163,7 @@ fn without_bpf() {
 
 fn json(of: &Headroom<'_>) -> Value {
     let mut out = Vec::new();
-    write_json(&mut out, of).unwrap();
+    write_json(&mut out, of, None).unwrap();
     serde_json::from_slice(&out).unwrap()
 }
 
@@ -176,7 +176,7 @@ fn keys_are_a_promise() {
         holder(9, b"a\n", 1, 128, Owner::default()),
     ];
     let mut out = Vec::new();
-    write_json(&mut out, &of(&system, Some(65000), holders)).unwrap();
+    write_json(&mut out, &of(&system, Some(65000), holders), None).unwrap();
     let expected = r#"{"schema_version":1,
  "system":{"aio_nr":1152,"aio_max_nr":65536,"attributed":1152,"unattributed":0,"possible_cpus":2,"source":"bpf"},
  "free":64384,"need":65000,"enough":false,

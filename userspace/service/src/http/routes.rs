@@ -18,8 +18,11 @@ use crate::http::body::{LargeBody, stream};
 use crate::http::guard::{Access, guard, unavailable};
 use crate::http::questions::{Reading, Site};
 use aioinspect_kernel::host::clock;
+use aioinspect_model::headroom::headroom;
 use aioinspect_model::history::History;
+use aioinspect_render::headroom::write_json;
 use aioinspect_render::history_json;
+use aioinspect_render::listing::List;
 use aioinspect_render::metrics::{Format, render};
 use aioinspect_render::page::{self, PageQuery, PageView};
 
@@ -50,12 +53,13 @@ pub(super) fn router(site: Arc<Site>, access: Arc<Access>) -> Router {
         .route("/", get(front))
         .route("/metrics", get(metrics))
         .route("/api/v1/contexts", get(contexts))
+        .route("/api/v1/owners", get(owners))
         .route("/api/v1/events", get(events))
         .route("/api/v1/history", get(history))
         .route("/plot", get(plot))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "no such address; use one of /, /metrics, /api/v1/contexts, /api/v1/events, /api/v1/history, /healthz and /readyz\n") })
+        .fallback(|| async { (StatusCode::NOT_FOUND, "no such address; use one of /, /metrics, /api/v1/contexts, /api/v1/owners, /api/v1/events, /api/v1/history, /healthz and /readyz\n") })
         .layer(axum::middleware::from_fn_with_state(access, guard))
         .with_state(shared)
 }
@@ -89,6 +93,19 @@ async fn contexts(State(shared): State<Arc<Shared>>) -> Response {
         Ok(reading) => large(&shared.others, &[(CONTENT_TYPE, "application/json")], reading.json()),
         Err(why) => unavailable(&why),
     }
+}
+
+/// Who has slots, and who grows: the JSON of `headroom -J`, with growth.
+async fn owners(State(shared): State<Arc<Shared>>) -> Response {
+    let reading = match shared.site.reading().await {
+        Ok(reading) => reading,
+        Err(why) => return unavailable(&why),
+    };
+    let mut text = Vec::new();
+    let room = headroom(&reading.picture, None);
+    // Writing to a Vec cannot fail.
+    let _ = write_json(&mut text, &room, Some(&reading.status.growing));
+    large(&shared.others, &[(CONTENT_TYPE, "application/json")], Bytes::from(text))
 }
 
 async fn front(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Response {

@@ -56,7 +56,7 @@ host nearly full: 60301 of 65536 slots reserved, 92.0 %, 5235 free
   growth: one look does not show it: use `aioinspect doctor --for 10s`, or `aioinspect watch` for what is slow
   dying: 2 contexts wait for their requests, 1 of them in exit or exec, the oldest for 2 min 5 s: lvm[7], lvm[8]
   unmapped-ring: 1 context, 200 slots: db\\x1b[2J[12]
-  forged-header: 1 context, 1 slots: odd[13]
+  forged-header: 1 context, 1 slot: odd[13]
   not seen: 100 reserved by processes that cannot be seen: in another PID namespace, or just starting or ending
   not seen: a\\nb
 to do, the most urgent first:
@@ -66,7 +66,10 @@ to do, the most urgent first:
   soon  db\\x1b[2J[12]: the process unmapped the ring, so it cannot destroy the context; restart the process: nothing else frees the slots: aioinspect check 12
   look  odd[13]: the ring header differs from what the kernel wrote; restart the process: something overwrote its ring: aioinspect check 13
 ";
-    assert_eq!(text(&Host::Judged(&judge(&picture, None), &["a\nb".to_owned()])), expected);
+    assert_eq!(
+        text(&Host::Judged(&judge(&picture, None), &["a\nb (see `aioinspect doctor`)".to_owned()])),
+        expected
+    );
     let several = text(&Host::Judged(&judge(&picture, Some(compared())), &[]));
     let growth: Vec<&str> =
         several.lines().filter(|line| line.contains("growth:") || line.contains("grows")).collect();
