@@ -27,6 +27,8 @@ const FRAMES: &[Frame] = &[
     ("filter-dropped-80x24", "host", USUAL, "", &["/", "writer", "Escape"], "Enter contexts"),
     ("sorted-80x24", "host", USUAL, "", &["Tab", "s", "s", "S"], "IN_FLIGHT▲"),
     ("owner-80x24", "host", USUAL, "", &["Down", "Enter", "Down"], "of 31014 database"),
+    ("owners-80x24", "host", USUAL, "", &["o", "Down"], "o processes"),
+    ("owners-40x12", "host", NARROW, "", &["o", "Down", "Enter"], "Enter detail"),
     ("paused-80x24", "host", USUAL, "", &["p"], "PAUSED"),
     ("events-80x24", "host", USUAL, "", &["e"], "events"),
     ("unreaped-80x24", "unreaped", USUAL, "", &["Enter", "Enter"], "tail 6"),

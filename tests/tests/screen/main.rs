@@ -13,6 +13,7 @@ mod blessed;
 mod endings;
 mod frames;
 mod jobs;
+mod owners;
 mod pane;
 mod replayed;
 mod serving;

@@ -56,6 +56,8 @@ fn each_address() {
         ("/metrics", 200, TEXT, false),
         ("/api/v1/contexts", 200, "application/json", false),
         ("/api/v1/owners", 200, "application/json", false),
+        ("/api/v1/history", 200, "application/json", false),
+        ("/plot?span=1h", 200, "text/html; charset=utf-8", false),
         ("/healthz", 200, PLAIN, true),
         ("/readyz", 200, PLAIN, true),
         ("/metrics/", 404, PLAIN, true),

@@ -12,6 +12,7 @@ mod dying;
 mod ends;
 mod events;
 mod exposed;
+mod history;
 mod http;
 mod limits;
 mod owners;

@@ -1,7 +1,7 @@
 //! The live page of `serve`: one document with its style, its script and the data of the moment, readable without the script.
 //!
-//! page.js only changes what is written here: it copies the rows' template and sets texts and attributes, so that the page
-//! has one shape, with the script and without. The Content-Security-Policy lets nothing else run or load.
+//! page.js only changes what is written here: it copies the rows' templates, sets texts and attributes, and asks for the plot
+//! again, which is drawn here alone. So the page has one shape, with the script and without. The Content-Security-Policy lets nothing else run or load.
 
 mod drawing;
 mod html;

@@ -143,10 +143,13 @@ impl Publisher {
         history.wants_look(unix_ns, reserved, LOOK_LEAST_NS, LOOK_MOST_NS) && self.not_before <= now
     }
 
-    /// Adds a picture to the history, whoever it was taken for.
+    /// Adds a picture to the history, whoever it was taken for. Owners are summed again only where something changed since, or that is
+    /// a while ago: the screen takes many pictures.
     pub(super) fn saw(&mut self, picture: &Picture, taken_unix_ns: u64) {
-        let system = &picture.system;
-        self.site.history().observe(taken_unix_ns, system.aio_nr, system.aio_max_nr, Some(shares(picture)));
+        let (reserved, limit) = (picture.system.aio_nr, picture.system.aio_max_nr);
+        let mut history = self.site.history();
+        let shares = history.wants_look(taken_unix_ns, reserved, 0, LOOK_LEAST_NS).then(|| shares(picture));
+        history.observe(taken_unix_ns, reserved, limit, shares);
     }
 
     /// Answers all who asked with one reading; `began`: when it was begun to be taken.

@@ -22,7 +22,6 @@ use aioinspect_model::headroom::headroom;
 use aioinspect_model::history::History;
 use aioinspect_render::headroom::write_json;
 use aioinspect_render::history_json;
-use aioinspect_render::listing::List;
 use aioinspect_render::metrics::{Format, render};
 use aioinspect_render::page::{self, PageQuery, PageView};
 
