@@ -15,6 +15,8 @@ const OTHERS: u64 = 11 * 241 + 8 * 128 + SEGMENTS * SEGMENT;
 /// The database's contexts that there is room for, and the slots of each.
 const SEGMENTS: u64 = 7;
 const SEGMENT: u64 = 256;
+/// Its calls that fail.
+const FAILURES: usize = 4;
 /// Free slots in the end: fewer than one more context takes.
 const LEFT: u64 = 69;
 
@@ -32,9 +34,6 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Calls that fail.
-    pub(crate) const FAILURES: usize = 4;
-
     /// Begins it, up to the moment before the database starts.
     pub(crate) fn begin() -> Result<Scene> {
         let host = HostLock::take();
@@ -77,7 +76,7 @@ impl Scene {
         for _ in 1..SEGMENTS {
             self.shop.run(&format!("setup {SEGMENT}"));
         }
-        for _ in 0..Self::FAILURES {
+        for _ in 0..FAILURES {
             match self.shop.try_run(&format!("setup {SEGMENT}")) {
                 Err(failure) if failure.errno == rustix::io::Errno::AGAIN.raw_os_error() => {}
                 other => bail!("io_setup should have failed with EAGAIN: {other:?}"),
