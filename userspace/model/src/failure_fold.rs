@@ -14,7 +14,7 @@ use crate::units::{Instant, Pid};
 pub const MOST_KINDS: usize = 256;
 /// Processes of one kind that are counted.
 pub const MOST_PROCESSES: usize = 64;
-/// After the first failure of a kind, when its repeats are told first.
+/// After the first failure of a kind, and after its first repeat, when repeats are told first.
 const SOON_NS: u64 = 1_000_000_000;
 /// After that, how often; and after how long without another it has stopped.
 const EVERY_NS: u64 = 10_000_000_000;
@@ -140,6 +140,9 @@ impl Run {
     fn add(&mut self, timed: Timed, count: u64, now: Instant) {
         self.count = self.count.saturating_add(count);
         self.total = self.total.saturating_add(count);
+        if !self.has_repeated {
+            self.due = self.due.min(after(now, SOON_NS));
+        }
         (self.last_at, self.has_repeated) = (now, true);
         if let Some(actor) = timed.event.actor().filter(|_| self.pids.len() < MOST_PROCESSES) {
             self.pids.insert(actor.pid);

@@ -79,6 +79,21 @@ fn kinds() {
     assert!(take(&mut fold, failed(20 * SECOND, "b.service", "mysqld", 3, EAGAIN)));
 }
 
+/// Check that a repeat that comes late is told a second later, and those after it each ten seconds.
+#[test]
+fn a_late_repeat() {
+    let mut fold = FailureFold::default();
+    assert!(take(&mut fold, failed(0, "a", "x", 1, EAGAIN)));
+    let mut lines = Vec::new();
+    for second in 1..30 {
+        lines.extend(fold.told(Instant(second * SECOND)).iter().map(|of| (second, of.count)));
+        if second >= 5 {
+            assert!(!take(&mut fold, failed(second * SECOND, "a", "x", 1, EAGAIN)));
+        }
+    }
+    assert_eq!(lines, [(6, 1), (16, 10), (26, 10)]);
+}
+
 /// Check that what is no failure is told as it is, and that the end of the watch tells what was not told.
 #[test]
 fn the_end() {
