@@ -231,3 +231,53 @@ fn a_full_disk() {
     assert_eq!(sizes, [5]);
     assert!(lost > 0 && u64::try_from(seen).unwrap() + lost >= 800, "{seen} and {lost}");
 }
+
+/// The nanoseconds that the thread which records has been on a CPU.
+fn cpu_of_recorder(pid: u32) -> u64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|task| task.unwrap().path());
+    let recorder =
+        tasks.filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm == "record\n"));
+    let spent = recorder.filter_map(|task| fs::read_to_string(task.join("schedstat")).ok());
+    spent.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+/// Check that what did not change takes little room, and print what a recording costs: docs/performance.md has the numbers of one run.
+#[test]
+fn what_it_costs() {
+    if !can("what_it_costs") {
+        return;
+    }
+    let mut fixtures: Vec<Fixture> = (0..20).map(|_| Fixture::spawn()).collect();
+    for fixture in &mut fixtures {
+        fixture.run("setup-many 50 10");
+    }
+    for busy in [false, true] {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("recording");
+        let mut watch = record(&path, &[]);
+        watch.expect("the contexts", |event| event["event"] == "existing");
+        sleep(Duration::from_secs(1));
+        let size = || fs::metadata(&path).unwrap().len();
+        let (before, spent) = (size(), cpu_of_recorder(watch.pid()));
+        for _ in 0..50 {
+            if busy {
+                for fixture in &mut fixtures {
+                    fixture.truth();
+                }
+            }
+            sleep(Duration::from_millis(100));
+        }
+        let (bytes, spent) = (size() - before, cpu_of_recorder(watch.pid()) - spent);
+        let ended = watch.end();
+        // A picture each 200 ms, more or less.
+        let pictures = 25;
+        println!(
+            "what_it_costs: 1,000 contexts in 20 processes, which {}: {before} bytes for the beginning, {} a picture, {} us of CPU for one; {}",
+            if busy { "run all the time" } else { "sleep" },
+            bytes / pictures,
+            spent / pictures / 1000,
+            ended.stderr.lines().find(|line| line.contains("recorded ")).unwrap_or_default(),
+        );
+        assert!(bytes / pictures < before / 4, "{bytes} of {before}");
+    }
+}

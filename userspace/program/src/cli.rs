@@ -87,7 +87,7 @@ pub enum Verb {
     /// Show what changed between two evidence files, images or image directories, context by context.
     #[command(after_help = images::DIFF_HELP)]
     Diff(DiffArgs),
-    /// Decode an image or an evidence file, or every such file in a directory.
+    /// Decode an image or an evidence file, or every such file in a directory. Of a recording: its times.
     #[command(after_help = EXIT_CODES)]
     Show(ShowArgs),
     /// Serve Prometheus metrics, a JSON API and a live page. By default only on the loopback address.
@@ -293,7 +293,7 @@ pub struct HeadroomArgs {
 /// Options of `show`.
 #[derive(Args, Clone, Debug)]
 pub struct ShowArgs {
-    /// An image, an evidence file, or a directory of them.
+    /// An image, an evidence file, a recording, or a directory of images and evidence files.
     #[arg(value_name = "FILE|DIR")]
     pub path: PathBuf,
     /// Print JSON. An image is printed in the form of CRIU's `crit`.

@@ -71,6 +71,11 @@ impl Asked {
     }
 }
 
+/// `2026-01-31T03:00:05.000000000Z`, as in all JSON.
+pub fn full(unix_ns: u64) -> String {
+    time::full(unix_ns)
+}
+
 /// `2026-01-31 03:00:05 UTC`.
 pub fn in_words(unix_ns: u64) -> String {
     let full = time::full(unix_ns);

@@ -111,6 +111,11 @@ impl Recording {
         Ok(Self { files, entries, pictures, unread, whole: None })
     }
 
+    /// How many files it is in.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
     /// How many pictures there are.
     pub fn pictures(&self) -> usize {
         self.pictures.len()

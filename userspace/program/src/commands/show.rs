@@ -1,23 +1,28 @@
-//! `aioinspect show FILE|DIR`: what an image or an evidence file says.
+//! `aioinspect show FILE|DIR`: what an image or an evidence file says, and of which time a recording is.
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::cli::ShowArgs;
 use crate::commands::exit::Exit;
-use crate::commands::saved::MOST;
+use crate::commands::saved::{self, MOST};
+use aioinspect_formats::recording::{Moment, Recording};
 use aioinspect_formats::{Document, document_from_bytes};
 use aioinspect_kernel::host::files::read_bounded;
 use aioinspect_render::escape::escape_path;
+use aioinspect_render::moment::{full, in_words};
 use aioinspect_render::show;
 
 /// Reads, decodes, prints. In a directory, every image of a memory layout and every evidence file.
 pub(super) fn run(args: &ShowArgs, out: &mut dyn Write) -> anyhow::Result<Exit> {
     if !args.path.is_dir() {
+        if let Some(recording) = saved::recording(&args.path)? {
+            return summary(&recording, args.json, out).map(|()| Exit::Fine);
+        }
         let document = document(&args.path)?;
         return one(&document, args.json, out).map(|()| Exit::Fine);
     }
@@ -41,6 +46,31 @@ pub(super) fn run(args: &ShowArgs, out: &mut dyn Write) -> anyhow::Result<Exit> 
         show::json(&Value::Object(by_name), out)?;
     }
     Ok(Exit::Fine)
+}
+
+/// How much a recording has, and of which time.
+fn summary(recording: &Recording, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+    let first = recording.time_of(Moment(0));
+    let unread = recording.unread().iter().fold(0_u64, |sum, (_, left)| sum.saturating_add(*left));
+    if json {
+        let value = json!({
+            "files": recording.files(),
+            "pictures": recording.pictures(),
+            "first": first.map(full),
+            "end": first.map(|_| full(recording.end())),
+            "unread_bytes": unread,
+        });
+        return Ok(show::json(&value, out)?);
+    }
+    writeln!(out, "recording   {} pictures, {} files", recording.pictures(), recording.files())?;
+    if let Some(first) = first {
+        writeln!(out, "first       {}", in_words(first))?;
+        writeln!(out, "end         {}", in_words(recording.end()))?;
+    }
+    if unread > 0 {
+        writeln!(out, "unread      {unread} bytes that are no whole record")?;
+    }
+    Ok(())
 }
 
 fn document(path: &Path) -> anyhow::Result<Document> {
