@@ -3,17 +3,22 @@
 //! All of it is done by names in one directory that is open from the start, since whoever records has given up its privileges by then. A file is
 //! ours if it was a recording when we opened it and is still the same; nothing else is written to, renamed or removed.
 
+mod error;
+mod reading;
+
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::fs::{flock, fstat, ftruncate, openat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
+use crate::host::recording_files::error::failure;
 use crate::host::signals::ignore_file_size_limit;
+
+pub use crate::host::recording_files::error::RecordingFilesError;
+pub use crate::host::recording_files::reading::{open_to_read, read_at};
 
 /// How many older files there may be: what is removed at once is an eighth of all.
 const OLDER: u32 = 7;
@@ -35,46 +40,6 @@ pub struct Inspected {
     pub first_unix_ns: Option<u64>,
     /// Where its last whole record ends.
     pub end: u64,
-}
-
-/// Why there is no recording.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordingFilesError {
-    /// Somebody records into it right now.
-    #[error("another aioinspect records into {}", .0.display())]
-    Busy(PathBuf),
-    /// Something else has that name.
-    #[error("{} is there, and is not a recording: it was not touched", .0.display())]
-    NotARecording(PathBuf),
-    /// A link, a directory, a device.
-    #[error("{} is not a regular file; links are not followed", .0.display())]
-    NotAFile(PathBuf),
-    /// What we write shows addresses of somebody's memory: it is for us alone.
-    #[error("{} is not ours alone: it must belong to this user, with mode 0600", .0.display())]
-    NotOurs(PathBuf),
-    /// There is no such directory.
-    #[error("no directory {}", .0.display())]
-    NoDirectory(PathBuf),
-    /// Not the name of a file.
-    #[error("{} is not a file name", .0.display())]
-    BadName(PathBuf),
-    /// Somebody put another file in the place of ours.
-    #[error("{} was changed by somebody else", .0.display())]
-    Changed(PathBuf),
-    /// A record that is larger than a file may be.
-    #[error("a record of {0} bytes does not fit into an eighth of --record-size")]
-    TooLarge(u64),
-    /// ENOSPC or EDQUOT.
-    #[error("no space left to write {}", .0.display())]
-    NoSpace(PathBuf),
-    /// Anything else.
-    #[error("cannot write {}: {error}", path.display())]
-    Failed {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        error: Errno,
-    },
 }
 
 /// Tells a recording from other files.
@@ -418,57 +383,6 @@ impl RecordingFiles {
 
 fn numbered(name: &str, number: u32) -> String {
     if number == 0 { name.to_owned() } else { format!("{name}.{number}") }
-}
-
-fn failure(path: PathBuf, error: Errno) -> RecordingFilesError {
-    match error {
-        Errno::NOSPC | Errno::DQUOT => RecordingFilesError::NoSpace(path),
-        error => RecordingFilesError::Failed { path, error },
-    }
-}
-
-/// The files of a recording that somebody made, open for reading: the oldest first. `path` itself is the newest; links are followed.
-///
-/// They may be renamed meanwhile: the newest is opened first, so that none is missed, and one that is met again is left out.
-pub fn open_to_read(path: &Path) -> io::Result<Vec<File>> {
-    let mut files = Vec::new();
-    let mut met: Vec<Identity> = Vec::new();
-    for number in 0..=OLDER {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { break };
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let of = if number == 0 { path.to_owned() } else { path.with_file_name(numbered(name, number)) };
-        let file = match rustix::fs::open(&of, flags, Mode::empty()) {
-            Ok(file) => file,
-            Err(Errno::NOENT) if number > 0 => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let stat = fstat(&file)?;
-        let identity = (stat.st_dev, stat.st_ino);
-        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && !met.contains(&identity) {
-            met.push(identity);
-            files.push(File::from(file));
-        }
-    }
-    files.reverse();
-    Ok(files)
-}
-
-/// The bytes of a file from `at` on: as many as there are, `len` at most.
-pub fn read_at(file: &File, at: u64, len: usize) -> io::Result<Vec<u8>> {
-    let size = file.metadata()?.len().saturating_sub(at);
-    let len = len.min(usize::try_from(size).unwrap_or(usize::MAX));
-    let mut bytes = vec![0; len];
-    let mut read = 0_usize;
-    while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, at.saturating_add(u64::try_from(read).unwrap_or(u64::MAX))) {
-            Ok(0) => break,
-            Ok(more) => read = read.saturating_add(more),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(read);
-    Ok(bytes)
 }
 
 #[cfg(test)]

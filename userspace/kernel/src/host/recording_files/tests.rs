@@ -1,7 +1,7 @@
 //! The files of a recording: what is written where, what is removed, and what is never touched.
 
-use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::{fs, io};
 
 use tempfile::TempDir;
 
