@@ -13,6 +13,7 @@ use crate::commands::saved::{self, MOST};
 use aioinspect_formats::recording::{Moment, Recording};
 use aioinspect_formats::{Document, document_from_bytes};
 use aioinspect_kernel::host::files::read_bounded;
+use aioinspect_render::count::count;
 use aioinspect_render::escape::escape_path;
 use aioinspect_render::moment::{full, in_words};
 use aioinspect_render::show;
@@ -62,7 +63,8 @@ fn summary(recording: &Recording, json: bool, out: &mut dyn Write) -> anyhow::Re
         });
         return Ok(show::json(&value, out)?);
     }
-    writeln!(out, "recording   {} pictures, {} files", recording.pictures(), recording.files())?;
+    let (pictures, files) = (count(recording.pictures(), "picture"), count(recording.files(), "file"));
+    writeln!(out, "recording   {pictures} in {files}")?;
     if let Some(first) = first {
         writeln!(out, "first       {}", in_words(first))?;
         writeln!(out, "end         {}", in_words(recording.end()))?;

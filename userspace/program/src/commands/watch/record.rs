@@ -14,6 +14,7 @@ use aioinspect_kernel::host::clock;
 use aioinspect_kernel::host::recording_files::{Limits, RecordingFiles, RecordingFilesError};
 use aioinspect_model::event::{Event, Timed, WatchStatus};
 use aioinspect_model::evidence::Evidence;
+use aioinspect_render::count::count;
 use aioinspect_render::escape::escape_path;
 
 /// Pictures and lists of events that may wait to be written.
@@ -165,12 +166,9 @@ impl Recorder {
             (lost, true) => format!("; {lost} events could not be written"),
             (_, false) => "; the disk is still busy with the rest".to_owned(),
         };
-        format!(
-            "recorded {} pictures and {} events in {}{missing}",
-            told.pictures,
-            told.events,
-            size(told.bytes)
-        )
+        let several = |n: u64, one: &str| count(usize::try_from(n).unwrap_or(usize::MAX), one);
+        let (pictures, events) = (several(told.pictures, "picture"), several(told.events, "event"));
+        format!("recorded {pictures} and {events} in {}{missing}", size(told.bytes))
     }
 
     /// Hands over the work; false: there is no room for it.
