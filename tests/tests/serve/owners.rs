@@ -1,6 +1,7 @@
 //! Who is said to hold what: containers by their control group, their names, and the series of those beyond the limit.
 
-use std::fs;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use aioinspect_tests::cgroup::Cgroup;
 use aioinspect_tests::fixture::Fixture;
@@ -185,6 +186,35 @@ fn list_shows_the_same() {
     let contexts = document["contexts"].as_array().unwrap();
     let ours = contexts.iter().find(|context| context["pid"] == fixture.pid()).unwrap();
     assert_eq!(ours["owner"], owner, "{ours}");
+}
+
+/// Check that the API has owners as `headroom` does, and of the one that leaks contexts how it grows.
+#[test]
+fn who_grows() {
+    let cgroup = Cgroup::new(&Ids::new(4).kubernetes());
+    let mut fixture = Fixture::spawn();
+    cgroup.take(fixture.pid());
+    let serving = Serving::start(&["--growth-after", "5s"]).unwrap();
+    let pod = Ids::new(4).pod;
+    let begun = Instant::now();
+    loop {
+        fixture.setup(10);
+        thread::sleep(Duration::from_millis(250));
+        let answer = serving.get("/api/v1/owners");
+        let said: Value = serde_json::from_slice(&answer.body).unwrap();
+        let ours = said["owners"].as_array().unwrap().iter().find(|owner| owner["name"] == *pod);
+        let ours = ours.unwrap_or_else(|| panic!("no {pod}: {said}"));
+        let growth = &ours["growth"];
+        if growth.is_null() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{said}");
+            continue;
+        }
+        assert!(growth["slots_per_hour"].as_f64().unwrap() > 3600.0, "{ours}");
+        assert!(growth["slots_before"].as_u64().unwrap() < ours["slots"].as_u64().unwrap(), "{ours}");
+        assert!(growth["full_in_seconds"].is_f64() && ours["more_fit"].is_u64(), "{ours}");
+        assert!(said["free"].is_i64() && said["holders"].is_array(), "{said}");
+        break;
+    }
 }
 
 /// Check that owners beyond the limit are summed without loss, and counted.
