@@ -226,9 +226,7 @@ fn command(action: &Action, of: &HostVerdict<'_>) -> String {
         Action::EndWaits => check(&of.dying.processes),
         Action::Mend(wrong) => check(&wrong.processes),
         Action::SeeAll { .. } => "docker run --pid=host, or hostPID: true in a pod".to_owned(),
-        Action::UseBpf => {
-            "sudo aioinspect doctor; if it is root already, the checks say what is missing".to_owned()
-        }
+        Action::UseBpf => "aioinspect doctor, whose checks say what is missing".to_owned(),
     }
 }
 
