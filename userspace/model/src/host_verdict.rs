@@ -272,9 +272,10 @@ fn actions(of: &HostVerdict<'_>) -> Vec<(Urgency, Action)> {
         (false, false) => Urgency::Look,
     };
     let mut actions = Vec::new();
-    if is_tight || fills {
-        actions
-            .push((for_room.min(Urgency::Soon), Action::RaiseLimit { to: advised_limit(reserved, limit) }));
+    // Who grows will have all of the limit, however little is reserved now.
+    let to = advised_limit(if fills { reserved.max(limit) } else { reserved }, limit);
+    if (is_tight || fills) && to > limit {
+        actions.push((for_room.min(Urgency::Soon), Action::RaiseLimit { to }));
     }
     // Where many small ones fill it, the largest of them is where to begin.
     let asked = if is_tight { of.large.max(1) } else { of.large };

@@ -159,5 +159,6 @@ fn growth() {
     let of = judge(&picture, Some(compared));
     assert_eq!(of.state, HostState::Attention);
     assert_eq!(ids(&of), [(Urgency::Soon, "raise-limit"), (Urgency::Soon, "stop-growth")]);
+    assert_eq!(of.actions[0].1, Action::RaiseLimit { to: 131_072 }, "more than the limit is now");
     assert_eq!(judge(&picture, Some(compare(at(1, &first), at(1, &first), vec![]))).actions, []);
 }
