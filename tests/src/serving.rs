@@ -279,6 +279,13 @@ fn unchunked(mut rest: &[u8]) -> Vec<u8> {
     whole
 }
 
+/// A context without what only `list` reads of a process, and without what only a server knows.
+pub fn in_every_document(context: &Value) -> Value {
+    const OWN: [&str; 4] = ["uid", "user", "ns_pid", "age_seconds"];
+    let keys = context.as_object().into_iter().flatten().filter(|(key, _)| !OWN.contains(&key.as_str()));
+    Value::Object(keys.map(|(key, value)| (key.clone(), value.clone())).collect())
+}
+
 /// The value of the series of an exposition that has this name and all of these labels.
 ///
 /// # Panics

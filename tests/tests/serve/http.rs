@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::host::{HostLock, aio_max_nr};
 use aioinspect_tests::programs::run_aioinspect;
-use aioinspect_tests::serving::{Answer, Serving};
+use aioinspect_tests::serving::{Answer, Serving, in_every_document};
 use prost::Message as _;
 use serde_json::Value;
 
@@ -245,15 +245,7 @@ fn contexts_are_those_of_list() {
     };
     let contexts = of(&served, "contexts", fixture.pid());
     assert_eq!(contexts.len(), 2, "{served}");
-    let alike = |context: &Value| {
-        let mut context = context.clone();
-        context
-            .as_object_mut()
-            .unwrap()
-            .retain(|key, _| !["uid", "user", "ns_pid", "age_seconds"].contains(&&**key));
-        context
-    };
-    let all_alike = |contexts: &[Value]| contexts.iter().map(alike).collect::<Vec<_>>();
+    let all_alike = |contexts: &[Value]| contexts.iter().map(in_every_document).collect::<Vec<_>>();
     assert_eq!(all_alike(&contexts), all_alike(&of(&printed, "contexts", fixture.pid())));
     let busy = contexts.iter().find(|context| context["max_reqs"] == 128).unwrap();
     assert_eq!((&busy["in_flight"], &busy["unreaped"]), (&3.into(), &2.into()), "{busy}");

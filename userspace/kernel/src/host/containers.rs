@@ -27,12 +27,14 @@ const AGAIN_NS: u64 = 60_000_000_000;
 pub struct Containers {
     root: PathBuf,
     known: HashMap<String, (Names, Instant)>,
+    /// What the lists of Podman's storage say, and when they were read: they may be long.
+    listed: Option<(HashMap<String, Names>, Instant)>,
 }
 
 impl Containers {
     /// Below this root of the host, usually `/`.
     pub fn below(root: PathBuf) -> Self {
-        Self { root, known: HashMap::new() }
+        Self { root, known: HashMap::new(), listed: None }
     }
 
     /// The names of a container; none if no bundle of it can be read.
@@ -49,30 +51,35 @@ impl Containers {
         if self.known.len() >= MOST {
             self.known.clear();
         }
-        let names = self.find(id);
+        let names = self.find(id, now);
         self.known.insert(id.to_owned(), (names.clone(), now));
         names
     }
 
     /// The bundle of a pod's container says all there is to say. Of others it knows no more than the name of their host, so that Docker and
     /// Podman are believed first.
-    fn find(&self, id: &str) -> Names {
+    fn find(&mut self, id: &str, now: Instant) -> Names {
         let bundle = bundles(id).iter().find_map(|path| self.bundle(path)).unwrap_or_default();
         if !bundle.pod.is_empty() {
             return bundle;
         }
         let by_docker = docker_config(id).and_then(|path| self.read(&path, MAX_BYTES));
         let names = by_docker.map(|bytes| docker::names_in(&bytes)).unwrap_or_default();
-        let lists = || STORAGE_LISTS.iter().filter_map(|list| self.read(list, MAX_LIST_BYTES));
-        let names = if names.is_empty() && self.is_stored(id) {
-            lists()
-                .map(|bytes| podman::names_in(&bytes, id))
-                .find(|names| !names.is_empty())
-                .unwrap_or_default()
-        } else {
-            names
-        };
+        let names = if names.is_empty() && self.is_stored(id) { self.listed(id, now) } else { names };
         names.or(bundle)
+    }
+
+    /// What Podman's lists say of it: read once for all, and again only after a while. Of two that name it the first is believed.
+    fn listed(&mut self, id: &str, now: Instant) -> Names {
+        let is_fresh = |at: Instant| now.0.saturating_sub(at.0) < AGAIN_NS;
+        if !self.listed.as_ref().is_some_and(|(_, at)| is_fresh(*at)) {
+            let mut all = HashMap::new();
+            for list in STORAGE_LISTS.iter().rev().filter_map(|list| self.read(list, MAX_LIST_BYTES)) {
+                all.extend(podman::names_by_id(&list));
+            }
+            self.listed = Some((all, now));
+        }
+        self.listed.as_ref().and_then(|(all, _)| all.get(id).cloned()).unwrap_or_default()
     }
 
     /// Whether Podman or CRI-O has a directory for it: their list may be long.
