@@ -40,7 +40,8 @@ fn users() {
     }
     let pids: Vec<String> = fixtures.iter().map(|fixture| fixture.pid().to_string()).collect();
     let all = pids.join(",");
-    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    // A virtual machine of the suites has no users: there all are numbers.
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let named = |uid: &str| {
         let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(uid));
         line.map_or(uid, |line| line.split(':').next().unwrap()).to_owned()
