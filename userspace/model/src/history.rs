@@ -1,8 +1,8 @@
 //! What was reserved over the last hours, and what failed: samples folded into cells of time, bounded in number.
 //!
 //! Pure: every time is handed in. The last hour has a cell for each ten seconds, the five hours before it one for each
-//! minute. What is measured (reserved, limit, owners) is of the fullest moment of a cell, so that a limit that was reached for
-//! a second stays seen when cells are thinned. What is counted (failures) is added up: no failure is lost by thinning.
+//! minute. What is measured (reserved, limit) is of the fullest moment of a cell, so that a limit that was reached for a second
+//! stays seen when cells are thinned; the owners are of the fullest moment of those that somebody looked at. What is counted (failures) is added up: no failure is lost by thinning.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -75,15 +75,30 @@ pub struct Moment {
     pub reserved: u64,
     /// fs.aio-max-nr.
     pub limit: u64,
-    /// By whom; `None`: nobody looked.
+    /// By whom, as far as that is known; `None`: nobody looked.
     pub shares: Option<Arc<Shares>>,
+    /// How many of `reserved` came after the look that `shares` are of: whose they are is not known. All, if nobody looked.
+    pub unknown: u64,
 }
 
 impl Moment {
-    /// The fuller of two; of equal ones the one that says by whom, else the later.
+    /// How much was reserved when somebody looked by whom.
+    fn looked(&self) -> Option<u64> {
+        self.shares.as_ref().map(|_| self.reserved.saturating_sub(self.unknown))
+    }
+
+    /// What was reserved when somebody looked, and was found at nobody.
+    pub fn unattributed(&self) -> Option<u64> {
+        Some(self.looked()?.saturating_sub(self.shares.as_ref()?.sum()))
+    }
+
+    /// The fuller of two, of equal ones the later; by whom: as the fuller of those says that somebody looked at.
     fn or_fuller(self, later: Moment) -> Moment {
-        let rank = |of: &Moment| (of.reserved, of.shares.is_some());
-        if rank(&self) > rank(&later) { self } else { later }
+        let looked_at = if self.looked() > later.looked() { &self } else { &later };
+        let (shares, looked) = (looked_at.shares.clone(), looked_at.looked());
+        let fuller = if self.reserved > later.reserved { self } else { later };
+        let unknown = fuller.reserved.saturating_sub(looked.unwrap_or(0));
+        Moment { shares, unknown, ..fuller }
     }
 }
 
@@ -150,7 +165,8 @@ impl History {
             *then == reserved && now_ns.saturating_sub(*at) <= SHARES_FOR_NS
         };
         let shares = self.looked.as_ref().filter(same).map(|(.., shares)| Arc::clone(shares));
-        let moment = Some(Moment { reserved, limit, shares });
+        let unknown = if shares.is_some() { 0 } else { reserved };
+        let moment = Some(Moment { reserved, limit, shares, unknown });
         self.add(Cell { from_ns: now_ns, step_ns: FINE_NS, moment, failures: 0 });
     }
 

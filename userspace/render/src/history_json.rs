@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use aioinspect_model::history::{Cell, History, Shares};
+use aioinspect_model::history::{Cell, History, Moment, Shares};
 
 use crate::json::{SCHEMA_VERSION, each_line};
 use crate::time;
@@ -22,6 +22,7 @@ struct Sample<'a> {
     owners: Option<Vec<Share<'a>>>,
     others: Option<u64>,
     unattributed: Option<u64>,
+    owners_not_known: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -43,9 +44,8 @@ impl<'a> From<&'a Cell> for Sample<'a> {
             failures: cell.failures,
             owners: shares.map(|shares| shares.owners().map(share).collect()),
             others: shares.map(Shares::others),
-            unattributed: moment
-                .zip(shares)
-                .map(|(moment, shares)| moment.reserved.saturating_sub(shares.sum())),
+            unattributed: moment.and_then(Moment::unattributed),
+            owners_not_known: moment.map(|moment| moment.unknown),
         }
     }
 }
@@ -75,9 +75,9 @@ mod tests {
             String::from_utf8(text).unwrap(),
             r#"{"schema_version":1,
  "samples":[
-  {"time":"2026-01-31T12:00:00.000000000Z","seconds":10,"reserved":70,"limit":100,"failures":0,"owners":[{"name":"a.service","slots":60}],"others":0,"unattributed":10},
-  {"time":"2026-01-31T12:00:10.000000000Z","seconds":10,"reserved":80,"limit":100,"failures":0,"owners":null,"others":null,"unattributed":null},
-  {"time":"2026-01-31T12:00:20.000000000Z","seconds":10,"reserved":null,"limit":null,"failures":1,"owners":null,"others":null,"unattributed":null}]}
+  {"time":"2026-01-31T12:00:00.000000000Z","seconds":10,"reserved":70,"limit":100,"failures":0,"owners":[{"name":"a.service","slots":60}],"others":0,"unattributed":10,"owners_not_known":0},
+  {"time":"2026-01-31T12:00:10.000000000Z","seconds":10,"reserved":80,"limit":100,"failures":0,"owners":null,"others":null,"unattributed":null,"owners_not_known":80},
+  {"time":"2026-01-31T12:00:20.000000000Z","seconds":10,"reserved":null,"limit":null,"failures":1,"owners":null,"others":null,"unattributed":null,"owners_not_known":null}]}
 "#
         );
         text = Vec::new();

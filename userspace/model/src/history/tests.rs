@@ -36,6 +36,29 @@ fn the_fullest_moment() {
     assert_eq!(cells[1].moment, None);
 }
 
+/// Check that a fuller moment at which nobody looked takes no owner away, and that what came with it is nobody's.
+#[test]
+fn fuller_than_looked_at() {
+    let mut history = History::default();
+    let told = |history: &History| {
+        let moment = history.cells().last().unwrap().moment.clone().unwrap();
+        let of = |name| moment.shares.as_ref().map(|shares| shares.of(name));
+        (moment.reserved, of("a"), moment.unattributed(), moment.unknown)
+    };
+    history.observe(NOON, 90, 1000, None);
+    assert_eq!(told(&history), (90, None, None, 90));
+    history.observe(NOON, 100, 1000, Some(shares(&[("a", 80)])));
+    assert_eq!(told(&history), (100, Some(80), Some(20), 0));
+    history.observe(NOON + SECOND, 900, 1000, None);
+    assert_eq!(told(&history), (900, Some(80), Some(20), 800));
+    history.observe(NOON + 2 * SECOND, 850, 1000, Some(shares(&[("a", 840)])));
+    assert_eq!(told(&history), (900, Some(840), Some(10), 50));
+    history.observe(NOON + 3 * SECOND, 50, 1000, Some(shares(&[("a", 50)])));
+    assert_eq!(told(&history), (900, Some(840), Some(10), 50));
+    history.observe(NOON + 4 * SECOND, 900, 1000, Some(shares(&[("a", 900)])));
+    assert_eq!(told(&history), (900, Some(900), Some(0), 0));
+}
+
 /// Check that the last look says whose slots they are while their number does not change, and not for ever.
 #[test]
 fn who_did_not_change() {

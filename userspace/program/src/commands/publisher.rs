@@ -29,9 +29,12 @@ use prometheus_client::metrics::histogram::Histogram;
 
 /// How often what is reserved is read for the history: two small files.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
-/// Between two looks at the owners for the history, where nobody asks: sooner where what is reserved changed.
-const LOOK_LEAST_NS: u64 = 10_000_000_000;
+/// Between two looks at the owners for the history, where nobody asks: where what is reserved changed, at each sample, so that a number that
+/// climbs has its owners; else now and then.
+const LOOK_LEAST_NS: u64 = 4_000_000_000;
 const LOOK_MOST_NS: u64 = 60_000_000_000;
+/// When owners are summed again in pictures that others asked for, where as much is reserved as before.
+const SUM_AGAIN_NS: u64 = 10_000_000_000;
 /// Questions that one reading answers at most.
 const TOGETHER: usize = 4096;
 
@@ -148,7 +151,7 @@ impl Publisher {
     pub(super) fn saw(&mut self, picture: &Picture, taken_unix_ns: u64) {
         let (reserved, limit) = (picture.system.aio_nr, picture.system.aio_max_nr);
         let mut history = self.site.history();
-        let shares = history.wants_look(taken_unix_ns, reserved, 0, LOOK_LEAST_NS).then(|| shares(picture));
+        let shares = history.wants_look(taken_unix_ns, reserved, 0, SUM_AGAIN_NS).then(|| shares(picture));
         history.observe(taken_unix_ns, reserved, limit, shares);
     }
 

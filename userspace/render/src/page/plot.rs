@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 65536 - - - - - - - - - - - - -  limit
-//!                   ____
+//!                   ____          owners not known
 //!        __________|    |_______   not attributed
 //!        ________________________  others
 //!        ________________________  mariadb.service
@@ -75,7 +75,8 @@ pub(super) fn section(history: &History, now_ns: u64, query: &PageQuery, out: &m
     out.push_str("</section>");
 }
 
-/// The parts of the stack, from the lowest: the owner that is chosen, the largest others, the rest, and what is nobody's.
+/// The parts of the stack, from the lowest: the owner that is chosen, the largest others, the rest, what was found at nobody,
+/// and what nobody looked at.
 fn layers(columns: &[Column], chosen: Option<&str>) -> Vec<Layer> {
     let shares = |column: &Column| column.moment.as_ref().and_then(|moment| moment.shares.clone());
     let mut greatest: HashMap<String, u64> = HashMap::new();
@@ -107,13 +108,13 @@ fn layers(columns: &[Column], chosen: Option<&str>) -> Vec<Layer> {
     let others = columns.iter().map(|column| {
         shares(column).map(|shares| shares.sum().saturating_sub(of_those(&|name| shares.of(name))))
     });
-    let nobodys = columns.iter().map(|column| {
-        let moment = column.moment.as_ref()?;
-        Some(moment.reserved.saturating_sub(moment.shares.as_ref().map_or(0, |shares| shares.sum())))
-    });
+    let nobodys = columns.iter().map(|column| column.moment.as_ref()?.unattributed());
+    // Where nobody looked, all is.
+    let unknown = columns.iter().map(|column| Some(column.moment.as_ref()?.unknown));
     for (says, class, slots) in [
         ("other owners", "others", others.collect::<Vec<_>>()),
         ("not attributed", "nobodys", nobodys.collect()),
+        ("owners not known", "unknown", unknown.collect()),
     ] {
         if slots.iter().any(|slots| slots.is_some_and(|slots| slots > 0)) {
             layers.push(Layer { owner: None, says, class: format!("{class}{faint}"), slots });
@@ -145,7 +146,10 @@ struct Picture<'a> {
 impl Picture<'_> {
     fn draw(&self, out: &mut String) {
         let moments = || self.columns.iter().filter_map(|column| column.moment.as_ref());
-        let height = |moment: &Moment| moment.reserved.max(moment.shares.as_ref().map_or(0, |of| of.sum()));
+        let height = |moment: &Moment| {
+            let owners = moment.shares.as_ref().map_or(0, |of| of.sum());
+            moment.reserved.max(owners.saturating_add(moment.unknown))
+        };
         let peak = moments().map(height).max().unwrap_or(0);
         let limit = moments().map(|moment| moment.limit).max().unwrap_or(0);
         let scale = Scale::of(peak, limit);

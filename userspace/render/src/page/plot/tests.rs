@@ -60,6 +60,21 @@ fn stacked() {
     assert!(!drawn.contains("others"), "{drawn}");
 }
 
+/// Check that what nobody looked at is a part of its own, above the owners that are known, and never `not attributed`.
+#[test]
+fn nobody_looked() {
+    let mut history = History::default();
+    history.observe(NOON - 200 * SECOND, 400, 1000, None);
+    history.observe(NOON - 20 * SECOND, 400, 1000, Some(shares(&[("a", 400)])));
+    history.observe(NOON - 15 * SECOND, 900, 1000, None);
+    history.observe(NOON, 900, 1000, Some(shares(&[("a", 900)])));
+    let drawn = drawn(&history, "");
+    assert!(!drawn.contains("not attributed"), "{drawn}");
+    assert_eq!(path(&drawn, "class=\"layer o0\" data-owner=\"a\""), "M998 174v-59h16v-74h8V174z");
+    assert_eq!(path(&drawn, "class=\"layer unknown\""), "M854 174v-59h24V174zM998 174v-133h24V174z");
+    assert!(drawn.contains("owners not known: 0 now") && drawn.contains("a: 900 now"), "{drawn}");
+}
+
 /// Check that the owner that is chosen is at the bottom and the others fade, and that its link leads back.
 #[test]
 fn chosen() {
