@@ -144,6 +144,8 @@ pub struct History {
     /// In order, without overlaps; between them nothing is known.
     cells: VecDeque<Cell>,
     newest_ns: u64,
+    /// What was measured last, and when.
+    latest: Option<(u64, Moment)>,
     /// When owners were last looked at, and how much was reserved then.
     looked: Option<(u64, u64, Arc<Shares>)>,
 }
@@ -166,8 +168,9 @@ impl History {
         };
         let shares = self.looked.as_ref().filter(same).map(|(.., shares)| Arc::clone(shares));
         let unknown = if shares.is_some() { 0 } else { reserved };
-        let moment = Some(Moment { reserved, limit, shares, unknown });
-        self.add(Cell { from_ns: now_ns, step_ns: FINE_NS, moment, failures: 0 });
+        let moment = Moment { reserved, limit, shares, unknown };
+        self.latest = Some((now_ns, moment.clone()));
+        self.add(Cell { from_ns: now_ns, step_ns: FINE_NS, moment: Some(moment), failures: 0 });
     }
 
     /// Counts a call of io_setup that failed.
@@ -187,6 +190,18 @@ impl History {
     /// What is kept, in order.
     pub fn cells(&self) -> impl Iterator<Item = &Cell> {
         self.cells.iter()
+    }
+
+    /// How it is now: what was measured last, no longer than `hold_ns` ago. Where nobody looked by whom that is, it is the newest
+    /// cell's moment.
+    pub fn now(&self, now_ns: u64, hold_ns: u64) -> Option<&Moment> {
+        let since_ns = now_ns.saturating_sub(hold_ns);
+        let (_, latest) = self.latest.as_ref().filter(|(at, _)| (since_ns..=now_ns).contains(at))?;
+        if latest.shares.is_some() {
+            return Some(latest);
+        }
+        let newest = self.cells.iter().rev().filter(|cell| cell.from_ns <= now_ns);
+        newest.filter_map(|cell| cell.moment.as_ref()).next().or(Some(latest))
     }
 
     /// The beginning of what is kept.

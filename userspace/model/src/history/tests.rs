@@ -59,6 +59,29 @@ fn fuller_than_looked_at() {
     assert_eq!(told(&history), (900, Some(900), Some(0), 0));
 }
 
+/// Check that what is now is not what was the most in the last cell, and is forgotten after a while.
+#[test]
+fn now() {
+    let mut history = History::default();
+    history.observe(NOON, 900, 1000, Some(shares(&[("a", 900)])));
+    history.observe(NOON + SECOND, 100, 1000, Some(shares(&[("a", 100)])));
+    let now = |history: &History, second: u64| {
+        let moment = history.now(NOON + second * SECOND, 20 * SECOND)?;
+        Some((moment.reserved, moment.shares.as_ref().map(|shares| shares.of("a"))))
+    };
+    assert_eq!(now(&history, 1), Some((100, Some(100))));
+    assert_eq!(
+        (now(&history, 21), now(&history, 22), now(&history, 0)),
+        (Some((100, Some(100))), None, None)
+    );
+    // Nobody looked yet.
+    history.observe(NOON + 11 * SECOND, 50, 1000, None);
+    assert_eq!(now(&history, 11), Some((50, None)));
+    history.observe(NOON + 12 * SECOND, 40, 1000, Some(shares(&[("a", 40)])));
+    assert_eq!(now(&history, 12), Some((40, Some(40))));
+    assert_eq!(History::default().now(NOON, SECOND), None);
+}
+
 /// Check that the last look says whose slots they are while their number does not change, and not for ever.
 #[test]
 fn who_did_not_change() {

@@ -46,6 +46,24 @@ struct Layer {
     says: &'static str,
     class: String,
     slots: Vec<Option<u64>>,
+    /// What it is now.
+    now: u64,
+}
+
+impl Layer {
+    /// `of`: how high it is at a moment.
+    fn new(
+        (columns, now): (&[Column], &Moment),
+        (owner, says, class): (Option<String>, &'static str, String),
+        of: impl Fn(&Moment) -> Option<u64>,
+    ) -> Self {
+        let slots = columns.iter().map(|column| of(column.moment.as_ref()?)).collect();
+        Self { owner, says, class, slots, now: of(now).unwrap_or(0) }
+    }
+
+    fn name(&self) -> &str {
+        self.owner.as_deref().unwrap_or(self.says)
+    }
 }
 
 /// Appends the section: the picture, and a legend that leads to the owners.
@@ -64,23 +82,25 @@ pub(super) fn section(history: &History, now_ns: u64, query: &PageQuery, out: &m
         let _ = write!(out, "<a href=\"{link}\" data-span=\"{}\"{current}>{}</a>", one.word(), one.says());
     }
     out.push_str("</nav></header>");
-    let Some(last) = columns.iter().rev().find_map(|column| column.moment.as_ref()) else {
+    // Columns have the fullest moments: of what shrinks, the last of them tells what was.
+    let last = columns.iter().rev().find_map(|column| column.moment.as_ref());
+    let Some(now) = history.now(now_ns, HOLD_NS).or(last) else {
         out.push_str("<p class=\"note\">nothing is known of this time</p></section>");
         return;
     };
-    let layers = layers(&columns, query.owner.as_deref());
+    let layers = layers(&columns, now, query.owner.as_deref());
     let failed = columns.iter().fold(0_u64, |sum, column| sum.saturating_add(column.failures));
-    Picture { columns: &columns, layers: &layers, last, failed, now_ns, span }.draw(out);
+    Picture { columns: &columns, layers: &layers, now, failed, now_ns, span }.draw(out);
     legend(&layers, failed, query, out);
     out.push_str("</section>");
 }
 
 /// The parts of the stack, from the lowest: the owner that is chosen, the largest others, the rest, what was found at nobody,
 /// and what nobody looked at.
-fn layers(columns: &[Column], chosen: Option<&str>) -> Vec<Layer> {
-    let shares = |column: &Column| column.moment.as_ref().and_then(|moment| moment.shares.clone());
+fn layers(columns: &[Column], now: &Moment, chosen: Option<&str>) -> Vec<Layer> {
     let mut greatest: HashMap<String, u64> = HashMap::new();
-    for shares in columns.iter().filter_map(shares) {
+    let moments = columns.iter().filter_map(|column| column.moment.as_ref()).chain([now]);
+    for shares in moments.filter_map(|moment| moment.shares.as_ref()) {
         for (name, slots) in shares.owners() {
             match greatest.get_mut(name) {
                 Some(known) => *known = (*known).max(slots),
@@ -98,46 +118,34 @@ fn layers(columns: &[Column], chosen: Option<&str>) -> Vec<Layer> {
     let mut layers = Vec::new();
     for (place, (name, _)) in owners.iter().enumerate() {
         let faint = if has_chosen && place > 0 { " faint" } else { "" };
-        let slots = columns.iter().map(|column| shares(column).map(|shares| shares.of(name))).collect();
-        let owner = Some(name.clone());
-        layers.push(Layer { owner, says: "", class: format!("o{place}{faint}"), slots });
+        let of = |moment: &Moment| Some(moment.shares.as_ref()?.of(name));
+        layers.push(Layer::new((columns, now), (Some(name.clone()), "", format!("o{place}{faint}")), of));
     }
-    let of_those =
-        |of: &dyn Fn(&str) -> u64| owners.iter().fold(0_u64, |sum, (name, _)| sum.saturating_add(of(name)));
     let faint = if has_chosen { " faint" } else { "" };
-    let others = columns.iter().map(|column| {
-        shares(column).map(|shares| shares.sum().saturating_sub(of_those(&|name| shares.of(name))))
-    });
-    let nobodys = columns.iter().map(|column| column.moment.as_ref()?.unattributed());
-    // Where nobody looked, all is.
-    let unknown = columns.iter().map(|column| Some(column.moment.as_ref()?.unknown));
-    for (says, class, slots) in [
-        ("other owners", "others", others.collect::<Vec<_>>()),
-        ("not attributed", "nobodys", nobodys.collect()),
-        ("owners not known", "unknown", unknown.collect()),
+    let others = |moment: &Moment| {
+        let shares = moment.shares.as_ref()?;
+        let told = owners.iter().fold(0_u64, |sum, (name, _)| sum.saturating_add(shares.of(name)));
+        Some(shares.sum().saturating_sub(told))
+    };
+    let rest = |says, class: &str| (None, says, format!("{class}{faint}"));
+    let drawn = (columns, now);
+    for layer in [
+        Layer::new(drawn, rest("other owners", "others"), others),
+        Layer::new(drawn, rest("not attributed", "nobodys"), Moment::unattributed),
+        // Where nobody looked, all is.
+        Layer::new(drawn, rest("owners not known", "unknown"), |moment| Some(moment.unknown)),
     ] {
-        if slots.iter().any(|slots| slots.is_some_and(|slots| slots > 0)) {
-            layers.push(Layer { owner: None, says, class: format!("{class}{faint}"), slots });
+        if layer.slots.iter().flatten().chain([&layer.now]).any(|slots| *slots > 0) {
+            layers.push(layer);
         }
     }
     layers
 }
 
-impl Layer {
-    fn name(&self) -> &str {
-        self.owner.as_deref().unwrap_or(self.says)
-    }
-
-    /// What it is now: in the last column of which anything is known.
-    fn now(&self) -> u64 {
-        self.slots.iter().rev().find_map(|slots| *slots).unwrap_or(0)
-    }
-}
-
 struct Picture<'a> {
     columns: &'a [Column],
     layers: &'a [Layer],
-    last: &'a Moment,
+    now: &'a Moment,
     failed: u64,
     now_ns: u64,
     span: Span,
@@ -159,8 +167,8 @@ impl Picture<'_> {
              limit {}; {} calls failed\">",
             RIGHT + COLUMN,
             self.span.says(),
-            self.last.reserved,
-            self.last.limit,
+            self.now.reserved,
+            self.now.limit,
             self.failed,
         );
         self.gaps(out);
@@ -192,7 +200,7 @@ impl Picture<'_> {
                 steps(edge.get(first..end).unwrap_or_default(), BASE, out);
                 let _ = write!(out, "V{BASE}z");
             }
-            let _ = write!(out, "\"><title>{}: {} now</title></path>", text(layer.name()), layer.now());
+            let _ = write!(out, "\"><title>{}: {} now</title></path>", text(layer.name()), layer.now);
         }
         self.limit(&scale, limit, out);
         self.failures(out);
@@ -224,7 +232,7 @@ impl Picture<'_> {
                 steps(edge.get(first..end).unwrap_or_default(), from, out);
             }
             out.push_str("\"/>");
-            (y(self.last.limit), self.last.limit, "")
+            (y(self.now.limit), self.now.limit, "")
         } else {
             (TOP, highest, ", above the plot")
         };
@@ -368,7 +376,7 @@ fn legend(layers: &[Layer], failed: u64, query: &PageQuery, out: &mut String) {
             }
             None => put(layer.says, out),
         }
-        let _ = write!(out, " <b>{}</b></li>", layer.now());
+        let _ = write!(out, " <b>{}</b></li>", layer.now);
     }
     let _ = write!(out, "<li><i class=\"failed\"></i>failed io_setup calls <b>{failed}</b></li></ul>");
 }

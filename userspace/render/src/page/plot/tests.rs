@@ -75,6 +75,29 @@ fn nobody_looked() {
     assert!(drawn.contains("owners not known: 0 now") && drawn.contains("a: 900 now"), "{drawn}");
 }
 
+/// Check that the words tell what is now, where a column has what was the most in its three minutes.
+#[test]
+fn shrunk() {
+    let mut history = History::default();
+    history.observe(NOON + 60 * SECOND, 950, 1000, Some(shares(&[("a", 900), ("b", 50)])));
+    history.observe(NOON + 120 * SECOND, 60, 1000, Some(shares(&[("b", 40), ("c", 10)])));
+    for span in ["span=20m", "span=6h"] {
+        let mut drawn = String::new();
+        section(&history, NOON + 120 * SECOND, &PageQuery::parse(span), &mut drawn);
+        let words = [
+            "a: 0 now",
+            "b: 40 now",
+            "c: 10 now",
+            "not attributed: 10 now",
+            ": 60 reserved now, 950 at most",
+        ];
+        for part in words {
+            assert!(drawn.contains(part), "{part}: {drawn}");
+        }
+        assert!(drawn.contains("\">a</a> <b>0</b>"), "{drawn}");
+    }
+}
+
 /// Check that the owner that is chosen is at the bottom and the others fade, and that its link leads back.
 #[test]
 fn chosen() {
