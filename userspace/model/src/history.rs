@@ -138,6 +138,15 @@ pub struct Column {
     pub failures: u64,
 }
 
+/// What was found when owners were looked at.
+#[derive(Clone, Debug)]
+struct Look {
+    at_ns: u64,
+    reserved: u64,
+    /// `None`: not everybody's slots could be read.
+    shares: Option<Arc<Shares>>,
+}
+
 /// The last hours.
 #[derive(Clone, Debug, Default)]
 pub struct History {
@@ -146,31 +155,33 @@ pub struct History {
     newest_ns: u64,
     /// What was measured last, and when.
     latest: Option<(u64, Moment)>,
-    /// When owners were last looked at, and how much was reserved then.
-    looked: Option<(u64, u64, Arc<Shares>)>,
+    /// The last time that owners were looked at.
+    looked: Option<Look>,
 }
 
 impl History {
-    /// Adds what was measured at a moment. `shares`: by whom, if somebody looked; if nobody did, and as much is reserved as at
-    /// the last look, it is by the same owners. If the clock was set back, what lies in the future now is forgotten.
-    pub fn observe(&mut self, now_ns: u64, reserved: u64, limit: u64, shares: Option<Shares>) {
+    /// Adds what was measured at a moment at which nobody looked by whom: while as much is reserved as at the last look, it is by
+    /// the same owners. If the clock was set back, what lies in the future now is forgotten.
+    pub fn observe(&mut self, now_ns: u64, reserved: u64, limit: u64) {
         if now_ns < self.newest_ns {
             self.cells.retain(|cell| cell.from_ns <= now_ns);
-            self.looked = self.looked.take().filter(|(at, ..)| *at <= now_ns);
+            self.looked = self.looked.take().filter(|look| look.at_ns <= now_ns);
             self.newest_ns = now_ns;
         }
-        if let Some(shares) = shares {
-            let shares = self.shared(shares);
-            self.looked = Some((now_ns, reserved, shares));
-        }
-        let same = |(at, then, _): &&(u64, u64, Arc<Shares>)| {
-            *then == reserved && now_ns.saturating_sub(*at) <= SHARES_FOR_NS
-        };
-        let shares = self.looked.as_ref().filter(same).map(|(.., shares)| Arc::clone(shares));
+        let same =
+            |look: &&Look| look.reserved == reserved && now_ns.saturating_sub(look.at_ns) <= SHARES_FOR_NS;
+        let shares = self.looked.as_ref().filter(same).and_then(|look| look.shares.clone());
         let unknown = if shares.is_some() { 0 } else { reserved };
         let moment = Moment { reserved, limit, shares, unknown };
         self.latest = Some((now_ns, moment.clone()));
         self.add(Cell { from_ns: now_ns, step_ns: FINE_NS, moment: Some(moment), failures: 0 });
+    }
+
+    /// The same of a moment at which somebody looked by whom: `None` if it cannot be told.
+    pub fn look(&mut self, now_ns: u64, reserved: u64, limit: u64, shares: Option<Shares>) {
+        let shares = shares.map(|shares| self.shared(shares));
+        self.looked = Some(Look { at_ns: now_ns, reserved, shares });
+        self.observe(now_ns, reserved, limit);
     }
 
     /// Counts a call of io_setup that failed.
@@ -181,9 +192,9 @@ impl History {
     /// Whether owners should be looked at: what is reserved changed since the last look, and that is `least_ns` ago; or it is
     /// `most_ns` ago.
     pub fn wants_look(&self, now_ns: u64, reserved: u64, least_ns: u64, most_ns: u64) -> bool {
-        self.looked.as_ref().is_none_or(|(at, then, _)| {
-            let ago = now_ns.saturating_sub(*at);
-            ago >= most_ns || (*then != reserved && ago >= least_ns)
+        self.looked.as_ref().is_none_or(|look| {
+            let ago = now_ns.saturating_sub(look.at_ns);
+            ago >= most_ns || (look.reserved != reserved && ago >= least_ns)
         })
     }
 
@@ -250,7 +261,8 @@ impl History {
 
     /// The same shares and names as before are not kept twice.
     fn shared(&self, mut shares: Shares) -> Arc<Shares> {
-        let Some((.., before)) = &self.looked else { return Arc::new(shares) };
+        let before = self.looked.as_ref().and_then(|look| look.shares.as_ref());
+        let Some(before) = before else { return Arc::new(shares) };
         if **before == shares {
             return Arc::clone(before);
         }

@@ -66,8 +66,8 @@ mod tests {
     fn keys() {
         let noon = 1_769_860_800 * SECOND_NS;
         let mut history = History::default();
-        history.observe(noon, 70, 100, Some(Shares::new([("a.service".to_owned(), 60)])));
-        history.observe(noon + 10 * SECOND_NS, 80, 100, None);
+        history.look(noon, 70, 100, Some(Shares::new([("a.service".to_owned(), 60)])));
+        history.observe(noon + 10 * SECOND_NS, 80, 100);
         history.failed(noon + 20 * SECOND_NS);
         let mut text = Vec::new();
         write(&mut text, &history).unwrap();

@@ -16,13 +16,14 @@ pub fn owner_name(context: &ContextView) -> Cow<'_, str> {
     }
 }
 
-/// Who reserves how many slots in a picture, for the history. Of whom that is not known, it is as of nobody.
-pub fn shares(picture: &Picture) -> Shares {
+/// Who reserves how many slots in a picture, for the history; `None` where that is not known of every context.
+pub fn shares(picture: &Picture) -> Option<Shares> {
     let contexts = &picture.contexts;
     let mut named: Vec<(String, u64)> = Vec::new();
     for owner in by_owner(contexts, 0..contexts.len()) {
         let Some(example) = contexts.get(owner.example) else { continue };
-        named.push((owner_name(example).into_owned(), owner.sums.reserved.value().unwrap_or(0)));
+        let reserved = owner.sums.reserved.value().filter(|_| !owner.sums.reserved.has_gaps())?;
+        named.push((owner_name(example).into_owned(), reserved));
     }
     // A pod and a unit may be called the same: the history knows owners by their names alone.
     named.sort();
@@ -33,7 +34,7 @@ pub fn shares(picture: &Picture) -> Shares {
         }
         same
     });
-    Shares::new(named)
+    Some(Shares::new(named))
 }
 
 #[cfg(test)]
@@ -46,7 +47,7 @@ mod tests {
     #[test]
     fn names() {
         let mut picture = host();
-        let all = shares(&picture);
+        let all = shares(&picture).unwrap();
         let container = "4f5e6d7c8b9a".repeat(5);
         assert_eq!(
             all.owners().collect::<Vec<_>>(),
@@ -56,10 +57,11 @@ mod tests {
         // A pod of the same name as the unit.
         let pod = Owner { pod: "mariadb.service".into(), ..Owner::default() };
         picture.contexts[4].owner = pod.into();
-        assert_eq!(shares(&picture).of("mariadb.service"), 4224);
-        for context in &mut picture.contexts {
-            context.max_reqs = None;
-        }
-        assert_eq!(shares(&picture), Shares::default());
+        assert_eq!(shares(&picture).unwrap().of("mariadb.service"), 4224);
+        // What is not known is not 0.
+        picture.contexts[0].max_reqs = None;
+        assert_eq!(shares(&picture), None);
+        picture.contexts.clear();
+        assert_eq!(shares(&picture), Some(Shares::default()));
     }
 }

@@ -153,7 +153,7 @@ impl Screen {
         let is_event = !wanted.is_empty();
         if let Some(picture) = &picture {
             let system = &picture.system;
-            self.history.observe(status.taken_unix_ns, system.aio_nr, system.aio_max_nr, None);
+            self.history.observe(status.taken_unix_ns, system.aio_nr, system.aio_max_nr);
         }
         let mut rows = EventRows::default();
         for timed in wanted {

@@ -19,9 +19,9 @@ fn reserved(columns: &[Column]) -> Vec<Option<u64>> {
 #[test]
 fn the_fullest_moment() {
     let mut history = History::default();
-    history.observe(NOON, 100, 1000, Some(shares(&[("a", 100)])));
-    history.observe(NOON + 3 * SECOND, 900, 1000, Some(shares(&[("a", 100), ("b", 800)])));
-    history.observe(NOON + 6 * SECOND, 50, 2000, Some(shares(&[("a", 50)])));
+    history.look(NOON, 100, 1000, Some(shares(&[("a", 100)])));
+    history.look(NOON + 3 * SECOND, 900, 1000, Some(shares(&[("a", 100), ("b", 800)])));
+    history.look(NOON + 6 * SECOND, 50, 2000, Some(shares(&[("a", 50)])));
     history.failed(NOON + SECOND);
     history.failed(NOON + 9 * SECOND);
     history.failed(NOON + 10 * SECOND);
@@ -45,17 +45,17 @@ fn fuller_than_looked_at() {
         let of = |name| moment.shares.as_ref().map(|shares| shares.of(name));
         (moment.reserved, of("a"), moment.unattributed(), moment.unknown)
     };
-    history.observe(NOON, 90, 1000, None);
+    history.observe(NOON, 90, 1000);
     assert_eq!(told(&history), (90, None, None, 90));
-    history.observe(NOON, 100, 1000, Some(shares(&[("a", 80)])));
+    history.look(NOON, 100, 1000, Some(shares(&[("a", 80)])));
     assert_eq!(told(&history), (100, Some(80), Some(20), 0));
-    history.observe(NOON + SECOND, 900, 1000, None);
+    history.observe(NOON + SECOND, 900, 1000);
     assert_eq!(told(&history), (900, Some(80), Some(20), 800));
-    history.observe(NOON + 2 * SECOND, 850, 1000, Some(shares(&[("a", 840)])));
+    history.look(NOON + 2 * SECOND, 850, 1000, Some(shares(&[("a", 840)])));
     assert_eq!(told(&history), (900, Some(840), Some(10), 50));
-    history.observe(NOON + 3 * SECOND, 50, 1000, Some(shares(&[("a", 50)])));
+    history.look(NOON + 3 * SECOND, 50, 1000, Some(shares(&[("a", 50)])));
     assert_eq!(told(&history), (900, Some(840), Some(10), 50));
-    history.observe(NOON + 4 * SECOND, 900, 1000, Some(shares(&[("a", 900)])));
+    history.look(NOON + 4 * SECOND, 900, 1000, Some(shares(&[("a", 900)])));
     assert_eq!(told(&history), (900, Some(900), Some(0), 0));
 }
 
@@ -63,8 +63,8 @@ fn fuller_than_looked_at() {
 #[test]
 fn now() {
     let mut history = History::default();
-    history.observe(NOON, 900, 1000, Some(shares(&[("a", 900)])));
-    history.observe(NOON + SECOND, 100, 1000, Some(shares(&[("a", 100)])));
+    history.look(NOON, 900, 1000, Some(shares(&[("a", 900)])));
+    history.look(NOON + SECOND, 100, 1000, Some(shares(&[("a", 100)])));
     let now = |history: &History, second: u64| {
         let moment = history.now(NOON + second * SECOND, 20 * SECOND)?;
         Some((moment.reserved, moment.shares.as_ref().map(|shares| shares.of("a"))))
@@ -75,9 +75,9 @@ fn now() {
         (Some((100, Some(100))), None, None)
     );
     // Nobody looked yet.
-    history.observe(NOON + 11 * SECOND, 50, 1000, None);
+    history.observe(NOON + 11 * SECOND, 50, 1000);
     assert_eq!(now(&history, 11), Some((50, None)));
-    history.observe(NOON + 12 * SECOND, 40, 1000, Some(shares(&[("a", 40)])));
+    history.look(NOON + 12 * SECOND, 40, 1000, Some(shares(&[("a", 40)])));
     assert_eq!(now(&history, 12), Some((40, Some(40))));
     assert_eq!(History::default().now(NOON, SECOND), None);
 }
@@ -87,9 +87,9 @@ fn now() {
 fn who_did_not_change() {
     let mut history = History::default();
     assert!(history.wants_look(NOON, 7, 10 * SECOND, 60 * SECOND));
-    history.observe(NOON, 7, 9, Some(shares(&[("a", 7)])));
+    history.look(NOON, 7, 9, Some(shares(&[("a", 7)])));
     let mut known = |seconds: u64, slots: u64| {
-        history.observe(NOON + seconds * SECOND, slots, 9, None);
+        history.observe(NOON + seconds * SECOND, slots, 9);
         let last = history.cells().last().unwrap();
         last.moment.as_ref().unwrap().shares.is_some()
     };
@@ -100,6 +100,11 @@ fn who_did_not_change() {
     let wants =
         |seconds: u64, slots| history.wants_look(NOON + seconds * SECOND, slots, 10 * SECOND, 60 * SECOND);
     assert_eq!([wants(59, 7), wants(60, 7), wants(9, 8), wants(10, 8)], [false, true, false, true]);
+    // A look that told nothing is not tried again at once, and what was known before is not taken for it.
+    history.look(NOON + 140 * SECOND, 7, 9, None);
+    history.observe(NOON + 150 * SECOND, 7, 9);
+    assert!(!history.wants_look(NOON + 150 * SECOND, 7, 10 * SECOND, 60 * SECOND));
+    assert_eq!(history.cells().last().unwrap().moment.as_ref().unwrap().unknown, 7);
 }
 
 /// Check that the largest owners are told apart, and that nothing of the rest is lost.
@@ -118,7 +123,7 @@ fn the_largest() {
 fn columns() {
     let mut history = History::default();
     for (second, slots) in [(0, 1), (10, 5), (20, 2), (100, 9)] {
-        history.observe(NOON + second * SECOND, slots, 100, None);
+        history.observe(NOON + second * SECOND, slots, 100);
     }
     history.failed(NOON + 70 * SECOND);
     let of = |step: u64, count, hold: u64| {
@@ -145,9 +150,9 @@ fn columns() {
 fn set_back() {
     let mut history = History::default();
     for second in [0, 100, 200] {
-        history.observe(NOON + second * SECOND, second, 100, Some(Shares::default()));
+        history.look(NOON + second * SECOND, second, 100, Some(Shares::default()));
     }
-    history.observe(NOON + 105 * SECOND, 1, 100, None);
+    history.observe(NOON + 105 * SECOND, 1, 100);
     assert_eq!(history.cells().map(|cell| (cell.from_ns - NOON) / SECOND).collect::<Vec<_>>(), [0, 100]);
     assert!(history.wants_look(NOON, 1, u64::MAX, u64::MAX));
 }
@@ -158,7 +163,7 @@ fn a_day() {
     let mut history = History::default();
     for second in (0..86_400).step_by(5) {
         let slots = if second == 86_400 - 5 * 3600 { 999 } else { second / 3600 };
-        history.observe(NOON + second * SECOND, slots, 1000, None);
+        history.observe(NOON + second * SECOND, slots, 1000);
     }
     let cells: Vec<&Cell> = history.cells().collect();
     assert!(cells.len() <= MOST_CELLS, "{}", cells.len());
@@ -186,7 +191,11 @@ proptest! {
                 history.failed(at);
                 failed.push(at);
             } else {
-                history.observe(now, slots, 100, (kind == 1).then(|| shares(&[("a", slots)])));
+                if kind == 1 {
+                    history.look(now, slots, 100, Some(shares(&[("a", slots)])));
+                } else {
+                    history.observe(now, slots, 100);
+                }
                 peak.push((now, slots));
             }
         }
@@ -204,7 +213,7 @@ proptest! {
             prop_assert_eq!(reserved(&columns).into_iter().flatten().max(), highest);
         }
         let earlier = now.saturating_sub(back * SECOND);
-        history.observe(earlier, 1, 100, None);
+        history.observe(earlier, 1, 100);
         prop_assert!(history.cells().all(|cell| cell.from_ns <= earlier));
     }
 
@@ -213,7 +222,7 @@ proptest! {
     fn any_time(samples in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<u64>()), 0..50), now: u64, step: u64, hold: u64) {
         let mut history = History::default();
         for (at, slots, limit) in samples {
-            history.observe(at, slots, limit, Some(shares(&[("a", slots), ("b", limit)])));
+            history.look(at, slots, limit, Some(shares(&[("a", slots), ("b", limit)])));
             history.failed(limit);
         }
         let columns = history.columns(now, step, 100, hold);

@@ -142,7 +142,7 @@ impl Publisher {
         let Some((reserved, limit)) = slots else { return false };
         let unix_ns = clock::unix_now();
         let mut history = self.site.history();
-        history.observe(unix_ns, reserved, limit, None);
+        history.observe(unix_ns, reserved, limit);
         history.wants_look(unix_ns, reserved, LOOK_LEAST_NS, LOOK_MOST_NS) && self.not_before <= now
     }
 
@@ -151,8 +151,11 @@ impl Publisher {
     pub(super) fn saw(&mut self, picture: &Picture, taken_unix_ns: u64) {
         let (reserved, limit) = (picture.system.aio_nr, picture.system.aio_max_nr);
         let mut history = self.site.history();
-        let shares = history.wants_look(taken_unix_ns, reserved, 0, SUM_AGAIN_NS).then(|| shares(picture));
-        history.observe(taken_unix_ns, reserved, limit, shares);
+        if history.wants_look(taken_unix_ns, reserved, 0, SUM_AGAIN_NS) {
+            history.look(taken_unix_ns, reserved, limit, shares(picture));
+        } else {
+            history.observe(taken_unix_ns, reserved, limit);
+        }
     }
 
     /// Answers all who asked with one reading; `began`: when it was begun to be taken.

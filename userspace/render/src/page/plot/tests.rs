@@ -29,7 +29,7 @@ fn stacked() {
     for ago in (0..=600).rev().step_by(5) {
         let a = if ago <= 300 { 400 } else { 200 };
         let at = NOON - ago * SECOND;
-        history.observe(at, a + 150, 1000, Some(shares(&[("a", a), ("b", 100)])));
+        history.look(at, a + 150, 1000, Some(shares(&[("a", a), ("b", 100)])));
     }
     history.failed(NOON - 100 * SECOND);
     let drawn = drawn(&history, "");
@@ -64,10 +64,10 @@ fn stacked() {
 #[test]
 fn nobody_looked() {
     let mut history = History::default();
-    history.observe(NOON - 200 * SECOND, 400, 1000, None);
-    history.observe(NOON - 20 * SECOND, 400, 1000, Some(shares(&[("a", 400)])));
-    history.observe(NOON - 15 * SECOND, 900, 1000, None);
-    history.observe(NOON, 900, 1000, Some(shares(&[("a", 900)])));
+    history.observe(NOON - 200 * SECOND, 400, 1000);
+    history.look(NOON - 20 * SECOND, 400, 1000, Some(shares(&[("a", 400)])));
+    history.observe(NOON - 15 * SECOND, 900, 1000);
+    history.look(NOON, 900, 1000, Some(shares(&[("a", 900)])));
     let drawn = drawn(&history, "");
     assert!(!drawn.contains("not attributed"), "{drawn}");
     assert_eq!(path(&drawn, "class=\"layer o0\" data-owner=\"a\""), "M998 174v-59h16v-74h8V174z");
@@ -79,8 +79,8 @@ fn nobody_looked() {
 #[test]
 fn shrunk() {
     let mut history = History::default();
-    history.observe(NOON + 60 * SECOND, 950, 1000, Some(shares(&[("a", 900), ("b", 50)])));
-    history.observe(NOON + 120 * SECOND, 60, 1000, Some(shares(&[("b", 40), ("c", 10)])));
+    history.look(NOON + 60 * SECOND, 950, 1000, Some(shares(&[("a", 900), ("b", 50)])));
+    history.look(NOON + 120 * SECOND, 60, 1000, Some(shares(&[("b", 40), ("c", 10)])));
     for span in ["span=20m", "span=6h"] {
         let mut drawn = String::new();
         section(&history, NOON + 120 * SECOND, &PageQuery::parse(span), &mut drawn);
@@ -103,7 +103,7 @@ fn shrunk() {
 fn chosen() {
     let mut history = History::default();
     let many: Vec<(String, u64)> = (1..=10).map(|n| (format!("o{n}"), n * 10)).collect();
-    history.observe(NOON, 550, 1000, Some(Shares::new(many)));
+    history.look(NOON, 550, 1000, Some(Shares::new(many)));
     let all = drawn(&history, "");
     assert!(
         all.contains("class=\"layer o0\" data-owner=\"o10\"") && all.contains("other owners: 30 now"),
@@ -131,7 +131,7 @@ fn scales() {
     assert_eq!(ticks(0, 9), [0, 1]);
     assert_eq!(ticks(5, 5), [0, 2, 4, 6]);
     let mut history = History::default();
-    history.observe(NOON, 10, 1_048_576, None);
+    history.observe(NOON, 10, 1_048_576);
     let drawn = drawn(&history, "");
     assert!(drawn.contains("limit 1048576, above the plot") && !drawn.contains("class=\"limit\""), "{drawn}");
 }
@@ -141,8 +141,8 @@ fn scales() {
 fn spans() {
     for (minutes, word) in [(0, "20m"), (19, "20m"), (21, "1h"), (59, "1h"), (61, "6h"), (360, "6h")] {
         let mut history = History::default();
-        history.observe(NOON - minutes * 60 * SECOND, 1, 2, None);
-        history.observe(NOON, 1, 2, None);
+        history.observe(NOON - minutes * 60 * SECOND, 1, 2);
+        history.observe(NOON, 1, 2);
         let drawn = drawn(&history, "");
         assert!(drawn.contains(&format!("data-span=\"{word}\" aria-current")), "{minutes}: {drawn}");
     }
@@ -155,7 +155,7 @@ proptest! {
     fn any_history(samples in proptest::collection::vec((0_u64..25_000, any::<u64>(), any::<u64>(), "[a-c<]{0,2}"), 0..60), back in 0_u64..30_000) {
         let mut history = History::default();
         for (ago, reserved, limit, name) in samples {
-            history.observe(NOON - ago * SECOND, reserved, limit, Some(Shares::new([(name, reserved / 2)])));
+            history.look(NOON - ago * SECOND, reserved, limit, Some(Shares::new([(name, reserved / 2)])));
             history.failed(NOON - ago * SECOND);
         }
         for span in ["", "span=20m", "span=1h", "span=6h&owner=a"] {
