@@ -145,21 +145,15 @@ impl Screen {
         if let Some(picture) = &picture {
             self.widen(picture);
         }
+        self.remember(picture.as_ref(), &events, &status);
         let is_new_picture = picture.is_some();
         let is_wanted = |timed: &Timed| {
             self.only.is_empty() || timed.event.actor().is_none_or(|actor| self.only.contains(&actor.pid))
         };
         let wanted: Vec<Timed> = events.into_iter().filter(is_wanted).collect();
         let is_event = !wanted.is_empty();
-        if let Some(picture) = &picture {
-            let system = &picture.system;
-            self.history.observe(status.taken_unix_ns, system.aio_nr, system.aio_max_nr);
-        }
         let mut rows = EventRows::default();
         for timed in wanted {
-            if let Event::SetupFailed { .. } = timed.event {
-                self.history.failed(timed.unix_ns);
-            }
             rows.push(timed, KEPT_EVENTS);
         }
         let told = Told { picture, events: rows, status };
@@ -173,6 +167,23 @@ impl Screen {
             self.sift();
         }
         is_new_picture || is_event || is_new_status
+    }
+
+    /// Adds to the time that went by: of the host, whoever is shown. A recording has none, for it is seen in any order, and the same more
+    /// than once.
+    fn remember(&mut self, picture: Option<&Picture>, events: &[Timed], status: &WatchStatus) {
+        if self.replay.is_some() {
+            return;
+        }
+        if let Some(picture) = picture {
+            let system = &picture.system;
+            self.history.observe(status.taken_unix_ns, system.aio_nr, system.aio_max_nr);
+        }
+        for timed in events {
+            if let Event::SetupFailed { .. } = timed.event {
+                self.history.failed(timed.unix_ns);
+            }
+        }
     }
 
     /// What is shown is also recorded, or should be: then why it is not.

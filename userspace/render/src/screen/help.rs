@@ -91,14 +91,17 @@ pub(super) fn page(width: usize, theme: Theme, is_replay: bool) -> Page {
         ),
         (
             "reserved, failed",
-            "what was reserved since the screen began, and calls of io_setup that failed: each sign is the fullest moment, or the sum, of a stretch of time",
+            "what was reserved on this host since the screen began, and calls of io_setup that failed on it: each sign is the fullest moment, or the sum, of a stretch of time",
         ),
         ("hook", "where in the kernel calls are seen"),
         ("lost", "events that were not seen; a new census shows what is"),
         ("healed", "differences that a new census corrected"),
         ("ghost rings", "rings mapped without a context, inherited by fork"),
     ] {
-        page.pair(14, word, Tone::Strong, says, Tone::Plain);
+        // A recording has no line of the time that went by.
+        if !(is_replay && word.starts_with("reserved")) {
+            page.pair(14, word, Tone::Strong, says, Tone::Plain);
+        }
     }
     page
 }

@@ -180,6 +180,35 @@ fn time_that_went_by() {
     assert_ne!(line(&mut screen), before);
 }
 
+/// Check that the line is of the host where the rest is of one process, and that a recording has none: it is seen in any order.
+#[test]
+fn time_of_the_host() {
+    let theme = Theme { color: false, ascii: true };
+    let mut of_one = Screen::new(theme, vec![Pid(1)]);
+    let begun = status().taken_unix_ns;
+    let later = WatchStatus { taken_unix_ns: begun + 10_000_000_000, ..status() };
+    let failures = |at| {
+        let failed = events().into_iter().filter(|timed| matches!(timed.event, Event::SetupFailed { .. }));
+        failed.map(|timed| Timed { unix_ns: at, ..timed }).collect::<Vec<_>>()
+    };
+    assert_eq!(failures(begun).len(), 1);
+    of_one.update(Some(host()), failures(begun), status());
+    of_one.update(Some(host()), failures(begun), later.clone());
+    let seen = frame(&mut of_one, 80, 24);
+    assert!(seen.contains("peak 4256") && seen.contains(" 2  1 min"), "{seen}");
+    assert!(!seen.contains("EAGAIN"), "{seen}");
+
+    let mut recorded = Screen::new(theme, Vec::new());
+    for nth in [1, 2, 1, 2] {
+        let status = if nth == 1 { status() } else { later.clone() };
+        recorded.show((nth, 2), host(), failures(begun), status);
+        let seen = frame(&mut recorded, 80, 24);
+        assert!(!seen.contains("peak") && seen.contains("EAGAIN"), "{seen}");
+    }
+    recorded.key(Key::Char('?'));
+    assert!(!frame(&mut recorded, 80, 80).contains("reserved, failed"));
+}
+
 /// Check the way from an owner to its contexts and back to processes.
 #[test]
 fn by_owner() {
