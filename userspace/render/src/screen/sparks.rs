@@ -46,9 +46,12 @@ impl<'a> Sparks<'a> {
     pub(super) fn draw(&self, canvas: &mut Canvas<'_>, y: usize) {
         let room = canvas.width();
         let both = room >= BOTH;
-        // Numbers first: the signs take what they leave.
+        let numbers = |columns: &[Column]| {
+            let (peak, failed) = numbers(columns);
+            (format!(" peak {peak}"), format!(" {failed}"))
+        };
+        // Numbers first: the signs take what they leave. Those of fewer signs are no longer.
         let (peak, failed) = numbers(&self.columns(MOST).0);
-        let (peak, failed) = (format!(" peak {peak}"), format!(" {failed}"));
         let words = width("reserved ").saturating_add(width(&peak)).saturating_add(width("  100 min"));
         let more = width("  failed ").saturating_add(width(&failed));
         let cells = if both {
@@ -60,6 +63,7 @@ impl<'a> Sparks<'a> {
             return;
         }
         let (columns, step) = self.columns(cells.min(MOST));
+        let (peak, failed) = numbers(&columns);
         let signs = if canvas.theme.ascii { &TYPED } else { &DRAWN };
         let most = |of: fn(&Column) -> u64| columns.iter().map(of).max().unwrap_or(0);
         let limit = most(|column| column.moment.as_ref().map_or(0, |moment| moment.limit));

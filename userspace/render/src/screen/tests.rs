@@ -209,6 +209,24 @@ fn time_of_the_host() {
     assert!(!frame(&mut recorded, 80, 80).contains("reserved, failed"));
 }
 
+/// Check that the numbers are of what is drawn, where six hours have no room.
+#[test]
+fn numbers_of_what_is_drawn() {
+    let mut screen = Screen::new(Theme { color: false, ascii: true }, Vec::new());
+    let begun = status().taken_unix_ns;
+    for minute in 0..350 {
+        let mut picture = host();
+        picture.system.aio_nr = if minute < 10 { 60_000 } else { 20_000 };
+        let status = WatchStatus { taken_unix_ns: begun + minute * 60_000_000_000, ..status() };
+        screen.update(Some(picture), Vec::new(), status);
+    }
+    let wide = frame(&mut screen, 80, 24);
+    assert!(wide.contains("peak 60000"), "{wide}");
+    let narrow = frame(&mut screen, 37, 24);
+    let line = narrow.lines().nth(2).unwrap();
+    assert!(line.contains("peak 20000  240 min"), "{line}");
+}
+
 /// Check the way from an owner to its contexts and back to processes.
 #[test]
 fn by_owner() {
