@@ -1,7 +1,8 @@
 //! How many slots of the host are free, and who has the rest reserved.
 
 use crate::event::Holder;
-use crate::holders::{by_owner, holders};
+use crate::groups::Grouping;
+use crate::holders::holders;
 use crate::nr_req::ring_len;
 use crate::picture::{Picture, SystemView};
 
@@ -132,8 +133,8 @@ pub fn headroom(picture: &Picture, need: Option<u64>) -> Headroom<'_> {
         holders.sort_by_key(|holder| std::cmp::Reverse((of.reserved(holder), holder.contexts)));
         holders
     };
-    let processes = sorted(holders(picture));
-    let owners = sorted(by_owner(&processes));
+    let processes = sorted(holders(picture, Grouping::Process));
+    let owners = sorted(holders(picture, Grouping::Owner));
     (of.holders, of.owners) = (processes, owners);
     of
 }

@@ -1,93 +1,73 @@
 //! Holders: who has slots reserved, by process and by owner.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
-
 use crate::event::Holder;
-use crate::owner_sums::{ProcessSums, by_process};
-use crate::picture::{Owner, Picture};
+use crate::groups::{Group, Grouping, groups};
+use crate::picture::Picture;
 
-/// Every process that has contexts, the one with the most slots first; equal ones by PID.
-pub fn holders(picture: &Picture) -> Vec<Holder> {
+/// The groups that have contexts in the table, the one with the most slots first. Who waits for dying ones alone reserves nothing.
+pub fn holders(picture: &Picture, by: Grouping) -> Vec<Holder> {
     let contexts = &picture.contexts;
-    let holder = |of: ProcessSums| {
+    let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+    let holder = |of: Group| {
         let example = contexts.get(of.example)?;
         Some(Holder {
             pid: example.pid,
             comm: example.comm.to_vec(),
-            owner: Owner::clone(&example.owner),
-            processes: 1,
-            contexts: usize::try_from(of.sums.contexts).unwrap_or(usize::MAX),
+            owner: of.owner,
+            processes: number(of.sums.processes),
+            contexts: number(of.sums.contexts),
             slots: of.sums.reserved.value().unwrap_or(0),
         })
     };
-    let processes = by_process(contexts, 0..contexts.len());
-    let mut holders: Vec<Holder> =
-        processes.into_iter().filter(|of| of.sums.contexts > 0).filter_map(holder).collect();
-    holders.sort_by_key(|holder| Reverse(holder.slots));
-    holders
-}
-
-/// Processes, the largest first, summed by owner: the one with the most slots first. A process that nothing names stands for itself.
-pub fn by_owner(processes: &[Holder]) -> Vec<Holder> {
-    let mut places: HashMap<(&str, &str), usize> = HashMap::new();
-    let mut owners: Vec<Holder> = Vec::new();
-    for process in processes {
-        if let Some(name) = process.owner.named_by() {
-            let place = *places.entry(name).or_insert(owners.len());
-            if let Some(owner) = owners.get_mut(place) {
-                owner.owner = owner.owner.common(&process.owner);
-                owner.processes = owner.processes.saturating_add(process.processes);
-                owner.contexts = owner.contexts.saturating_add(process.contexts);
-                owner.slots = owner.slots.saturating_add(process.slots);
-                continue;
-            }
-        }
-        owners.push(process.clone());
-    }
-    owners.sort_by_key(|owner| Reverse(owner.slots));
-    owners
+    let groups = groups(contexts, 0..contexts.len(), by);
+    groups.into_iter().filter(|of| of.sums.contexts > 0).filter_map(holder).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Finding;
+    use crate::picture::{ContextView, Owner};
+    use crate::reconcile::reconcile;
+    use crate::specimen;
     use crate::units::Pid;
 
-    fn process(pid: u32, slots: u64, owner: &Owner) -> Holder {
-        let (contexts, owner) = (1, owner.clone());
-        Holder { pid: Pid(pid), comm: b"x".to_vec(), owner, processes: 1, contexts, slots }
-    }
-
-    /// Check that an owner is one holder however many processes it has, named by the largest, and that many small ones come before a large one.
+    /// Check that an owner is one holder however many processes it has, named by the largest, that many small ones come before a large one,
+    /// and that a process whose contexts are all dying counts, but holds nothing by itself.
     #[test]
     fn owners() {
         let unit = |unit: &str| Owner { unit: unit.into(), ..Owner::default() };
-        let pod = |container: &str| Owner {
-            pod: "p".into(),
-            container: container.into(),
-            runtime: "containerd".into(),
-            ..Owner::default()
+        let mut picture = reconcile(&specimen::idle());
+        let first = picture.contexts.remove(0);
+        let of = |pid: u32, max_reqs: u32, owner: &Owner| ContextView {
+            pid: Pid(pid),
+            max_reqs: Some(max_reqs),
+            owner: owner.clone().into(),
+            ..first.clone()
         };
         let path = Owner { cgroup: "nginx.service".into(), ..Owner::default() };
-        let processes = [
-            process(1, 900, &unit("mariadb.service")),
-            process(2, 600, &unit("nginx.service")),
-            process(3, 500, &unit("nginx.service")),
-            process(4, 300, &pod("a")),
-            process(5, 200, &Owner::default()),
-            process(6, 200, &pod("b")),
-            process(7, 100, &Owner::default()),
-            process(8, 50, &path),
+        picture.contexts = vec![
+            of(1, 900, &unit("mariadb.service")),
+            of(2, 500, &unit("nginx.service")),
+            of(3, 600, &unit("nginx.service")),
+            of(5, 200, &Owner::default()),
+            of(7, 100, &Owner::default()),
+            of(8, 50, &path),
+            of(9, 10, &unit("nginx.service")),
+            of(10, 10, &unit("gone.service")),
         ];
-        let owners = by_owner(&processes);
-        let said: Vec<(u32, usize, usize, u64)> =
-            owners.iter().map(|of| (of.pid.0, of.processes, of.contexts, of.slots)).collect();
-        let expected =
-            [(2, 2, 2, 1100), (1, 1, 1, 900), (4, 2, 2, 500), (5, 1, 1, 200), (7, 1, 1, 100), (8, 1, 1, 50)];
-        assert_eq!(said, expected);
-        let of_pod = Owner { container: String::new(), ..pod("a") };
-        assert_eq!(owners.iter().find(|of| of.pid.0 == 4).map(|of| &of.owner), Some(&of_pod));
-        assert_eq!(by_owner(&[]), []);
+        for dying in [6, 7] {
+            picture.contexts[dying].findings = vec![Finding::Dying];
+        }
+        let said = |by| -> Vec<(u32, usize, usize, u64)> {
+            let row = |of: &Holder| (of.pid.0, of.processes, of.contexts, of.slots);
+            holders(&picture, by).iter().map(row).collect()
+        };
+        assert_eq!(
+            said(Grouping::Owner),
+            [(3, 3, 2, 1100), (1, 1, 1, 900), (5, 1, 1, 200), (7, 1, 1, 100), (8, 1, 1, 50)]
+        );
+        assert_eq!(said(Grouping::Process)[..3], [(1, 1, 1, 900), (3, 1, 1, 600), (2, 1, 1, 500)]);
+        assert_eq!(said(Grouping::Process).len(), 6);
     }
 }

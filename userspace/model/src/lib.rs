@@ -29,7 +29,6 @@ pub mod known;
 pub mod not_looked_at;
 pub mod nr_req;
 pub mod owner;
-pub mod owner_groups;
 pub mod owner_growth;
 pub mod owner_sums;
 pub mod picture;

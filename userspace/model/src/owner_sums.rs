@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use crate::finding::Finding;
 use crate::picture::{ContextView, Fill, Outlook, Owner, Picture};
 use crate::units::Pid;
 
@@ -143,6 +144,8 @@ pub struct ProcessSums {
     pub example: usize,
     /// What its contexts come to.
     pub sums: Sums,
+    /// Their worst finding.
+    pub worst: Option<Finding>,
 }
 
 /// Sums contexts, given by their places, by process, in order of PIDs. Every other sum is made of these.
@@ -154,8 +157,11 @@ pub fn by_process<C: Borrow<ContextView>>(
     for place in places {
         let Some(context) = contexts.get(place).map(Borrow::borrow) else { continue };
         let process = (context.pid, context.start_ticks);
-        let new = || ProcessSums { process, example: place, sums: Sums { processes: 1, ..Sums::default() } };
-        processes.entry(process).or_insert_with(new).sums.add(context);
+        let sums = Sums { processes: 1, ..Sums::default() };
+        let new = || ProcessSums { process, example: place, sums, worst: None };
+        let of = processes.entry(process).or_insert_with(new);
+        of.sums.add(context);
+        of.worst = Finding::worst(of.worst.into_iter().chain(context.findings.iter().copied()));
     }
     processes.into_values().collect()
 }
@@ -173,24 +179,24 @@ pub struct OwnerSums {
 
 /// Sums a picture. `each_process`: each process for itself. At most `limit` owners are told apart: those of the most slots, and
 /// among equal ones the first by name, so that the choice does not change from scrape to scrape.
-pub fn by_owner(picture: &Picture, each_process: bool, limit: usize) -> OwnerSums {
+pub fn by_labels(picture: &Picture, each_process: bool, limit: usize) -> OwnerSums {
     let labels = |owner: &Owner, comm: &[u8], pid: Pid| OwnerLabels {
         owner: owner.clone(),
         comm: comm.to_vec(),
         pid: each_process.then_some(pid),
     };
-    let mut by_owner: BTreeMap<OwnerLabels, Sums> = BTreeMap::new();
+    let mut by_labels: BTreeMap<OwnerLabels, Sums> = BTreeMap::new();
     for process in by_process(&picture.contexts, 0..picture.contexts.len()) {
         let Some(example) = picture.contexts.get(process.example) else { continue };
         let labels = labels(&example.owner, &example.comm, example.pid);
-        by_owner.entry(labels).or_default().merge(&process.sums);
+        by_labels.entry(labels).or_default().merge(&process.sums);
     }
     for ghost in &picture.ghosts {
-        let sums = by_owner.entry(labels(&ghost.owner, &ghost.comm, ghost.pid)).or_default();
+        let sums = by_labels.entry(labels(&ghost.owner, &ghost.comm, ghost.pid)).or_default();
         sums.ghosts = sums.ghosts.saturating_add(1);
     }
     // The map is in order of labels, and the sort keeps the order of equals.
-    let mut owners: Vec<(OwnerLabels, Sums)> = by_owner.into_iter().collect();
+    let mut owners: Vec<(OwnerLabels, Sums)> = by_labels.into_iter().collect();
     owners.sort_by_key(|(_, sums)| Reverse((sums.reserved.value(), sums.contexts)));
     if owners.len() <= limit {
         return OwnerSums { owners, folded: 0, folded_dying: 0 };
@@ -214,7 +220,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::finding::Finding;
+    use crate::groups::Grouping;
     use crate::holders::holders;
     use crate::picture::{GhostView, Stranded};
     use crate::reconcile::reconcile;
@@ -251,20 +257,20 @@ mod tests {
     #[test]
     fn the_largest_and_the_rest() {
         let picture = of(&[("b", 5), ("a", 5), ("c", 9), ("a", 1), ("d", 2), ("e", 1)]);
-        let all = by_owner(&picture, false, 100);
+        let all = by_labels(&picture, false, 100);
         assert_eq!(names(&all), [("c", 9), ("a", 6), ("b", 5), ("d", 2), ("e", 1)]);
         assert_eq!(all.folded, 0);
-        let some = by_owner(&picture, false, 2);
+        let some = by_labels(&picture, false, 2);
         assert_eq!(names(&some), [("c", 9), ("a", 6), ("other", 8)]);
         assert_eq!(some.folded, 3);
-        assert_eq!(names(&by_owner(&picture, false, 0)), [("other", 23)]);
+        assert_eq!(names(&by_labels(&picture, false, 0)), [("other", 23)]);
     }
 
     /// Check that a process of the name `other` is summed with the rest: two series of one name are none.
     #[test]
     fn a_process_named_other() {
         let picture = of(&[("other", 9), ("a", 5), ("b", 1)]);
-        assert_eq!(names(&by_owner(&picture, false, 1)), [("other", 15)]);
+        assert_eq!(names(&by_labels(&picture, false, 1)), [("other", 15)]);
     }
 
     /// Check that processes are told apart only where that is asked for, and that a ghost belongs to its owner.
@@ -280,9 +286,9 @@ mod tests {
             ring_len: 4096,
         };
         picture.ghosts = vec![ghost];
-        assert_eq!(by_owner(&picture, false, 9).owners.len(), 1);
-        assert_eq!(by_owner(&picture, false, 9).owners[0].1.ghosts, 1);
-        let apart = by_owner(&picture, true, 9).owners;
+        assert_eq!(by_labels(&picture, false, 9).owners.len(), 1);
+        assert_eq!(by_labels(&picture, false, 9).owners[0].1.ghosts, 1);
+        let apart = by_labels(&picture, true, 9).owners;
         assert_eq!(
             apart.iter().map(|(_, sums)| (sums.reserved.value().unwrap(), sums.ghosts)).collect::<Vec<_>>(),
             [(6, 1), (5, 0)]
@@ -299,7 +305,7 @@ mod tests {
         picture.contexts[1].outlook = outlook(vec![of(0, 7)]);
         picture.contexts[2].outlook = None;
         let sums: Vec<_> =
-            by_owner(&picture, false, 9).owners.iter().map(|(_, sums)| sums.stranded.value()).collect();
+            by_labels(&picture, false, 9).owners.iter().map(|(_, sums)| sums.stranded.value()).collect();
         assert_eq!(sums, [Some(67), None]);
     }
 
@@ -313,7 +319,7 @@ mod tests {
         }
         picture.contexts[0].in_flight = Some(3);
         picture.contexts[2].max_reqs = None;
-        let all = by_owner(&picture, false, 9);
+        let all = by_labels(&picture, false, 9);
         let sums = |name: &[u8]| all.owners.iter().find(|(labels, _)| labels.comm == name).unwrap().1;
         assert_eq!(sums(b"a").in_flight.value(), Some(3));
         assert_eq!((sums(b"b").in_flight.value(), sums(b"b").reserved.value()), (None, None));
@@ -330,19 +336,19 @@ mod tests {
             context.findings = vec![Finding::Dying];
             (context.dying_ns, context.in_flight, context.stands_for) = (ns, Some(3), 2);
         }
-        let sums = by_owner(&picture, false, 0);
+        let sums = by_labels(&picture, false, 0);
         let [(_, other)] = sums.owners.as_slice() else { panic!("{sums:?}") };
         assert_eq!((other.contexts, other.reserved.value(), other.in_flight.value()), (2, Some(6), Some(6)));
         assert_eq!((other.dying, other.oldest_dying_ns), (4, Some(7)));
         assert_eq!((sums.folded, sums.folded_dying), (2, 1));
-        let held = holders(&picture);
+        let held = holders(&picture, Grouping::Process);
         assert_eq!(
             held.iter().map(|holder| (holder.contexts, holder.slots)).collect::<Vec<_>>(),
             [(1, 5), (1, 1)]
         );
         picture.contexts.truncate(2);
         picture.contexts[0].findings = vec![Finding::Exiting, Finding::Dying];
-        assert_eq!(holders(&picture), []);
+        assert_eq!(holders(&picture, Grouping::Process), []);
     }
 
     proptest! {
@@ -350,7 +356,7 @@ mod tests {
         #[test]
         fn nothing_is_lost(all in proptest::collection::vec(("[a-d]", 0_u32..9), 0..20), limit in 0_usize..6) {
             let named: Vec<(&str, u32)> = all.iter().map(|(name, slots)| (&**name, *slots)).collect();
-            let sums = by_owner(&of(&named), false, limit);
+            let sums = by_labels(&of(&named), false, limit);
             let sum: u64 = sums.owners.iter().map(|(_, sums)| sums.reserved.value().unwrap()).sum();
             prop_assert_eq!(sum, named.iter().map(|(_, slots)| u64::from(*slots)).sum::<u64>());
             prop_assert!(sums.owners.len() <= limit + 1);

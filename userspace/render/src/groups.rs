@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use aioinspect_model::finding::Finding;
-use aioinspect_model::groups::{Group, Grouping, groups};
+use aioinspect_model::groups::{Group, GroupKey, Grouping, groups};
 use aioinspect_model::owner_sums::Sum;
 use aioinspect_model::picture::ContextView;
 
@@ -13,6 +13,7 @@ use crate::fields::choice::name_of;
 use crate::fields::{Field, Summed, View, float};
 use crate::json::each_line;
 use crate::listing::{List, Listed};
+use crate::owner_name::owner_name;
 
 /// A group, with what names it and what its slots are a part of.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub fn rows<'a>(list: &List<'a>, by: Grouping) -> Vec<GroupRow<'a>> {
         let worst = group.worst.map(|worst| [worst]);
         Some(GroupRow { group, example, limit: list.system.aio_max_nr, worst })
     };
-    groups(&list.contexts, by).into_iter().filter_map(row).collect()
+    groups(&list.contexts, 0..list.contexts.len(), by).into_iter().filter_map(row).collect()
 }
 
 /// `-` if nothing is known, `5+` if there is more that is not.
@@ -63,7 +64,10 @@ impl Listed for GroupRow<'_> {
     fn write(&self, column: Field, text: &mut String) {
         let sums = &self.group.sums;
         text.push_str(&match column.row().summed {
-            Summed::Common => column.of(self.example).text(),
+            Summed::Common => match (column, &self.group.key) {
+                (Field::Owner, GroupKey::Process(_)) => owner_name(self.example).into_owned(),
+                _ => column.of(self.example).text(),
+            },
             Summed::Sum(read) => sum_text(read(sums)),
             Summed::Count(read) => read(sums).to_string(),
             Summed::Share(read) => share_text(read(sums), self.limit),
@@ -162,8 +166,12 @@ mod tests {
         let group = &said["groups"][0];
         assert_eq!((&said["by"], &group["name"]), (&"owner".into(), &"".into()));
         assert!(group["in_flight"].is_null() && group["worst"].is_null(), "{group}");
-        assert_eq!((&group["max_reqs"], &group["share"]), (&262.into(), &0.399.into()));
-        assert_eq!((&group["processes"], &group["contexts"]), (&2.into(), &3.into()));
+        assert_eq!((&group["max_reqs"], &group["share"]), (&256.into(), &0.39.into()));
+        assert_eq!((&group["processes"], &group["contexts"]), (&1.into(), &2.into()));
+        // What nothing names is told apart, in a table by its name as well.
+        assert_eq!((&said["groups"][1]["pid"], &said["groups"][1]["name"]), (&2.into(), &"".into()));
+        let text = written(&all, Grouping::Owner, &usual_of_groups(Grouping::Owner));
+        assert!(text.contains("\nworker[1] ") && text.contains("\nworker[2] "), "{text}");
         assert_eq!(by_process(&all.contexts, 0..3).len(), 2);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use aioinspect_model::groups::{Grouping, groups};
 use aioinspect_model::history::Shares;
-use aioinspect_model::owner_groups::by_owner;
 use aioinspect_model::picture::{ContextView, Picture};
 
 use crate::escape::escaped;
@@ -20,7 +20,7 @@ pub fn owner_name(context: &ContextView) -> Cow<'_, str> {
 pub fn shares(picture: &Picture) -> Option<Shares> {
     let contexts = &picture.contexts;
     let mut named: Vec<(String, u64)> = Vec::new();
-    for owner in by_owner(contexts, 0..contexts.len()) {
+    for owner in groups(contexts, 0..contexts.len(), Grouping::Owner) {
         let Some(example) = contexts.get(owner.example) else { continue };
         let reserved = owner.sums.reserved.value().filter(|_| !owner.sums.reserved.has_gaps())?;
         named.push((owner_name(example).into_owned(), reserved));

@@ -24,6 +24,7 @@ pub mod typed;
 
 use aioinspect_model::event::{Event, Timed, WatchStatus};
 use aioinspect_model::event_rows::EventRows;
+use aioinspect_model::groups::GroupKey;
 use aioinspect_model::history::History;
 use aioinspect_model::picture::{ContextView, Picture};
 use aioinspect_model::units::Pid;
@@ -31,7 +32,6 @@ use aioinspect_model::units::Pid;
 use crate::fields::Field;
 use crate::fields::order::Order;
 use crate::screen::cursor::Cursor;
-use crate::screen::processes::GroupKey;
 use crate::screen::replay::Replay;
 use crate::screen::rows::{ContextKey, Rows, key_of};
 use crate::screen::search::Search;

@@ -55,6 +55,9 @@ fn history(serving: &Serving) -> Value {
 
 fn share(percent_of: u64) -> String {
     let thousandths = percent_of * 1000 / aio_max_nr();
+    if thousandths == 0 && percent_of > 0 {
+        return "<0.1%".to_owned();
+    }
     format!("{}.{}%", thousandths / 10, thousandths % 10)
 }
 

@@ -17,7 +17,7 @@ use aioinspect_model::call_counts::CallCounts;
 use aioinspect_model::container_names::Names;
 use aioinspect_model::event::{Event, Timed, WatchStatus};
 use aioinspect_model::owner::owner;
-use aioinspect_model::owner_sums::{OwnerLabels, by_owner};
+use aioinspect_model::owner_sums::{OwnerLabels, by_labels};
 use aioinspect_model::picture::{Owner, Picture};
 use aioinspect_model::submit_counts::{SubmitCount, SubmitSums, Submitter};
 use aioinspect_model::units::Pid;
@@ -179,7 +179,7 @@ impl Publisher {
 
     fn reading(&mut self, picture: Picture, status: WatchStatus) -> Reading {
         self.site.stir();
-        let owners = by_owner(&picture, self.options.per_process, self.options.max_owners);
+        let owners = by_labels(&picture, self.options.per_process, self.options.max_owners);
         let mut called = |(labels, _): &(OwnerLabels, _)| -> Option<(OwnerLabels, Names)> {
             let found = self.containers.names(&labels.owner.container);
             (!found.is_empty()).then(|| (labels.clone(), found))

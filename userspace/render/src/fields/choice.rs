@@ -41,6 +41,7 @@ pub fn parse_of_groups(list: &str, by: Grouping) -> Result<Vec<Field>, UnknownCo
 /// The column that names groups.
 pub fn name_of(by: Grouping) -> Field {
     match by {
+        Grouping::Process => Field::Pid,
         Grouping::Owner => Field::Owner,
         Grouping::Comm => Field::Comm,
         Grouping::Unit => Field::Unit,

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use crate::headroom::*;
 use aioinspect_model::headroom::{answer, free};
-use aioinspect_model::holders::by_owner;
 use aioinspect_model::picture::{Owner, SystemView};
 use aioinspect_model::units::Pid;
 
@@ -23,6 +22,23 @@ fn system(aio_nr: u64, unattributed: i64) -> SystemView {
 
 fn holder(pid: u32, comm: &[u8], contexts: usize, slots: u64, owner: Owner) -> Holder {
     Holder { pid: Pid(pid), comm: comm.to_vec(), owner, processes: 1, contexts, slots }
+}
+
+/// As a picture of them would be summed.
+fn by_owner(processes: &[Holder]) -> Vec<Holder> {
+    let mut owners: Vec<Holder> = Vec::new();
+    for process in processes {
+        let name = process.owner.named_by();
+        match owners.iter_mut().find(|owner| name.is_some() && owner.owner.named_by() == name) {
+            Some(owner) => {
+                owner.processes += 1;
+                owner.contexts += process.contexts;
+                owner.slots += process.slots;
+            }
+            None => owners.push(process.clone()),
+        }
+    }
+    owners
 }
 
 fn of(system: &SystemView, need: Option<u64>, holders: Vec<Holder>) -> Headroom<'_> {

@@ -2,7 +2,7 @@ use crate::metrics::*;
 use aioinspect_model::event::{Actor, Event, Failure, Timed};
 use aioinspect_model::finding::Finding;
 use aioinspect_model::known::Fact;
-use aioinspect_model::owner_sums::by_owner;
+use aioinspect_model::owner_sums::by_labels;
 use aioinspect_model::picture::{ContextView, Owner};
 use aioinspect_model::reconcile::reconcile;
 use aioinspect_model::specimen;
@@ -22,7 +22,7 @@ fn exposition() -> Exposition {
         findings,
         ..dying
     });
-    let owners = by_owner(&picture, false, 100);
+    let owners = by_labels(&picture, false, 100);
     let mut call_counts = CallCounts::new(100, false);
     let by = Actor { pid: Pid(7), tid: Tid(7), comm: b"db".to_vec(), owner: None };
     let inside = Actor { owner: Some(owner.into()), ..by.clone() };
@@ -120,7 +120,7 @@ fn unknown_is_absent() {
 fn unknown_is_no_series() {
     let mut it = specimen::idle();
     specimen::lose(&mut it, &[Fact::MaxReqs, Fact::PercpuAvailable, Fact::PercpuRefs, Fact::Tail]);
-    let unknown = Exposition { owners: by_owner(&reconcile(&it), false, 100), ..exposition() };
+    let unknown = Exposition { owners: by_labels(&reconcile(&it), false, 100), ..exposition() };
     let said = String::from_utf8(render(Arc::new(unknown), Format::Text).unwrap()).unwrap();
     for name in ["aio_reserved_events{", "aio_inflight_requests{", "aio_unreaped_completions{"] {
         assert!(!said.contains(name), "{said}");

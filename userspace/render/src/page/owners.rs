@@ -1,16 +1,15 @@
 //! The table of owners: who has the slots reserved, the one with the most of them first.
 //!
-//! page.js makes the same rows of the same contexts: name, and sums with `+` where not all numbers are known.
+//! page.js makes the same rows of the same contexts: name, sums with `+` where not all numbers are known, and shares only where all are.
 
 use std::fmt::Write as _;
 
-use aioinspect_model::owner_groups::{OwnerGroup, by_owner};
-use aioinspect_model::owner_sums::Sum;
+use aioinspect_model::groups::{Group, Grouping, groups};
 use aioinspect_model::picture::{ContextView, Picture};
 
+use crate::groups::{share_text, sum_text};
 use crate::owner_name::owner_name;
 use crate::page::html::{put, text};
-use crate::page::percent;
 use crate::page::query::PageQuery;
 
 /// Owners that are shown at most, here and in page.js.
@@ -37,7 +36,7 @@ pub(super) fn headings(out: &mut String) {
 /// The owners of a picture.
 pub(super) struct Owners<'a> {
     contexts: &'a [ContextView],
-    groups: Vec<OwnerGroup>,
+    groups: Vec<Group>,
     limit: u64,
 }
 
@@ -45,7 +44,7 @@ impl<'a> Owners<'a> {
     /// Sums them.
     pub(super) fn of(picture: &'a Picture) -> Self {
         let contexts = picture.contexts.as_slice();
-        let groups = by_owner(contexts, 0..contexts.len());
+        let groups = groups(contexts, 0..contexts.len(), Grouping::Owner);
         Self { contexts, groups, limit: picture.system.aio_max_nr }
     }
 
@@ -71,7 +70,7 @@ impl<'a> Owners<'a> {
 }
 
 /// Appends the row of an owner; of none, the row that page.js copies and fills.
-pub(super) fn row(owner: Option<(&OwnerGroup, &ContextView, u64)>, query: &PageQuery, out: &mut String) {
+pub(super) fn row(owner: Option<(&Group, &ContextView, u64)>, query: &PageQuery, out: &mut String) {
     let name = owner.map_or_else(String::new, |(_, example, _)| owner_name(example).into_owned());
     let is_open = owner.is_some() && query.owner.as_deref() == Some(&*name);
     let open = if is_open { " class=\"open\"" } else { "" };
@@ -84,13 +83,12 @@ pub(super) fn row(owner: Option<(&OwnerGroup, &ContextView, u64)>, query: &PageQ
     );
     let cells = owner.map_or_else(Default::default, |(owner, _, limit)| {
         let sums = &owner.sums;
-        let share = sums.reserved.value().map_or_else(|| "-".to_owned(), |slots| percent(slots, limit));
         [
             sums.processes.to_string(),
             sums.contexts.to_string(),
-            sum(sums.reserved),
-            share,
-            sum(sums.in_flight),
+            sum_text(sums.reserved),
+            share_text(sums.reserved, limit),
+            sum_text(sums.in_flight),
         ]
     });
     for cell in cells {
@@ -99,10 +97,4 @@ pub(super) fn row(owner: Option<(&OwnerGroup, &ContextView, u64)>, query: &PageQ
         out.push_str("</td>");
     }
     out.push_str("</tr>\n");
-}
-
-/// `-` if nothing is known, `5+` if there is more that is not.
-fn sum(sum: Sum) -> String {
-    let more = if sum.has_gaps() { "+" } else { "" };
-    sum.value().map_or_else(|| "-".to_owned(), |number| format!("{number}{more}"))
 }

@@ -150,6 +150,8 @@ const value = (from) => (from.known || !from.gaps ? from.of : null);
 const summed = (from) => (value(from) == null ? null : `${from.of}${from.gaps ? "+" : ""}`);
 const thousandths = (part, all) => (all > 0 ? Math.floor(part * 1000 / all) : null);
 const percentOf = (part, all) => { const n = thousandths(part, all); return n == null ? "-" : `${Math.floor(n / 10)}.${n % 10}%`; };
+// 0 only of nothing; not of a sum of which a part is not known.
+const shareOf = (from, all) => (from.gaps ? null : from.of > 0 && thousandths(from.of, all) === 0 ? "<0.1%" : percentOf(from.of, all));
 const drawOwners = () => {
   const owners = new Map();
   for (const c of data.contexts) {
@@ -166,11 +168,11 @@ const drawOwners = () => {
   while (table.rows.length > shown.length) table.rows[shown.length].remove();
   shown.forEach((owner, at) => {
     const tr = table.rows[at] ?? table.appendChild($("owner-row").content.firstElementChild.cloneNode(true));
-    const a = tr.querySelector("a"), reserved = value(owner.reserved), chosen = owner.name === only;
+    const a = tr.querySelector("a"), chosen = owner.name === only;
     set(tr, "data-key", owner.name); set(a, "data-owner", owner.name);
     set(a, "href", link(open?.key, chosen ? "" : owner.name));
     put(a, owner.name);
-    [owner.processes.size, owner.contexts, summed(owner.reserved), reserved == null ? null : percentOf(reserved, data.system.aio_max_nr), summed(owner.flight)]
+    [owner.processes.size, owner.contexts, summed(owner.reserved), shareOf(owner.reserved, data.system.aio_max_nr), summed(owner.flight)]
       .forEach((cell, place) => put(tr.cells[place + 1], cell));
     tr.classList.toggle("open", chosen);
   });

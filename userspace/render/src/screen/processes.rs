@@ -1,11 +1,10 @@
 //! Contexts summed by process, or by owner: who has the slots reserved.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use aioinspect_model::finding::Finding;
-use aioinspect_model::owner_groups::{OwnerKey, by_owner};
-use aioinspect_model::owner_sums::{ProcessKey, Sums, by_process};
+use aioinspect_model::groups::{self, Group, GroupKey, groups};
+use aioinspect_model::owner_sums::Sums;
 use aioinspect_model::picture::ContextView;
 
 use crate::fields::rank::Rank;
@@ -27,33 +26,11 @@ pub(super) enum Grouping {
 }
 
 impl Grouping {
-    /// The group of a context.
-    fn of(self, context: &ContextView) -> GroupKey {
+    /// The same where contexts are summed.
+    pub(super) fn by(self) -> groups::Grouping {
         match self {
-            Grouping::Processes => GroupKey::Process((context.pid, context.start_ticks)),
-            Grouping::Owners => GroupKey::Owner(OwnerKey::of(context)),
-        }
-    }
-}
-
-/// Which process, or which owner.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum GroupKey {
-    /// A process.
-    Process(ProcessKey),
-    /// An owner.
-    Owner(OwnerKey),
-}
-
-impl GroupKey {
-    /// Whether a context is of it.
-    pub(super) fn has(&self, context: &ContextView) -> bool {
-        match self {
-            GroupKey::Process(process) => *process == (context.pid, context.start_ticks),
-            GroupKey::Owner(OwnerKey::Named(part, name)) => {
-                context.owner.named_by() == Some((*part, name.as_str()))
-            }
-            GroupKey::Owner(owner) => *owner == OwnerKey::of(context),
+            Grouping::Processes => groups::Grouping::Process,
+            Grouping::Owners => groups::Grouping::Owner,
         }
     }
 }
@@ -69,35 +46,19 @@ pub(super) struct Process {
     worst: Option<Finding>,
 }
 
-/// Sums contexts, given by their places: first all of them, then those of each process, by PID, or of each owner, the largest first.
+/// Sums contexts, given by their places: first all of them, then those of each process or owner, the largest first.
 pub(super) fn sum(contexts: &[ContextView], places: &[usize], grouping: Grouping) -> Vec<Process> {
-    let group = |key, example, sums| Process { key: Some(key), example, sums, worst: None };
-    let places = || places.iter().copied();
-    let mut groups: Vec<Process> = match grouping {
-        Grouping::Processes => by_process(contexts, places())
-            .into_iter()
-            .map(|of| group(GroupKey::Process(of.process), of.example, of.sums))
-            .collect(),
-        Grouping::Owners => by_owner(contexts, places())
-            .into_iter()
-            .map(|of| group(GroupKey::Owner(of.key), of.example, of.sums))
-            .collect(),
-    };
+    let groups = groups(contexts, places.iter().copied(), grouping.by());
     let mut all = Process::default();
     for group in &groups {
         all.sums.merge(&group.sums);
+        all.worst = Finding::worst(all.worst.into_iter().chain(group.worst));
     }
-    let found: BTreeMap<GroupKey, usize> =
-        groups.iter().enumerate().filter_map(|(place, group)| Some((group.key.clone()?, place))).collect();
-    for context in places().filter_map(|place| contexts.get(place)) {
-        let Some(worst) = Finding::worst(context.findings.iter().copied()) else { continue };
-        let of = found.get(&grouping.of(context)).and_then(|place| groups.get_mut(*place));
-        for group in of.into_iter().chain([&mut all]) {
-            group.worst = Finding::worst(group.worst.into_iter().chain([worst]));
-        }
-    }
-    groups.insert(0, all);
-    groups
+    let process = |group: Group| {
+        let Group { key, example, sums, worst, .. } = group;
+        Process { key: Some(key), example, sums, worst }
+    };
+    std::iter::once(all).chain(groups.into_iter().map(process)).collect()
 }
 
 /// A row of the processes or owners: a sum, and one of its contexts for the names.
@@ -193,8 +154,8 @@ mod tests {
         let rows = sum(&picture.contexts, &places, Grouping::Processes);
         let all = [Field::Contexts, Field::MaxReqs, Field::InFlight, Field::Worst];
         assert_eq!(all.map(|field| cell(&rows[0], field)), ["5", "4256", "4255+", "ring-full"]);
-        assert_eq!(rows.iter().map(|row| row.sums.contexts).collect::<Vec<_>>(), [5, 2, 2, 1]);
-        assert_eq!(cell(&rows[3], Field::InFlight), "-");
+        assert_eq!(rows.iter().map(|row| row.sums.contexts).collect::<Vec<_>>(), [5, 2, 1, 2]);
+        assert_eq!(cell(&rows[2], Field::InFlight), "-");
 
         // What is dying costs no slot, but its requests are in flight, and its age is shown.
         let dying = ContextView {
@@ -235,13 +196,15 @@ mod tests {
         assert_eq!(said(2)[1..], ["1", "2", "32", "<0.1%", "idle-leak"]);
         let of = |at: usize| {
             let key = rows[at].key.as_ref().unwrap();
-            picture.contexts.iter().filter(|context| key.has(context)).count()
+            picture.contexts.iter().filter(|context| key.has(Grouping::Owners.by(), context)).count()
         };
         assert_eq!([of(1), of(2)], [3, 2]);
         // What nothing names stands for itself.
         picture.contexts[4].owner = std::sync::Arc::default();
         let rows = sum(&picture.contexts, &places, Grouping::Owners);
         assert_eq!(rows.len(), 4);
-        assert!(rows.iter().any(|row| row.key.as_ref().is_some_and(|key| key.has(&picture.contexts[4]))));
+        assert!(rows.iter().any(|row| {
+            row.key.as_ref().is_some_and(|key| key.has(Grouping::Owners.by(), &picture.contexts[4]))
+        }));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use aioinspect_model::groups::GroupKey;
 use aioinspect_model::owner_sums::ProcessKey;
 use aioinspect_model::picture::{ContextView, Picture};
 use aioinspect_model::units::{ContextId, Pid};
@@ -9,7 +10,7 @@ use aioinspect_model::units::{ContextId, Pid};
 use crate::fields::order::Order;
 use crate::fields::{Field, View};
 use crate::screen::canvas::width;
-use crate::screen::processes::{self, GroupKey, Grouping, Process, ProcessRow};
+use crate::screen::processes::{self, Grouping, Process, ProcessRow};
 use crate::screen::row::Row;
 use crate::screen::search::Search;
 use crate::screen::theme::Theme;
@@ -95,7 +96,8 @@ impl Rows {
     /// Chooses the contexts of one process or owner, or all, and sorts them.
     pub(super) fn choose(&mut self, picture: &Picture, group: Option<&GroupKey>, order: Order, theme: Theme) {
         let of = |place: &usize| picture.contexts.get(*place);
-        let is_of = |context: &ContextView| group.is_none_or(|group| group.has(context));
+        let by = self.grouping.by();
+        let is_of = |context: &ContextView| group.is_none_or(|group| group.has(by, context));
         self.contexts = self.matching.iter().copied().filter(|place| of(place).is_some_and(is_of)).collect();
         self.context_needs = Needs::of(&OF_CONTEXTS, self.contexts.iter().filter_map(of), theme);
         self.contexts.sort_by(|one, other| match (of(one), of(other)) {

@@ -18,7 +18,8 @@ use aioinspect_kernel::watch::watcher::{Comparison, WatchOptions, Watcher};
 use aioinspect_model::births::add_origins;
 use aioinspect_model::event::{Actor, Event, Failure, Timed, WatchStatus};
 use aioinspect_model::evidence::{AddressSpace, Evidence, SystemFacts, Wait};
-use aioinspect_model::holders::{by_owner, holders};
+use aioinspect_model::groups::Grouping;
+use aioinspect_model::holders::holders;
 use aioinspect_model::judged::judged_word;
 use aioinspect_model::owner::owner;
 use aioinspect_model::picture::Picture;
@@ -344,7 +345,7 @@ impl LiveFeed {
         }
         if self.growth.is_stale() {
             let Ok((evidence, _)) = self.watcher.look(true, &mut Vec::new()) else { return Vec::new() };
-            self.growth.renew(by_owner(&holders(&reconcile(&evidence))));
+            self.growth.renew(holders(&reconcile(&evidence), Grouping::Owner));
         }
         self.watcher.facts().map_or_else(|_| Vec::new(), |facts| self.growth.add(&facts))
     }
@@ -396,7 +397,7 @@ impl LiveFeed {
         let fresh = self.holders.as_ref().is_some_and(|(at, _)| now.0.saturating_sub(at.0) < HOLDERS_FOR_NS);
         if !fresh {
             let (evidence, _) = self.watcher.look(true, &mut Vec::new())?;
-            self.holders = Some((now, by_owner(&holders(&reconcile(&evidence)))));
+            self.holders = Some((now, holders(&reconcile(&evidence), Grouping::Owner)));
         }
         if let Some((_, holders)) = &self.holders {
             failure.largest = holders.iter().take(3).cloned().collect();
