@@ -22,29 +22,29 @@ pub const MOST_OWNERS: usize = 12;
 /// Bytes of a name; an owner whose name is longer is summed with the rest.
 const LONGEST_NAME: usize = 512;
 /// For how long owners are taken to reserve what they did, while fs.aio-nr does not change.
-const SHARES_FOR_NS: u64 = 120 * SECOND;
+const HOLDERS_FOR_NS: u64 = 120 * SECOND;
 
 /// Who reserved how many slots at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Shares {
+pub struct Holders {
     owners: Vec<(Arc<str>, u64)>,
     others: u64,
 }
 
-impl Shares {
+impl Holders {
     /// Keeps the owners of the most slots, [`MOST_OWNERS`] at most; equal ones by name. No name may be given twice.
     pub fn new(all: impl IntoIterator<Item = (String, u64)>) -> Self {
         let mut all: Vec<(String, u64)> = all.into_iter().filter(|(_, slots)| *slots > 0).collect();
         all.sort_by(|(one, a), (other, b)| Reverse(a).cmp(&Reverse(b)).then_with(|| one.cmp(other)));
-        let mut shares = Shares::default();
+        let mut holders = Holders::default();
         for (name, slots) in all {
-            if shares.owners.len() < MOST_OWNERS && name.len() <= LONGEST_NAME {
-                shares.owners.push((name.into(), slots));
+            if holders.owners.len() < MOST_OWNERS && name.len() <= LONGEST_NAME {
+                holders.owners.push((name.into(), slots));
             } else {
-                shares.others = shares.others.saturating_add(slots);
+                holders.others = holders.others.saturating_add(slots);
             }
         }
-        shares
+        holders
     }
 
     /// The owners that are told apart, the largest first.
@@ -76,29 +76,29 @@ pub struct Moment {
     /// fs.aio-max-nr.
     pub limit: u64,
     /// By whom, as far as that is known; `None`: nobody looked.
-    pub shares: Option<Arc<Shares>>,
-    /// How many of `reserved` came after the look that `shares` are of: whose they are is not known. All, if nobody looked.
+    pub holders: Option<Arc<Holders>>,
+    /// How many of `reserved` came after the look that `holders` are of: whose they are is not known. All, if nobody looked.
     pub unknown: u64,
 }
 
 impl Moment {
     /// How much was reserved when somebody looked by whom.
     fn looked(&self) -> Option<u64> {
-        self.shares.as_ref().map(|_| self.reserved.saturating_sub(self.unknown))
+        self.holders.as_ref().map(|_| self.reserved.saturating_sub(self.unknown))
     }
 
     /// What was reserved when somebody looked, and was found at nobody.
     pub fn unattributed(&self) -> Option<u64> {
-        Some(self.looked()?.saturating_sub(self.shares.as_ref()?.sum()))
+        Some(self.looked()?.saturating_sub(self.holders.as_ref()?.sum()))
     }
 
     /// The fuller of two, of equal ones the later; by whom: as the fuller of those says that somebody looked at.
     fn or_fuller(self, later: Moment) -> Moment {
         let looked_at = if self.looked() > later.looked() { &self } else { &later };
-        let (shares, looked) = (looked_at.shares.clone(), looked_at.looked());
+        let (holders, looked) = (looked_at.holders.clone(), looked_at.looked());
         let fuller = if self.reserved > later.reserved { self } else { later };
         let unknown = fuller.reserved.saturating_sub(looked.unwrap_or(0));
-        Moment { shares, unknown, ..fuller }
+        Moment { holders, unknown, ..fuller }
     }
 }
 
@@ -144,7 +144,7 @@ struct Look {
     at_ns: u64,
     reserved: u64,
     /// `None`: not everybody's slots could be read.
-    shares: Option<Arc<Shares>>,
+    holders: Option<Arc<Holders>>,
 }
 
 /// The last hours.
@@ -169,18 +169,18 @@ impl History {
             self.newest_ns = now_ns;
         }
         let same =
-            |look: &&Look| look.reserved == reserved && now_ns.saturating_sub(look.at_ns) <= SHARES_FOR_NS;
-        let shares = self.looked.as_ref().filter(same).and_then(|look| look.shares.clone());
-        let unknown = if shares.is_some() { 0 } else { reserved };
-        let moment = Moment { reserved, limit, shares, unknown };
+            |look: &&Look| look.reserved == reserved && now_ns.saturating_sub(look.at_ns) <= HOLDERS_FOR_NS;
+        let holders = self.looked.as_ref().filter(same).and_then(|look| look.holders.clone());
+        let unknown = if holders.is_some() { 0 } else { reserved };
+        let moment = Moment { reserved, limit, holders, unknown };
         self.latest = Some((now_ns, moment.clone()));
         self.add(Cell { from_ns: now_ns, step_ns: FINE_NS, moment: Some(moment), failures: 0 });
     }
 
     /// The same of a moment at which somebody looked by whom: `None` if it cannot be told.
-    pub fn look(&mut self, now_ns: u64, reserved: u64, limit: u64, shares: Option<Shares>) {
-        let shares = shares.map(|shares| self.shared(shares));
-        self.looked = Some(Look { at_ns: now_ns, reserved, shares });
+    pub fn look(&mut self, now_ns: u64, reserved: u64, limit: u64, holders: Option<Holders>) {
+        let holders = holders.map(|holders| self.shared(holders));
+        self.looked = Some(Look { at_ns: now_ns, reserved, holders });
         self.observe(now_ns, reserved, limit);
     }
 
@@ -208,11 +208,11 @@ impl History {
     pub fn now(&self, now_ns: u64, hold_ns: u64) -> Option<&Moment> {
         let since_ns = now_ns.saturating_sub(hold_ns);
         let (_, latest) = self.latest.as_ref().filter(|(at, _)| (since_ns..=now_ns).contains(at))?;
-        if latest.shares.is_some() {
+        if latest.holders.is_some() {
             return Some(latest);
         }
-        let newest = self.cells.iter().rev().filter(|cell| cell.from_ns <= now_ns);
-        newest.filter_map(|cell| cell.moment.as_ref()).next().or(Some(latest))
+        let mut newest = self.cells.iter().rev().filter(|cell| cell.from_ns <= now_ns);
+        newest.find_map(|cell| cell.moment.as_ref()).or(Some(latest))
     }
 
     /// The beginning of what is kept.
@@ -259,19 +259,19 @@ impl History {
         columns
     }
 
-    /// The same shares and names as before are not kept twice.
-    fn shared(&self, mut shares: Shares) -> Arc<Shares> {
-        let before = self.looked.as_ref().and_then(|look| look.shares.as_ref());
-        let Some(before) = before else { return Arc::new(shares) };
-        if **before == shares {
+    /// The same holders and names as before are not kept twice.
+    fn shared(&self, mut holders: Holders) -> Arc<Holders> {
+        let before = self.looked.as_ref().and_then(|look| look.holders.as_ref());
+        let Some(before) = before else { return Arc::new(holders) };
+        if **before == holders {
             return Arc::clone(before);
         }
-        for (name, _) in &mut shares.owners {
+        for (name, _) in &mut holders.owners {
             if let Some((known, _)) = before.owners.iter().find(|(known, _)| known == name) {
                 *name = Arc::clone(known);
             }
         }
-        Arc::new(shares)
+        Arc::new(holders)
     }
 
     /// Adds what is of one moment to the cell that has it.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use aioinspect_model::history::{Cell, History, Moment, Shares};
+use aioinspect_model::history::{Cell, History, Holders, Moment};
 
 use crate::json::{SCHEMA_VERSION, each_line};
 use crate::time;
@@ -19,14 +19,14 @@ struct Sample<'a> {
     reserved: Option<u64>,
     limit: Option<u64>,
     failures: u64,
-    owners: Option<Vec<Share<'a>>>,
+    owners: Option<Vec<OwnerKeys<'a>>>,
     others: Option<u64>,
     unattributed: Option<u64>,
     owners_not_known: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Share<'a> {
+struct OwnerKeys<'a> {
     name: &'a str,
     slots: u64,
 }
@@ -34,16 +34,16 @@ struct Share<'a> {
 impl<'a> From<&'a Cell> for Sample<'a> {
     fn from(cell: &'a Cell) -> Self {
         let moment = cell.moment.as_ref();
-        let shares: Option<&Shares> = moment.and_then(|moment| moment.shares.as_deref());
-        let share = |(name, slots)| Share { name, slots };
+        let holders: Option<&Holders> = moment.and_then(|moment| moment.holders.as_deref());
+        let owner = |(name, slots)| OwnerKeys { name, slots };
         Self {
             time: time::full(cell.from_ns),
             seconds: cell.step_ns / SECOND_NS,
             reserved: moment.map(|moment| moment.reserved),
             limit: moment.map(|moment| moment.limit),
             failures: cell.failures,
-            owners: shares.map(|shares| shares.owners().map(share).collect()),
-            others: shares.map(Shares::others),
+            owners: holders.map(|holders| holders.owners().map(owner).collect()),
+            others: holders.map(Holders::others),
             unattributed: moment.and_then(Moment::unattributed),
             owners_not_known: moment.map(|moment| moment.unknown),
         }
@@ -66,7 +66,7 @@ mod tests {
     fn keys() {
         let noon = 1_769_860_800 * SECOND_NS;
         let mut history = History::default();
-        history.look(noon, 70, 100, Some(Shares::new([("a.service".to_owned(), 60)])));
+        history.look(noon, 70, 100, Some(Holders::new([("a.service".to_owned(), 60)])));
         history.observe(noon + 10 * SECOND_NS, 80, 100);
         history.failed(noon + 20 * SECOND_NS);
         let mut text = Vec::new();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use aioinspect_model::groups::{Grouping, groups};
-use aioinspect_model::history::Shares;
+use aioinspect_model::history::Holders;
 use aioinspect_model::picture::{ContextView, Picture};
 
 use crate::escape::escaped;
@@ -17,7 +17,7 @@ pub fn owner_name(context: &ContextView) -> Cow<'_, str> {
 }
 
 /// Who reserves how many slots in a picture, for the history; `None` where that is not known of every context.
-pub fn shares(picture: &Picture) -> Option<Shares> {
+pub fn holders(picture: &Picture) -> Option<Holders> {
     let contexts = &picture.contexts;
     let mut named: Vec<(String, u64)> = Vec::new();
     for owner in groups(contexts, 0..contexts.len(), Grouping::Owner) {
@@ -34,7 +34,7 @@ pub fn shares(picture: &Picture) -> Option<Shares> {
         }
         same
     });
-    Some(Shares::new(named))
+    Some(Holders::new(named))
 }
 
 #[cfg(test)]
@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn names() {
         let mut picture = host();
-        let all = shares(&picture).unwrap();
+        let all = holders(&picture).unwrap();
         let container = "4f5e6d7c8b9a".repeat(5);
         assert_eq!(
             all.owners().collect::<Vec<_>>(),
@@ -57,11 +57,11 @@ mod tests {
         // A pod of the same name as the unit.
         let pod = Owner { pod: "mariadb.service".into(), ..Owner::default() };
         picture.contexts[4].owner = pod.into();
-        assert_eq!(shares(&picture).unwrap().of("mariadb.service"), 4224);
+        assert_eq!(holders(&picture).unwrap().of("mariadb.service"), 4224);
         // What is not known is not 0.
         picture.contexts[0].max_reqs = None;
-        assert_eq!(shares(&picture), None);
+        assert_eq!(holders(&picture), None);
         picture.contexts.clear();
-        assert_eq!(shares(&picture), Some(Shares::default()));
+        assert_eq!(holders(&picture), Some(Holders::default()));
     }
 }

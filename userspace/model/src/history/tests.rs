@@ -7,8 +7,8 @@ const NOON: u64 = 1_769_860_800 * SECOND;
 /// Cells at most: those of the fine hour and of the minute that is not over yet, and those of the rest; one more at each end.
 const MOST_CELLS: usize = 360 + 6 + 300 + 2;
 
-fn shares(all: &[(&str, u64)]) -> Shares {
-    Shares::new(all.iter().map(|(name, slots)| ((*name).to_owned(), *slots)))
+fn holders(all: &[(&str, u64)]) -> Holders {
+    Holders::new(all.iter().map(|(name, slots)| ((*name).to_owned(), *slots)))
 }
 
 fn reserved(columns: &[Column]) -> Vec<Option<u64>> {
@@ -19,9 +19,9 @@ fn reserved(columns: &[Column]) -> Vec<Option<u64>> {
 #[test]
 fn the_fullest_moment() {
     let mut history = History::default();
-    history.look(NOON, 100, 1000, Some(shares(&[("a", 100)])));
-    history.look(NOON + 3 * SECOND, 900, 1000, Some(shares(&[("a", 100), ("b", 800)])));
-    history.look(NOON + 6 * SECOND, 50, 2000, Some(shares(&[("a", 50)])));
+    history.look(NOON, 100, 1000, Some(holders(&[("a", 100)])));
+    history.look(NOON + 3 * SECOND, 900, 1000, Some(holders(&[("a", 100), ("b", 800)])));
+    history.look(NOON + 6 * SECOND, 50, 2000, Some(holders(&[("a", 50)])));
     history.failed(NOON + SECOND);
     history.failed(NOON + 9 * SECOND);
     history.failed(NOON + 10 * SECOND);
@@ -32,7 +32,7 @@ fn the_fullest_moment() {
     );
     let moment = cells[0].moment.as_ref().unwrap();
     assert_eq!((moment.reserved, moment.limit), (900, 1000));
-    assert_eq!(moment.shares.as_ref().unwrap().owners().collect::<Vec<_>>(), [("b", 800), ("a", 100)]);
+    assert_eq!(moment.holders.as_ref().unwrap().owners().collect::<Vec<_>>(), [("b", 800), ("a", 100)]);
     assert_eq!(cells[1].moment, None);
 }
 
@@ -42,20 +42,20 @@ fn fuller_than_looked_at() {
     let mut history = History::default();
     let told = |history: &History| {
         let moment = history.cells().last().unwrap().moment.clone().unwrap();
-        let of = |name| moment.shares.as_ref().map(|shares| shares.of(name));
+        let of = |name| moment.holders.as_ref().map(|holders| holders.of(name));
         (moment.reserved, of("a"), moment.unattributed(), moment.unknown)
     };
     history.observe(NOON, 90, 1000);
     assert_eq!(told(&history), (90, None, None, 90));
-    history.look(NOON, 100, 1000, Some(shares(&[("a", 80)])));
+    history.look(NOON, 100, 1000, Some(holders(&[("a", 80)])));
     assert_eq!(told(&history), (100, Some(80), Some(20), 0));
     history.observe(NOON + SECOND, 900, 1000);
     assert_eq!(told(&history), (900, Some(80), Some(20), 800));
-    history.look(NOON + 2 * SECOND, 850, 1000, Some(shares(&[("a", 840)])));
+    history.look(NOON + 2 * SECOND, 850, 1000, Some(holders(&[("a", 840)])));
     assert_eq!(told(&history), (900, Some(840), Some(10), 50));
-    history.look(NOON + 3 * SECOND, 50, 1000, Some(shares(&[("a", 50)])));
+    history.look(NOON + 3 * SECOND, 50, 1000, Some(holders(&[("a", 50)])));
     assert_eq!(told(&history), (900, Some(840), Some(10), 50));
-    history.look(NOON + 4 * SECOND, 900, 1000, Some(shares(&[("a", 900)])));
+    history.look(NOON + 4 * SECOND, 900, 1000, Some(holders(&[("a", 900)])));
     assert_eq!(told(&history), (900, Some(900), Some(0), 0));
 }
 
@@ -63,11 +63,11 @@ fn fuller_than_looked_at() {
 #[test]
 fn now() {
     let mut history = History::default();
-    history.look(NOON, 900, 1000, Some(shares(&[("a", 900)])));
-    history.look(NOON + SECOND, 100, 1000, Some(shares(&[("a", 100)])));
+    history.look(NOON, 900, 1000, Some(holders(&[("a", 900)])));
+    history.look(NOON + SECOND, 100, 1000, Some(holders(&[("a", 100)])));
     let now = |history: &History, second: u64| {
         let moment = history.now(NOON + second * SECOND, 20 * SECOND)?;
-        Some((moment.reserved, moment.shares.as_ref().map(|shares| shares.of("a"))))
+        Some((moment.reserved, moment.holders.as_ref().map(|holders| holders.of("a"))))
     };
     assert_eq!(now(&history, 1), Some((100, Some(100))));
     assert_eq!(
@@ -77,7 +77,7 @@ fn now() {
     // Nobody looked yet.
     history.observe(NOON + 11 * SECOND, 50, 1000);
     assert_eq!(now(&history, 11), Some((50, None)));
-    history.look(NOON + 12 * SECOND, 40, 1000, Some(shares(&[("a", 40)])));
+    history.look(NOON + 12 * SECOND, 40, 1000, Some(holders(&[("a", 40)])));
     assert_eq!(now(&history, 12), Some((40, Some(40))));
     assert_eq!(History::default().now(NOON, SECOND), None);
 }
@@ -87,11 +87,11 @@ fn now() {
 fn who_did_not_change() {
     let mut history = History::default();
     assert!(history.wants_look(NOON, 7, 10 * SECOND, 60 * SECOND));
-    history.look(NOON, 7, 9, Some(shares(&[("a", 7)])));
+    history.look(NOON, 7, 9, Some(holders(&[("a", 7)])));
     let mut known = |seconds: u64, slots: u64| {
         history.observe(NOON + seconds * SECOND, slots, 9);
         let last = history.cells().last().unwrap();
-        last.moment.as_ref().unwrap().shares.is_some()
+        last.moment.as_ref().unwrap().holders.is_some()
     };
     assert_eq!(
         [known(10, 7), known(20, 8), known(30, 7), known(120, 7), known(130, 7)],
@@ -110,11 +110,11 @@ fn who_did_not_change() {
 /// Check that the largest owners are told apart, and that nothing of the rest is lost.
 #[test]
 fn the_largest() {
-    let many = Shares::new((0..50_u64).map(|n| (format!("o{n}"), n)));
+    let many = Holders::new((0..50_u64).map(|n| (format!("o{n}"), n)));
     assert_eq!(many.owners().count(), MOST_OWNERS);
     assert_eq!(many.owners().next(), Some(("o49", 49)));
     assert_eq!((many.sum(), many.of("o49"), many.of("o1")), ((0..50).sum(), 49, 0));
-    let long = Shares::new([("x".repeat(LONGEST_NAME + 1), 5), ("a".to_owned(), 1)]);
+    let long = Holders::new([("x".repeat(LONGEST_NAME + 1), 5), ("a".to_owned(), 1)]);
     assert_eq!((long.owners().collect::<Vec<_>>(), long.others()), (vec![("a", 1)], 5));
 }
 
@@ -150,7 +150,7 @@ fn columns() {
 fn set_back() {
     let mut history = History::default();
     for second in [0, 100, 200] {
-        history.look(NOON + second * SECOND, second, 100, Some(Shares::default()));
+        history.look(NOON + second * SECOND, second, 100, Some(Holders::default()));
     }
     history.observe(NOON + 105 * SECOND, 1, 100);
     assert_eq!(history.cells().map(|cell| (cell.from_ns - NOON) / SECOND).collect::<Vec<_>>(), [0, 100]);
@@ -192,7 +192,7 @@ proptest! {
                 failed.push(at);
             } else {
                 if kind == 1 {
-                    history.look(now, slots, 100, Some(shares(&[("a", slots)])));
+                    history.look(now, slots, 100, Some(holders(&[("a", slots)])));
                 } else {
                     history.observe(now, slots, 100);
                 }
@@ -222,7 +222,7 @@ proptest! {
     fn any_time(samples in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<u64>()), 0..50), now: u64, step: u64, hold: u64) {
         let mut history = History::default();
         for (at, slots, limit) in samples {
-            history.look(at, slots, limit, Some(shares(&[("a", slots), ("b", limit)])));
+            history.look(at, slots, limit, Some(holders(&[("a", slots), ("b", limit)])));
             history.failed(limit);
         }
         let columns = history.columns(now, step, 100, hold);

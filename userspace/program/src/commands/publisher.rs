@@ -22,7 +22,7 @@ use aioinspect_model::picture::{Owner, Picture};
 use aioinspect_model::submit_counts::{SubmitCount, SubmitSums, Submitter};
 use aioinspect_model::units::Pid;
 use aioinspect_render::metrics::{Exporter, Exposition, destroy_durations};
-use aioinspect_render::owner_name::shares;
+use aioinspect_render::owner_name::holders;
 use aioinspect_service::http::{Ask, Reading, Site};
 
 use prometheus_client::metrics::histogram::Histogram;
@@ -152,7 +152,7 @@ impl Publisher {
         let (reserved, limit) = (picture.system.aio_nr, picture.system.aio_max_nr);
         let mut history = self.site.history();
         if history.wants_look(taken_unix_ns, reserved, 0, SUM_AGAIN_NS) {
-            history.look(taken_unix_ns, reserved, limit, shares(picture));
+            history.look(taken_unix_ns, reserved, limit, holders(picture));
         } else {
             history.observe(taken_unix_ns, reserved, limit);
         }

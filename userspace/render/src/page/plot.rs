@@ -100,8 +100,8 @@ pub(super) fn section(history: &History, now_ns: u64, query: &PageQuery, out: &m
 fn layers(columns: &[Column], now: &Moment, chosen: Option<&str>) -> Vec<Layer> {
     let mut greatest: HashMap<String, u64> = HashMap::new();
     let moments = columns.iter().filter_map(|column| column.moment.as_ref()).chain([now]);
-    for shares in moments.filter_map(|moment| moment.shares.as_ref()) {
-        for (name, slots) in shares.owners() {
+    for holders in moments.filter_map(|moment| moment.holders.as_ref()) {
+        for (name, slots) in holders.owners() {
             match greatest.get_mut(name) {
                 Some(known) => *known = (*known).max(slots),
                 None => drop(greatest.insert(name.to_owned(), slots)),
@@ -118,14 +118,14 @@ fn layers(columns: &[Column], now: &Moment, chosen: Option<&str>) -> Vec<Layer> 
     let mut layers = Vec::new();
     for (place, (name, _)) in owners.iter().enumerate() {
         let faint = if has_chosen && place > 0 { " faint" } else { "" };
-        let of = |moment: &Moment| Some(moment.shares.as_ref()?.of(name));
+        let of = |moment: &Moment| Some(moment.holders.as_ref()?.of(name));
         layers.push(Layer::new((columns, now), (Some(name.clone()), "", format!("o{place}{faint}")), of));
     }
     let faint = if has_chosen { " faint" } else { "" };
     let others = |moment: &Moment| {
-        let shares = moment.shares.as_ref()?;
-        let told = owners.iter().fold(0_u64, |sum, (name, _)| sum.saturating_add(shares.of(name)));
-        Some(shares.sum().saturating_sub(told))
+        let holders = moment.holders.as_ref()?;
+        let told = owners.iter().fold(0_u64, |sum, (name, _)| sum.saturating_add(holders.of(name)));
+        Some(holders.sum().saturating_sub(told))
     };
     let rest = |says, class: &str| (None, says, format!("{class}{faint}"));
     let drawn = (columns, now);
@@ -155,7 +155,7 @@ impl Picture<'_> {
     fn draw(&self, out: &mut String) {
         let moments = || self.columns.iter().filter_map(|column| column.moment.as_ref());
         let height = |moment: &Moment| {
-            let owners = moment.shares.as_ref().map_or(0, |of| of.sum());
+            let owners = moment.holders.as_ref().map_or(0, |of| of.sum());
             moment.reserved.max(owners.saturating_add(moment.unknown))
         };
         let peak = moments().map(height).max().unwrap_or(0);

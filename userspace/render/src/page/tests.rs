@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use crate::event_specimens;
 use crate::screen::specimen;
-use aioinspect_model::history::{History, Shares};
+use aioinspect_model::history::{History, Holders};
 use aioinspect_model::picture::{ContextView, GhostView, Owner, Picture};
 use aioinspect_model::units::{ContextId, Pid};
 
@@ -40,8 +40,8 @@ fn history() -> History {
         if ago < 600 {
             all.push(("nginx.service".to_owned(), 50_000));
         }
-        let shares = Shares::new(all);
-        history.look(NOON - ago * 1_000_000_000, shares.sum() + 32, 65_536, Some(shares));
+        let holders = Holders::new(all);
+        history.look(NOON - ago * 1_000_000_000, holders.sum() + 32, 65_536, Some(holders));
     }
     for ago in [350, 349, 10] {
         history.failed(NOON - ago * 1_000_000_000);
@@ -131,7 +131,7 @@ fn hostile() {
     let picture = specimen::picture(vec![context]);
     let query = "pid=7&context=0x1000&q=%3C/script%3E%3Cimg&sort=%22%3E%3Cimg&owner=%3C/script%3E%3Cimg+src%3Dx+onerror%3D'a()'%3E%22";
     let mut history = History::default();
-    history.look(NOON, 128, 65_536, Some(Shares::new([(evil.to_owned(), 128)])));
+    history.look(NOON, 128, 65_536, Some(Holders::new([(evil.to_owned(), 128)])));
     let page = page_after(&history, &picture, &failures, query);
     assert_eq!(page.matches("</script>").count(), 1);
     assert!(!page.contains("<img"), "{page}");
@@ -155,7 +155,7 @@ fn weight() {
         let owners = (0..20_u64).map(|owner| {
             (format!("a-service-of-some-length-{owner}.service"), 1 + (ago * 7919 + owner * 104_729) % 3000)
         });
-        history.look(NOON - ago * 1_000_000_000, 65_000 - ago, 60_000 + ago, Some(Shares::new(owners)));
+        history.look(NOON - ago * 1_000_000_000, 65_000 - ago, 60_000 + ago, Some(Holders::new(owners)));
         history.failed(NOON - ago * 1_000_000_000);
     }
     let full = page_after(&history, &specimen::picture(Vec::new()), &[], "");

@@ -1,13 +1,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use aioinspect_model::history::Shares;
+use aioinspect_model::history::Holders;
 
 const NOON: u64 = 1_769_860_800_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
-fn shares(all: &[(&str, u64)]) -> Shares {
-    Shares::new(all.iter().map(|(name, slots)| ((*name).to_owned(), *slots)))
+fn holders(all: &[(&str, u64)]) -> Holders {
+    Holders::new(all.iter().map(|(name, slots)| ((*name).to_owned(), *slots)))
 }
 
 fn drawn(history: &History, query: &str) -> String {
@@ -29,7 +29,7 @@ fn stacked() {
     for ago in (0..=600).rev().step_by(5) {
         let a = if ago <= 300 { 400 } else { 200 };
         let at = NOON - ago * SECOND;
-        history.look(at, a + 150, 1000, Some(shares(&[("a", a), ("b", 100)])));
+        history.look(at, a + 150, 1000, Some(holders(&[("a", a), ("b", 100)])));
     }
     history.failed(NOON - 100 * SECOND);
     let drawn = drawn(&history, "");
@@ -65,9 +65,9 @@ fn stacked() {
 fn nobody_looked() {
     let mut history = History::default();
     history.observe(NOON - 200 * SECOND, 400, 1000);
-    history.look(NOON - 20 * SECOND, 400, 1000, Some(shares(&[("a", 400)])));
+    history.look(NOON - 20 * SECOND, 400, 1000, Some(holders(&[("a", 400)])));
     history.observe(NOON - 15 * SECOND, 900, 1000);
-    history.look(NOON, 900, 1000, Some(shares(&[("a", 900)])));
+    history.look(NOON, 900, 1000, Some(holders(&[("a", 900)])));
     let drawn = drawn(&history, "");
     assert!(!drawn.contains("not attributed"), "{drawn}");
     assert_eq!(path(&drawn, "class=\"layer o0\" data-owner=\"a\""), "M998 174v-59h16v-74h8V174z");
@@ -79,8 +79,8 @@ fn nobody_looked() {
 #[test]
 fn shrunk() {
     let mut history = History::default();
-    history.look(NOON + 60 * SECOND, 950, 1000, Some(shares(&[("a", 900), ("b", 50)])));
-    history.look(NOON + 120 * SECOND, 60, 1000, Some(shares(&[("b", 40), ("c", 10)])));
+    history.look(NOON + 60 * SECOND, 950, 1000, Some(holders(&[("a", 900), ("b", 50)])));
+    history.look(NOON + 120 * SECOND, 60, 1000, Some(holders(&[("b", 40), ("c", 10)])));
     for span in ["span=20m", "span=6h"] {
         let mut drawn = String::new();
         section(&history, NOON + 120 * SECOND, &PageQuery::parse(span), &mut drawn);
@@ -103,7 +103,7 @@ fn shrunk() {
 fn chosen() {
     let mut history = History::default();
     let many: Vec<(String, u64)> = (1..=10).map(|n| (format!("o{n}"), n * 10)).collect();
-    history.look(NOON, 550, 1000, Some(Shares::new(many)));
+    history.look(NOON, 550, 1000, Some(Holders::new(many)));
     let all = drawn(&history, "");
     assert!(
         all.contains("class=\"layer o0\" data-owner=\"o10\"") && all.contains("other owners: 30 now"),
@@ -155,7 +155,7 @@ proptest! {
     fn any_history(samples in proptest::collection::vec((0_u64..25_000, any::<u64>(), any::<u64>(), "[a-c<]{0,2}"), 0..60), back in 0_u64..30_000) {
         let mut history = History::default();
         for (ago, reserved, limit, name) in samples {
-            history.look(NOON - ago * SECOND, reserved, limit, Some(Shares::new([(name, reserved / 2)])));
+            history.look(NOON - ago * SECOND, reserved, limit, Some(Holders::new([(name, reserved / 2)])));
             history.failed(NOON - ago * SECOND);
         }
         for span in ["", "span=20m", "span=1h", "span=6h&owner=a"] {
