@@ -207,15 +207,21 @@ const EVENT: Shape = Shape {
         (5, &leaf("Context")),
         (6, &FAILURE),
         (7, &leaf("Destroyed")),
-        (10, &Shape { name: "Dying", required: &[], children: &[(1, &leaf("Awaited"))] }),
+        (10, &Shape { name: "Dying", required: &["of"], children: &[(1, &leaf("Awaited"))] }),
         (11, &leaf("Gone")),
+        (14, &SUBMIT_FAILURE),
+        (15, &Shape { name: "Growth", required: &["growing"], children: &[(1, &GROWING)] }),
     ],
 };
 const ACTOR: Shape = Shape { name: "Actor", required: &[], children: &[(4, &leaf("Owner"))] };
-const FAILURE: Shape = Shape {
-    name: "Failure",
-    required: &[],
-    children: &[(6, &Shape { name: "Holder", required: &[], children: &[(3, &leaf("Owner"))] })],
+const FAILURE: Shape = Shape { name: "Failure", required: &[], children: &[(6, &HOLDER)] };
+const HOLDER: Shape = Shape { name: "Holder", required: &[], children: &[(3, &leaf("Owner"))] };
+const SUBMIT_FAILURE: Shape =
+    Shape { name: "SubmitFailure", required: &[], children: &[(4, &leaf("Arguments")), (5, &leaf("Cause"))] };
+const GROWING: Shape = Shape {
+    name: "Growing",
+    required: &["owner", "since"],
+    children: &[(1, &HOLDER), (2, &leaf("Sample")), (4, &leaf("Rate"))],
 };
 
 const fn leaf(name: &'static str) -> Shape {
@@ -267,5 +273,26 @@ mod tests {
         let bomb = [0x0a, 0].repeat(MAX_EVENT_MESSAGES);
         assert_eq!(events(&bomb), Err(ShapeError::TooMany(MAX_EVENT_MESSAGES).into()));
         assert!(events(&[0x0a, 0].repeat(MAX_EVENT_MESSAGES / 16)).is_ok());
+        // Parts of events count as well, and whatever is in them.
+        for part in [vec![0x32, 2, 0x32, 0], vec![0x72, 2, 0x22, 0], vec![0x7a, 4, 0x0a, 2, 0x0a, 0]] {
+            let parts = part.repeat(MAX_EVENT_MESSAGES / 2);
+            let mut bomb = vec![0x0a];
+            prost::encoding::encode_varint(parts.len().try_into().unwrap(), &mut bomb);
+            bomb.extend(parts);
+            assert!(events(&bomb).is_err());
+        }
+    }
+
+    /// Check that a status takes no more memory than its bytes: nothing in it repeats, also not what an earlier version wrote there.
+    #[test]
+    fn too_many_in_a_status() {
+        let parts = [0x32, 0].repeat(1 << 20);
+        let mut bomb = vec![0x12];
+        prost::encoding::encode_varint(parts.len().try_into().unwrap(), &mut bomb);
+        bomb.extend(parts);
+        let status = picture(&bomb).unwrap().status.unwrap();
+        assert_eq!(status, crate::schema::recording::Status::default());
+        assert!(size_of_val(&status) < 64, "nothing that grows");
+        assert!(picture(&[0x12, 0].repeat(20)).is_err());
     }
 }

@@ -24,7 +24,7 @@ use aioinspect_proto::recording::RecordError;
 pub struct Picture {
     /// Everything that was read.
     pub evidence: Evidence,
-    /// How the watch was doing; without its hook.
+    /// How the watch was doing; without its hook, and without the owners that grow.
     pub status: WatchStatus,
     /// How often a picture was taken, in nanoseconds.
     pub every_ns: u64,

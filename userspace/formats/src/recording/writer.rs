@@ -7,7 +7,6 @@ use crate::evidence_to_bytes;
 use crate::recording::events::events_to_proto;
 use crate::recording::packed::pack;
 use crate::recording::{Picture, RecordingError};
-use crate::stored::Stored;
 use aioinspect_model::event::WatchStatus;
 use aioinspect_proto::recording::{HEAD_LEN, Kind, RecordError, encoded, fits, head, record};
 use aioinspect_proto::schema::recording as file;
@@ -85,24 +84,23 @@ impl Writer {
 }
 
 fn status_to_proto(status: &WatchStatus, every_ns: u64) -> file::Status {
-    let WatchStatus { hook: _, lost, healed, since_unix_ns, taken_unix_ns: _, scan_ns, growing } = status;
-    file::Status {
-        lost: *lost,
-        healed: *healed,
-        since_unix_ns: *since_unix_ns,
-        scan_ns: *scan_ns,
-        every_ns,
-        growing: growing.store(),
-    }
+    let WatchStatus { hook: _, lost, healed, since_unix_ns, taken_unix_ns: _, scan_ns, growing: _ } = status;
+    file::Status { lost: *lost, healed: *healed, since_unix_ns: *since_unix_ns, scan_ns: *scan_ns, every_ns }
 }
 
 /// A picture of its message; when it was taken stands before it.
 pub(super) fn picture_of(message: &file::Picture, unix_ns: u64) -> Result<Picture, RecordingError> {
     let evidence: Evidence = crate::evidence_from_bytes(&message.evidence)?;
-    let file::Status { lost, healed, since_unix_ns, scan_ns, every_ns, growing } =
-        message.status.clone().unwrap_or_default();
-    let growing = Stored::load(growing)?;
-    let status =
-        WatchStatus { hook: "", lost, healed, since_unix_ns, taken_unix_ns: unix_ns, scan_ns, growing };
+    let file::Status { lost, healed, since_unix_ns, scan_ns, every_ns } = message.status.unwrap_or_default();
+    let status = WatchStatus {
+        hook: "",
+        lost,
+        healed,
+        since_unix_ns,
+        taken_unix_ns: unix_ns,
+        scan_ns,
+        // It is told by events.
+        growing: Vec::new(),
+    };
     Ok(Picture { evidence, status, every_ns })
 }
