@@ -149,6 +149,8 @@ pub struct Failure {
     pub initial: Option<u64>,
     /// The owners of the most slots at that time, largest first, at most three.
     pub largest: Vec<Holder>,
+    /// How many more of the same kind it stands for, of the same process and moment: only in a recording of very many.
+    pub more: u64,
 }
 
 /// Who has slots reserved: an owner, or a process of one (see [`holders`](crate::holders)).
@@ -188,6 +190,24 @@ pub struct WatchStatus {
 }
 
 impl Event {
+    /// How many events it stands for.
+    pub fn stands_for(&self) -> u64 {
+        match self {
+            Event::SetupFailed { failure, .. } => failure.more.saturating_add(1),
+            Event::Lost { count } => *count,
+            Event::Existing { .. }
+            | Event::Setup { .. }
+            | Event::SubmitFailed { .. }
+            | Event::Destroy { .. }
+            | Event::Exec { .. }
+            | Event::Exit { .. }
+            | Event::Dying { .. }
+            | Event::Gone { .. }
+            | Event::Healed { .. }
+            | Event::Growth { .. } => 1,
+        }
+    }
+
     /// The word for it, in lines and in JSON: a promise.
     pub fn word(&self) -> &'static str {
         match self {

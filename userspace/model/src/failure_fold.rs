@@ -203,7 +203,7 @@ pub(crate) fn kind(event: &Event) -> Option<(Kind, u64)> {
     };
     match event {
         Event::SetupFailed { by, failure } => {
-            Some((of(by, "io_setup", failure.errno, setup_failure::cause(failure)), 1))
+            Some((of(by, "io_setup", failure.errno, setup_failure::cause(failure)), event.stands_for()))
         }
         Event::SubmitFailed { by, failure } => {
             let kind = of(by, failure.call.name(), failure.errno, failure.cause.word());

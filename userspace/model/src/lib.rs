@@ -12,6 +12,7 @@ pub mod cpus;
 pub mod difference;
 pub mod errno;
 pub mod event;
+pub mod event_batch;
 pub mod event_rows;
 pub mod evidence;
 pub mod failure_fold;

@@ -67,6 +67,9 @@ enum What<'a> {
         free: Option<i64>,
         reason: String,
         owners: Vec<HolderKeys<'a>>,
+        /// Only in a recording of very many.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
     },
     SubmitFailed {
         call: &'static str,
@@ -176,6 +179,7 @@ fn failed(failure: &Failure) -> What<'_> {
             .iter()
             .map(|holder| HolderKeys::new(holder, Some(holder.slots).filter(|slots| *slots > 0)))
             .collect(),
+        count: (failure.more > 0).then(|| failure.more.saturating_add(1)),
     }
 }
 

@@ -149,17 +149,8 @@ fn what(event: &Event) -> String {
         Event::Existing { context, max_reqs, .. } | Event::Setup { context, max_reqs, .. } => {
             of_context(*context, *max_reqs)
         }
-        Event::SetupFailed { .. } => {
-            let (errno, reason) = failure(event);
-            format!("{errno}: {reason}")
-        }
-        Event::SubmitFailed { failure: SubmitFailure { count, .. }, .. } => {
-            let (errno, reason) = failure(event);
-            match count {
-                1 => format!("{errno}: {reason}"),
-                count => format!("{errno}: x {}: {reason}", grouped(*count)),
-            }
-        }
+        Event::SetupFailed { .. } => how_often(event, event.stands_for()),
+        Event::SubmitFailed { failure: SubmitFailure { count, .. }, .. } => how_often(event, *count),
         Event::Destroy { context, max_reqs, took_ns, .. } => {
             format!("{}, took {}", of_context(*context, *max_reqs), duration(*took_ns))
         }
@@ -179,6 +170,15 @@ fn what(event: &Event) -> String {
         Event::Lost { count } => format!("{} missed", plural(*count, "event")),
         Event::Growth { growing, .. } => growth::in_words(growing),
         Event::Healed { count } => format!("{} corrected by a new census", plural(*count, "context")),
+    }
+}
+
+/// Of a failure, errno and reason, with the number of calls between them if there are several.
+fn how_often(event: &Event, count: u64) -> String {
+    let (errno, reason) = failure(event);
+    match count {
+        1 => format!("{errno}: {reason}"),
+        count => format!("{errno}: x {}: {reason}", grouped(count)),
     }
 }
 

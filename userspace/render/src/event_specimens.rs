@@ -36,6 +36,7 @@ pub(crate) fn failure() -> Failure {
         limit: Some(65536),
         initial: Some(0),
         largest: vec![nginx(), holder(123, b"mysqld", 1024, 8), holder(9, b"\x1b[2J\"\n", 128, 1)],
+        more: 0,
     }
 }
 

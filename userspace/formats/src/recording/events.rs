@@ -19,7 +19,7 @@ choices! {
 messages! {
     Actor { pid, tid, comm, owner };
     Owner required "owner" { runtime, unit, container, pod, cgroup };
-    Failure { errno, requested, free, limit, initial, largest };
+    Failure { errno, requested, free, limit, initial, largest, more };
     Holder required "owner" { pid, comm, owner, processes, contexts, slots };
     SubmitFailure { call, errno, count, arguments, cause };
     Arguments required "arguments" { context, second, third };

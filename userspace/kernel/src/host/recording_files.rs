@@ -144,10 +144,15 @@ impl RecordingFiles {
         older.saturating_add(self.current.as_ref().map_or(0, |current| current.len))
     }
 
+    /// How many bytes one file may have.
+    pub fn part(&self) -> u64 {
+        self.limits.bytes / PARTS
+    }
+
     /// Makes room for a record of `len` bytes and this time, and removes what is too old. Whether a new file was begun for it.
     pub fn make_room(&mut self, len: usize, unix_ns: u64) -> Result<bool, RecordingFilesError> {
         let len = u64::try_from(len).unwrap_or(u64::MAX);
-        let most = self.limits.bytes / PARTS;
+        let most = self.part();
         let head = u64::try_from(self.head.len()).unwrap_or(u64::MAX);
         if len.saturating_add(head) > most {
             return Err(RecordingFilesError::TooLarge(len));
@@ -213,7 +218,7 @@ impl RecordingFiles {
 
     /// Makes the current file the newest of the older ones, and begins another.
     fn renew(&mut self) -> Result<(), RecordingFilesError> {
-        let part = self.limits.bytes / PARTS;
+        let part = self.part();
         while !self.older.is_empty() && self.bytes().saturating_add(part) > self.limits.bytes {
             self.remove_oldest()?;
         }

@@ -149,7 +149,7 @@ proptest! {
         comm in proptest::collection::vec(1..=255_u8, 0..16),
     ) {
         let largest = vec![holder(&comm, 1, 2, 3)];
-        let of = Failure { errno, requested, free, limit, initial, largest };
+        let of = Failure { errno, requested, free, limit, initial, largest, more: 0 };
         let text = in_words(&of);
         prop_assert!(text.len() > 10);
         let named = text.windows(comm.len().max(1)).any(|part| part == comm);

@@ -39,6 +39,10 @@ pub(super) fn run(
     err: &mut dyn Write,
 ) -> anyhow::Result<Exit> {
     let screen = stdout().is_terminal() && stdin().is_terminal() && !args.ndjson && !args.failures;
+    if (args.from.is_some() || args.replay.is_some()) && args.site.collect.contains(&Collect::Submit) {
+        let why = "--collect counts on the running host; a file has no counts";
+        return Err(UsageError(why.to_owned()).into());
+    }
     if let (Some(path), false) = (&args.replay, screen) {
         return replay::lines(path, args, out, err);
     }
@@ -76,7 +80,12 @@ pub(super) fn run(
         feed.record(recorder);
     }
     let Some(signals) = signals else {
-        return runtime.block_on(screen::run(feed, args, terminal));
+        let exit = runtime.block_on(screen::run(&mut feed, args, terminal));
+        if let Some(recorder) = feed.recorder() {
+            // The terminal may be gone.
+            let _ = writeln!(err, "aioinspect: {}", recorder.end());
+        }
+        return exit;
     };
     if let Some(watcher) = feed.watcher() {
         writeln!(err, "aioinspect: watching with {} ({})", watcher.hook().name(), watcher.hook().cost())?;
@@ -142,11 +151,6 @@ fn open(
 ) -> anyhow::Result<(Feed, Option<Bound>)> {
     // Failures of io_submit are shown without a server too.
     let of_server = SiteArgs { collect: Vec::new(), ..args.site.clone() };
-    if args.from.is_some() && args.site.collect.contains(&Collect::Submit) {
-        return Err(
-            UsageError("--collect counts on the running host; a file has no counts".to_owned()).into()
-        );
-    }
     if args.metrics.is_none() && of_server != SiteArgs::default() {
         return Err(UsageError("options of the server need --metrics ADDR as well".to_owned()).into());
     }

@@ -138,6 +138,7 @@ pub(crate) fn events() -> Vec<Timed> {
         limit: Some(65_536),
         initial: Some(0),
         largest,
+        more: 0,
     };
     let told = [
         Event::Existing { by: by.clone(), context, max_reqs: 2048 },

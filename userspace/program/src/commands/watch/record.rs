@@ -1,18 +1,22 @@
 //! `watch --record`: what is seen is also written to files. By a thread of its own: a disk that is slow or full costs records, never the watch.
 
+mod written;
+
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::commands::saved::inspect;
-use aioinspect_formats::recording::{Picture, Record, RecordingError, Writer};
+use crate::commands::watch::record::written::{Told, Work, lock, stand_for, write};
+use aioinspect_formats::recording::{Picture, Writer};
 use aioinspect_kernel::host::clock;
-use aioinspect_kernel::host::recording_files::{Limits, RecordingFiles, RecordingFilesError};
-use aioinspect_model::event::{Event, Timed, WatchStatus};
+use aioinspect_kernel::host::recording_files::{Limits, RecordingFiles};
+use aioinspect_model::event::{Timed, WatchStatus};
+use aioinspect_model::event_batch::EventBatch;
 use aioinspect_model::evidence::Evidence;
 use aioinspect_render::count::count;
 use aioinspect_render::escape::escape_path;
@@ -21,8 +25,8 @@ use aioinspect_render::escape::escape_path;
 const WAITING: usize = 32;
 /// Events that one record takes.
 const EVENTS_A_RECORD: usize = 4096;
-/// For how long nothing is told again.
-const TOLD_FOR_NS: u64 = 60_000_000_000;
+/// For how long events are gathered into one record: each failed io_setup wakes us by itself.
+const GATHERED_FOR_NS: u64 = 1_000_000_000;
 /// For how long the end of the watch waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -45,7 +49,10 @@ pub(crate) struct Recorder {
     told: Arc<Mutex<Told>>,
     /// When the next picture is due, on the clock that orders events.
     due_ns: u64,
-    /// Events that the thread had no room for.
+    /// Events that are not handed over yet, and when the first of them came, on the clock that orders events.
+    batch: EventBatch,
+    batch_since_ns: Option<u64>,
+    /// Events that the thread had no room for, since it last had.
     missed: u64,
 }
 
@@ -53,24 +60,6 @@ struct Thread {
     queue: SyncSender<Work>,
     /// Has a sender as long as the thread runs.
     ended: Receiver<()>,
-}
-
-enum Work {
-    Picture(Box<Picture>),
-    Events(Vec<Timed>),
-}
-
-/// What the thread has to say.
-#[derive(Debug, Default)]
-struct Told {
-    pictures: u64,
-    events: u64,
-    bytes: u64,
-    lost: u64,
-    /// Why the last record was not written.
-    trouble: Option<String>,
-    /// When that was last told, on the clock that orders events; `None`: it is still to be.
-    said_at: Option<u64>,
 }
 
 impl Recorder {
@@ -85,6 +74,8 @@ impl Recorder {
             thread: None,
             told: Arc::default(),
             due_ns: 0,
+            batch: EventBatch::default(),
+            batch_since_ns: None,
             missed: 0,
         })
     }
@@ -109,16 +100,18 @@ impl Recorder {
         )
     }
 
-    /// What has happened.
+    /// What has happened, perhaps nothing.
     pub(super) fn events(&mut self, events: &[Timed]) {
-        for events in events.chunks(EVENTS_A_RECORD) {
-            let mut all = Vec::with_capacity(events.len().saturating_add(1));
-            if self.missed > 0 {
-                all.push(lost(self.missed));
+        let now = clock::now().0;
+        for timed in events {
+            self.batch.add(timed);
+            self.batch_since_ns.get_or_insert(now);
+            if self.batch.len() >= EVENTS_A_RECORD {
+                self.flush();
             }
-            all.extend_from_slice(events);
-            let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
-            self.missed = if self.send(Work::Events(all)) { 0 } else { self.missed.saturating_add(count) };
+        }
+        if self.batch_since_ns.is_some_and(|since| now.saturating_sub(since) >= GATHERED_FOR_NS) {
+            self.flush();
         }
     }
 
@@ -131,18 +124,14 @@ impl Recorder {
         let every_ns = u64::try_from(self.options.every.as_nanos()).unwrap_or(u64::MAX);
         // Whoever takes pictures more often does it at about the same moments: none is to be missed by a hair.
         self.due_ns = now.saturating_add(every_ns.saturating_sub(every_ns / 10));
+        // What happened before it is to stand before it.
+        self.flush();
         self.send(Work::Picture(Box::new(Picture { evidence, status, every_ns })));
     }
 
-    /// Why nothing is recorded, once for each time it begins to be so, and not more than once a minute.
+    /// Why nothing is recorded, if that is to be told now.
     pub(super) fn trouble(&mut self) -> Option<String> {
-        let mut told = lock(&self.told);
-        if told.said_at.is_some() {
-            return None;
-        }
-        let why = told.trouble.clone()?;
-        told.said_at = Some(clock::now().0);
-        Some(why)
+        lock(&self.told).to_be_told(clock::now().0)
     }
 
     /// Whether the last record was written; why not.
@@ -155,20 +144,33 @@ impl Recorder {
 
     /// Waits for what is on its way to the disk, and says what was written.
     pub(super) fn end(&mut self) -> String {
-        if self.missed > 0 {
-            let missed = std::mem::take(&mut self.missed);
-            self.send(Work::Events(vec![lost(missed)]));
-        }
+        self.flush();
         let is_done = self.wait();
         let told = lock(&self.told);
-        let missing = match (told.lost, is_done) {
-            (0, true) => String::new(),
-            (lost, true) => format!("; {lost} events could not be written"),
-            (_, false) => "; the disk is still busy with the rest".to_owned(),
+        let lost = if told.lost == 0 {
+            String::new()
+        } else {
+            format!("; {} could not be written", several(told.lost, "event"))
         };
-        let several = |n: u64, one: &str| count(usize::try_from(n).unwrap_or(usize::MAX), one);
+        let rest = if is_done { "" } else { "; the disk is still busy with the rest" };
         let (pictures, events) = (several(told.pictures, "picture"), several(told.events, "event"));
-        format!("recorded {pictures} and {events} in {}{missing}", size(told.bytes))
+        format!("recorded {pictures} and {events} in {}{lost}{rest}", size(told.bytes))
+    }
+
+    /// Hands over the events that were gathered.
+    fn flush(&mut self) {
+        self.batch_since_ns = None;
+        let events = self.batch.take();
+        let missed = std::mem::take(&mut self.missed);
+        if events.is_empty() && missed == 0 {
+            return;
+        }
+        let count = stand_for(&events);
+        if !self.send(Work::Events { missed, events }) {
+            self.missed = missed.saturating_add(count);
+            let mut told = lock(&self.told);
+            told.lost = told.lost.saturating_add(count);
+        }
     }
 
     /// Hands over the work; false: there is no room for it.
@@ -213,112 +215,14 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
+        self.flush();
         self.wait();
     }
 }
 
-impl Told {
-    fn fail(&mut self, why: String) {
-        // It is told once, however many records it costs, and though a small one may fit where a large one does not.
-        let now = clock::now().0;
-        if self.trouble.is_none() {
-            self.said_at = self.said_at.filter(|at| now.saturating_sub(*at) < TOLD_FOR_NS);
-        }
-        self.trouble = Some(why);
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum WriteError {
-    #[error(transparent)]
-    Files(#[from] RecordingFilesError),
-    #[error(transparent)]
-    Record(#[from] RecordingError),
-}
-
-/// Writes what comes, until nobody is there to send more.
-fn write(mut files: RecordingFiles, work: &Receiver<Work>, told: &Mutex<Told>) {
-    let mut writer = Writer::default();
-    let mut missed = 0_u64;
-    for work in work {
-        let (pictures, events) = match &work {
-            Work::Picture(_) => (1, 0),
-            Work::Events(events) => (0, u64::try_from(events.len()).unwrap_or(u64::MAX)),
-        };
-        let written = match work {
-            Work::Picture(picture) => write_picture(&mut files, &mut writer, &picture),
-            Work::Events(mut events) => {
-                if missed > 0 {
-                    events.insert(0, lost(missed));
-                }
-                write_events(&mut files, &mut writer, &events)
-            }
-        };
-        let mut told = lock(told);
-        match written {
-            Ok(bytes) => {
-                told.pictures = told.pictures.saturating_add(pictures);
-                told.events = told.events.saturating_add(events);
-                told.bytes = told.bytes.saturating_add(bytes);
-                told.trouble = None;
-                if events > 0 {
-                    missed = 0;
-                }
-            }
-            Err(error) => {
-                missed = missed.saturating_add(events);
-                told.lost = told.lost.saturating_add(events);
-                told.fail(error.to_string());
-                // What the next picture would be stored by may not be there.
-                writer.forget();
-            }
-        }
-    }
-}
-
-fn write_picture(
-    files: &mut RecordingFiles,
-    writer: &mut Writer,
-    picture: &Picture,
-) -> Result<u64, WriteError> {
-    let unix_ns = picture.status.taken_unix_ns;
-    if files.make_room(0, unix_ns)? {
-        writer.forget();
-    }
-    let mut record = writer.picture(picture)?;
-    if files.make_room(record.bytes.len(), unix_ns)? {
-        writer.forget();
-        record = writer.picture(picture)?;
-        files.make_room(record.bytes.len(), unix_ns)?;
-    }
-    append(files, &record, unix_ns)
-}
-
-fn write_events(
-    files: &mut RecordingFiles,
-    writer: &mut Writer,
-    events: &[Timed],
-) -> Result<u64, WriteError> {
-    let record = Writer::events(events)?;
-    let unix_ns = events.last().map_or(0, |timed| timed.unix_ns);
-    if files.make_room(record.bytes.len(), unix_ns)? {
-        writer.forget();
-    }
-    append(files, &record, unix_ns)
-}
-
-fn append(files: &mut RecordingFiles, record: &Record, unix_ns: u64) -> Result<u64, WriteError> {
-    files.append(&record.bytes, unix_ns)?;
-    Ok(u64::try_from(record.bytes.len()).unwrap_or(u64::MAX))
-}
-
-/// So many events were not recorded.
-fn lost(count: u64) -> Timed {
-    Timed { at: clock::now(), unix_ns: clock::unix_now(), event: Event::Lost { count } }
-}
-
-fn lock(told: &Mutex<Told>) -> MutexGuard<'_, Told> {
-    told.lock().unwrap_or_else(PoisonError::into_inner)
+/// `12 events`
+fn several(n: u64, one: &str) -> String {
+    count(usize::try_from(n).unwrap_or(usize::MAX), one)
 }
 
 /// `500 B`, `12 KiB`, `64 MiB`.

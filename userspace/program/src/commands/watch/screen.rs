@@ -24,7 +24,7 @@ const BETWEEN_DRAWINGS: Duration = Duration::from_millis(50);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 
 /// Shows the screen until it is quit; the terminal is as before afterwards, whatever happens.
-pub(super) async fn run(mut feed: Feed, args: &WatchArgs, terminal: Terminal) -> anyhow::Result<Exit> {
+pub(super) async fn run(feed: &mut Feed, args: &WatchArgs, terminal: Terminal) -> anyhow::Result<Exit> {
     let theme = Theme { color: terminal.color, ascii: args.ascii };
     let only = args.pid.iter().map(|pid| Pid(*pid)).collect();
     // Signals first: from here on none of them ends us while the terminal is not as before.
@@ -40,7 +40,7 @@ pub(super) async fn run(mut feed: Feed, args: &WatchArgs, terminal: Terminal) ->
     if let Some(replay) = feed.replay() {
         replay.show(&mut shown.screen)?;
     }
-    let ended = shown.until_the_end(&mut feed, &mut keys, &mut signals, deadline).await;
+    let ended = shown.until_the_end(feed, &mut keys, &mut signals, deadline).await;
     if feed.recorder().is_some() {
         // What happened until now belongs to the recording; it is lost with the kernel's programs otherwise.
         let _ = feed.rest();
