@@ -39,19 +39,40 @@ pub fn parse(text: &str) -> Result<Asked, String> {
     if let Some(earlier) = text.strip_prefix('-') {
         return span(earlier.trim()).map(Asked::Earlier).ok_or_else(wrong);
     }
-    let is_date = text.get(..5).is_some_and(|year| year.ends_with('-'));
-    if is_date {
+    if let Some(rest) = after_date(text) {
+        // What the parsers would pass over is refused: a zone by its name, and a zone without its time.
+        if text.contains('[') {
+            return Err(wrong());
+        }
         let at = text.parse::<Timestamp>().ok().or_else(|| {
-            let text = text.strip_suffix(['Z', 'z']).unwrap_or(text);
-            text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+            let text = text.strip_suffix(['Z', 'z']).filter(|_| !rest.is_empty()).unwrap_or(text);
+            let is_plain = !rest.contains(['+', '-']);
+            is_plain
+                .then_some(text)?
+                .parse::<DateTime>()
+                .ok()?
+                .to_zoned(TimeZone::UTC)
+                .ok()
+                .map(|zoned| zoned.timestamp())
         });
         let at = at.and_then(|at| u64::try_from(at.as_nanosecond()).ok());
         return at.map(Asked::At).ok_or_else(wrong);
     }
     let of_day = text.strip_suffix(['Z', 'z']).unwrap_or(text);
-    let time = of_day.contains(':').then(|| of_day.parse::<Time>().ok()).flatten().ok_or_else(wrong)?;
+    let is_plain = of_day.contains(':') && of_day.chars().all(|c| matches!(c, '0'..='9' | ':' | '.'));
+    let time = is_plain.then(|| of_day.parse::<Time>().ok()).flatten().ok_or_else(wrong)?;
     let since = time.duration_since(Time::midnight());
     Ok(Asked::OfDay(nanoseconds(since)))
+}
+
+/// What follows a date such as `2026-01-31`; `None`: it does not begin with one.
+fn after_date(text: &str) -> Option<&str> {
+    let (date, rest) = text.split_at_checked(10)?;
+    let is_date = date.bytes().zip(0_u8..).all(|(byte, place)| match place {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    is_date.then_some(rest)
 }
 
 impl Asked {
@@ -133,6 +154,8 @@ mod tests {
             "2026-01-31 03:00",
             "2026-01-31 03:00:00Z",
             "2026-01-31T04:00:00+01:00",
+            "2026-01-31T04:00+01:00",
+            "2026-01-31T01:00-02",
             " 2026-01-31T03:00:00.000000000Z ",
         ] {
             assert_eq!(parse(text), Ok(Asked::At(THREE)), "{text}");
@@ -172,6 +195,20 @@ mod tests {
             "2026-01-31T",
             "yesterday",
             "ä:ö",
+            "20260131T03:00",
+            "2026-0131T03:00",
+            "+002026-01-31T03:00",
+            "03:00+01:00",
+            "03:00-01:00",
+            "T03:00",
+            "T03:00Z",
+            "03:00[Europe/Berlin]",
+            "2026-01-31T04:00[Europe/Berlin]",
+            "2026-01-31T04:00+01:00[Europe/Berlin]",
+            "2026-01-31T04:00Z[Europe/Berlin]",
+            "2026-01-31[Europe/Berlin]",
+            "2026-01-31+01:00",
+            "2026-01-31T04:00+99:00",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
