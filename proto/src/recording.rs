@@ -34,7 +34,8 @@ pub const MAX_MESSAGE_LEN: usize = crate::evidence::MAX_MESSAGE_LEN + (1 << 16);
 /// Most messages in one record of events, nested ones included: they take hundreds of bytes each once they are read.
 const MAX_EVENT_MESSAGES: usize = 1 << 18;
 
-const MARK: u32 = u32::from_le_bytes(*b"AIOR");
+/// What each record begins with.
+pub const MARK: [u8; 4] = *b"AIOR";
 
 /// What a record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +140,7 @@ pub fn record(kind: Kind, unix_ns: u64, unpacked: usize, packed: &[u8]) -> Resul
         return Err(too_large);
     };
     let mut bytes = Vec::with_capacity(RECORD_HEAD_LEN.saturating_add(packed.len()));
-    bytes.extend(MARK.to_le_bytes());
+    bytes.extend(MARK);
     bytes.extend(size.to_le_bytes());
     bytes.extend(unix_ns.to_le_bytes());
     bytes.extend(unpacked.to_le_bytes());
@@ -153,7 +154,7 @@ pub fn record(kind: Kind, unix_ns: u64, unpacked: usize, packed: &[u8]) -> Resul
 /// Reads what stands before a message; `None`: these bytes do not begin a record.
 pub fn record_head(bytes: &[u8]) -> Option<RecordHead> {
     let checked = bytes.get(..RECORD_HEAD_LEN.saturating_sub(4))?;
-    if word(bytes, 0)? != MARK || word(bytes, checked.len())? != crc32fast::hash(checked) {
+    if !bytes.starts_with(&MARK) || word(bytes, checked.len())? != crc32fast::hash(checked) {
         return None;
     }
     let head = RecordHead {

@@ -1,10 +1,11 @@
 //! What is in a recording, found again. It may come from anybody: nothing of it is believed before it is checked.
 
+use std::collections::VecDeque;
 use std::io;
 
 use aioinspect_model::event::Timed;
 use aioinspect_proto::recording::{
-    HEAD_LEN, Kind, RECORD_HEAD_LEN, RecordHead, check_head, events, picture, record_head,
+    HEAD_LEN, Kind, MARK, RECORD_HEAD_LEN, RecordHead, check_head, events, picture, record_head,
 };
 
 use crate::recording::events::events_from_proto;
@@ -12,7 +13,7 @@ use crate::recording::packed::unpack;
 use crate::recording::writer::picture_of;
 use crate::recording::{Picture, RecordingError};
 
-/// Most records that are kept in mind; a day has some 17,000 pictures.
+/// Most records that are kept in mind, the newest; a day has some 17,000 pictures.
 const MOST_RECORDS: usize = 1 << 21;
 /// Heads of records are looked for in pieces of so many bytes.
 const PIECE: usize = 1 << 16;
@@ -51,6 +52,16 @@ pub struct Found {
     pub next_unix_ns: Option<u64>,
 }
 
+impl Found {
+    /// Until when there is no other picture, if that is long after this one: the next picture, or the time that was `asked` for. `every_ns`: how often
+    /// they were taken.
+    pub fn gap(&self, asked: u64, every_ns: u64) -> Option<u64> {
+        let until = self.next_unix_ns.unwrap_or(asked);
+        // One may come a little late.
+        (until.saturating_sub(self.unix_ns) > every_ns.saturating_mul(2)).then_some(until)
+    }
+}
+
 /// A time that a recording does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missed {
@@ -75,8 +86,10 @@ pub struct Recording {
     entries: Vec<Entry>,
     /// Which of the entries are pictures.
     pictures: Vec<usize>,
-    /// Files whose rest is no record, and how many bytes that is.
+    /// Files of which parts are no records, and how many bytes that is.
     unread: Vec<(usize, u64)>,
+    /// How many of the oldest records are not kept in mind.
+    passed_over: usize,
     /// The whole picture that was unpacked last.
     whole: Option<(usize, Vec<u8>)>,
 }
@@ -95,20 +108,29 @@ pub fn is_recording(first: &[u8]) -> bool {
 impl Recording {
     /// Goes through the heads of all records. `files`: oldest first; an empty one has none.
     pub fn open(files: Vec<Box<dyn Bytes>>) -> Result<Self, RecordingError> {
-        let (mut entries, mut unread) = (Vec::new(), Vec::new());
+        Self::open_newest(files, MOST_RECORDS)
+    }
+
+    /// The same, of at most so many records.
+    pub(super) fn open_newest(files: Vec<Box<dyn Bytes>>, most: usize) -> Result<Self, RecordingError> {
+        let (mut entries, mut unread, mut passed_over) = (VecDeque::new(), Vec::new(), 0_usize);
         for (number, file) in files.iter().enumerate() {
             let left = scan(file.as_ref(), |at, head| {
-                entries.push(Entry { file: number, at, head });
-                entries.len() < MOST_RECORDS
+                if entries.len() >= most {
+                    entries.pop_front();
+                    passed_over = passed_over.saturating_add(1);
+                }
+                entries.push_back(Entry { file: number, at, head });
             })?;
             if left > 0 {
                 unread.push((number, left));
             }
         }
+        let entries = Vec::from(entries);
         let is_picture = |entry: &Entry| matches!(entry.head.kind, Kind::Whole | Kind::Changed);
         let pictures = entries.iter().enumerate().filter(|(_, entry)| is_picture(entry));
         let pictures = pictures.map(|(place, _)| place).collect();
-        Ok(Self { files, entries, pictures, unread, whole: None })
+        Ok(Self { files, entries, pictures, unread, passed_over, whole: None })
     }
 
     /// How many files it is in.
@@ -126,9 +148,14 @@ impl Recording {
         self.entries.len()
     }
 
-    /// Files by their number, and how many bytes at their end are no records: whoever wrote them was cut off, or they are damaged.
+    /// Files by their number, and how many bytes of them are no records: whoever wrote them was cut off, or they are damaged.
     pub fn unread(&self) -> &[(usize, u64)] {
         &self.unread
+    }
+
+    /// How many of the oldest records there is no room for: they are as if they were not there.
+    pub fn passed_over(&self) -> usize {
+        self.passed_over
     }
 
     /// The last picture.
@@ -247,37 +274,73 @@ impl Recording {
     }
 }
 
-/// Goes through a file as far as there are whole records: where the message of each begins, and its head, until `more` is false. How many bytes are
-/// left; messages are not read.
-pub fn scan(file: &dyn Bytes, mut more: impl FnMut(u64, RecordHead) -> bool) -> Result<u64, RecordingError> {
+/// Goes through a file from record to record: where the message of each begins, and its head. How many bytes are no whole records, at the end or where
+/// there is damage; messages are not read.
+pub fn scan(file: &dyn Bytes, mut each: impl FnMut(u64, RecordHead)) -> Result<u64, RecordingError> {
     let size = file.size();
     if size == 0 {
         return Ok(0);
     }
     check_head(&file.read_at(0, HEAD_LEN)?)?;
-    let wide = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
-    let mut at = wide(HEAD_LEN);
-    let (mut piece, mut piece_at) = (Vec::new(), 0_u64);
+    let mut pieces = Pieces { file, bytes: Vec::new(), at: 0 };
+    let (mut at, mut unread) = (wide(HEAD_LEN), 0_u64);
     loop {
-        let within = |piece: &[u8], piece_at: u64| {
-            let from = usize::try_from(at.checked_sub(piece_at)?).ok()?;
-            record_head(piece.get(from..)?)
+        let end =
+            |head: RecordHead| at.saturating_add(wide(RECORD_HEAD_LEN)).saturating_add(head.packed.into());
+        let head = record_head(pieces.from(at, RECORD_HEAD_LEN)?);
+        if let Some(head) = head.filter(|head| end(*head) <= size) {
+            each(at.saturating_add(wide(RECORD_HEAD_LEN)), head);
+            at = end(head);
+            continue;
+        }
+        // Its length may be what is damaged: the next record is where a head says so.
+        let next = pieces.next_mark(at.saturating_add(1))?.unwrap_or(size);
+        unread = unread.saturating_add(next.saturating_sub(at));
+        if next >= size {
+            return Ok(unread);
+        }
+        at = next;
+    }
+}
+
+/// A file, of which a piece is read at a time.
+struct Pieces<'a> {
+    file: &'a dyn Bytes,
+    bytes: Vec<u8>,
+    at: u64,
+}
+
+impl Pieces<'_> {
+    /// The bytes from `at` on: at least `len`, but at the end of the file.
+    fn from(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
+        let has = |bytes: &[u8], begin: u64| {
+            let from = usize::try_from(at.checked_sub(begin)?).ok()?;
+            (bytes.len().checked_sub(from)? >= len).then_some(from)
         };
-        let mut head = within(&piece, piece_at);
-        if head.is_none() {
-            (piece, piece_at) = (file.read_at(at, PIECE)?, at);
-            head = within(&piece, piece_at);
-        }
-        let Some(head) = head else { break };
-        let message = at.saturating_add(wide(RECORD_HEAD_LEN));
-        let end = message.saturating_add(head.packed.into());
-        if end > size {
-            break;
-        }
-        at = end;
-        if !more(message, head) {
-            break;
+        let from = if let Some(from) = has(&self.bytes, self.at) {
+            from
+        } else {
+            (self.bytes, self.at) = (self.file.read_at(at, PIECE)?, at);
+            0
+        };
+        Ok(self.bytes.get(from..).unwrap_or_default())
+    }
+
+    /// Where the next record may begin, from `at` on.
+    fn next_mark(&mut self, mut at: u64) -> io::Result<Option<u64>> {
+        loop {
+            let bytes = self.from(at, MARK.len())?;
+            if bytes.len() < MARK.len() {
+                return Ok(None);
+            }
+            if let Some(found) = bytes.windows(MARK.len()).position(|bytes| bytes == MARK) {
+                return Ok(Some(at.saturating_add(wide(found))));
+            }
+            at = at.saturating_add(wide(bytes.len().saturating_sub(MARK.len().saturating_sub(1))));
         }
     }
-    Ok(size.saturating_sub(at))
+}
+
+fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }

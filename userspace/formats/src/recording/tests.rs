@@ -134,17 +134,14 @@ fn found_again() {
     assert!(told.is_sorted());
 
     let mut kinds = (0, 0);
-    scan(&files[0], |_, head| {
-        match head.kind {
-            aioinspect_proto::recording::Kind::Whole => kinds.0 += 1,
-            aioinspect_proto::recording::Kind::Changed => {
-                kinds.1 += 1;
-                assert!(head.packed * 4 < head.unpacked, "{head:?}");
-            }
-            aioinspect_proto::recording::Kind::Events => {}
-            aioinspect_proto::recording::Kind::Other(number) => panic!("{number}"),
+    scan(&files[0], |_, head| match head.kind {
+        aioinspect_proto::recording::Kind::Whole => kinds.0 += 1,
+        aioinspect_proto::recording::Kind::Changed => {
+            kinds.1 += 1;
+            assert!(head.packed * 4 < head.unpacked, "{head:?}");
         }
-        true
+        aioinspect_proto::recording::Kind::Events => {}
+        aioinspect_proto::recording::Kind::Other(number) => panic!("{number}"),
     })
     .unwrap();
     assert_eq!(kinds, (4, 196), "a whole one each five minutes");
@@ -159,7 +156,6 @@ fn cut_off() {
         let mut ends = vec![u64::try_from(HEAD_LEN).unwrap()];
         scan(&bytes, |at, head| {
             ends.push(at + u64::from(head.packed));
-            true
         })
         .unwrap();
         ends
@@ -194,8 +190,10 @@ fn damaged() {
             assert!(at < HEAD_LEN, "{at}");
             continue;
         };
+        assert!((7..=8).contains(&recording.entries()), "{at}: it costs one record at most");
         for place in 0..recording.pictures() {
-            let expected = picture(u64::try_from(place).unwrap() * 5);
+            let taken = recording.time_of(Moment(place)).unwrap();
+            let expected = picture((taken - BEGIN) / SECOND);
             assert!(
                 recording.picture(Moment(place)).is_ok_and(|picture| picture == expected)
                     || recording.picture(Moment(place)).is_err(),
@@ -204,6 +202,34 @@ fn damaged() {
         }
         let events = recording.events_until(Moment(usize::MAX), 100);
         assert!(events.iter().all(|timed| (BEGIN..BEGIN + 20 * SECOND).contains(&timed.unix_ns)));
+    }
+}
+
+/// Check that of very many records the newest are found, and that the others are told.
+#[test]
+fn the_newest() {
+    let files: Vec<Box<dyn Bytes>> = vec![Box::new(file(0..1000)), Box::new(file(1000..2000))];
+    let mut recording = Recording::open_newest(files, 300).unwrap();
+    assert_eq!((recording.entries(), recording.pictures(), recording.passed_over()), (300, 150, 500));
+    let last = recording.last().unwrap();
+    assert_eq!(recording.picture(last).unwrap(), picture(1995));
+    assert_eq!(recording.find(BEGIN + 1000 * SECOND).unwrap(), Err(Missed::Before(BEGIN + 1250 * SECOND)));
+    assert_eq!(recording.end(), BEGIN + 1997 * SECOND);
+}
+
+/// Check that a gap is told: between two pictures, and after the last one while events go on.
+#[test]
+fn gaps() {
+    let mut bytes = file(0..20);
+    bytes.extend(file(500..520).split_off(HEAD_LEN));
+    bytes.extend(Writer::events(&[event(900)]).unwrap().bytes);
+    let mut recording = opened(&[bytes]);
+    for (second, until) in
+        [(0, None), (12, None), (15, Some(500)), (300, Some(500)), (505, None), (520, None), (800, Some(800))]
+    {
+        let asked = BEGIN + second * SECOND;
+        let found = recording.find(asked).unwrap().unwrap();
+        assert_eq!(found.gap(asked, 5 * SECOND), until.map(|until| BEGIN + until * SECOND), "{second}");
     }
 }
 

@@ -54,26 +54,40 @@ pub(super) fn read_at_time(path: &Path, at: Option<Asked>, err: &mut dyn Write) 
     let found = moment_at(&mut recording, asked).with_context(named)?;
     let picture = recording.picture(found.moment).with_context(named)?;
     write!(err, "aioinspect: recorded at {}", in_words(found.unix_ns))?;
-    match found.next_unix_ns {
-        // One may come a little late.
-        Some(next) if next.saturating_sub(found.unix_ns) > picture.every_ns.saturating_mul(2) => {
-            writeln!(err, "; nothing was recorded from then to {}", in_words(next))?;
-        }
-        Some(_) | None => writeln!(err)?,
+    match found.gap(asked, picture.every_ns) {
+        Some(until) => writeln!(err, "; {}", gap_until(until))?,
+        None => writeln!(err)?,
     }
     Ok(picture.evidence)
+}
+
+/// What is said of a time long after the picture that is shown.
+pub(super) fn gap_until(unix_ns: u64) -> String {
+    format!("no picture was recorded from then to {}", in_words(unix_ns))
 }
 
 /// Opens a recording: a file, and the older ones beside it. `None`: it is something else.
 pub(super) fn recording(path: &Path) -> anyhow::Result<Option<Recording>> {
     // A pipe can be read only once, and a part of a recording is read at a time.
-    if !std::fs::metadata(path).is_ok_and(|about| about.is_file()) {
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file()) {
         return Ok(None);
     }
-    let all = open_to_read(path).with_context(|| format!("cannot read {}", escape_path(path)))?;
+    let cannot = || format!("cannot read {}", escape_path(path));
     let begins = |file: &File| read_at(file, 0, 16).is_ok_and(|first| is_recording(&first));
-    // The last one is what was asked for. What else is called like its older ones may be anything.
-    if !all.last().is_some_and(begins) {
+    match File::open(path) {
+        // What is called like its older ones may be anything: it is not looked at.
+        Ok(file) if file.metadata().with_context(cannot)?.len() > 0 && !begins(&file) => return Ok(None),
+        Ok(_) => {}
+        // Where there was no room to begin it anew, only the older ones are there.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(cannot),
+    }
+    let all = match open_to_read(path) {
+        Ok(all) => all,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(cannot),
+    };
+    if !all.iter().any(begins) {
         return Ok(None);
     }
     let files = all.into_iter().filter(begins).map(|file| Box::new(OnDisk(file)) as Box<dyn Bytes>);
@@ -88,25 +102,17 @@ pub(super) fn no_recording(path: &Path) -> String {
 /// What there is to know of the files of a recording.
 pub(super) fn notes(path: &Path, recording: &Recording) -> Vec<String> {
     let unread = recording.unread().iter().fold(0_u64, |sum, (_, left)| sum.saturating_add(*left));
-    if unread == 0 {
-        return Vec::new();
-    }
-    vec![format!(
-        "{}: {unread} bytes at the end of a file are no whole record, and are passed over",
-        escape_path(path)
-    )]
+    let (name, oldest) = (escape_path(path), recording.passed_over());
+    let damage = format!("{name}: {unread} bytes are no whole record, and are passed over");
+    let many = format!("{name}: the {oldest} oldest records are passed over, since there are too many");
+    let notes = [(unread > 0, damage), (oldest > 0, many)];
+    notes.into_iter().filter_map(|(is_so, note)| is_so.then_some(note)).collect()
 }
 
 /// The time that is meant, in nanoseconds since 1970: seen from the end of the recording.
 pub(super) fn time(recording: &Recording, at: Asked) -> u64 {
     let end = recording.end();
     at.resolve(clock::unix_now(), end, end)
-}
-
-/// The picture of a time that was asked for.
-pub(super) fn moment(recording: &mut Recording, at: Asked) -> anyhow::Result<Found> {
-    let at = time(recording, at);
-    moment_at(recording, at)
 }
 
 /// The picture of a time.
@@ -133,7 +139,6 @@ pub(super) fn inspect(file: &File) -> Option<Inspected> {
     let mut first_unix_ns = None;
     let left = scan(&on_disk, |_, head| {
         first_unix_ns.get_or_insert(head.unix_ns);
-        true
     });
     Some(Inspected { first_unix_ns, end: on_disk.size().saturating_sub(left.ok()?) })
 }
@@ -160,4 +165,36 @@ pub(super) fn write(path: &Path, evidence: &Evidence) -> anyhow::Result<PathBuf>
         .with_context(|| format!("{} is not a file name", path.display()))?;
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(write_new(dir, name, &bytes, MODE)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use aioinspect_formats::recording::Writer;
+    use aioinspect_model::specimen;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Check that beside an evidence file there may be anything, and that a recording whose newest file is missing or empty is one.
+    #[test]
+    fn neighbours() {
+        let dir = TempDir::new().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("ev"), evidence_to_bytes(&specimen::idle()).unwrap()).unwrap();
+        symlink(at("ev.1"), at("ev.1")).unwrap();
+        assert_eq!(read(&at("ev")).unwrap(), specimen::idle());
+        fs::write(at("r.1"), Writer::head()).unwrap();
+        assert_eq!(recording(&at("r")).unwrap().unwrap().files(), 1);
+        fs::write(at("r"), b"").unwrap();
+        assert_eq!(recording(&at("r")).unwrap().unwrap().files(), 1);
+        fs::write(at("r"), Writer::head()).unwrap();
+        assert_eq!(recording(&at("r")).unwrap().unwrap().files(), 2);
+        fs::write(at("other"), b"").unwrap();
+        assert!(recording(&at("other")).unwrap().is_none());
+        assert!(recording(&at("none")).unwrap().is_none());
+        assert!(read(&at("none")).is_err());
+    }
 }

@@ -12,7 +12,8 @@ use crate::host::recording_files::{Identity, OLDER, numbered};
 
 /// The files of a recording that somebody made, open for reading: the oldest first. `path` itself is the newest; links are followed.
 ///
-/// They may be renamed meanwhile: the newest is opened first, so that none is missed, and one that is met again is left out.
+/// They may be renamed meanwhile: the newest is opened first, so that none is missed, and one that is met again is left out. `path` itself may not be
+/// there, as long as there are older ones: between two files, or where there is no room for another.
 pub fn open_to_read(path: &Path) -> io::Result<Vec<File>> {
     let mut files = Vec::new();
     let mut met: Vec<Identity> = Vec::new();
@@ -22,7 +23,9 @@ pub fn open_to_read(path: &Path) -> io::Result<Vec<File>> {
         let of = if number == 0 { path.to_owned() } else { path.with_file_name(numbered(name, number)) };
         let file = match rustix::fs::open(&of, flags, Mode::empty()) {
             Ok(file) => file,
-            Err(Errno::NOENT) if number > 0 => continue,
+            Err(Errno::NOENT) => continue,
+            // A socket or a device without a driver.
+            Err(Errno::NXIO) if number > 0 => continue,
             Err(error) => return Err(error.into()),
         };
         let stat = fstat(&file)?;
@@ -31,6 +34,9 @@ pub fn open_to_read(path: &Path) -> io::Result<Vec<File>> {
             met.push(identity);
             files.push(File::from(file));
         }
+    }
+    if met.is_empty() {
+        return Err(Errno::NOENT.into());
     }
     files.reverse();
     Ok(files)

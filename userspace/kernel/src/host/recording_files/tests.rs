@@ -167,5 +167,7 @@ fn read_in_order() {
     let read: Vec<Vec<u8>> = files.iter().map(|file| read_at(file, 0, 9).unwrap()).collect();
     assert_eq!(read.concat(), b"1234");
     assert!(read_at(&files[0], 5, 9).unwrap().is_empty());
+    fs::remove_file(&path).unwrap();
+    assert_eq!(open_to_read(&path).unwrap().len(), 3, "the older ones alone");
     assert_eq!(open_to_read(&dir.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
 }

@@ -148,6 +148,14 @@ impl<'a> Lines<'a> {
         repeated(&self.fold.told(now), out)
     }
 
+    /// Writes the numbers that became due up to `now`, as of the moments at which they did.
+    pub(super) fn due_until(&mut self, now: Instant, out: &mut dyn Write) -> std::io::Result<()> {
+        while let Some(due) = self.fold.due().filter(|due| *due <= now) {
+            self.due(due, out)?;
+        }
+        Ok(())
+    }
+
     /// Writes all that was counted and not told.
     pub(super) fn end(&mut self, now: Instant, out: &mut dyn Write) -> std::io::Result<()> {
         repeated(&self.fold.ended(now), out)

@@ -38,7 +38,7 @@ pub(super) async fn run(feed: &mut Feed, args: &WatchArgs, terminal: Terminal) -
     let deadline = args.duration.map(|duration| Instant::now() + duration);
     let mut shown = Shown { screen: Screen::new(theme, only), display, stale: true, drawn: None };
     if let Some(replay) = feed.replay() {
-        replay.show(&mut shown.screen)?;
+        replay.begin(&mut shown.screen)?;
     }
     let ended = shown.until_the_end(feed, &mut keys, &mut signals, deadline).await;
     if feed.recorder().is_some() {
