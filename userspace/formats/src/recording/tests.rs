@@ -205,6 +205,31 @@ fn damaged() {
     }
 }
 
+/// Check how many bytes an event takes: docs/performance.md says so.
+#[test]
+fn what_events_take() {
+    let setup = |nth: u64| {
+        let pid = aioinspect_model::units::Pid(4000 + u32::try_from(nth % 20).unwrap());
+        let owner =
+            aioinspect_model::picture::Owner { unit: "mariadb.service".to_owned(), ..Default::default() };
+        let tid = aioinspect_model::units::Tid(pid.0);
+        let by = Actor { pid, tid, comm: b"mariadbd".to_vec(), owner: Some(std::sync::Arc::new(owner)) };
+        let context = aioinspect_model::units::ContextId(
+            0x7f00_0000_0000 + nth.wrapping_mul(0x9e37_79b9) % (1 << 32) * 4096,
+        );
+        let at = nth * 1_234_567 + nth.wrapping_mul(0x9e37_79b9) % 100_000;
+        let event = Event::Setup { by, context, max_reqs: 128 };
+        Timed { at: aioinspect_model::units::Instant(at), unix_ns: BEGIN + at, event }
+    };
+    let each = |count: u64| {
+        let events: Vec<Timed> = (0..count).map(setup).collect();
+        u64::try_from(Writer::events(&events).unwrap().bytes.len()).unwrap() / count
+    };
+    let taken = [each(1), each(10), each(1000)];
+    println!("what_events_take: alone {}, of 10 {}, of 1,000 {}", taken[0], taken[1], taken[2]);
+    assert!(taken[0] <= 130 && taken[1] <= 50 && taken[2] <= 30, "{taken:?}");
+}
+
 /// Check that of very many records the newest are found, and that the others are told.
 #[test]
 fn the_newest() {
