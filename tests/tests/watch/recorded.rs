@@ -270,7 +270,7 @@ fn a_retry_storm() {
     }
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("recording");
-    let mut watch = record(&path, &["--record-every", "1s"]);
+    let mut watch = record(&path, &[]);
     let mut fixture = Fixture::spawn();
     let pid = fixture.pid();
     let size = || fs::metadata(&path).unwrap().len();

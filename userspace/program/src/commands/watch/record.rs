@@ -131,7 +131,7 @@ impl Recorder {
 
     /// Why nothing is recorded, if that is to be told now.
     pub(super) fn trouble(&mut self) -> Option<String> {
-        lock(&self.told).to_be_told(clock::now().0)
+        lock(&self.told).news(clock::now().0)
     }
 
     /// Whether the last record was written; why not.

@@ -57,7 +57,7 @@ impl Told {
     }
 
     /// Why nothing is recorded: once for each time that it begins to be so, and not more than once a minute.
-    pub(super) fn to_be_told(&mut self, now: u64) -> Option<String> {
+    pub(super) fn news(&mut self, now: u64) -> Option<String> {
         if self.was_told(now) {
             return None;
         }

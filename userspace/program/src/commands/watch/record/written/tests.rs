@@ -46,7 +46,9 @@ fn setup(second: u64, nth: u64) -> Timed {
 fn run(files: RecordingFiles, work: Vec<Work>) -> Told {
     let told = Mutex::default();
     let (queue, receiver) = sync_channel(work.len());
-    work.into_iter().for_each(|work| queue.try_send(work).unwrap_or_else(|_| panic!("full")));
+    for work in work {
+        queue.try_send(work).unwrap_or_else(|_| panic!("full"));
+    }
     drop(queue);
     write(files, &receiver, &told);
     told.into_inner().unwrap()
@@ -83,9 +85,10 @@ fn a_storm_does_not_take_the_pictures() {
     assert!(again.time_of(Moment(0)).unwrap() < *BEGIN + 1000 * SECOND, "of before the storm");
     let (mut seen, mut lost) = (0, 0);
     for timed in all_events(&path) {
-        match timed.event {
-            Event::Lost { count } => lost += count,
-            _ => seen += 1,
+        if let Event::Lost { count } = timed.event {
+            lost += count;
+        } else {
+            seen += 1;
         }
     }
     // Files that are gone took some of both.
@@ -143,7 +146,7 @@ fn trouble() {
             Some(why) => told.fail(why.to_owned()),
             None => told.succeed(now),
         }
-        told.to_be_told(now)
+        told.news(now)
     };
     assert_eq!(at(0, None), None);
     assert_eq!(at(1, Some("full")).as_deref(), Some("full"));
