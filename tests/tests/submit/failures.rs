@@ -182,6 +182,30 @@ fn the_last_counts() {
     assert!(plain.of(pid, "setup").len() == 1 && by_pid.of(pid, "setup").len() == 1);
 }
 
+/// Check that of a process that has ended when the counts are read it is not said that it had no context; and that of one that lives
+/// without any it is.
+#[test]
+fn a_caller_that_has_ended() {
+    if !is_root() {
+        return skip("a_caller_that_has_ended", "needs root (CAP_BPF, CAP_PERFMON)");
+    }
+    let mut watch = watch(&["--failures"]);
+    let (mut ends, mut lives) = (Fixture::spawn(), Fixture::spawn());
+    let (pid, living) = (ends.pid(), lives.pid());
+    lives.run("submit-raw einval 3");
+    watch.expect("who lives", |event| is_of(event, living) && event["event"] == "submit-failed");
+    fail(&mut ends, "request", 5, libc::EINVAL);
+    ends.finish();
+    let ended = watch.end();
+    let sums = |pid| told(&ended, pid).into_iter().map(|((.., cause), sum)| (cause, sum)).collect::<Vec<_>>();
+    let causes = sums(pid);
+    // It may have been read before it ended.
+    assert_eq!(causes.iter().map(|(_, sum)| sum).sum::<u64>(), 5, "{causes:?}");
+    assert!(causes.iter().all(|(cause, _)| cause != "no-context"), "{causes:?}");
+    assert!(causes.iter().any(|(cause, _)| cause == "unknown" || cause == "bad-request"), "{causes:?}");
+    println!("a_caller_that_has_ended: {causes:?}, who lives: {:?}", sums(living));
+}
+
 /// Check credits that are stranded: io_submit fails on one CPU although ring entries are free.
 #[test]
 fn stranded() {

@@ -41,6 +41,17 @@ impl Call {
     }
 }
 
+/// Whether the process that called is still the one that a picture taken afterwards shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// It runs the same program: the start and the name in `/proc/PID/stat` are those of its last call.
+    Same,
+    /// It is at its end, or became another program, or took another name.
+    Other,
+    /// `/proc` does not show it, or not any more: what the picture shows of it must do.
+    Unseen,
+}
+
 /// What a call asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Arguments {
@@ -76,7 +87,7 @@ pub enum Cause {
     StrandedCredits(String),
     /// EAGAIN, and io_submit would not fail now, or nobody knows.
     NoCredits,
-    /// EINVAL: the process has no such context.
+    /// EINVAL: the process lives and has no such context.
     NoContext,
     /// EINVAL: it has, but the kernel does not find it by its ring, which is unmapped or forged: the finding in words.
     LostContext(String),
@@ -86,13 +97,14 @@ pub enum Cause {
     BadNumber,
     /// EBADF.
     BadFile,
-    /// EFAULT.
+    /// EFAULT: of io_submit the pointers, an iocb, or the list of buffers of one (fs/aio.c:aio_setup_rw).
     BadMemory,
-    /// EPERM and its kin: not allowed.
+    /// EPERM and its kin: not allowed, by a filter of system calls, or of io_submit by fs/aio.c:aio_prep_rw (priority, flags) or
+    /// fs/read_write.c:rw_verify_area (security modules, fanotify).
     Refused,
     /// EOPNOTSUPP.
     Unsupported,
-    /// Anything else, and EINVAL where the contexts are not known.
+    /// Anything else, and EINVAL where the contexts are not known, as of a process that has ended.
     #[default]
     Unknown,
 }
@@ -159,8 +171,15 @@ impl Cause {
         errno == EINVAL || (errno == EAGAIN && call == Call::Submit)
     }
 
-    /// Finds the cause of a failure of that process.
-    pub fn of(call: Call, errno: i32, arguments: &Arguments, pid: Pid, picture: Option<&Picture>) -> Self {
+    /// Finds the cause of a failure of that process. `caller`: what has become of it since the picture was taken.
+    pub fn of(
+        call: Call,
+        errno: i32,
+        arguments: &Arguments,
+        (pid, caller): (Pid, Caller),
+        picture: Option<&Picture>,
+    ) -> Self {
+        let is_shown = |picture: &Picture| picture.spaces.iter().any(|space| space.pids.contains(&pid));
         let context = || picture.and_then(|picture| context_of(picture, pid, arguments.context));
         let now = |finding: Finding| context().filter(|context| context.findings.contains(&finding));
         let words = |finding: Finding| now(finding).map(|context| context.in_words(finding));
@@ -171,8 +190,17 @@ impl Cause {
                 full.or_else(stranded).unwrap_or(Cause::NoCredits)
             }
             (EINVAL, _) if has_bad_number(call, arguments) => Cause::BadNumber,
-            (EINVAL, _) if picture.is_none() => Cause::Unknown,
-            (EINVAL, _) if context().is_none() => Cause::NoContext,
+            // No context has this id: fs/aio.c:io_setup takes the word that it writes the id to only if that is 0.
+            (EINVAL, _) if arguments.context == ContextId(0) => Cause::NoContext,
+            (EINVAL, _) if context().is_none() => {
+                // Of one that has ended, or has no memory of then, all contexts are gone, and nobody knows which there were.
+                let tells = match caller {
+                    Caller::Same => picture.is_some(),
+                    Caller::Other => false,
+                    Caller::Unseen => picture.is_some_and(is_shown),
+                };
+                if tells { Cause::NoContext } else { Cause::Unknown }
+            }
             (EINVAL, _) => {
                 let lost = words(Finding::UnmappedRing).or_else(|| words(Finding::ForgedHeader));
                 let there = if call == Call::Submit { Cause::BadRequest } else { Cause::Unknown };
@@ -231,7 +259,9 @@ pub fn in_words(failure: &SubmitFailure) -> String {
             "a request (iocb) names a file that is not open, or not open for reading or writing".to_owned()
         }
         Cause::BadMemory if submits => {
-            "the pointer to the requests, or to one of them, leads nowhere or cannot be written".to_owned()
+            "the pointer to the requests, to one of them, or to the list of buffers of one (PREADV, PWRITEV) leads nowhere, or a request \
+             cannot be written"
+                .to_owned()
         }
         Cause::BadMemory => {
             "the pointer to the events, to the timeout or to the signal mask leads nowhere".to_owned()
@@ -240,7 +270,8 @@ pub fn in_words(failure: &SubmitFailure) -> String {
             format!("a filter of system calls (seccomp) does not know {}, or this kernel does not", call.name())
         }
         Cause::Refused if submits => {
-            "a filter of system calls (seccomp) does not allow it, or a request asks for a priority or flag that it may not have"
+            "a filter of system calls (seccomp) does not allow it, a request asks for a priority or flag that it may not have, or a security \
+             module (SELinux, AppArmor) or fanotify forbids to read or write its file"
                 .to_owned()
         }
         Cause::Refused => "a filter of system calls (seccomp) does not allow it".to_owned(),

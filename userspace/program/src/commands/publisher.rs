@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant as Moment, sleep_until};
 
+use crate::commands::watch::submit_failures::is_end;
 use aioinspect_kernel::host::clock;
 use aioinspect_kernel::host::containers::Containers;
 use aioinspect_kernel::host::own_usage::own_usage;
@@ -226,7 +227,7 @@ impl Publisher {
                     let labels = OwnerLabels { owner: owner.clone(), comm: count.comm.clone(), pid };
                     sums.add(labels, &count, last);
                     before.insert(who, (count, owner));
-                } else if ProcDir::open(who.pid).is_err() {
+                } else if ProcDir::open(who.pid).is_err_and(|error| is_end(&error)) {
                     ended.push(who);
                 }
             }

@@ -8,7 +8,7 @@ pub(crate) mod lines;
 mod record;
 mod replay;
 mod screen;
-mod submit_failures;
+pub(crate) mod submit_failures;
 
 use std::io::{IsTerminal, Write, stdin, stdout};
 

@@ -33,7 +33,7 @@ use crate::commands::publisher::Publisher;
 use crate::commands::watch::growth_looks::GrowthLooks;
 use crate::commands::watch::record::Recorder;
 use crate::commands::watch::replay::Replay;
-use crate::commands::watch::submit_failures::{NewFailures, SubmitFailures};
+use crate::commands::watch::submit_failures::{NewFailures, SubmitFailures, caller};
 use crate::commands::{bpf_log_level, saved};
 use aioinspect_service::http::Ask;
 
@@ -428,8 +428,10 @@ impl LiveFeed {
             None
         };
         let failed = new.into_iter().map(|NewFailures { by, failed }| {
-            let Failed { call, errno, count, arguments, .. } = failed;
-            let cause = Cause::of(call, errno, &arguments, by.pid, picture.as_ref());
+            let Failed { of, call, errno, count, arguments } = failed;
+            // Asked after the picture was taken: who lives now had its contexts in it.
+            let caller = caller(of, &by.comm);
+            let cause = Cause::of(call, errno, &arguments, (of.pid, caller), picture.as_ref());
             Event::SubmitFailed { by, failure: SubmitFailure { call, errno, count, arguments, cause } }
         });
         let lost = (lost > 0).then_some(Event::Lost { count: lost });
