@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::Holder;
+use crate::evidence::CensusSource;
 use crate::finding::Finding;
 use crate::headroom::{Headroom, advised_limit, headroom};
 use crate::owner_growth::{Growing, Key, Rate, Sample};
-use crate::picture::Picture;
+use crate::picture::{Picture, SystemView};
 use crate::units::Pid;
 
 /// An owner is large that reserves this share of the limit, in percent.
@@ -32,6 +33,8 @@ pub enum HostState {
     Attention,
     /// There is room, and nothing to do.
     Fine,
+    /// There is room, and without BPF not much more is known.
+    Unknown,
 }
 
 impl HostState {
@@ -42,6 +45,7 @@ impl HostState {
             HostState::NearlyFull => "nearly-full",
             HostState::Attention => "attention",
             HostState::Fine => "fine",
+            HostState::Unknown => "unknown",
         }
     }
 }
@@ -49,13 +53,35 @@ impl HostState {
 /// A process: its PID and its `comm`.
 pub type Who = (Pid, Arc<[u8]>);
 
+/// A number of contexts, of which some may not have been counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Count {
+    /// So many there are at least.
+    pub at_least: u64,
+    /// Whether there may be more: of some not even the number is known.
+    pub may_be_more: bool,
+}
+
+impl Count {
+    /// The number; `None` where there may be more.
+    pub fn exactly(self) -> Option<u64> {
+        Some(self.at_least).filter(|_| !self.may_be_more)
+    }
+
+    /// `None`: one at least.
+    fn add(&mut self, count: Option<u32>) {
+        self.at_least = self.at_least.saturating_add(count.unwrap_or(1).into());
+        self.may_be_more |= count.is_none();
+    }
+}
+
 /// Contexts that are in no table any more.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Dying {
     /// How many.
-    pub contexts: u64,
+    pub contexts: Count,
     /// How many of them an exit or exec waits for.
-    pub exiting: u64,
+    pub exiting: Count,
     /// For how long the oldest has been waited for, in nanoseconds; `None`: not known.
     pub oldest_ns: Option<u64>,
     /// Whose they are, the one that waits longest first.
@@ -166,10 +192,10 @@ pub struct HostVerdict<'a> {
     large: usize,
     /// What grew; `None`: one look does not tell.
     pub compared: Option<Compared>,
-    /// Contexts that wait for their requests.
-    pub dying: Dying,
-    /// What is wrong with others, the worst first.
-    pub wrong: Vec<Wrong>,
+    /// Contexts that wait for their requests; `None`: not known, for only the kernel tells.
+    pub dying: Option<Dying>,
+    /// What was seen to be wrong with others.
+    wrong: Vec<Wrong>,
     /// What to do, the most urgent first.
     pub actions: Vec<(Urgency, Action)>,
 }
@@ -178,6 +204,11 @@ impl HostVerdict<'_> {
     /// The owners that reserve at least [`LARGE_PERCENT`] of the limit, the largest first.
     pub fn large(&self) -> &[Holder] {
         self.room.owners.get(..self.large).unwrap_or_default()
+    }
+
+    /// What is wrong with contexts that are not dying, the worst first; `None`: not known, for nothing was seen and only BPF sees most of it.
+    pub fn wrong(&self) -> Option<&[Wrong]> {
+        (sees_all(self.room.system) || !self.wrong.is_empty()).then_some(&self.wrong)
     }
 }
 
@@ -193,13 +224,21 @@ pub fn judge(picture: &Picture, compared: Option<Compared>) -> HostVerdict<'_> {
         state: HostState::Fine,
         large,
         compared,
-        dying: dying(picture),
+        dying: sees_all(&picture.system).then(|| dying(picture)),
         wrong: wrong(picture),
         actions: Vec::new(),
     };
     of.actions = actions(&of);
     of.state = state(&of);
     of
+}
+
+/// Whether the kernel was asked, which alone tells of all that waits and of most that is wrong.
+fn sees_all(system: &SystemView) -> bool {
+    match system.source {
+        CensusSource::Bpf => true,
+        CensusSource::Proc => false,
+    }
 }
 
 /// Whether a part is at least so many percent of the whole; of nothing it is.
@@ -215,8 +254,10 @@ fn state(of: &HostVerdict<'_>) -> HostState {
         HostState::NearlyFull
     } else if of.actions.iter().any(|(urgency, _)| *urgency < Urgency::Look) {
         HostState::Attention
-    } else {
+    } else if sees_all(system) {
         HostState::Fine
+    } else {
+        HostState::Unknown
     }
 }
 
@@ -224,10 +265,9 @@ fn dying(picture: &Picture) -> Dying {
     let mut sum = Dying::default();
     let mut ages: BTreeMap<Pid, (Option<u64>, Arc<[u8]>)> = BTreeMap::new();
     for context in picture.contexts.iter().filter(|context| context.is_dying()) {
-        let count = u64::from(context.stands_for);
-        sum.contexts = sum.contexts.saturating_add(count);
+        sum.contexts.add(context.stands_for);
         if context.findings.contains(&Finding::Exiting) {
-            sum.exiting = sum.exiting.saturating_add(count);
+            sum.exiting.add(context.stands_for);
         }
         sum.oldest_ns = sum.oldest_ns.max(context.dying_ns);
         let (age, _) = ages.entry(context.pid).or_insert_with(|| (None, Arc::clone(&context.comm)));
@@ -288,8 +328,8 @@ fn actions(of: &HostVerdict<'_>) -> Vec<(Urgency, Action)> {
         let urgency = if is_near(&grew.growing) { Urgency::Soon } else { for_room.max(Urgency::Soon) };
         actions.push((urgency, Action::StopGrowth(grew.growing.clone())));
     }
-    if of.dying.contexts > 0 || !of.dying.processes.is_empty() {
-        let is_long = of.dying.oldest_ns.is_none_or(|ns| ns >= LONG_WAIT_NS);
+    if let Some(dying) = of.dying.as_ref().filter(|dying| !dying.processes.is_empty()) {
+        let is_long = dying.oldest_ns.is_none_or(|ns| ns >= LONG_WAIT_NS);
         actions.push((if is_long { Urgency::Soon } else { Urgency::Look }, Action::EndWaits));
     }
     actions.extend(of.wrong.iter().map(|wrong| (urgency_of(wrong.finding), Action::Mend(wrong.clone()))));

@@ -85,7 +85,7 @@ pub struct Sums {
     pub max_fill: Option<f64>,
     /// Rings mapped without a context.
     pub ghosts: u64,
-    /// Contexts that are out of the table and wait for their requests. Of the sums above, only in_flight counts them.
+    /// Contexts that are out of the table and wait for their requests, at least. Of the sums above, only in_flight counts them.
     pub dying: u64,
     /// For how long the oldest of them has been waited for, in nanoseconds; `None`: there is none of which that is known.
     pub oldest_dying_ns: Option<u64>,
@@ -94,7 +94,8 @@ pub struct Sums {
 impl Sums {
     fn add(&mut self, context: &ContextView) {
         if context.is_dying() {
-            self.dying = self.dying.saturating_add(context.stands_for.into());
+            // Where their number is not known there is one at least.
+            self.dying = self.dying.saturating_add(context.stands_for.unwrap_or(1).into());
             self.oldest_dying_ns = self.oldest_dying_ns.max(context.dying_ns);
             return self.in_flight.add(context.in_flight);
         }
@@ -334,7 +335,7 @@ mod tests {
         for (place, ns) in [(1, Some(7)), (2, None)] {
             let context = &mut picture.contexts[place];
             context.findings = vec![Finding::Dying];
-            (context.dying_ns, context.in_flight, context.stands_for) = (ns, Some(3), 2);
+            (context.dying_ns, context.in_flight, context.stands_for) = (ns, Some(3), Some(2));
         }
         let sums = by_labels(&picture, false, 0);
         let [(_, other)] = sums.owners.as_slice() else { panic!("{sums:?}") };

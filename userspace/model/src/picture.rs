@@ -77,8 +77,9 @@ pub struct ContextView {
     pub dying_ns: Option<u64>,
     /// What io_submit would find now; `None` where that cannot be known, and of an unmapped ring, where it answers EINVAL.
     pub outlook: Option<Outlook>,
-    /// How many contexts it is: 1, but of those that are dying and cannot be named as many as there are, as far as that is known.
-    pub stands_for: u32,
+    /// How many contexts it is: 1, but of those that are dying and cannot be named as many as there are; `None`: at least one, and their
+    /// number is not known.
+    pub stands_for: Option<u32>,
     /// Problems found with this context, and what waits in it: in the list's order, each once.
     pub findings: Vec<Finding>,
     /// For each finding that needs it, a sentence of detail: which field, which number, which other process.

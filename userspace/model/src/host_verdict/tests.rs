@@ -66,7 +66,7 @@ fn full() {
 fn waits() {
     let dying = |pid, age, finding| ContextView {
         dying_ns: age,
-        stands_for: 2,
+        stands_for: Some(2),
         ..context(pid, 64, "a.service", vec![Finding::Dying, finding])
     };
     let second = 1_000_000_000;
@@ -75,10 +75,23 @@ fn waits() {
         vec![dying(1, Some(second), Finding::Exiting), dying(2, Some(130 * second), Finding::Unreaped)],
     );
     let of = judge(&picture, None);
-    assert_eq!((of.dying.contexts, of.dying.exiting, of.dying.oldest_ns), (4, 2, Some(130 * second)));
-    assert_eq!(of.dying.processes.iter().map(|(pid, _)| pid.0).collect::<Vec<_>>(), [2, 1]);
+    let told = of.dying.as_ref().unwrap();
+    assert_eq!((told.contexts.exactly(), told.exiting.exactly()), (Some(4), Some(2)));
+    assert_eq!(told.oldest_ns, Some(130 * second));
+    assert_eq!(told.processes.iter().map(|(pid, _)| pid.0).collect::<Vec<_>>(), [2, 1]);
     assert_eq!((of.state, ids(&of)), (HostState::Attention, vec![(Urgency::Soon, "end-waits")]));
     assert_eq!(of.room.system.aio_nr, 0);
+    // Of one wait not even the number of contexts is known.
+    let mut picture =
+        host(65_536, vec![dying(1, None, Finding::Exiting), dying(2, Some(second), Finding::Unreaped)]);
+    picture.contexts[0].stands_for = None;
+    let told = judge(&picture, None).dying.unwrap();
+    assert_eq!((told.contexts.at_least, told.contexts.exactly()), (3, None));
+    assert_eq!((told.exiting.at_least, told.exiting.exactly()), (1, None));
+    picture.contexts[1].stands_for = None;
+    picture.contexts.remove(0);
+    let told = judge(&picture, None).dying.unwrap();
+    assert_eq!((told.contexts.exactly(), told.exiting.exactly()), (None, Some(0)));
     let picture = host(65_536, vec![dying(1, Some(second), Finding::Exiting)]);
     let of = judge(&picture, None);
     assert_eq!((of.state, ids(&of)), (HostState::Fine, vec![(Urgency::Look, "end-waits")]));
@@ -97,7 +110,8 @@ fn wrongs() {
     );
     let of = judge(&picture, None);
     let said: Vec<_> = of
-        .wrong
+        .wrong()
+        .unwrap()
         .iter()
         .map(|wrong| (wrong.finding, wrong.contexts, wrong.slots, wrong.processes.len()))
         .collect();
@@ -120,8 +134,19 @@ fn unseen() {
     assert_eq!(ids(&judge(&picture, None)), []);
     (picture.system.attributed, picture.system.unattributed, picture.system.source) =
         (None, None, CensusSource::Proc);
+    let of = judge(&picture, None);
+    assert_eq!(
+        (of.state, of.dying.as_ref(), ids(&of)),
+        (HostState::Unknown, None, vec![(Urgency::Look, "use-bpf")])
+    );
+    assert_eq!(of.wrong(), None);
+    picture.contexts[0].findings = vec![Finding::ForgedHeader];
+    let of = judge(&picture, None);
+    assert_eq!((of.state, of.wrong().map(<[Wrong]>::len)), (HostState::Unknown, Some(1)));
+    picture.contexts[0].findings.clear();
     picture.system.aio_max_nr = 100;
     let of = judge(&picture, None);
+    assert_eq!(of.state, HostState::Full);
     assert_eq!(ids(&of), [(Urgency::Now, "raise-limit"), (Urgency::Soon, "use-bpf")]);
     assert_eq!(of.large(), []);
 }

@@ -90,7 +90,7 @@ pub(super) fn view(space: &Space<'_>, fact: &Kioctx, ring: Ring<'_>) -> ContextV
         origin,
         dying_ns: None,
         outlook,
-        stands_for: 1,
+        stands_for: Some(1),
         findings,
         details,
     }
@@ -135,7 +135,7 @@ pub(super) fn view_alone(space: &Space<'_>, ring: &[&RingMapping]) -> Option<Con
         origin: None,
         dying_ns: None,
         outlook: None,
-        stands_for: 1,
+        stands_for: Some(1),
         findings,
         details,
     })

@@ -14,9 +14,8 @@ use crate::units::{ContextId, age};
 /// A line for each context that a thread waits for, and one for all those that cannot be named.
 pub(super) fn views(space: &Space<'_>, wait: &Wait) -> Vec<ContextView> {
     let mut views: Vec<ContextView> = wait.contexts.iter().map(|fact| named(space, wait, fact)).collect();
-    // Where not even their number is known there is one at least.
-    let count = unnamed(wait).unwrap_or(1);
-    if count > 0 {
+    let count = unnamed(wait);
+    if count != Some(0) {
         views.push(rest(space, wait, count));
     }
     views
@@ -47,12 +46,12 @@ fn named(space: &Space<'_>, wait: &Wait, fact: &Kioctx) -> ContextView {
     }
 }
 
-fn rest(space: &Space<'_>, wait: &Wait, count: u32) -> ContextView {
+fn rest(space: &Space<'_>, wait: &Wait, count: Option<u32>) -> ContextView {
     let mut notes = Notes::default();
-    let what = match (wait.left, count) {
-        (None, _) => "which contexts, and how many requests, is not known".to_owned(),
-        (Some(_), 1) => "1 context that cannot be named has requests left".to_owned(),
-        (Some(_), count) => format!("{count} contexts that cannot be named have requests left"),
+    let what = match count {
+        None => "which contexts, and how many requests, is not known".to_owned(),
+        Some(1) => "1 context that cannot be named has requests left".to_owned(),
+        Some(count) => format!("{count} contexts that cannot be named have requests left"),
     };
     say(wait, &what, &mut notes);
     let (findings, details) = notes.finish();
@@ -80,7 +79,7 @@ fn nothing(space: &Space<'_>, wait: &Wait) -> ContextView {
         origin: None,
         dying_ns: wait.asleep_ns,
         outlook: None,
-        stands_for: 1,
+        stands_for: Some(1),
         findings: Vec::new(),
         details: Vec::new(),
     }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use aioinspect_model::event::Holder;
 use aioinspect_model::finding::Finding;
 use aioinspect_model::host_verdict::{
-    Action, Compared, Dying, Grew, HostState, HostVerdict, LARGE_PERCENT, Urgency, Who,
+    Action, Compared, Count, Dying, Grew, HostState, HostVerdict, LARGE_PERCENT, Urgency, Who, Wrong,
 };
 use aioinspect_model::owner_growth::Growing;
 use aioinspect_model::units::age;
@@ -68,14 +68,20 @@ pub(super) fn text(host: &Host<'_>) -> String {
     for says in grown(of.compared.as_ref()) {
         line("growth", &says);
     }
-    if is_any(&of.dying) {
-        line("dying", &dying(&of.dying));
+    if let Some(of) = of.dying.as_ref().filter(|of| !of.processes.is_empty()) {
+        line("dying", &dying(of));
     }
-    for wrong in &of.wrong {
+    for wrong in of.wrong().unwrap_or_default() {
         let slots = wrong.slots.and_then(|slots| usize::try_from(slots).ok());
         let slots = slots.map(|slots| format!(", {}", count(slots, "slot"))).unwrap_or_default();
         let contexts = count(usize::try_from(wrong.contexts).unwrap_or(usize::MAX), "context");
         line(wrong.finding.code(), &format!("{contexts}{slots}: {}", names(&wrong.processes)));
+    }
+    if of.dying.is_none() {
+        line(
+            "not seen",
+            "contexts that wait for their requests, and most of what can be wrong with the others",
+        );
     }
     let mut rest = String::new();
     unseen(&of.room, &mut rest);
@@ -104,6 +110,7 @@ fn state(state: HostState) -> &'static str {
         HostState::NearlyFull => "nearly full",
         HostState::Attention => "has room, but something is wrong",
         HostState::Fine => "fine",
+        HostState::Unknown => "has room, and more is not known",
     }
 }
 
@@ -130,19 +137,18 @@ fn grown(compared: Option<&Compared>) -> Vec<String> {
     compared.grew.iter().take(NAMED).map(says).collect()
 }
 
-fn is_any(dying: &Dying) -> bool {
-    dying.contexts > 0 || !dying.processes.is_empty()
-}
-
 fn dying(of: &Dying) -> String {
-    let many = match of.contexts {
-        0 => "contexts, it is not known how many, wait for their requests".to_owned(),
-        1 => "1 context waits for its requests".to_owned(),
-        several => format!("{several} contexts wait for their requests"),
+    let number = |count: Count| {
+        let at_least = if count.may_be_more { "at least " } else { "" };
+        format!("{at_least}{}", count.at_least)
     };
-    let exiting = match of.exiting {
+    let many = match of.contexts.at_least {
+        1 => format!("{} context waits for its requests", number(of.contexts)),
+        _ => format!("{} contexts wait for their requests", number(of.contexts)),
+    };
+    let exiting = match of.exiting.at_least {
         0 => String::new(),
-        exiting => format!(", {exiting} of them in exit or exec"),
+        _ => format!(", {} of them in exit or exec", number(of.exiting)),
     };
     let oldest = of.oldest_ns.map_or(String::new(), |ns| format!(", the oldest for {}", age(ns)));
     format!("{many}{exiting}{oldest}: {}", names(&of.processes))
@@ -156,6 +162,11 @@ fn names(processes: &[Who]) -> String {
         0 => said.join(", "),
         more => format!("{} and {more} more", said.join(", ")),
     }
+}
+
+/// The processes that wait for requests, the longest first.
+fn waiting<'a>(of: &'a HostVerdict<'_>) -> &'a [Who] {
+    of.dying.as_ref().map(|dying| dying.processes.as_slice()).unwrap_or_default()
 }
 
 /// What is to be done, and why.
@@ -172,7 +183,7 @@ fn what(action: &Action, of: &HostVerdict<'_>) -> String {
         }
         Action::EndWaits => format!(
             "{} waits for requests: see for which, and look at the device or peer that does not answer",
-            names(of.dying.processes.get(..1).unwrap_or_default())
+            names(waiting(of).get(..1).unwrap_or_default())
         ),
         Action::Mend(wrong) => {
             let remedy = wrong.finding.remedy().or(advice(wrong.finding));
@@ -223,7 +234,7 @@ fn command(action: &Action, of: &HostVerdict<'_>) -> String {
             format!("aioinspect watch -p {}", owner.pid)
         }
         Action::StopGrowth(_) => "aioinspect watch".to_owned(),
-        Action::EndWaits => check(&of.dying.processes),
+        Action::EndWaits => check(waiting(of)),
         Action::Mend(wrong) => check(&wrong.processes),
         Action::SeeAll { .. } => "docker run --pid=host, or hostPID: true in a pod".to_owned(),
         Action::UseBpf => "aioinspect doctor, whose checks say what is missing".to_owned(),
@@ -259,14 +270,23 @@ pub(super) fn keys(of: &HostVerdict<'_>, notes: &[String]) -> Value {
         let owners: Vec<Value> = compared.grew.iter().map(grew).collect();
         json!({"looked_seconds": seconds(compared.for_ns), "owners": owners})
     });
-    let wrong = of.wrong.iter().map(|wrong| {
+    let dying = of.dying.as_ref().map(|dying| {
+        json!({
+            "contexts": dying.contexts.exactly(),
+            "exiting": dying.exiting.exactly(),
+            "oldest_seconds": dying.oldest_ns.map(seconds),
+            "pids": pids(&dying.processes),
+        })
+    });
+    let wrong = |wrong: &Wrong| {
         json!({
             "finding": wrong.finding.code(),
             "contexts": wrong.contexts,
             "slots": wrong.slots,
             "pids": pids(&wrong.processes),
         })
-    });
+    };
+    let wrong = of.wrong().map(|all| all.iter().map(wrong).collect::<Vec<_>>());
     let actions = of.actions.iter().map(|(urgency, action)| {
         json!({
             "id": action.id(),
@@ -285,13 +305,8 @@ pub(super) fn keys(of: &HostVerdict<'_>, notes: &[String]) -> Value {
         "large_percent": LARGE_PERCENT,
         "large": large,
         "growth": growth,
-        "dying": {
-            "contexts": of.dying.contexts,
-            "exiting": of.dying.exiting,
-            "oldest_seconds": of.dying.oldest_ns.map(seconds),
-            "pids": pids(&of.dying.processes),
-        },
-        "wrong": wrong.collect::<Vec<_>>(),
+        "dying": dying,
+        "wrong": wrong,
         "not_seen": notes.iter().map(|note| escape(without_hint(note).as_bytes())).collect::<Vec<_>>(),
         "actions": actions.collect::<Vec<_>>(),
     })

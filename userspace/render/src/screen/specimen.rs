@@ -26,7 +26,7 @@ pub(crate) fn context(pid: u32, id: u64) -> ContextView {
         origin: None,
         dying_ns: None,
         outlook: Some(Outlook::default()),
-        stands_for: 1,
+        stands_for: Some(1),
         findings: Vec::new(),
         details: Vec::new(),
     }

@@ -383,7 +383,7 @@ fn any_context() -> impl Strategy<Value = ContextView> {
             origin: None,
             dying_ns: None,
             outlook: None,
-            stands_for: 1,
+            stands_for: Some(1),
             details: findings
                 .iter()
                 .map(|finding| (*finding, crate::escape::escape(detail.as_bytes())))

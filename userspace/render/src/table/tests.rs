@@ -34,7 +34,7 @@ fn picture() -> Picture {
                 Stranded { cpu: 4, credits: 3, online: Some(false) },
             ],
         }),
-        stands_for: 1,
+        stands_for: Some(1),
         findings: vec![Finding::InFlight],
         details: vec![],
     };

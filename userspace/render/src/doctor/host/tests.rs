@@ -1,5 +1,6 @@
 //! Tests of `host.rs`.
 
+use aioinspect_model::evidence::CensusSource;
 use aioinspect_model::host_verdict::judge;
 use aioinspect_model::picture::{ContextView, Owner, Picture};
 use aioinspect_model::reconcile::reconcile;
@@ -90,6 +91,13 @@ to do, the most urgent first:
             && still.ends_with("nothing to do\n"),
         "{still}"
     );
+    let mut one = ill();
+    one.contexts.drain(..4);
+    one.contexts.truncate(1);
+    one.contexts[0].stands_for = None;
+    let said = text(&Host::Judged(&judge(&one, None), &[]));
+    let expected = "  dying: at least 1 context waits for its requests, at least 1 of them in exit or exec, the oldest for 2 min 5 s: lvm[7]\n";
+    assert!(said.contains(expected), "{said}");
     assert_eq!(text(&Host::Unread("no /proc\u{7}")), "host not known: no /proc\\x07\n");
 }
 
@@ -139,6 +147,9 @@ fn json_keys() {
         keys["wrong"][0],
         json!({"finding": "unmapped-ring", "contexts": 1, "slots": 200, "pids": [12]})
     );
+    let mut unknown = ill();
+    unknown.contexts[4].stands_for = None;
+    assert_eq!(super::keys(&judge(&unknown, None), &[])["dying"]["contexts"], Value::Null);
     assert_eq!(keys["not_seen"], json!(["a\\nb"]));
     let ids: Vec<&str> =
         keys["actions"].as_array().unwrap().iter().map(|action| action["id"].as_str().unwrap()).collect();
@@ -148,6 +159,25 @@ fn json_keys() {
         (&keys["actions"][0]["limit"], &keys["actions"][4]["finding"]),
         (&131_072.into(), &"unmapped-ring".into())
     );
+}
+
+/// Check that without BPF what is not known is null, and is called neither fine nor nothing.
+#[test]
+fn without_bpf() {
+    let mut picture = reconcile(&specimen::idle());
+    (picture.system.attributed, picture.system.unattributed, picture.system.source) =
+        (None, None, CensusSource::Proc);
+    let of = judge(&picture, None);
+    let keys = keys(&of, &[]);
+    assert_eq!(
+        (&keys["verdict"], &keys["dying"], &keys["wrong"]),
+        (&"unknown".into(), &Value::Null, &Value::Null)
+    );
+    let said = text(&Host::Judged(&of, &[]));
+    assert!(said.starts_with("host has room, and more is not known: "), "{said}");
+    let unseen =
+        "  not seen: contexts that wait for their requests, and most of what can be wrong with the others\n";
+    assert!(said.contains(unseen) && !said.contains("dying"), "{said}");
 }
 
 /// Check that a name that a shell or the filter would take for something else is in no line to be typed.
