@@ -61,7 +61,7 @@ impl From<&Growing> for GrowthKeys {
     fn from(of: &Growing) -> Self {
         let seconds = |ns| Duration::from_nanos(ns).as_secs_f64();
         // A context has at least one slot: 0 means that their number is not known.
-        let known = of.since.slots > 0;
+        let known = of.owner.slots > 0 && (of.since.slots > 0 || of.since.contexts == 0);
         Self {
             since: time::full(of.since.unix_ns),
             grew_seconds: seconds(of.for_ns),
@@ -77,6 +77,22 @@ impl From<&Growing> for GrowthKeys {
 mod tests {
     use super::*;
     use crate::event_specimens;
+
+    /// Check that an owner that did not exist before had 0 slots, and that where slots are not known all about them is null.
+    #[test]
+    fn slots_before() {
+        let keys = |slots, since_slots, since_contexts| {
+            let mut of = event_specimens::growing();
+            (of.owner.slots, of.since.slots, of.since.contexts) = (slots, since_slots, since_contexts);
+            let keys = GrowthKeys::from(&of);
+            (keys.slots_before, keys.slots_per_hour.is_some())
+        };
+        assert_eq!(keys(70, 10, 1), (Some(10), true));
+        assert_eq!(keys(70, 0, 0), (Some(0), true));
+        assert_eq!(keys(0, 0, 0), (None, false));
+        assert_eq!(keys(0, 0, 4), (None, false));
+        assert_eq!(keys(70, 0, 4), (None, false));
+    }
 
     /// Check the sentence, and rates and times from an hour to a year.
     #[test]
