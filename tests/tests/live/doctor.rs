@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aioinspect_model::headroom::advised_limit;
 use aioinspect_tests::cgroup::{Cgroup, hierarchies};
@@ -158,16 +158,21 @@ fn what_grows() {
         fixture
     });
     grows.setup(10);
+    // With a slow CPU a look takes long, and of each fifth of the time several are wanted.
+    let begun = Instant::now();
+    json(&run_aioinspect(&["headroom", "-J"]));
+    let time = (begun.elapsed() * 30).clamp(Duration::from_secs(7), Duration::from_secs(90));
     let of = thread::scope(|scope| {
-        let doctor = scope.spawn(|| host(&["--for", "7s"]));
-        let mut round = 0;
+        let arg = format!("{}ms", time.as_millis());
+        let doctor = scope.spawn(move || host(&["--for", &arg]));
+        let (begun, mut has_started) = (Instant::now(), false);
         while !doctor.is_finished() {
-            round += 1;
             grows.setup(10);
-            if round == 10 {
+            if !has_started && begun.elapsed() > time.mul_f64(0.4) {
                 starts.run("setup-many 20 10");
+                has_started = true;
             }
-            thread::sleep(Duration::from_millis(150));
+            thread::sleep(time / 45);
         }
         doctor.join().unwrap()
     });
@@ -175,13 +180,15 @@ fn what_grows() {
     let owner = |kind| {
         owners.iter().find(|owner| owner["name"] == unit(kind)).unwrap_or_else(|| panic!("no {kind}: {of}"))
     };
-    assert!(of["growth"]["looked_seconds"].as_f64().unwrap() >= 7.0, "{of}");
+    assert!(of["growth"]["looked_seconds"].as_f64().unwrap() >= time.as_secs_f64(), "{of}");
     assert_eq!(
         (&owner("grows")["steadily"], &owner("starts")["steadily"]),
         (&true.into(), &false.into()),
         "{of}"
     );
-    assert!(owner("grows")["slots_per_hour"].as_f64().unwrap() > 36_000.0, "{of}");
+    // At most ten in a forty-fifth of the time, and half of that if the machine is slow.
+    let least = 10.0 * 45.0 / time.as_secs_f64() * 3600.0 / 4.0;
+    assert!(owner("grows")["slots_per_hour"].as_f64().unwrap() > least, "{of}");
     assert!(owner("grows")["full_in_seconds"].as_f64().unwrap() > 1.0, "{of}");
     assert_eq!(action(&of, "stop-growth")["urgency"], "soon");
     let wrong = of["wrong"].as_array().unwrap();
@@ -214,4 +221,11 @@ fn without_privileges() {
     assert_ne!(of["verdict"], "fine", "{of}");
     assert!(!of["not_seen"].as_array().unwrap().is_empty(), "{of}");
     action(of, "use-bpf");
+    let once = of["not_seen"].as_array().unwrap().len();
+    // Of many looks each is blind: it is told once.
+    let said = Yard::new().nobody(CapabilitySet::empty(), &["doctor", "-J", "--for", "2s"]);
+    let said: Value = serde_json::from_str(&said.stdout).unwrap();
+    let of = &said["host"];
+    assert!(of["growth"]["looks"].as_u64().unwrap() > 1, "{of}");
+    assert!(of["not_seen"].as_array().unwrap().len() <= once, "{of}");
 }

@@ -7,7 +7,7 @@ use crate::event::Holder;
 use crate::evidence::CensusSource;
 use crate::finding::Finding;
 use crate::headroom::{Headroom, advised_limit, headroom};
-use crate::owner_growth::{Growing, Key, Rate, Sample};
+use crate::owner_growth::{Growing, Key, Rate, Sample, WINDOWS};
 use crate::picture::{Picture, SystemView};
 use crate::units::Pid;
 
@@ -19,6 +19,8 @@ pub const NEARLY_FULL_PERCENT: u64 = 80;
 const UNSEEN_PERCENT: u64 = 10;
 /// A wait for requests is long after this, in nanoseconds: as the alert has it.
 const LONG_WAIT_NS: u64 = 120_000_000_000;
+/// Looks by which growth is told: two for each of the windows of `owner_growth`, so that none is without one.
+const LEAST_LOOKS: u32 = 2 * WINDOWS;
 /// A limit that is reached within this time, in nanoseconds, is near.
 const NEAR_NS: u64 = 86_400_000_000_000;
 
@@ -115,8 +117,17 @@ pub struct Grew {
 pub struct Compared {
     /// From the first look to the last, in nanoseconds.
     pub for_ns: u64,
+    /// How many looks there were.
+    pub looks: u32,
     /// Who has more, steady ones first, then those of the most slots more.
     pub grew: Vec<Grew>,
+}
+
+impl Compared {
+    /// Whether there were enough looks to tell who grew all the time.
+    pub fn tells_steadiness(&self) -> bool {
+        self.looks >= LEAST_LOOKS
+    }
 }
 
 /// How soon something is to be done.
@@ -376,8 +387,8 @@ pub struct OwnersAt<'a> {
     pub owners: &'a [Holder],
 }
 
-/// Who has more at the last look than at the first. `steady`: those that grew all the time.
-pub fn compare(first: OwnersAt<'_>, last: OwnersAt<'_>, steady: Vec<Growing>) -> Compared {
+/// Who has more at the last look than at the first. `steady`: those that grew all the time. `looks`: how many there were.
+pub fn compare(first: OwnersAt<'_>, last: OwnersAt<'_>, steady: Vec<Growing>, looks: u32) -> Compared {
     let for_ns = last.at.at.0.saturating_sub(first.at.at.0);
     let before: BTreeMap<Key, &Holder> = first.owners.iter().map(|owner| (Key::of(owner), owner)).collect();
     let mut jumps: Vec<Growing> = Vec::new();
@@ -396,7 +407,7 @@ pub fn compare(first: OwnersAt<'_>, last: OwnersAt<'_>, steady: Vec<Growing>) ->
     jumps.sort_by_key(|growing| std::cmp::Reverse(growing.rate.more));
     let of = |steadily| move |growing| Grew { growing, steadily };
     let grew = steady.into_iter().map(of(true)).chain(jumps.into_iter().map(of(false))).collect();
-    Compared { for_ns, grew }
+    Compared { for_ns, looks, grew }
 }
 
 #[cfg(test)]

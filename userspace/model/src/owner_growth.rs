@@ -26,7 +26,7 @@ use crate::units::{Instant, Pid};
 /// An owner grows when it did for this long, in nanoseconds, if nobody asks for another time.
 pub const GROWS_AFTER: u64 = 1_800_000_000_000;
 /// Windows in that time.
-const WINDOWS: u32 = 5;
+pub(crate) const WINDOWS: u32 = 5;
 /// Kinds of windows, each longer than the one before by [`LONGER`].
 const LEVELS: usize = 4;
 const LONGER: u64 = 6;

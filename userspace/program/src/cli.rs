@@ -307,8 +307,8 @@ pub struct DoctorArgs {
     /// Print JSON.
     #[arg(short = 'J', long)]
     pub json: bool,
-    /// Look at the host for this time, for example 10s, and say what grew. One look does not show it.
-    #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "from")]
+    /// Look at the host for this time, for example 10s, at least 2s, and say what grew. One look does not show it.
+    #[arg(long, value_name = "TIME", value_parser = looking, conflicts_with = "from")]
     pub r#for: Option<Duration>,
     /// Judge this evidence file instead of the running host, and check nothing here.
     #[arg(long, value_name = "FILE")]
@@ -330,6 +330,15 @@ fn interval(text: &str) -> Result<Duration, String> {
         return Err("expected at least 50ms".to_owned());
     }
     Ok(interval)
+}
+
+/// A [`duration`] in which there is time for as many looks as growth is told by.
+fn looking(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time < Duration::from_secs(2) {
+        return Err("expected at least 2s".to_owned());
+    }
+    Ok(time)
 }
 
 /// Sizes of recordings: an eighth of the smallest still holds a picture of some hundred contexts.

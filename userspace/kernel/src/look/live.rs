@@ -34,13 +34,15 @@ pub struct Live {
     use_bpf: bool,
     log_level: u8,
     ring_iterator: bool,
+    /// Why there is no probe, once that was tried by who can do without: trying takes as long as a look.
+    no_probe: Option<String>,
     notes: Vec<String>,
 }
 
 impl Live {
     /// Nothing is loaded until something is asked. `use_bpf` false: the processes' word alone. `log_level`: aya-log's, 0 off.
     pub fn new(use_bpf: bool, log_level: u8) -> Self {
-        Self { probe: None, use_bpf, log_level, ring_iterator: true, notes: Vec::new() }
+        Self { probe: None, use_bpf, log_level, ring_iterator: true, no_probe: None, notes: Vec::new() }
     }
 
     /// The same as a kernel before 5.12 would have it: without the BPF iterator over mappings.
@@ -65,11 +67,14 @@ impl Live {
         if !self.use_bpf {
             return None;
         }
-        if let Err(error) = self.probe(facts) {
-            self.notes.push(format!(
+        if self.no_probe.is_none()
+            && let Err(error) = self.probe(facts)
+        {
+            self.no_probe = Some(format!(
                 "{error}; showing only what /proc and ring memory reveal (see `aioinspect doctor`)"
             ));
         }
+        self.notes.extend(self.no_probe.clone());
         self.probe.as_mut()
     }
 

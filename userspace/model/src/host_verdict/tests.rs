@@ -172,18 +172,19 @@ fn growth() {
     };
     let steady =
         vec![Growing { owner: last[1].clone(), limit_in_ns: Some(NEAR_NS - 1), ..Growing::default() }];
-    let compared = compare(at(3, &first), at(13, &last), steady);
+    let compared = compare(at(3, &first), at(13, &last), steady, 60);
     let said: Vec<_> = compared
         .grew
         .iter()
         .map(|grew| (&*grew.growing.owner.owner.unit, grew.steadily, grew.growing.rate.more))
         .collect();
     assert_eq!(said, [("a.service", true, 0), ("b.service", false, 80), ("new.service", false, 70)]);
-    assert_eq!(compared.for_ns, 10_000_000_000);
+    assert_eq!((compared.for_ns, compared.looks, compared.tells_steadiness()), (10_000_000_000, 60, true));
+    assert!(!Compared { looks: 9, ..compared.clone() }.tells_steadiness());
     let picture = host(65_536, vec![context(1, 100, "a.service", vec![])]);
     let of = judge(&picture, Some(compared));
     assert_eq!(of.state, HostState::Attention);
     assert_eq!(ids(&of), [(Urgency::Soon, "raise-limit"), (Urgency::Soon, "stop-growth")]);
     assert_eq!(of.actions[0].1, Action::RaiseLimit { to: 131_072 }, "more than the limit is now");
-    assert_eq!(judge(&picture, Some(compare(at(1, &first), at(1, &first), vec![]))).actions, []);
+    assert_eq!(judge(&picture, Some(compare(at(1, &first), at(1, &first), vec![], 1))).actions, []);
 }

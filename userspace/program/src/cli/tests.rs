@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
-use crate::cli::{Asked, Cli, Verb, age, duration, pid, size};
+use crate::cli::{Asked, Cli, Verb, age, duration, looking, pid, size};
 
 #[test]
 fn clap_accepts_the_definition() {
@@ -25,6 +25,7 @@ fn times_are_bounded_and_have_units() {
     assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
     assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
     assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+    assert_eq!((looking("2s"), looking("1999ms").is_err()), (Ok(Duration::from_secs(2)), true));
     for wrong in ["", "s", "-1s", "5 s", "inf", "NaN", "1e9h", "5x", "ü"] {
         assert!(duration(wrong).is_err(), "{wrong}");
     }

@@ -120,7 +120,7 @@ fn grown(compared: Option<&Compared>) -> Vec<String> {
         return vec![says.to_owned()];
     };
     let time = age(compared.for_ns);
-    if compared.grew.is_empty() {
+    if compared.grew.is_empty() && compared.tells_steadiness() {
         return vec![format!("no owner has more slots than {time} ago")];
     }
     let says = |grew: &Grew| {
@@ -132,9 +132,16 @@ fn grown(compared: Option<&Compared>) -> Vec<String> {
             0 => count(usize::try_from(grew.growing.more_contexts()).unwrap_or(usize::MAX), "context"),
             slots => format!("{slots} slots"),
         };
-        format!("{name} has {more} more than {time} ago, but did not grow all the time")
+        let not = if compared.tells_steadiness() { ", but did not grow all the time" } else { "" };
+        format!("{name} has {more} more than {time} ago{not}")
     };
-    compared.grew.iter().take(NAMED).map(says).collect()
+    let few = || {
+        let looks = count(usize::try_from(compared.looks).unwrap_or(usize::MAX), "look");
+        let are = if compared.looks == 1 { "is" } else { "are" };
+        format!("{looks} {are} too few to tell who grows all the time: use a longer --for")
+    };
+    let few = (!compared.tells_steadiness()).then(few);
+    compared.grew.iter().take(NAMED).map(says).chain(few).collect()
 }
 
 fn dying(of: &Dying) -> String {
@@ -263,12 +270,13 @@ pub(super) fn keys(of: &HostVerdict<'_>, notes: &[String]) -> Value {
             let more = json!(GrowthKeys::from(&grew.growing));
             if let (Some(keys), Value::Object(more)) = (keys.as_object_mut(), more) {
                 keys.extend(more);
-                keys.insert("steadily".to_owned(), grew.steadily.into());
+                let is_known = grew.steadily || compared.tells_steadiness();
+                keys.insert("steadily".to_owned(), json!(is_known.then_some(grew.steadily)));
             }
             keys
         };
         let owners: Vec<Value> = compared.grew.iter().map(grew).collect();
-        json!({"looked_seconds": seconds(compared.for_ns), "owners": owners})
+        json!({"looked_seconds": seconds(compared.for_ns), "looks": compared.looks, "owners": owners})
     });
     let dying = of.dying.as_ref().map(|dying| {
         json!({

@@ -28,14 +28,19 @@ pub(super) fn once(source: &mut dyn Source) -> Result<Looked, SourceError> {
     Ok(Looked { picture: reconcile(&source.host(true)?), compared: None })
 }
 
-/// Looks for a time.
+/// Looks for a time. Of what could not be seen, the source keeps what concerns the last look.
 pub(super) fn over(source: &mut dyn Source, time: Duration) -> Result<Looked, SourceError> {
     let (mut trends, mut growth) = (Trends::default(), OwnerGrowth::after(time));
     let every = growth.look_every_ns().max(50_000_000);
     let mut first: Option<(Sample, Vec<Holder>)> = None;
+    let mut looks = 0_u32;
     loop {
-        let (at, unix_ns) = (clock::now(), clock::unix_now());
+        drop(source.notes());
+        let began_look = clock::now();
         let evidence = source.host(true)?;
+        // What it shows is of its end: a look may take long.
+        let (at, unix_ns) = (clock::now(), clock::unix_now());
+        looks = looks.saturating_add(1);
         trends.observe(&evidence);
         let picture = reconcile_with(&evidence, &trends);
         let owners = holders(&picture, Grouping::Owner);
@@ -44,10 +49,57 @@ pub(super) fn over(source: &mut dyn Source, time: Duration) -> Result<Looked, So
         let (began, before) = first.get_or_insert_with(|| (now, owners.clone()));
         if u128::from(at.0.saturating_sub(began.at.0)) >= time.as_nanos() {
             let first = OwnersAt { at: *began, owners: before };
-            let compared = compare(first, OwnersAt { at: now, owners: &owners }, growth.growing());
+            let compared = compare(first, OwnersAt { at: now, owners: &owners }, growth.growing(), looks);
             return Ok(Looked { picture, compared: Some(compared) });
         }
-        let next = at.0.saturating_add(every);
+        let next = began_look.0.saturating_add(every);
         sleep(Duration::from_nanos(next.saturating_sub(clock::now().0)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aioinspect_kernel::look::evidence_source::Ask;
+    use aioinspect_kernel::proc::group::Group;
+    use aioinspect_model::evidence::Evidence;
+    use aioinspect_model::specimen;
+
+    use super::*;
+
+    /// A host that says something at each look.
+    #[derive(Default)]
+    struct Talking {
+        looks: usize,
+        notes: Vec<String>,
+    }
+
+    impl Source for Talking {
+        fn host(&mut self, _: bool) -> Result<Evidence, SourceError> {
+            self.looks += 1;
+            self.notes.push(format!("look {}", self.looks));
+            Ok(specimen::idle())
+        }
+
+        fn process(&mut self, _: &Ask) -> Result<Evidence, SourceError> {
+            unreachable!("the host is asked for")
+        }
+
+        fn group(&mut self, _: &Group, _: &Ask) -> Result<Evidence, SourceError> {
+            unreachable!("the host is asked for")
+        }
+
+        fn notes(&mut self) -> Vec<String> {
+            std::mem::take(&mut self.notes)
+        }
+    }
+
+    /// Check that what could not be seen is told once, however many looks there were, and that their number is told.
+    #[test]
+    fn notes_of_the_last_look() {
+        let mut source = Talking::default();
+        let looked = over(&mut source, Duration::from_millis(300)).unwrap();
+        assert!(source.looks > 2, "{}", source.looks);
+        assert_eq!(source.notes(), [format!("look {}", source.looks)]);
+        assert_eq!(looked.compared.unwrap().looks as usize, source.looks);
     }
 }

@@ -44,7 +44,7 @@ fn compared() -> Compared {
     let mut jump = steady.clone();
     (jump.growing.since.slots, jump.growing.owner.owner.unit, jump.steadily) =
         (62_000, "b.service".into(), false);
-    Compared { for_ns: 10_000_000_000, grew: vec![steady, jump] }
+    Compared { for_ns: 10_000_000_000, looks: 60, grew: vec![steady, jump] }
 }
 
 /// Check all lines, letter by letter, of one look and of several.
@@ -83,7 +83,10 @@ to do, the most urgent first:
         ]
     );
     let still = text(&Host::Judged(
-        &judge(&reconcile(&specimen::idle()), Some(Compared { for_ns: 5_000_000_000, grew: vec![] })),
+        &judge(
+            &reconcile(&specimen::idle()),
+            Some(Compared { for_ns: 5_000_000_000, looks: 60, grew: vec![] }),
+        ),
         &[],
     ));
     assert!(
@@ -98,6 +101,15 @@ to do, the most urgent first:
     let said = text(&Host::Judged(&judge(&one, None), &[]));
     let expected = "  dying: at least 1 context waits for its requests, at least 1 of them in exit or exec, the oldest for 2 min 5 s: lvm[7]\n";
     assert!(said.contains(expected), "{said}");
+    let few = text(&Host::Judged(&judge(&picture, Some(Compared { looks: 3, ..compared() })), &[]));
+    let growth: Vec<&str> = few.lines().filter(|line| line.starts_with("  growth:")).collect();
+    assert_eq!(
+        growth[1..],
+        [
+            "  growth: b.service has 1000 slots more than 10 s ago",
+            "  growth: 3 looks are too few to tell who grows all the time: use a longer --for",
+        ]
+    );
     assert_eq!(text(&Host::Unread("no /proc\u{7}")), "host not known: no /proc\\x07\n");
 }
 
@@ -141,6 +153,10 @@ fn json_keys() {
         ]
     );
     assert_eq!((&grew["steadily"], &keys["growth"]["owners"][1]["steadily"]), (&true.into(), &false.into()));
+    let few = judge(&picture, Some(Compared { looks: 3, ..compared() }));
+    let few = &super::keys(&few, &[])["growth"];
+    assert_eq!((&few["looks"], &few["owners"][0]["steadily"]), (&3.into(), &true.into()));
+    assert_eq!(few["owners"][1]["steadily"], Value::Null);
     let dying = json!({"contexts": 2, "exiting": 1, "oldest_seconds": 125.0, "pids": [7, 8]});
     assert_eq!(keys["dying"], dying);
     assert_eq!(
