@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use aioinspect_tests::programs::{bin, skip};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::pane::{Pane, can, watch};
@@ -126,5 +127,27 @@ fn by_a_closed_terminal() {
             }
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
+    }
+}
+
+/// Check that what failures cannot be seen is said before the screen hides it, for each hook that cannot see all.
+#[test]
+fn what_is_not_seen() {
+    if !can("what_is_not_seen") {
+        return;
+    }
+    for hook in ["fentry", "kprobe"] {
+        let watch = format!(
+            "'{}' watch --collect submit --hook {hook} --duration 2s 2> said; echo $? > exit",
+            bin("aioinspect").display()
+        );
+        let pane = Pane::running(&format!("{watch}; exec cat"), SIZE, &[]);
+        if pane.note("exit") != "0\n" {
+            skip("what_is_not_seen", "needs root, and a kernel with these hooks");
+            continue;
+        }
+        let said = pane.note("said");
+        assert_eq!(said.matches("a seccomp filter refuses are not seen").count(), 1, "{said}");
+        assert_eq!(said.contains("a kretprobe has room for"), hook == "kprobe", "{said}");
     }
 }

@@ -53,7 +53,10 @@ fn each_is_counted() {
     each("each_is_counted", |hook, mut submits| {
         let mut fixture = Fixture::spawn();
         let pid = fixture.pid();
-        assert_eq!(submits.unseen(), [""; 0], "{hook:?}");
+        // Every call is seen; kretprobes alone may miss returns of many threads at once, and say so.
+        let unseen = submits.unseen();
+        assert_eq!(unseen.len(), usize::from(hook == Hook::Kprobe), "{hook:?}: {unseen:?}");
+        assert!(unseen.iter().all(|line| line.contains("are missed, and not counted as lost")), "{unseen:?}");
         let mut expected = BTreeMap::new();
         let mut contexts = BTreeMap::new();
         for (nth, (kind, call, errno, _)) in (3_u64..).zip(KINDS) {

@@ -79,6 +79,10 @@ pub(super) fn run(
         writeln!(err, "aioinspect: {}", recorder.in_words())?;
         feed.record(recorder);
     }
+    // A screen hides it until its end.
+    if let Some(submits) = feed.submits() {
+        say_unseen(submits, err)?;
+    }
     let Some(signals) = signals else {
         let exit = runtime.block_on(screen::run(&mut feed, args, terminal));
         if let Some(recorder) = feed.recorder() {
@@ -90,9 +94,6 @@ pub(super) fn run(
     if let Some(watcher) = feed.watcher() {
         writeln!(err, "aioinspect: watching with {} ({})", watcher.hook().name(), watcher.hook().cost())?;
         say_lacks(err, watcher.known().lacks())?;
-    }
-    if let Some(submits) = feed.submits() {
-        say_unseen(submits, err)?;
     }
     if let Some(before) = before.filter(|_| feed.watcher().is_some()) {
         let after = SyscallCost::measure();
