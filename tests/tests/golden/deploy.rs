@@ -64,6 +64,19 @@ fn templates_name_labels() {
     }
 }
 
+/// Check that in the row Growth, whose series are of all hosts that are chosen, each series says of which it is.
+#[test]
+fn growth_names_its_host() {
+    let board = dashboard();
+    let growth = ["Growth by owner", "Time to full by owner"];
+    let of = |panel: &&Value| panel["title"].as_str().is_some_and(|title| growth.contains(&title));
+    let panels: Vec<&Value> = shipped::panels(&board).into_iter().filter(of).collect();
+    assert_eq!(panels.len(), growth.len());
+    for target in panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
+        assert!(target["legendFormat"].as_str().unwrap().starts_with("{{instance}} "), "{target}");
+    }
+}
+
 /// Check that each alert has a severity, texts that name owner labels, a section of the runbook, and tests in which it
 /// fires and in which it does not.
 #[test]
