@@ -185,13 +185,19 @@ fn of_doctor() {
         let room = json(&["headroom", "-J"], recipe.name);
         assert_eq!((&host["system"], &host["free"]), (&room["system"], &room["free"]));
         assert!(host["growth"].is_null(), "{}", recipe.name);
-        assert_eq!(keys(&host["dying"]), ["contexts", "exiting", "oldest_seconds", "pids"]);
-        for wrong in each(host, "wrong") {
-            assert_eq!(keys(wrong), ["finding", "contexts", "slots", "pids"]);
-        }
         let list = json(&["list", "-J"], recipe.name);
         let is_any = each(&list, "contexts").iter().any(is_dying);
-        assert_eq!(!each(&host["dying"], "pids").is_empty(), is_any, "{}", recipe.name);
+        // Without BPF nobody knows.
+        if host["system"]["source"] == "proc" {
+            assert!(host["dying"].is_null() && !is_any && host["verdict"] != "fine", "{}", recipe.name);
+        } else {
+            assert_eq!(keys(&host["dying"]), ["contexts", "exiting", "oldest_seconds", "pids"]);
+            assert_eq!(!each(&host["dying"], "pids").is_empty(), is_any, "{}", recipe.name);
+            assert!(host["wrong"].is_array(), "{}", recipe.name);
+        }
+        for wrong in host["wrong"].as_array().into_iter().flatten() {
+            assert_eq!(keys(wrong), ["finding", "contexts", "slots", "pids"]);
+        }
         for action in each(host, "actions") {
             assert_eq!(keys(action), ["id", "urgency", "what", "do", "finding", "limit"]);
             ids.push(action["id"].as_str().unwrap().to_owned());
