@@ -4,7 +4,8 @@ use crate::event::Holder;
 use crate::groups::{Group, Grouping, groups};
 use crate::picture::Picture;
 
-/// The groups that have contexts in the table, the one with the most slots first. Who waits for dying ones alone reserves nothing.
+/// The groups that have slots reserved, the one with the most first. A context out of the table reserves none, nor does the process that
+/// waits for it count.
 pub fn holders(picture: &Picture, by: Grouping) -> Vec<Holder> {
     let contexts = &picture.contexts;
     let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
@@ -19,7 +20,9 @@ pub fn holders(picture: &Picture, by: Grouping) -> Vec<Holder> {
             slots: of.sums.reserved.value().unwrap_or(0),
         })
     };
-    let groups = groups(contexts, 0..contexts.len(), by);
+    let reserving =
+        contexts.iter().enumerate().filter(|(_, context)| !context.is_dying()).map(|(place, _)| place);
+    let groups = groups(contexts, reserving, by);
     groups.into_iter().filter(|of| of.sums.contexts > 0).filter_map(holder).collect()
 }
 
@@ -33,7 +36,7 @@ mod tests {
     use crate::units::Pid;
 
     /// Check that an owner is one holder however many processes it has, named by the largest, that many small ones come before a large one,
-    /// and that a process whose contexts are all dying counts, but holds nothing by itself.
+    /// and that a process whose contexts are all dying holds nothing.
     #[test]
     fn owners() {
         let unit = |unit: &str| Owner { unit: unit.into(), ..Owner::default() };
@@ -65,7 +68,7 @@ mod tests {
         };
         assert_eq!(
             said(Grouping::Owner),
-            [(3, 3, 2, 1100), (1, 1, 1, 900), (5, 1, 1, 200), (7, 1, 1, 100), (8, 1, 1, 50)]
+            [(3, 2, 2, 1100), (1, 1, 1, 900), (5, 1, 1, 200), (7, 1, 1, 100), (8, 1, 1, 50)]
         );
         assert_eq!(said(Grouping::Process)[..3], [(1, 1, 1, 900), (3, 1, 1, 600), (2, 1, 1, 500)]);
         assert_eq!(said(Grouping::Process).len(), 6);

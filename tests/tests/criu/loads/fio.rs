@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aioinspect_tests::criu::{Home, SlowDisk, is_ready};
 use aioinspect_tests::host::{HostLock, aio_nr};
-use aioinspect_tests::programs::skip;
+use aioinspect_tests::programs::{run_aioinspect, skip};
 
 use super::rounds::{self, Checkpointed, await_file};
 use super::{has, tree::Tree};
@@ -42,6 +42,21 @@ fn await_context(idle: u64) {
         std::thread::sleep(Duration::from_millis(10));
     }
     std::thread::sleep(Duration::from_millis(500));
+}
+
+/// Waits until fio has requests in flight, half of what it may have at least: on a slow disk those take a second.
+fn await_requests() {
+    let begun = std::time::Instant::now();
+    loop {
+        let looked = run_aioinspect(&["list", "-J"]);
+        let said: serde_json::Value = serde_json::from_str(&looked.stdout).unwrap_or_default();
+        let of_fio = said["contexts"].as_array().into_iter().flatten().filter(|of| of["comm"] == "fio");
+        if of_fio.filter_map(|of| of["in_flight"].as_u64()).sum::<u64>() >= 16 {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "fio has no requests in flight: {looked:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Check that fio is checkpointed while it writes and verifies, as often as wanted, and finds every byte it wrote.
@@ -98,7 +113,7 @@ fn loses_requests_without_the_hook() {
     let tree = Tree::start(&home, &script(&disk, SECONDS), false);
     await_context(idle);
     disk.slow(SLOW);
-    std::thread::sleep(Duration::from_millis(300));
+    await_requests();
     let dump = tree.dump();
     assert_eq!(dump.code, 0, "{}", dump.log);
     disk.fast();
