@@ -13,7 +13,7 @@ use crate::census::probe::{CensusScope, Probe};
 pub struct WaitRecords {
     /// The threads that sleep and wait for contexts, or may.
     pub waits: Vec<WaitRecord>,
-    /// The contexts they wait for, grouped by thread in the order of `waits`.
+    /// The contexts they wait for: `mm` is the task of the thread.
     pub contexts: Vec<ContextRecord>,
 }
 

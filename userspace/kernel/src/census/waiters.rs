@@ -115,16 +115,14 @@ pub(crate) fn waits_of(probe: &mut Probe, mm: MmKey) -> Result<Vec<Wait>, ProbeE
         .collect())
 }
 
+/// Each thread with its own contexts, which are told by its task: one that was woken while the program looked at it leaves contexts and no wait.
 fn read(records: &WaitRecords, known: &Known) -> Vec<Waiter> {
-    let mut rest = records.contexts.as_slice();
-    let mut found = Vec::new();
-    for record in &records.waits {
-        let count = usize::try_from(record.contexts).unwrap_or(usize::MAX).min(rest.len());
-        let (own, others) = rest.split_at(count);
-        rest = others;
-        found.extend(waiter(record, own, known));
+    let mut contexts: BTreeMap<u64, Vec<ContextRecord>> = BTreeMap::new();
+    for context in &records.contexts {
+        contexts.entry(context.mm).or_default().push(*context);
     }
-    found
+    let own = |record: &WaitRecord| contexts.get(&record.task).map_or(&[][..], Vec::as_slice);
+    records.waits.iter().filter_map(|record| waiter(record, own(record), known)).collect()
 }
 
 fn waiter(record: &WaitRecord, own: &[ContextRecord], known: &Known) -> Option<Waiter> {

@@ -16,6 +16,7 @@ fn wait(contexts: u32) -> WaitRecord {
 fn context(kioctx: u64) -> ContextRecord {
     ContextRecord {
         kioctx,
+        mm: 0x20,
         user_id: 0x7000,
         mmap_base: 0x7000,
         nr_pages: 1,
@@ -32,12 +33,13 @@ fn judged(waits: Vec<WaitRecord>, contexts: Vec<ContextRecord>) -> Vec<Waiter> {
     read(&WaitRecords { waits, contexts }, &Known::all())
 }
 
-/// Check that each thread gets its own contexts, in the order of the records, each once.
+/// Check that each thread gets its own contexts, each once, and none that was left by a thread without a wait.
 #[test]
 fn each_its_own() {
+    let other = |mm: u64, id: u64| ContextRecord { mm, user_id: id, mmap_base: id, ..context(2) };
     let found = judged(
-        vec![wait(2), WaitRecord { tid: 8, ..wait(1) }],
-        vec![context(1), context(1), ContextRecord { user_id: 0x9000, mmap_base: 0x9000, ..context(2) }],
+        vec![wait(2), WaitRecord { tid: 8, task: 0x30, ..wait(1) }],
+        vec![other(0x28, 0x8000), context(1), context(1), other(0x30, 0x9000)],
     );
     let ids: Vec<Vec<u64>> =
         found.iter().map(|w| w.wait.contexts.iter().map(|c| c.user_id.0).collect()).collect();
