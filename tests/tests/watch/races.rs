@@ -25,9 +25,10 @@ fn one_destroys() {
         let ended = watch.end();
         let (setups, destroys) = (ended.of(pid, "setup").len(), ended.of(pid, "destroy").len());
         let missed = ended.counted("lost") + ended.counted("healed");
-        // What is missed is counted, and nothing is told twice.
-        let all = if missed == 0 { (3, 3) } else { (setups.min(3), destroys.min(3)) };
-        assert_eq!((setups, destroys), all, "{hook}: {missed} missed");
+        // Nothing is told twice, and each that is not told is counted as missed.
+        assert!(setups <= 3 && destroys <= 3, "{hook}: {setups} setups, {destroys} destroys");
+        let untold = u64::try_from(6 - setups - destroys).unwrap();
+        assert!(untold <= missed, "{hook}: {untold} not told, {missed} missed");
         assert!(missed > 0 || ended.of(pid, "exit").is_empty(), "{hook}: nothing was left");
         assert!(missed == 0 || may_miss_few(hook), "{hook}: {missed} missed");
     });

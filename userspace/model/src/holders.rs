@@ -22,8 +22,7 @@ pub fn holders(picture: &Picture, by: Grouping) -> Vec<Holder> {
     };
     let reserving =
         contexts.iter().enumerate().filter(|(_, context)| !context.is_dying()).map(|(place, _)| place);
-    let groups = groups(contexts, reserving, by);
-    groups.into_iter().filter(|of| of.sums.contexts > 0).filter_map(holder).collect()
+    groups(contexts, reserving, by).into_iter().filter_map(holder).collect()
 }
 
 #[cfg(test)]
