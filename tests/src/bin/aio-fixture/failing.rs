@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::aio::{self, Iocb};
 use crate::failure::{At, Done, Failure};
 use crate::raw::call32;
-use crate::state::State;
+use crate::state::{State, on_cpu};
 use crate::words::Words;
 
 /// Number of arch/x86/entry/syscalls/syscall_32.tbl.
@@ -27,7 +27,16 @@ const RETURN: u16 = 0x06;
 /// KIND, of io_submit: `full` fills a ring and goes on, `no-context`, `request`, `number`, `file`, `memory`. Of io_getevents:
 /// `getevents-no-context`, `getevents-number`, `getevents-memory`, `getevents-time-out` (which is no failure), `getevents32-number`. Of
 /// io_pgetevents: `pgetevents`, which asks for nothing, `pgetevents-number`.
+///
+/// All of it is done on one CPU: a thread that is moved while it fills a ring leaves credits behind, and then the ring is not full but its
+/// credits are stranded.
 pub(crate) fn fail(_: &mut State, words: &mut Words) -> Done {
+    // SAFETY: takes nothing.
+    let here = unsafe { libc::sched_getcpu() };
+    on_cpu(u32::try_from(here).ok(), || fail_here(words))?
+}
+
+fn fail_here(words: &mut Words) -> Done {
     let kind = words.word("KIND")?;
     let times = words.number::<u32>("TIMES")?;
     let file = File::open("/dev/null").at("open /dev/null")?;
