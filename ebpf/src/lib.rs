@@ -5,6 +5,7 @@
 //! byte order, named padding, sizes asserted: no reader needs to know how the other side was
 //! compiled. The module `shared` exists for the bpf target alone.
 #![no_std]
+#![cfg_attr(bpf_target_arch = "aarch64", feature(asm_experimental_arch))]
 #![cfg_attr(
     target_arch = "bpf",
     expect(unsafe_code, reason = "BPF helpers and kernel memory are reached through raw pointers only")
@@ -14,12 +15,14 @@
 #[cfg(target_arch = "bpf")]
 extern crate self as aioinspect_ebpf;
 
+pub mod architecture;
 mod bytes;
 mod offsets;
 mod records;
 #[cfg(target_arch = "bpf")]
 pub mod shared;
 
+pub use architecture::call;
 pub use bytes::Wire;
 pub use offsets::{Offsets, Place};
 pub use records::census::{
@@ -49,41 +52,6 @@ pub mod way {
     pub const EVERY_CPU: u32 = 2;
     /// `bpf_task_pt_regs` and `bpf_get_current_task_btf` are there.
     pub const TASK_REGISTERS: u32 = 4;
-}
-
-/// Numbers of system calls: of arch/x86/entry/syscalls/syscall_64.tbl, and of syscall_32.tbl for
-/// callers of 32 bits.
-pub mod call {
-    /// io_setup.
-    pub const IO_SETUP: u64 = 206;
-    /// io_destroy.
-    pub const IO_DESTROY: u64 = 207;
-    /// io_submit.
-    pub const IO_SUBMIT: u64 = 209;
-    /// io_getevents.
-    pub const IO_GETEVENTS: u64 = 208;
-    /// io_pgetevents.
-    pub const IO_PGETEVENTS: u64 = 333;
-    /// execve.
-    pub const EXECVE: u64 = 59;
-    /// execveat.
-    pub const EXECVEAT: u64 = 322;
-    /// io_setup of a 32-bit caller.
-    pub const IO_SETUP_32: u64 = 245;
-    /// io_destroy of a 32-bit caller.
-    pub const IO_DESTROY_32: u64 = 246;
-    /// io_submit of a 32-bit caller.
-    pub const IO_SUBMIT_32: u64 = 248;
-    /// io_getevents of a 32-bit caller.
-    pub const IO_GETEVENTS_32: u64 = 247;
-    /// io_pgetevents of a 32-bit caller, with times of 32 bits.
-    pub const IO_PGETEVENTS_32: u64 = 385;
-    /// The same with times of 64 bits.
-    pub const IO_PGETEVENTS_TIME64: u64 = 416;
-    /// execve of a 32-bit caller.
-    pub const EXECVE_32: u64 = 11;
-    /// execveat of a 32-bit caller.
-    pub const EXECVEAT_32: u64 = 358;
 }
 
 /// What a program calls where `bpf_rdonly_cast` is meant: no helper of any kernel has this number.

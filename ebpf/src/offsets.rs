@@ -104,7 +104,8 @@ macro_rules! members {
             task_state: Number, "task_struct", ["__state", "state"], Cost::Facts(&[Fact::State]);
             task_exit_state: Number, "task_struct", ["exit_state"], EXITED;
             task_flags: Number, "task_struct", ["flags"], THREADS;
-            task_status: Number, "task_struct", ["thread_info.status"], BITS;
+            // Which bit of it says so, and which of the two it is, differs between architectures; none has both.
+            task_compat: Number, "task_struct", ["thread_info.status", "thread_info.flags"], BITS;
             task_cgroups: Pointer, "task_struct", ["cgroups"], OWNERS;
             task_stack: Pointer, "task_struct", ["stack"], DYING;
             task_last_arrival: Number, "task_struct", ["sched_info.last_arrival"], Cost::Lost("for how long a context has been dying is not known");
@@ -190,7 +191,7 @@ macro_rules! members {
 macro_rules! offsets {
     ($($field:ident: $shape:ident, $of:literal, [$path:literal $(, $other:literal)*], $cost:expr;)*) => {
         const MEMBERS: usize = [$(stringify!($field)),*].len();
-        const OFFSETS_LEN: usize = 8 * MEMBERS + 40;
+        const OFFSETS_LEN: usize = 8 * MEMBERS + 48;
 
         wire! {
             /// Places of members, and what else the programs take from the kernel that runs. The global `OFFSETS` of the eBPF objects
@@ -201,6 +202,10 @@ macro_rules! offsets {
                 per_cpu_offset_at: u64,
                 /// Size of `struct upid`.
                 upid_size: u32,
+                /// Size of `struct pt_regs`.
+                registers_size: u32,
+                /// Bytes of a kernel stack.
+                stack_size: u32,
                 /// Bits of [`crate::way`]: what this kernel offers.
                 ways: u32,
                 /// BTF id of a struct with an 8-byte number, through which any 8 bytes are read; used with `way::CAST`.

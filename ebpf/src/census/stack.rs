@@ -1,18 +1,27 @@
 //! The kernel stack of a thread that waits.
 
-use aioinspect_ebpf::Place;
 use aioinspect_ebpf::shared::here::read_here;
-use aioinspect_ebpf::shared::registers::THREAD_SIZE;
+use aioinspect_ebpf::{Place, number};
 
 /// Words of a stack that one row looks at.
 pub const ROW: u32 = 64;
-/// Rows of a stack: 32 rows of 64 words are its 16 kB.
-pub const ROWS: u32 = (THREAD_SIZE / 8 / ROW as u64) as u32;
+
+/// Bytes of a stack.
+#[inline(always)]
+pub fn size() -> u64 {
+    u64::from(number!(stack_size))
+}
+
+/// Rows of a stack: 32 rows of 64 words where it has 16 kB.
+#[inline(always)]
+pub fn rows() -> u32 {
+    number!(stack_size) / 8 / ROW
+}
 
 /// Whether a number is an address on that stack.
 #[inline(always)]
 pub fn holds(stack: u64, address: u64) -> bool {
-    address.wrapping_sub(stack) < THREAD_SIZE
+    address.wrapping_sub(stack) < size()
 }
 
 /// Whether a word stands on the stack.
@@ -20,7 +29,7 @@ pub fn holds(stack: u64, address: u64) -> bool {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn is_on_stack(stack: u64, word: u64) -> u32 {
-    for row in 0..ROWS {
+    for row in 0..rows() {
         if is_in_row(stack, row, word) != 0 {
             return 1;
         }

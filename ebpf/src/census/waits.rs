@@ -18,11 +18,11 @@ use crate::dying::{dying_at, is_dead};
 use crate::ending;
 use crate::maps::{CONTEXTS, WAITS};
 use crate::percpu;
-use crate::stack::{self, ROW, ROWS};
+use crate::stack::{self, ROW};
 use aioinspect_ebpf::shared::here::read_here;
 use aioinspect_ebpf::shared::memory::{read, read_comm};
 use aioinspect_ebpf::shared::pointer::as_number;
-use aioinspect_ebpf::shared::registers::{self, THREAD_SIZE, TS_COMPAT};
+use aioinspect_ebpf::shared::registers::Call;
 
 /// `TASK_UNINTERRUPTIBLE`: how wait_for_completion sleeps.
 const UNINTERRUPTIBLE: u32 = 0x2;
@@ -32,6 +32,10 @@ const NOLOAD: u32 = 0x400;
 const ALIGNED: u64 = 64;
 /// Places of [`ALIGNED`] bytes around a context that was found: 64 kB on each side.
 const NEAR: u32 = 2048;
+/// Those in rows.
+const NEAR_ROWS: u32 = NEAR / ROW;
+/// What a thread without a program of its own, a kernel thread, is in.
+const NO_CALL: Call = Call { number: u64::MAX, is_compat: false, argument: 0 };
 
 // SAFETY: the section names the hook, the symbol is this program's own.
 #[unsafe(link_section = "iter/task")]
@@ -48,9 +52,7 @@ extern "C" fn waits(iter: *const IterTask) -> i32 {
     if state & (UNINTERRUPTIBLE | NOLOAD) != UNINTERRUPTIBLE {
         return NEXT;
     }
-    let number = registers::of_task(thread, task, registers::NUMBER);
-    let is_compat = read::<u32>(task, place!(task_status)) & TS_COMPAT != 0;
-    let argument = registers::first_argument(thread, task, is_compat);
+    let Call { number, is_compat, argument } = Call::of(thread, task).unwrap_or(NO_CALL);
     let destroys = destroys(number, is_compat);
     if WAITS.get_ptr(control.waits().get()).is_none() || CONTEXTS.get_ptr(control.contexts().get()).is_none()
     {
@@ -121,7 +123,7 @@ fn begin(control: Value<Control>, task: u64, id: u64) {
     control.walk_table().set(0);
     control.walk_places().set(0);
     control.walk_ending().set(0);
-    for row in 0..ROWS {
+    for row in 0..stack::rows() {
         if look_at_row(stack, row, id) != 0 {
             break;
         }
@@ -140,7 +142,7 @@ fn begin(control: Value<Control>, task: u64, id: u64) {
 #[inline(never)]
 extern "C" fn look_at_row(stack: u64, row: u32, id: u64) -> u32 {
     let mut at =
-        stack.wrapping_add(THREAD_SIZE).wrapping_sub(u64::from(row).wrapping_mul(u64::from(ROW) * 8));
+        stack.wrapping_add(stack::size()).wrapping_sub(u64::from(row).wrapping_mul(u64::from(ROW) * 8));
     for _ in 0..ROW {
         at = at.wrapping_sub(8);
         if look_at_word(at, stack, id) != 0 {
@@ -180,7 +182,7 @@ fn report_near(control: Value<Control>) -> bool {
     if control.walk_table().get() == 0 || left(control) == 1 {
         return report_context(control.walk_first().get()) != 0;
     }
-    for _ in 0..ROWS {
+    for _ in 0..NEAR_ROWS {
         if report_row() != 0 {
             return control.is_full().get() == 0;
         }

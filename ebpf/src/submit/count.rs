@@ -4,10 +4,11 @@
 
 use core::arch::asm;
 
+use aioinspect_ebpf::architecture::{KEPT, KEPT_32};
 use aioinspect_ebpf::shared::cgroups;
 use aioinspect_ebpf::shared::registers::of_current;
 use aioinspect_ebpf::shared::value::Value;
-use aioinspect_ebpf::{Failing, SubmitErrorKey, SubmitErrors, SubmitLosses, SubmitRecord, register_at};
+use aioinspect_ebpf::{Failing, SubmitErrorKey, SubmitErrors, SubmitLosses, SubmitRecord};
 
 use crate::maps::{SUBMIT_ERRORS, SUBMITS, lose};
 use crate::process::{self, Process};
@@ -114,13 +115,13 @@ fn failed(process: &Process, call: Failing, answer: i64, compat: bool) {
     // The arguments of one call, or of two at once: the count alone must be right.
     if compat {
         let of_32 = |register: u64| i64::from(register as i32) as u64;
-        errors.context().set(of_current(register_at!(rbx)) & 0xffff_ffff);
-        errors.second().set(of_32(of_current(register_at!(rcx))));
-        errors.third().set(of_32(of_current(register_at!(rdx))));
+        errors.context().set(of_current(KEPT_32[0]) & 0xffff_ffff);
+        errors.second().set(of_32(of_current(KEPT_32[1])));
+        errors.third().set(of_32(of_current(KEPT_32[2])));
     } else {
-        errors.context().set(of_current(register_at!(rdi)));
-        errors.second().set(of_current(register_at!(rsi)));
-        errors.third().set(of_current(register_at!(rdx)));
+        errors.context().set(of_current(KEPT[0]));
+        errors.second().set(of_current(KEPT[1]));
+        errors.third().set(of_current(KEPT[2]));
     }
     add(errors.count(), 1);
 }

@@ -2,7 +2,7 @@
 //!
 //! | hook | where | `nr` from |
 //! |---|---|---|
-//! | fexit | `__x64_sys_io_submit` and its kin | the user's registers, at the bottom of the stack |
+//! | fexit | the functions of the calls | the user's registers, at the bottom of the stack |
 //! | kretprobe | the same | the same |
 //! | tracepoint | `syscalls:sys_exit_io_submit` | the same |
 //! | raw tracepoint | `sys_exit` | the tracepoint's argument: the same |
@@ -12,28 +12,23 @@
 //! the tracepoints, which are at the end of every system call, see it
 //! (kernel/entry/common.c:syscall_trace_enter).
 //!
-//! No system call changes the registers that hold its arguments (arch/x86/entry/calling.h). A
-//! 32-bit caller has them in others.
+//! No system call changes the register that holds `nr`. A 32-bit caller may have it in another.
 
+use aioinspect_ebpf::Failing;
+use aioinspect_ebpf::architecture::{ANSWER, KEPT, KEPT_32};
 use aioinspect_ebpf::call::{
     IO_GETEVENTS, IO_GETEVENTS_32, IO_PGETEVENTS, IO_PGETEVENTS_32, IO_PGETEVENTS_TIME64, IO_SUBMIT,
     IO_SUBMIT_32,
 };
-use aioinspect_ebpf::shared::registers::{NUMBER, is_compat, of_current, register};
-use aioinspect_ebpf::{Failing, register_at};
+use aioinspect_ebpf::shared::registers::{is_compat, number_of, of_current, of_function, register};
 use aya_ebpf::bindings::pt_regs;
 
 use crate::count::{reaped, submitted};
 
-/// `nr` of a 64-bit caller: a long in this register.
-const NR: usize = register_at!(rsi);
-/// `nr` of a 32-bit caller: an int in this one.
-const NR_32: usize = register_at!(rcx);
-
-/// The number in a register, by whose it is.
+/// `nr` of a 64-bit caller, a long; of a 32-bit caller, an int.
 #[inline(always)]
-fn nr(at: usize, register: u64) -> i64 {
-    if at == NR_32 { i64::from(register as i32) } else { register as i64 }
+fn nr(register: u64, compat: bool) -> i64 {
+    if compat { i64::from(register as i32) } else { register as i64 }
 }
 
 /// Programs at the end of a function whose one argument is the user's registers: after it comes
@@ -55,49 +50,44 @@ macro_rules! at_end {
         #[unsafe(no_mangle)]
         extern "C" fn $kretprobe(registers: *const pt_regs) -> i32 {
             // SAFETY: the context of a kretprobe.
-            let $answer = unsafe { (*registers).rax } as i64;
+            let $answer = unsafe { of_function(registers, ANSWER) } as i64;
             $counts;
             0
         }
     };
 }
 
-at_end!(fexit_submit, kret_submit, "__x64_sys_io_submit", |answer| submitted(
-    nr(NR, of_current(NR)),
+at_end!(fexit_submit, kret_submit, "io_submit", |answer| submitted(
+    nr(of_current(KEPT[1]), false),
     answer,
     false
 ));
-at_end!(fexit_submit_32, kret_submit_32, "__ia32_compat_sys_io_submit", |answer| submitted(
-    nr(NR_32, of_current(NR_32)),
+at_end!(fexit_submit_32, kret_submit_32, "io_submit", |answer| submitted(
+    nr(of_current(KEPT_32[1]), true),
     answer,
     true
 ));
-at_end!(fexit_getevents, kret_getevents, "__x64_sys_io_getevents", |answer| reaped(
-    Failing::Getevents,
-    answer,
-    false
-));
-at_end!(fexit_pgetevents, kret_pgetevents, "__x64_sys_io_pgetevents", |answer| reaped(
+at_end!(fexit_getevents, kret_getevents, "io_getevents", |answer| reaped(Failing::Getevents, answer, false));
+at_end!(fexit_pgetevents, kret_pgetevents, "io_pgetevents", |answer| reaped(
     Failing::Pgetevents,
     answer,
     false
 ));
-at_end!(fexit_getevents_32, kret_getevents_32, "__ia32_sys_io_getevents_time32", |answer| reaped(
+at_end!(fexit_getevents_32, kret_getevents_32, "io_getevents", |answer| reaped(
     Failing::Getevents,
     answer,
     true
 ));
-at_end!(fexit_pgetevents_32, kret_pgetevents_32, "__ia32_compat_sys_io_pgetevents", |answer| reaped(
+at_end!(fexit_pgetevents_32, kret_pgetevents_32, "io_pgetevents", |answer| reaped(
     Failing::Pgetevents,
     answer,
     true
 ));
-at_end!(
-    fexit_pgetevents_time64,
-    kret_pgetevents_time64,
-    "__ia32_compat_sys_io_pgetevents_time64",
-    |answer| reaped(Failing::Pgetevents, answer, true)
-);
+at_end!(fexit_pgetevents_time64, kret_pgetevents_time64, "io_pgetevents", |answer| reaped(
+    Failing::Pgetevents,
+    answer,
+    true
+));
 
 /// What the tracepoints at the end of system calls hand over (`events/syscalls/*/format`).
 #[repr(C)]
@@ -113,7 +103,7 @@ struct Ended {
 extern "C" fn exit_submit(call: *const Ended) -> i32 {
     // SAFETY: the context of this tracepoint.
     let answer = unsafe { (*call).answer };
-    submitted(nr(NR, of_current(NR)), answer, false);
+    submitted(nr(of_current(KEPT[1]), false), answer, false);
     0
 }
 
@@ -146,7 +136,7 @@ unsafe fn ended(arguments: *const u64) -> (u64, *const pt_regs, i64) {
     // SAFETY: by the contract above.
     let (regs, answer) = unsafe { (*arguments.cast::<*const pt_regs>(), *arguments.add(1)) };
     // SAFETY: a pointer that the verifier knows.
-    let number = unsafe { register(regs, NUMBER) };
+    let number = unsafe { number_of(regs) };
     (number, regs, answer as i64)
 }
 
@@ -163,10 +153,9 @@ extern "C" fn raw_exit(arguments: *const u64) -> i32 {
     if compat != (number == IO_SUBMIT_32) {
         return 0;
     }
-    let at = if compat { NR_32 } else { NR };
     // SAFETY: a pointer that the verifier knows.
-    let asked = unsafe { if compat { register(regs, NR_32) } else { register(regs, NR) } };
-    submitted(nr(at, asked), answer, compat);
+    let asked = unsafe { if compat { register(regs, KEPT_32[1]) } else { register(regs, KEPT[1]) } };
+    submitted(nr(asked, compat), answer, compat);
     0
 }
 

@@ -2,6 +2,7 @@
 
 use core::ffi::c_void;
 
+use aioinspect_ebpf::architecture::fence;
 use aioinspect_ebpf::shared::cgroups;
 use aioinspect_ebpf::shared::memory::read;
 use aioinspect_ebpf::shared::value::Value;
@@ -89,7 +90,7 @@ pub fn destroy_begins(context: u64, compat: bool) {
 #[inline(always)]
 fn known_as(mm: u64, table_index: u32, kioctx: u64) -> u32 {
     let Some(entry) = Value::under(&TRACED, &TracedKey { mm, table_index, _pad: 0 }) else { return 0 };
-    if entry.kioctx().get() == kioctx { entry.origin().get() } else { 0 }
+    traced::member(entry, kioctx, entry.origin()).unwrap_or(0)
 }
 
 #[inline(always)]
@@ -117,6 +118,8 @@ fn end(kind: CallKind, act: impl FnOnce(u64, &CallRecord)) {
     if call.kind == kind as u32 {
         act(task, &call);
     }
+    // Whoever no longer sees the call sees what it left in the map.
+    fence();
     let _ = CALLS.remove(&task);
 }
 
@@ -258,9 +261,9 @@ fn after_destroy(task: u64, call: &CallRecord, cgroups: u64) {
         // marked again by a census that read the table before this one left it.
         let mut told = is_told(call.origin);
         if let Some(entry) = Value::under(&TRACED, &key) {
-            let now = entry.origin().get();
+            let now = traced::member(entry, call.kioctx, entry.origin());
             if traced::empty(entry, call.kioctx) {
-                told |= is_told(now);
+                told |= now.is_some_and(is_told);
             }
         }
         if !told {

@@ -1,8 +1,10 @@
 //! The end of an address space: what exec and the last exit destroy without a call.
 
+use aioinspect_ebpf::architecture::OF_FUNCTION;
 use aioinspect_ebpf::shared::cgroups;
 use aioinspect_ebpf::shared::iterator::{PF_EXITING, PF_KTHREAD};
 use aioinspect_ebpf::shared::memory::read;
+use aioinspect_ebpf::shared::registers::of_function;
 use aioinspect_ebpf::shared::value::Value;
 use aioinspect_ebpf::shared::who;
 use aioinspect_ebpf::{EventKind, EventRecord, SpaceRecord, TracedKey, place};
@@ -43,7 +45,7 @@ extern "C" fn fentry_exit_mmap(arguments: *const u64) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn kprobe_exit_mmap(registers: *const pt_regs) -> i32 {
     // SAFETY: the context of a kprobe.
-    space_ends(unsafe { (*registers).rdi });
+    space_ends(unsafe { of_function(registers, OF_FUNCTION) });
     0
 }
 

@@ -2,16 +2,18 @@
 //!
 //! | hook | where | for whom |
 //! |---|---|---|
-//! | fentry, fexit | `__x64_sys_io_setup` and its kin | only who calls them |
+//! | fentry, fexit | the functions of the calls | only who calls them |
 //! | kprobe, kretprobe | the same | only who calls them |
 //! | tracepoint | `syscalls:sys_enter_io_setup` and its kin | every system call of the host gets slower |
 //! | raw tracepoint | `sys_enter`, `sys_exit` | the same, and a program runs at each of them |
 //!
-//! The functions are those of arch/x86: their one argument is the user's registers. A 32-bit caller
-//! has its arguments in others, and other call numbers.
+//! The one argument of those functions is the user's registers. A 32-bit caller has other call
+//! numbers, and may have its arguments in others. Which function a program is put at is said when it
+//! is attached, by [`aioinspect_ebpf::architecture::function`].
 
+use aioinspect_ebpf::architecture::{ANSWER, ARGUMENTS, ARGUMENTS_32, DESTROY_SERVES_BOTH, OF_FUNCTION};
 use aioinspect_ebpf::call::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32};
-use aioinspect_ebpf::shared::registers::is_compat;
+use aioinspect_ebpf::shared::registers::{at, is_compat, number_of, of_current, of_function, register};
 use aya_ebpf::bindings::pt_regs;
 
 use crate::calls;
@@ -48,49 +50,38 @@ macro_rules! at_function {
     };
 }
 
-/// One register of the user's, of the thread that runs.
-macro_rules! own {
-    ($register:ident) => {
-        aioinspect_ebpf::shared::registers::of_current(aioinspect_ebpf::register_at!($register))
-    };
-}
-
-/// One register of the user's, through a pointer whose type the verifier knows.
-macro_rules! user {
-    ($regs:ident.$register:ident) => {
-        // SAFETY: comes from the program's context.
-        unsafe {
-            aioinspect_ebpf::shared::registers::register($regs, aioinspect_ebpf::register_at!($register))
-        }
-    };
+/// Whether the caller of a function for io_destroy is a 32-bit one: of one that serves both, it says so itself.
+#[inline(always)]
+fn destroys_for_32() -> bool {
+    DESTROY_SERVES_BOTH && is_compat()
 }
 
 at_function!(
     fentry_setup,
     fexit_setup,
-    "__x64_sys_io_setup",
-    calls::setup_begins(own!(rdi), own!(rsi), false),
+    "io_setup",
+    calls::setup_begins(of_current(ARGUMENTS[0]), of_current(ARGUMENTS[1]), false),
     calls::setup_ends
 );
 at_function!(
     fentry_destroy,
     fexit_destroy,
-    "__x64_sys_io_destroy",
-    calls::destroy_begins(own!(rdi), false),
+    "io_destroy",
+    calls::destroy_begins(of_current(ARGUMENTS[0]), destroys_for_32()),
     calls::destroy_ends
 );
 at_function!(
     fentry_setup_32,
     fexit_setup_32,
-    "__ia32_compat_sys_io_setup",
-    calls::setup_begins(own!(rbx), own!(rcx), true),
+    "io_setup",
+    calls::setup_begins(of_current(ARGUMENTS_32[0]), of_current(ARGUMENTS_32[1]), true),
     calls::setup_ends
 );
 at_function!(
     fentry_destroy_32,
     fexit_destroy_32,
-    "__ia32_sys_io_destroy",
-    calls::destroy_begins(own!(rbx), true),
+    "io_destroy",
+    calls::destroy_begins(of_current(ARGUMENTS_32[0]), true),
     calls::destroy_ends
 );
 
@@ -106,7 +97,7 @@ macro_rules! at_probe {
             #[unsafe(no_mangle)]
             extern "C" fn $begin(registers: *const pt_regs) -> i32 {
                 // SAFETY: the context of a kprobe.
-                let $regs = unsafe { (*registers).rdi };
+                let $regs = unsafe { of_function(registers, OF_FUNCTION) };
                 $begins;
                 0
             }
@@ -120,48 +111,39 @@ macro_rules! at_probe {
             #[unsafe(no_mangle)]
             extern "C" fn $end(registers: *const pt_regs) -> i32 {
                 // SAFETY: the context of a kretprobe.
-                $ends(unsafe { (*registers).rax } as i64);
+                $ends(unsafe { of_function(registers, ANSWER) } as i64);
                 0
             }
         }
     };
 }
 
-/// One register of the user's, at an address that is only a number.
-macro_rules! probed {
-    ($regs:ident.$register:ident) => {
-        aioinspect_ebpf::shared::memory::read_8(
-            $regs.wrapping_add(aioinspect_ebpf::register_at!($register) as u64),
-        )
-    };
-}
-
 at_probe!(
     kprobe_setup,
     kretprobe_setup,
-    "__x64_sys_io_setup",
-    |regs| calls::setup_begins(probed!(regs.rdi), probed!(regs.rsi), false),
+    "io_setup",
+    |regs| calls::setup_begins(at(regs, ARGUMENTS[0]), at(regs, ARGUMENTS[1]), false),
     calls::setup_ends
 );
 at_probe!(
     kprobe_destroy,
     kretprobe_destroy,
-    "__x64_sys_io_destroy",
-    |regs| calls::destroy_begins(probed!(regs.rdi), false),
+    "io_destroy",
+    |regs| calls::destroy_begins(at(regs, ARGUMENTS[0]), destroys_for_32()),
     calls::destroy_ends
 );
 at_probe!(
     kprobe_setup_32,
     kretprobe_setup_32,
-    "__ia32_compat_sys_io_setup",
-    |regs| calls::setup_begins(probed!(regs.rbx), probed!(regs.rcx), true),
+    "io_setup",
+    |regs| calls::setup_begins(at(regs, ARGUMENTS_32[0]), at(regs, ARGUMENTS_32[1]), true),
     calls::setup_ends
 );
 at_probe!(
     kprobe_destroy_32,
     kretprobe_destroy_32,
-    "__ia32_sys_io_destroy",
-    |regs| calls::destroy_begins(probed!(regs.rbx), true),
+    "io_destroy",
+    |regs| calls::destroy_begins(at(regs, ARGUMENTS_32[0]), true),
     calls::destroy_ends
 );
 
@@ -231,11 +213,13 @@ extern "C" fn raw_enter(arguments: *const u64) -> i32 {
     }
     // SAFETY: as above; the verifier knows its type.
     let regs = unsafe { *arguments.cast::<*const pt_regs>() };
+    // SAFETY: likewise.
+    let user = |offset| unsafe { register(regs, offset) };
     match (number, is_compat()) {
-        (IO_SETUP, false) => calls::setup_begins(user!(regs.rdi), user!(regs.rsi), false),
-        (IO_DESTROY, false) => calls::destroy_begins(user!(regs.rdi), false),
-        (IO_SETUP_32, true) => calls::setup_begins(user!(regs.rbx), user!(regs.rcx), true),
-        (IO_DESTROY_32, true) => calls::destroy_begins(user!(regs.rbx), true),
+        (IO_SETUP, false) => calls::setup_begins(user(ARGUMENTS[0]), user(ARGUMENTS[1]), false),
+        (IO_DESTROY, false) => calls::destroy_begins(user(ARGUMENTS[0]), false),
+        (IO_SETUP_32, true) => calls::setup_begins(user(ARGUMENTS_32[0]), user(ARGUMENTS_32[1]), true),
+        (IO_DESTROY_32, true) => calls::destroy_begins(user(ARGUMENTS_32[0]), true),
         _ => {}
     }
     0
@@ -247,7 +231,8 @@ extern "C" fn raw_enter(arguments: *const u64) -> i32 {
 extern "C" fn raw_exit(arguments: *const u64) -> i32 {
     // SAFETY: the tracepoint's arguments are the registers and what the call returned.
     let regs = unsafe { *arguments.cast::<*const pt_regs>() };
-    let number = user!(regs.orig_rax);
+    // SAFETY: a pointer that the verifier knows.
+    let number = unsafe { number_of(regs) };
     if number != IO_SETUP && number != IO_DESTROY && number != IO_SETUP_32 && number != IO_DESTROY_32 {
         return 0;
     }

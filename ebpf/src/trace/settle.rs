@@ -7,12 +7,13 @@
 //! io_destroy under way leaves, for as long as it waits: that call names it.
 
 use aioinspect_ebpf::call::{IO_DESTROY, IO_DESTROY_32, IO_SETUP, IO_SETUP_32};
+use aioinspect_ebpf::shared::cgroups;
 use aioinspect_ebpf::shared::iterator::{AGAIN, IterTask, Logger, NEXT, PF_KTHREAD};
 use aioinspect_ebpf::shared::memory::read;
 use aioinspect_ebpf::shared::pointer::as_number;
+use aioinspect_ebpf::shared::registers::Call;
 use aioinspect_ebpf::shared::value::Value;
 use aioinspect_ebpf::shared::who::{self, Reader, Who};
-use aioinspect_ebpf::shared::{cgroups, registers};
 use aioinspect_ebpf::{
     EventKind, EventRecord, GONE, Origin, Pass, TraceControl, TracedKey, TracedRecord, place,
 };
@@ -139,14 +140,13 @@ fn make_busy(mm: u64, control: Value<TraceControl>) {
 /// where that is long over, it is one round lost.
 #[inline(always)]
 fn is_in_unseen_call(task: *const task_struct, at: u64, mm: u64) -> bool {
-    let context = match registers::of_task(task, at, registers::NUMBER) {
-        IO_SETUP | IO_SETUP_32 => return true,
-        IO_DESTROY => registers::first_argument(task, at, false),
-        IO_DESTROY_32 => registers::first_argument(task, at, true),
-        _ => return false,
-    };
-    // Once the context is out of the table the call waits, for as long as its requests take.
-    table::by_search(mm, context, false).is_some()
+    let Some(call) = Call::of(task, at) else { return false };
+    match (call.number, call.is_compat) {
+        (IO_SETUP, false) | (IO_SETUP_32, true) => true,
+        // Once the context is out of the table the call waits, for as long as its requests take.
+        (IO_DESTROY, false) | (IO_DESTROY_32, true) => table::by_search(mm, call.argument, false).is_some(),
+        _ => false,
+    }
 }
 
 /// Walks the indexes of one address space, those of its table and those of the map. False: there are

@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+use aioinspect_ebpf::architecture::fence;
 use aioinspect_ebpf::shared::value::Value;
 use aioinspect_ebpf::shared::who::Who;
 use aioinspect_ebpf::{Origin, SpaceRecord, TracedKey, TracedRecord};
@@ -83,10 +84,25 @@ pub fn put(mm: u64, table_index: u32, made: Made, who: &Who) -> bool {
 /// not seen, another context may have come to the same address and the same index.
 #[inline(always)]
 pub fn is(entry: Value<TracedRecord>, kioctx: u64, max_reqs: u32) -> bool {
-    entry.kioctx().get() == kioctx && entry.max_reqs().get() == max_reqs
+    member(entry, kioctx, entry.max_reqs()) == Some(max_reqs)
 }
 
-/// Writes over an entry: the context last, since all who read go by that.
+/// A member of an entry, if the entry holds that context before and after it was read: what is read
+/// belongs to it then, as [`write`] takes the context away first and brings it last. So the three
+/// loads keep their order.
+#[inline(always)]
+pub fn member(entry: Value<TracedRecord>, kioctx: u64, of: Value<u32>) -> Option<u32> {
+    if entry.kioctx().get() != kioctx {
+        return None;
+    }
+    fence();
+    let number = of.get();
+    fence();
+    (entry.kioctx().get() == kioctx).then_some(number)
+}
+
+/// Writes over an entry. All who read go by the context: it is taken away before anything else is
+/// written, and comes when all else is there, to other CPUs too.
 #[inline(always)]
 fn write(entry: Value<TracedRecord>, made: &Made, who: &Who) {
     let seen = entry.origin().get() == Origin::Traced as u32;
@@ -94,6 +110,7 @@ fn write(entry: Value<TracedRecord>, made: &Made, who: &Who) {
         return;
     }
     entry.kioctx().set(0);
+    fence();
     entry.context().set(made.context);
     entry.made_at().set(made.at);
     entry.comm_low().set(who.comm_low);
@@ -102,6 +119,7 @@ fn write(entry: Value<TracedRecord>, made: &Made, who: &Who) {
     entry.tgid().set(who.tgid);
     entry.tid().set(who.tid);
     entry.origin().set(made.origin as u32);
+    fence();
     entry.kioctx().set(made.kioctx);
 }
 
@@ -227,7 +245,13 @@ pub fn empty(entry: Value<TracedRecord>, kioctx: u64) -> bool {
 pub fn level(mm: u64, table_index: u32, who: &Who) -> bool {
     let key = TracedKey { mm, table_index, _pad: 0 };
     let Some(entry) = Value::under(&TRACED, &key) else { return false };
+    // What this thread has just written to the entry is there before the table is looked at: an
+    // io_setup that writes the entry later has changed the table before, and one that wrote it
+    // earlier is seen in the table.
+    fence();
     let now = Table::of(mm).at(table_index);
+    // Nor is the entry older than the table.
+    fence();
     let known = entry.kioctx().get();
     if now == 0 {
         empty(entry, known);

@@ -6,6 +6,7 @@ pub mod containers;
 pub mod files;
 pub mod logger;
 pub mod own_usage;
+pub mod page;
 pub mod readiness;
 pub(crate) mod realtime;
 pub mod recording_files;

@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "perf_event_open has no safe wrapper")]
 
-use std::ffi::CStr;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -61,7 +61,8 @@ pub(crate) fn tracepoint_event(id: u64) -> io::Result<OwnedFd> {
 }
 
 /// A kprobe at the beginning of a function, or a kretprobe at its end. `kind` and `return_bit` are those of the kprobe PMU.
-pub(crate) fn kprobe_event(kind: u32, return_bit: Option<u32>, function: &CStr) -> io::Result<OwnedFd> {
+pub(crate) fn kprobe_event(kind: u32, return_bit: Option<u32>, function: &str) -> io::Result<OwnedFd> {
+    let function = CString::new(function)?;
     let mut attr = perf_event_attr::zeroed();
     attr.type_ = kind;
     attr.config = return_bit.map_or(0, |bit| 1_u64.checked_shl(bit).unwrap_or(0));

@@ -136,6 +136,28 @@ pub(crate) struct Code {
     pub(super) func_info_rec_size: u32,
 }
 
+impl Code {
+    /// The same without its fences (`ebpf/src/architecture/aarch64.rs`), the only atomic operations of the programs that give back what was
+    /// there; `None` if it has none.
+    pub(super) fn without_fences(&self) -> Option<Self> {
+        /// `BPF_STX | BPF_DW | BPF_ATOMIC`
+        const ATOMIC: u8 = 0xdb;
+        /// `BPF_ADD | BPF_FETCH`
+        const FETCH_ADD: i32 = 0x01;
+        /// `BPF_JMP | BPF_JA`: with no distance, an instruction that does nothing.
+        const JUMP: u8 = 0x05;
+        let mut code = self.clone();
+        let mut any = false;
+        for instruction in &mut code.instructions {
+            if instruction.code == ATOMIC && instruction.imm == FETCH_ADD {
+                *instruction = bpf_insn { code: JUMP, off: 0, imm: 0, ..bpf_insn::zeroed() };
+                any = true;
+            }
+        }
+        any.then_some(code)
+    }
+}
+
 /// What a program is for: its type and, for tracing programs, what it is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProgramKind {

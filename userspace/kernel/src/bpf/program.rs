@@ -17,10 +17,21 @@ pub(crate) fn load_program(
     btf: &OwnedFd,
     kind: ProgramKind,
 ) -> Result<OwnedFd, ProbeError> {
-    let error = match call::prog_load(name, code, Some(btf.as_fd()), kind, Verbosity::Reasons, &mut []) {
+    let load = |code| call::prog_load(name, code, Some(btf.as_fd()), kind, Verbosity::Reasons, &mut []);
+    let error = match load(code) {
         Ok(fd) => return Ok(fd),
         Err(error) => error,
     };
+    if may_lack_fences(&error)
+        && let Some(without) = code.without_fences()
+        && let Ok(fd) = load(&without)
+    {
+        // Two CPUs that change the same entry at once may then leave it wrong, until a comparison with the kernel's tables puts it right.
+        log::warn!(
+            "{name}: BPF of this kernel has no atomic operation that orders memory, so the program runs without"
+        );
+        return Ok(fd);
+    }
     if error.raw_os_error() == Some(libc::EPERM) {
         return Err(ProbeError::from_bpf("load a program", &error));
     }
@@ -30,10 +41,18 @@ pub(crate) fn load_program(
     Err(refused(name, error, &String::from_utf8_lossy(said)))
 }
 
+/// What a JIT answers to an instruction that it does not know, and fentry and fexit without a JIT, of which the verifier says nothing
+/// (kernel/bpf/trampoline.c).
+const ENOTSUPP: i32 = 524;
+
+/// Whether a program was refused as one with fences is where there are none: the verifier does not know the operation (before 5.12), or
+/// the JIT does not (arm64 before 5.18, of a CPU without LSE).
+fn may_lack_fences(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP))
+}
+
 /// What the verifier's words come to.
 fn refused(program: &'static str, error: io::Error, said: &str) -> ProbeError {
-    /// What fentry and fexit answer without a JIT, and the verifier says nothing of it (kernel/bpf/trampoline.c).
-    const ENOTSUPP: i32 = 524;
     match Refusal::of(said) {
         Refusal::NoJit => ProbeError::NoJit { program },
         Refusal::Other(_) if error.raw_os_error() == Some(ENOTSUPP) && jit::is_on() == Some(false) => {

@@ -22,6 +22,7 @@ pub use crate::census::records::{MmKey, Records};
 use crate::census::ring_walk::RingArrays;
 pub use crate::census::ring_walk::RingWalk;
 use crate::host::clock;
+use crate::host::page::page_size;
 use crate::layout::read::read_layout;
 use aioinspect_model::known::{Fact, Known};
 use aioinspect_model::units::{Instant, Pid, Tid};
@@ -133,7 +134,8 @@ impl Probe {
             ("RINGS", RINGS),
             ("CPU_OFFSETS", possible_cpus),
         ];
-        let mut prepared = embedded::prepare(embedded::CENSUS, &layout.offsets(), ways, log_level, &sizes)?;
+        let mut prepared =
+            embedded::prepare(embedded::CENSUS, &layout.offsets(page_size()), ways, log_level, &sizes)?;
         let control = prepared.take("CONTROL", MappedArray::open)?;
         let contexts = prepared.take("CONTEXTS", MappedArray::open)?;
         let credits = prepared.take("CREDITS", MappedArray::open)?;

@@ -12,6 +12,7 @@ use crate::census::probe::Probe;
 use crate::census::records::{MmKey, SpaceWord, add_task, kioctx};
 use crate::census::wait_walk::WaitRecords;
 use crate::host::clock;
+use crate::host::page::page_size;
 use crate::proc::files::cgroup_of;
 use aioinspect_model::evidence::{AddressSpace, Doing, Look, Wait};
 use aioinspect_model::kioctx::Kioctx;
@@ -180,7 +181,7 @@ fn contexts(own: &[ContextRecord], known: &Known) -> Vec<Kioctx> {
 
 /// Whether its numbers fit each other as io_setup made them (fs/aio.c:aio_setup_ring): what is not told fits.
 fn is_whole(context: &Kioctx) -> bool {
-    let Ok(page_size) = u64::try_from(rustix::param::page_size()) else { return false };
+    let page_size = u64::from(page_size());
     let fits = match (context.nr_pages, context.nr_events) {
         (Some(pages), Some(nr_events)) => pages.checked_mul(page_size).and_then(entries) == Some(nr_events),
         (None, _) | (_, None) => true,

@@ -17,7 +17,7 @@ pub struct OwnUsage {
 pub fn own_usage() -> OwnUsage {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok()).unwrap_or(0);
-    let page = u64::try_from(rustix::param::page_size()).unwrap_or(0);
+    let page = u64::from(crate::host::page::page_size());
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or(0);
     let seconds = u32::try_from(time.tv_sec).unwrap_or(u32::MAX);

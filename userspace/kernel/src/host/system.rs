@@ -5,6 +5,8 @@ use std::io;
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::SystemFacts;
 
+use crate::host::page::page_size;
+
 /// Reads the facts of the host now.
 pub fn facts() -> io::Result<SystemFacts> {
     let (aio_nr, aio_max_nr) = slots()?;
@@ -12,7 +14,7 @@ pub fn facts() -> io::Result<SystemFacts> {
         aio_nr,
         aio_max_nr,
         possible_cpus: possible_cpus()?,
-        page_size: u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?,
+        page_size: page_size(),
         kernel_release: rustix::system::uname().release().to_string_lossy().into_owned(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at_unix_ns: crate::host::clock::unix_now(),

@@ -1,10 +1,9 @@
 //! One process about to be examined: everything that is read of it before anybody is held.
 
-use std::io;
-
 use crate::census::probe::{CensusScope, MmKey, Probe};
 use crate::census::records::{SpaceWord, by_space};
 use crate::host::clock;
+use crate::host::page::page_size;
 use crate::look::evidence_source::SourceError;
 use crate::look::ring_maps::{MappedRing, RingMaps, by_iterator, mm_of};
 use crate::proc::files::ProcDir;
@@ -142,7 +141,7 @@ pub(super) fn rings_of_host<'a>(
     notes: &mut Vec<String>,
 ) -> Result<Vec<MappedRing>, SourceError> {
     if let Some(records) = probe.rings()? {
-        let page_size = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
+        let page_size = page_size();
         return Ok(records.iter().map(|ring| by_iterator(ring, page_size)).collect());
     }
     let maps = RingMaps::of_host()?;

@@ -10,6 +10,7 @@ use crate::bpf::embedded::Prepared;
 use crate::bpf::error::ProbeError;
 use crate::bpf::program::load_program;
 use crate::bpf::{kprobe_pmu, tracefs};
+use aioinspect_ebpf::architecture::{DESTROY_SERVES_BOTH, function};
 use aioinspect_parse::kernel::hook_ids::HookIds;
 
 /// One rung of the ladder.
@@ -114,11 +115,12 @@ impl Attached {
     }
 
     fn fentry(&mut self, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
-        let (setup, destroy) =
-            ids.setup.zip(ids.destroy).ok_or_else(|| lacks("the function __x64_sys_io_setup in its btf"))?;
+        let (setup, destroy) = ids.setup.zip(ids.destroy).ok_or_else(|| lacks_function(function::SETUP))?;
         if let Some((setup, destroy)) = ids.setup_32.zip(ids.destroy_32) {
-            self.add_traced(prepared, "fexit_destroy_32", ProgramKind::Fexit(destroy))?;
-            self.add_traced(prepared, "fentry_destroy_32", ProgramKind::Fentry(destroy))?;
+            if !DESTROY_SERVES_BOTH {
+                self.add_traced(prepared, "fexit_destroy_32", ProgramKind::Fexit(destroy))?;
+                self.add_traced(prepared, "fentry_destroy_32", ProgramKind::Fentry(destroy))?;
+            }
             self.add_traced(prepared, "fexit_setup_32", ProgramKind::Fexit(setup))?;
             self.add_traced(prepared, "fentry_setup_32", ProgramKind::Fentry(setup))?;
         }
@@ -136,18 +138,22 @@ impl Attached {
         }
         let mut probes = Vec::new();
         if ids.serves_32_bit() {
+            if !DESTROY_SERVES_BOTH {
+                probes.extend([
+                    ("kretprobe_destroy_32", true, function::DESTROY_32),
+                    ("kprobe_destroy_32", false, function::DESTROY_32),
+                ]);
+            }
             probes.extend([
-                ("kretprobe_destroy_32", true, c"__ia32_sys_io_destroy"),
-                ("kprobe_destroy_32", false, c"__ia32_sys_io_destroy"),
-                ("kretprobe_setup_32", true, c"__ia32_compat_sys_io_setup"),
-                ("kprobe_setup_32", false, c"__ia32_compat_sys_io_setup"),
+                ("kretprobe_setup_32", true, function::SETUP_32),
+                ("kprobe_setup_32", false, function::SETUP_32),
             ]);
         }
         probes.extend([
-            ("kretprobe_destroy", true, c"__x64_sys_io_destroy"),
-            ("kprobe_destroy", false, c"__x64_sys_io_destroy"),
-            ("kretprobe_setup", true, c"__x64_sys_io_setup"),
-            ("kprobe_setup", false, c"__x64_sys_io_setup"),
+            ("kretprobe_destroy", true, function::DESTROY),
+            ("kprobe_destroy", false, function::DESTROY),
+            ("kretprobe_setup", true, function::SETUP),
+            ("kprobe_setup", false, function::SETUP),
         ]);
         for (name, at_end, function) in probes {
             let event = kprobe_event(pmu.kind, at_end.then_some(pmu.return_bit), function)
@@ -188,6 +194,11 @@ pub(super) fn not_here(error: ProbeError) -> ProbeError {
         | ProbeError::Object(_)
         | ProbeError::Io { .. }) => error,
     }
+}
+
+/// The kernel lacks this function, or its types do not name it.
+pub(super) fn lacks_function(name: &str) -> ProbeError {
+    lacks(&format!("the function {name} in its btf"))
 }
 
 /// The kernel lacks this.

@@ -75,7 +75,7 @@ fn attach_one(
         }
         SpaceEnd::Kprobe => {
             let pmu = kprobe_pmu::find()?;
-            let event = kprobe_event(pmu.kind, None, c"exit_mmap")
+            let event = kprobe_event(pmu.kind, None, "exit_mmap")
                 .map_err(|error| ProbeError::from_bpf("create a kprobe", &error))?;
             attached.add_event(prepared, "kprobe_exit_mmap", ProgramKind::Kprobe, event)
         }

@@ -1,15 +1,14 @@
 //! The ladder of hooks at the end of io_submit: one program for each rung, and one more where there are 32-bit callers. And at the same
 //! places of io_getevents and io_pgetevents.
 
-use std::ffi::CStr;
-
 use crate::bpf::attach::{kprobe_event, tracepoint_event};
 use crate::bpf::call::ProgramKind;
 use crate::bpf::embedded::Prepared;
 use crate::bpf::error::ProbeError;
 use crate::bpf::kprobe_pmu;
 use crate::bpf::tracefs::Tracefs;
-use crate::trace::hook::{Attached, Hook, lacks, not_here};
+use crate::trace::hook::{Attached, Hook, lacks, lacks_function, not_here};
+use aioinspect_ebpf::architecture::function;
 use aioinspect_parse::kernel::hook_ids::HookIds;
 
 /// Loads and attaches the first rung of `wanted`, or of the ladder, that this kernel takes. `tried` gets a line for each that it does not.
@@ -96,24 +95,24 @@ pub(super) fn attach_reaping(
         Hook::Kprobe => {
             missed = Some(MISSED_RETURNS.to_owned());
             let functions = [
-                (getevents, "kret_getevents", c"__x64_sys_io_getevents", true),
-                (pgetevents, "kret_pgetevents", c"__x64_sys_io_pgetevents", true),
+                (getevents, "kret_getevents", function::GETEVENTS, true),
+                (pgetevents, "kret_pgetevents", function::PGETEVENTS, true),
                 (
                     "io_getevents of 32-bit callers",
                     "kret_getevents_32",
-                    c"__ia32_sys_io_getevents_time32",
+                    function::GETEVENTS_32,
                     ids.getevents_32.is_some(),
                 ),
                 (
                     "io_pgetevents of 32-bit callers",
                     "kret_pgetevents_32",
-                    c"__ia32_compat_sys_io_pgetevents",
+                    function::PGETEVENTS_32,
                     ids.pgetevents_32.is_some(),
                 ),
                 (
                     "io_pgetevents of 32-bit callers with 64-bit times",
                     "kret_pgetevents_time64",
-                    c"__ia32_compat_sys_io_pgetevents_time64",
+                    function::PGETEVENTS_TIME64,
                     ids.pgetevents_time64.is_some(),
                 ),
             ];
@@ -156,7 +155,7 @@ fn at_return(
     attached: &mut Attached,
     prepared: &Prepared,
     program: &'static str,
-    function: &CStr,
+    function: &str,
 ) -> Result<(), ProbeError> {
     let pmu = kprobe_pmu::find()?;
     let event = kprobe_event(pmu.kind, Some(pmu.return_bit), function)
@@ -165,7 +164,7 @@ fn at_return(
 }
 
 fn fexit(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
-    let submit = ids.submit.ok_or_else(|| lacks("the function __x64_sys_io_submit in its btf"))?;
+    let submit = ids.submit.ok_or_else(|| lacks_function(function::SUBMIT))?;
     if let Some(submit_32) = ids.submit_32 {
         attached.add_traced(prepared, "fexit_submit_32", ProgramKind::Fexit(submit_32))?;
     }
@@ -174,7 +173,7 @@ fn fexit(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Result<
 
 fn kretprobe(attached: &mut Attached, prepared: &Prepared, ids: &HookIds) -> Result<(), ProbeError> {
     if ids.submit_32.is_some() {
-        at_return(attached, prepared, "kret_submit_32", c"__ia32_compat_sys_io_submit")?;
+        at_return(attached, prepared, "kret_submit_32", function::SUBMIT_32)?;
     }
-    at_return(attached, prepared, "kret_submit", c"__x64_sys_io_submit")
+    at_return(attached, prepared, "kret_submit", function::SUBMIT)
 }

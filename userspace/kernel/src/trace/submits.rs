@@ -17,6 +17,7 @@ use crate::bpf::map::{HashMap, PerCpuValue};
 use crate::bpf::mapped::MappedArray;
 use crate::bpf::program::load_program;
 use crate::bpf::ways::Ways;
+use crate::host::page::page_size;
 use crate::layout::read::read_layout_and_hooks;
 use crate::trace::cgroup_maps::CgroupMaps;
 use crate::trace::hook::{Attached, Hook};
@@ -99,7 +100,7 @@ impl Submits {
             ("CGROUPS", cgroup_maps::ENTRIES),
             ("CGROUP_NAMES", cgroup_maps::ENTRIES),
         ];
-        let offsets = layout.offsets();
+        let offsets = layout.offsets(page_size());
         let (mut prepared, learn) = Ways::try_all(&layout, |ways| {
             let prepared = embedded::prepare(embedded::SUBMIT, &offsets, ways, log_level, &room)?;
             let kind = ProgramKind::Iter(layout.iter_task_func);

@@ -18,6 +18,7 @@ use crate::bpf::map::{HashMap, PerCpuValue};
 use crate::bpf::mapped::MappedArray;
 use crate::bpf::program::load_program;
 use crate::bpf::ways::Ways;
+use crate::host::page::page_size;
 use crate::layout::read::read_layout_and_hooks;
 use crate::trace::cgroup_maps::CgroupMaps;
 use crate::trace::hook::{Attached, Hook};
@@ -93,7 +94,7 @@ impl Tracer {
             ("CGROUP_NAMES", cgroup_maps::ENTRIES),
             ("EVENTS", sizes.buffer.next_power_of_two()),
         ];
-        let offsets = layout.offsets();
+        let offsets = layout.offsets(page_size());
         let (mut prepared, settle_program) = Ways::try_all(&layout, |ways| {
             let prepared = embedded::prepare(embedded::TRACE, &offsets, ways, log_level, &counts)?;
             let kind = ProgramKind::Iter(layout.iter_task_func);

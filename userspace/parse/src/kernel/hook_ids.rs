@@ -1,9 +1,11 @@
 //! Where the calls of io_setup, io_destroy, io_submit and io_getevents can be seen in this kernel, by BTF id: functions and tracepoints.
 
+use aioinspect_ebpf::architecture::function;
+
 use crate::btf::{Btf, Named, Wanted};
 
 macro_rules! hooks {
-    ($($(#[$doc:meta])* $field:ident: $kind:ident, $name:literal;)*) => {
+    ($($(#[$doc:meta])* $field:ident: $kind:ident, $name:expr;)*) => {
         /// BTF ids; `None` where this kernel has no such thing.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct HookIds { $($(#[$doc])* pub $field: Option<u32>,)* }
@@ -21,28 +23,28 @@ macro_rules! hooks {
 }
 
 hooks! {
-    /// io_setup of 64-bit callers (arch/x86/include/asm/syscall_wrapper.h).
-    setup: Func, "__x64_sys_io_setup";
+    /// io_setup of 64-bit callers.
+    setup: Func, function::SETUP;
     /// io_destroy of 64-bit callers.
-    destroy: Func, "__x64_sys_io_destroy";
-    /// io_setup of 32-bit callers; `None` without CONFIG_IA32_EMULATION.
-    setup_32: Func, "__ia32_compat_sys_io_setup";
+    destroy: Func, function::DESTROY;
+    /// io_setup of 32-bit callers; `None` where the kernel serves none.
+    setup_32: Func, function::SETUP_32;
     /// io_destroy of 32-bit callers.
-    destroy_32: Func, "__ia32_sys_io_destroy";
+    destroy_32: Func, function::DESTROY_32;
     /// io_submit of 64-bit callers.
-    submit: Func, "__x64_sys_io_submit";
+    submit: Func, function::SUBMIT;
     /// io_submit of 32-bit callers.
-    submit_32: Func, "__ia32_compat_sys_io_submit";
+    submit_32: Func, function::SUBMIT_32;
     /// io_getevents of 64-bit callers.
-    getevents: Func, "__x64_sys_io_getevents";
+    getevents: Func, function::GETEVENTS;
     /// io_pgetevents of 64-bit callers.
-    pgetevents: Func, "__x64_sys_io_pgetevents";
+    pgetevents: Func, function::PGETEVENTS;
     /// io_getevents of 32-bit callers.
-    getevents_32: Func, "__ia32_sys_io_getevents_time32";
+    getevents_32: Func, function::GETEVENTS_32;
     /// io_pgetevents of 32-bit callers.
-    pgetevents_32: Func, "__ia32_compat_sys_io_pgetevents";
+    pgetevents_32: Func, function::PGETEVENTS_32;
     /// io_pgetevents of 32-bit callers with times of 64 bits.
-    pgetevents_time64: Func, "__ia32_compat_sys_io_pgetevents_time64";
+    pgetevents_time64: Func, function::PGETEVENTS_TIME64;
     /// The tracepoint at the end of an address space, since v6.1 (mm/mmap.c:exit_mmap).
     exit_mmap: Typedef, "btf_trace_exit_mmap";
     /// The function that the tracepoint is in.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use aioinspect_ebpf::{Offsets, Place, members};
+use aioinspect_ebpf::{Offsets, Place, architecture, members};
 
 use crate::btf::number::Shape;
 use crate::btf::{Btf, BtfError, Named, TypeId, Wanted};
@@ -104,6 +104,8 @@ macro_rules! layout {
             $(#[doc = concat!("In `", $of, "`")] pub $field: Place,)*
             /// Bytes of `struct upid`.
             pub upid_size: u32,
+            /// Bytes of `struct pt_regs`.
+            pub registers_size: u32,
             /// For 8 bytes.
             pub word8: Word,
             /// For 4 bytes.
@@ -124,7 +126,7 @@ macro_rules! layout {
 
         /// Structs and functions that are looked up.
         pub const WANTED: &[Wanted] = &[$((Named::Struct, $of),)*
-            (Named::Func, ITER_TASK), (Named::Func, ITER_TASK_VMA), (Named::Func, RDONLY_CAST),
+            (Named::Struct, REGISTERS), (Named::Func, ITER_TASK), (Named::Func, ITER_TASK_VMA), (Named::Func, RDONLY_CAST),
             (Named::Func, VHOST_TASK)];
 
         impl Layout {
@@ -135,6 +137,7 @@ macro_rules! layout {
                 Self {
                     $($field,)*
                     upid_size: upid_size(btf, &mut missing),
+                    registers_size: registers_size(btf),
                     word8: word(btf, 8, &WORDS8),
                     word4: word(btf, 4, &WORDS4),
                     word1: word(btf, 1, &WORDS1),
@@ -146,12 +149,14 @@ macro_rules! layout {
                 }
             }
 
-            /// As the eBPF objects want it: all that comes from BTF.
-            pub fn offsets(&self) -> Offsets {
+            /// As the eBPF objects want it: all that comes from BTF, and what follows from the size of a page (bytes).
+            pub fn offsets(&self, page_size: u32) -> Offsets {
                 Offsets {
                     $($field: self.$field.0,)*
                     per_cpu_offset_at: 0,
                     upid_size: self.upid_size,
+                    registers_size: self.registers_size,
+                    stack_size: architecture::stack_size(page_size),
                     ways: 0,
                     word8_type: self.word8.type_id,
                     word8_at: self.word8.at,
@@ -173,6 +178,7 @@ macro_rules! layout {
     };
 }
 
+const REGISTERS: &str = "pt_regs";
 const ITER_TASK: &str = "bpf_iter_task";
 const ITER_TASK_VMA: &str = "bpf_iter_task_vma";
 const RDONLY_CAST: &str = "bpf_rdonly_cast";
@@ -277,6 +283,12 @@ fn upid_size(btf: &Btf<'_>, missing: &mut Vec<Missing>) -> u32 {
         missing.push(Missing { of: "pid", member: "numbers", cost: Cost::OwnIds, why: Why::NoMember });
         0
     })
+}
+
+/// Bytes of the user's registers at the top of a kernel stack; 0 where no type tells.
+fn registers_size(btf: &Btf<'_>) -> u32 {
+    let size = btf.find(Named::Struct, REGISTERS).and_then(|id| btf.size_of(id).ok());
+    size.and_then(|size| u32::try_from(size).ok()).unwrap_or(0)
 }
 
 /// The first of `structs` with a plain number of `size` bytes.

@@ -197,7 +197,7 @@ fn every_field_is_resolved() {
             "this kernel's struct task_struct has no member thread_info.status: the hooks on all system calls cannot recognise 32-bit callers"
         ]
     );
-    let offsets = layout.offsets();
+    let offsets = layout.offsets(4096);
     assert_eq!((offsets.task_mm, offsets.word8_type), (layout.task_mm.0, layout.word4.type_id));
 }
 
