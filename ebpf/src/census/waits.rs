@@ -267,6 +267,6 @@ extern "C" fn report_wait(task: u64, call: u64, argument: u64, is_compat: u32) -
     record.flags().set(read(task, place!(task_flags)));
     record.state().set(read(task, place!(task_state)));
     record.left().set(left(control));
-    record.contexts().set(control.walk_found().get());
+    record._pad().set(0);
     0
 }

@@ -243,8 +243,8 @@ wire! {
 
 wire! {
     /// A thread in uninterruptible sleep that waits for the requests of contexts, or may:
-    /// io_destroy, exit or exec. Its contexts are the next `contexts` records of the map CONTEXTS,
-    /// with `task` in place of their mm.
+    /// io_destroy, exit or exec. Its contexts are the records of the map CONTEXTS that have its
+    /// `task` in place of their mm.
     pub struct WaitRecord: 144 {
         /// Kernel address of its mm, 0 if it has none any more: an identity, never printed.
         mm: u64,
@@ -291,7 +291,7 @@ wire! {
         state: u32,
         /// `ctx_rq_wait.count`: contexts it still waits for; 0 if that is not known.
         left: u32,
-        /// Contexts that were found.
-        contexts: u32,
+        /// Keeps the size a multiple of 8.
+        _pad: u32,
     }
 }

@@ -98,6 +98,24 @@ fn while_it_begins() {
     }
 }
 
+/// Check that a worker of io_uring, which is a thread of its process and never made a call, does not look like one that is about to make
+/// a context: of what was there before is told.
+#[test]
+fn beside_a_worker() {
+    if !is_root() {
+        return skip("beside_a_worker", "needs root (CAP_BPF, CAP_PERFMON)");
+    }
+    let mut fixture = Fixture::spawn();
+    let pid = fixture.pid();
+    fixture.run("io-uring-worker");
+    let context = format!("{:#x}", fixture.setup(7));
+    let mut watch = Watch::start(&[]).unwrap_or_else(|ended| panic!("{}", ended.stderr));
+    watch.expect("what was there before", |event| {
+        is_of(event, pid) && event["event"] == "existing" && event["context"] == context.as_str()
+    });
+    assert_eq!(watch.end().code, Some(0));
+}
+
 /// Check the events of a mixed life against the mappings that the process has in the end.
 #[test]
 fn against_smaps() {

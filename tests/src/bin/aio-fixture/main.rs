@@ -39,6 +39,7 @@
 //! | `spin [CPU]`, `spin-report`, `spin-stop` | a thread that measures its own pauses |
 //! | `busy`, `busy-stop`, `churn [CPU]`, `churn-stop` | mappings, or AIO, all the time |
 //! | `spoof tmpfs\|root [deleted]` | a helper that maps a regular file called `/[aio]` |
+//! | `io-uring-worker` | an io_uring whose requests a thread of the kernel's takes |
 //! | `leader-exit`, `exec-self`, `exit [CODE]`, `self-stop` | ends and stops |
 //! | `exec-when-held` | `exec-self` at the moment it is let go by who held it |
 //! | `set-comm HEX`, `dumpable 0\|1`, `set-uid UID`, `brk-grow [BYTES]` | marks of a process |
@@ -76,6 +77,7 @@ mod state;
 mod storm;
 mod strand;
 mod submits;
+mod uring;
 mod vm_child;
 mod waits;
 mod words;

@@ -9,7 +9,7 @@ use crate::state::State;
 use crate::words::Words;
 use crate::{
     blocked, children, destroys, disk, failing, farm, ghosts, load, polls, process, raw, reading, reads,
-    reap, report, ring, spoof, storm, strand, submits, vm_child,
+    reap, report, ring, spoof, storm, strand, submits, uring, vm_child,
 };
 
 type Command = fn(&mut State, &mut Words) -> Done;
@@ -60,6 +60,7 @@ const COMMANDS: &[(&str, Command)] = &[
     ("submit32", submits::submit32),
     ("fail", failing::fail),
     ("refuse", failing::refuse),
+    ("io-uring-worker", uring::worker),
     ("race-destroy", storm::race_destroy),
     ("race-reuse", storm::race_reuse),
     ("storm", storm::storm),

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "ids, limits and affinity of the calling thread")]
 
 use std::mem;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -51,6 +52,8 @@ pub(crate) struct State {
     pub blocked: Vec<Blocked>,
     /// Threads that are never at rest.
     pub loads: Loads,
+    /// Open io_urings.
+    pub urings: Vec<OwnedFd>,
 }
 
 impl State {
@@ -70,6 +73,7 @@ impl State {
             farm: None,
             blocked: Vec::new(),
             loads: Loads::default(),
+            urings: Vec::new(),
         })
     }
 

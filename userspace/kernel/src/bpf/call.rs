@@ -291,3 +291,20 @@ pub(crate) fn iter_run_in_pieces(walk: BorrowedFd<'_>, mut between: impl FnMut()
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that an atomic operation that gives back what was there is taken out, and that one that only adds, and all else, stays.
+    #[test]
+    fn fences_are_taken_out() {
+        let of = |code, imm| bpf_insn { code, imm, ..bpf_insn::zeroed() };
+        let (plain_add, exit) = (of(0xdb, 0), of(0x95, 0));
+        let code = |instructions| Code { instructions, func_info: Vec::new(), func_info_rec_size: 0 };
+        let without = code(vec![of(0xdb, 1), plain_add, exit, of(0xdb, 1)]).without_fences().unwrap();
+        let left: Vec<(u8, i32)> = without.instructions.iter().map(|of| (of.code, of.imm)).collect();
+        assert_eq!(left, [(0x05, 0), (0xdb, 0), (0x95, 0), (0x05, 0)]);
+        assert!(code(vec![plain_add, exit]).without_fences().is_none());
+    }
+}

@@ -1,14 +1,17 @@
 use crate::census::waiters::*;
 
-fn wait(contexts: u32) -> WaitRecord {
+fn number_of(number: u64) -> u32 {
+    u32::try_from(number).unwrap()
+}
+
+fn wait() -> WaitRecord {
     WaitRecord {
-        call: 207,
+        call: number_of(call::IO_DESTROY),
         tid: 7,
         tgid: 5,
         mm: 0x10,
         task: 0x20,
         argument: 0x7000,
-        contexts,
         ..WaitRecord::default()
     }
 }
@@ -38,7 +41,7 @@ fn judged(waits: Vec<WaitRecord>, contexts: Vec<ContextRecord>) -> Vec<Waiter> {
 fn each_its_own() {
     let other = |mm: u64, id: u64| ContextRecord { mm, user_id: id, mmap_base: id, ..context(2) };
     let found = judged(
-        vec![wait(2), WaitRecord { tid: 8, task: 0x30, ..wait(1) }],
+        vec![wait(), WaitRecord { tid: 8, task: 0x30, ..wait() }],
         vec![other(0x28, 0x8000), context(1), context(1), other(0x30, 0x9000)],
     );
     let ids: Vec<Vec<u64>> =
@@ -50,25 +53,26 @@ fn each_its_own() {
 /// Check what a thread is said to do, and that who exits or execs is believed only where it ends an mm or a context is found.
 #[test]
 fn what_it_does() {
-    let exit = WaitRecord { flags: PF_EXITING, mm: 0, call: 0, ending: 0x30, ..wait(0) };
-    let exec = WaitRecord { call: 59, ending: 0x30, ..wait(0) };
-    let exec_32 = WaitRecord { call: 11, is_compat: 1, ending: 0x30, ..wait(0) };
-    let other = WaitRecord { call: 0, ..wait(1) };
-    let doing = |record: WaitRecord| {
-        let contexts = vec![context(1); usize::try_from(record.contexts).unwrap()];
+    const NO_CALL: u32 = u32::MAX;
+    let exit = WaitRecord { flags: PF_EXITING, mm: 0, call: NO_CALL, ending: 0x30, ..wait() };
+    let exec = WaitRecord { call: number_of(call::EXECVE), ending: 0x30, ..wait() };
+    let exec_32 = WaitRecord { call: number_of(call::EXECVE_32), is_compat: 1, ending: 0x30, ..wait() };
+    let other = WaitRecord { call: NO_CALL, ..wait() };
+    let of = |record: WaitRecord, contexts: Vec<ContextRecord>| {
         judged(vec![record], contexts).first().map(|w| (w.wait.doing, w.mm.0))
     };
-    assert_eq!(doing(wait(0)), Some((Doing::Destroy, 0x10)));
+    let doing = |record: WaitRecord| of(record, Vec::new());
+    assert_eq!(doing(wait()), Some((Doing::Destroy, 0x10)));
     assert_eq!(doing(exit), Some((Doing::Exit, 0x20)));
     assert_eq!(doing(exec), Some((Doing::Exec, 0x10)));
     assert_eq!(doing(exec_32), Some((Doing::Exec, 0x10)));
-    assert_eq!(doing(other), Some((Doing::LastUse, 0x10)));
+    assert_eq!(of(other, vec![context(1)]), Some((Doing::LastUse, 0x10)));
     let without = |record| WaitRecord { ending: 0, ..record };
     assert_eq!(
-        [exit, exec, exec_32, WaitRecord { call: 0, ending: 0x30, ..wait(0) }].map(|it| doing(without(it))),
+        [exit, exec, exec_32, WaitRecord { ending: 0x30, ..other }].map(|it| doing(without(it))),
         [None; 4]
     );
-    assert_eq!(doing(WaitRecord { contexts: 1, ..without(exec) }), Some((Doing::Exec, 0x10)));
+    assert_eq!(of(without(exec), vec![context(1)]), Some((Doing::Exec, 0x10)));
 }
 
 /// Check that what does not fit together is no context, and that the thread is shown all the same.
@@ -81,7 +85,7 @@ fn no_context() {
         ContextRecord { mmap_base: 0x8000, ..context(1) },
         ContextRecord { user_id: 0x7001, mmap_base: 0x7001, ..context(1) },
     ] {
-        let found = judged(vec![wait(1)], vec![wrong]);
+        let found = judged(vec![wait()], vec![wrong]);
         assert_eq!(found.len(), 1);
         assert!(found[0].wait.contexts.is_empty());
         assert_eq!(found[0].wait.id, Some(ContextId(0x7000)));
@@ -91,7 +95,7 @@ fn no_context() {
 /// Check the age: by the scheduler's clock, never negative, and unknown where the kernel does not keep it.
 #[test]
 fn age() {
-    let asleep = |ran_at, now| judged(vec![WaitRecord { ran_at, now, ..wait(0) }], vec![])[0].wait.asleep_ns;
+    let asleep = |ran_at, now| judged(vec![WaitRecord { ran_at, now, ..wait() }], vec![])[0].wait.asleep_ns;
     assert_eq!(asleep(100, 350), Some(250));
     assert_eq!(asleep(400, 350), Some(0));
     assert_eq!((asleep(0, 350), asleep(100, 0)), (None, None));
