@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
+use crate::architecture::Architecture;
 use crate::command::{Cmd, note};
 use crate::{mirror, paths};
 
@@ -15,7 +16,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 /// Lists older than this are fetched anew.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 
-/// One suite.
+/// One suite, and its packages of one architecture.
 #[derive(Debug)]
 pub(crate) struct Archive {
     config: PathBuf,
@@ -24,17 +25,17 @@ pub(crate) struct Archive {
 
 impl Archive {
     /// Lays out the state; nothing is fetched.
-    pub(crate) fn of(suite: &str) -> Result<Self> {
+    pub(crate) fn of(suite: &str, architecture: Architecture) -> Result<Self> {
         if paths::program("apt-get").is_none() {
             bail!("there is no apt-get here");
         }
-        let dir = paths::target().join("apt").join(suite);
+        let dir = paths::target().join("apt").join(format!("{suite}-{}", architecture.debian()));
         fs::create_dir_all(dir.join("lists/partial"))?;
         fs::create_dir_all(dir.join("cache/archives/partial"))?;
         fs::write(dir.join("sources.list"), source(&mirror::of(suite), suite))?;
         fs::write(dir.join("status"), "")?;
         let archive = Self { config: dir.join("apt.conf"), fetched: dir.join("fetched") };
-        fs::write(&archive.config, config(&dir.canonicalize()?))?;
+        fs::write(&archive.config, config(&dir.canonicalize()?, architecture))?;
         Ok(archive)
     }
 
@@ -105,8 +106,8 @@ fn source(mirror: &str, suite: &str) -> String {
 
 /// apt.conf(5). As root, apt would drop to a user who cannot write here; and a suite that is no longer worked on says that its
 /// list has expired.
-fn config(dir: &Path) -> String {
-    let dir = dir.display();
+fn config(dir: &Path, architecture: Architecture) -> String {
+    let (dir, architecture) = (dir.display(), architecture.debian());
     format!(
         "Dir::Etc::sourcelist \"{dir}/sources.list\";\n\
          Dir::Etc::sourceparts \"/dev/null\";\n\
@@ -115,6 +116,8 @@ fn config(dir: &Path) -> String {
          Dir::State::lists \"{dir}/lists\";\n\
          Dir::State::status \"{dir}/status\";\n\
          Dir::Cache \"{dir}/cache\";\n\
+         APT::Architecture \"{architecture}\";\n\
+         APT::Architectures {{ \"{architecture}\"; }};\n\
          APT::Sandbox::User \"root\";\n\
          Acquire::Check-Valid-Until \"false\";\n"
     )
@@ -160,14 +163,16 @@ mod tests {
         assert_eq!(parts_of("linux-image-7.3", says), ["linux-base-7.3", "linux-binary-7.3"]);
     }
 
-    /// Check that the state is a directory's own, and that the source is one suite with its key.
+    /// Check that the state is a directory's own and of one architecture, and that the source is one suite with its key.
     #[test]
     fn a_state_lies_in_its_directory() {
-        let config = config(Path::new("/t/apt/trixie"));
+        let config = config(Path::new("/t/apt/trixie"), Architecture::Aarch64);
         for part in [
             "sourcelist \"/t/apt/trixie/sources.list\"",
             "lists \"/t/apt/trixie/lists\"",
             "Cache \"/t/apt/trixie/cache\"",
+            "Architecture \"arm64\"",
+            "Architectures { \"arm64\"; }",
         ] {
             assert!(config.contains(part), "{config}");
         }

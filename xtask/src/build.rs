@@ -1,14 +1,17 @@
-//! Building the userspace half: one static binary that embeds the eBPF object and runs here as in a virtual machine.
+//! Building the userspace half for an architecture: one static binary that embeds the eBPF objects of the same, and runs here as in a virtual
+//! machine.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use cargo_metadata::{Artifact, Message};
 
 use crate::command::Cmd;
-use crate::paths;
+use crate::ebpf::Objects;
 use crate::toolchain::is_of_outer_cargo;
+use crate::{library, paths};
 
 /// What a build of everything made.
 #[derive(Debug)]
@@ -31,7 +34,13 @@ pub(crate) fn cargo() -> Cmd {
     of_this_checkout("cargo")
 }
 
-fn of_this_checkout(program: &str) -> Cmd {
+/// The cargo of this path, likewise.
+pub(crate) fn cargo_at(file: &Path) -> Cmd {
+    of_this_checkout(file)
+}
+
+/// A program of the toolchain that this checkout is built with, such as its rustc.
+pub(crate) fn of_this_checkout(program: impl AsRef<OsStr>) -> Cmd {
     let own = |key: &str| {
         is_of_outer_cargo(key) && !["RUSTUP_TOOLCHAIN", "RUSTFLAGS", "RUSTC_WRAPPER"].contains(&key)
     };
@@ -44,35 +53,35 @@ pub(crate) fn cargo_of(toolchain: &str) -> Cmd {
 }
 
 /// Builds the program; where it is.
-pub(crate) fn program(object: &Path) -> Result<PathBuf> {
-    let bins = build(object, &["--package", "aioinspect", "--bin", "aioinspect"])?;
+pub(crate) fn program(objects: &Objects) -> Result<PathBuf> {
+    let bins = build(objects, &["--package", "aioinspect", "--bin", "aioinspect"])?;
     bin_of(&bins, "aioinspect")
 }
 
 /// Builds what a machine without suites has: the program, the fixture and vm-init; the directory where they are.
-pub(crate) fn bins(object: &Path) -> Result<PathBuf> {
+pub(crate) fn bins(objects: &Objects) -> Result<PathBuf> {
     let packages = ["--package", "aioinspect", "--package", "aioinspect-tests"];
     let bins = ["aioinspect", "aio-fixture", "vm-init"].iter().flat_map(|&bin| ["--bin", bin]);
     let program =
-        bin_of(&build(object, &packages.into_iter().chain(bins).collect::<Vec<_>>())?, "aioinspect")?;
+        bin_of(&build(objects, &packages.into_iter().chain(bins).collect::<Vec<_>>())?, "aioinspect")?;
     Ok(program.parent().context("aioinspect has no directory")?.to_path_buf())
 }
 
 /// Builds the program and all that is made for the tests; the command that runs one of those, such as the benchmark.
-pub(crate) fn helper(object: &Path, name: &str) -> Result<Cmd> {
+pub(crate) fn helper(objects: &Objects, name: &str) -> Result<Cmd> {
     let all = ["--package", "aioinspect", "--package", "aioinspect-tests", "--bins"];
-    let helper = bin_of(&build(object, &all)?, name)?;
+    let helper = bin_of(&build(objects, &all)?, name)?;
     let bins = helper.parent().with_context(|| format!("{name} has no directory"))?;
-    Ok(Cmd::new(&helper).env("AIOINSPECT_BIN_DIR", bins).env("AIOINSPECT_EBPF_OBJECTS", object))
+    Ok(Cmd::new(&helper).env("AIOINSPECT_BIN_DIR", bins).env("AIOINSPECT_EBPF_OBJECTS", &objects.dir))
 }
 
 /// Builds the program, the fixture, vm-init and all live suites in one go, so that they share their dependencies.
-pub(crate) fn everything(object: &Path, suites: &[String]) -> Result<Built> {
+pub(crate) fn everything(objects: &Objects, suites: &[String]) -> Result<Built> {
     let mut args = vec!["--package", "aioinspect", "--package", "aioinspect-tests", "--bins"];
     for suite in suites {
         args.extend(["--test", suite]);
     }
-    let made = build(object, &args)?;
+    let made = build(objects, &args)?;
     let program = bin_of(&made, "aioinspect")?;
     let bins = program.parent().context("aioinspect has no directory")?.to_path_buf();
     let suites = made.into_iter().filter(|made| made.target.is_test());
@@ -81,14 +90,11 @@ pub(crate) fn everything(object: &Path, suites: &[String]) -> Result<Built> {
 }
 
 /// Builds it; every artifact that cargo made or found up to date.
-fn build(object: &Path, what: &[&str]) -> Result<Vec<Artifact>> {
-    let messages = cargo()
-        .arguments(["build", "--release", "--target"])
-        .arg(paths::host_triple())
+fn build(objects: &Objects, what: &[&str]) -> Result<Vec<Artifact>> {
+    let messages = library::cargo("build", objects.architecture)?
         .arguments(what)
         .arg("--message-format=json-render-diagnostics")
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env("AIOINSPECT_EBPF_OBJECTS", object)
+        .env("AIOINSPECT_EBPF_OBJECTS", &objects.dir)
         .run_cargo()?;
     artifacts(&messages)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::architecture::Architecture;
 use crate::archive::Archive;
 use crate::command::note;
 use crate::{paths, unpacked};
@@ -33,7 +34,7 @@ fn criu() -> Result<()> {
     if dir.join("bin/criu").is_file() {
         return Ok(());
     }
-    let archive = Archive::of(SUITE)?;
+    let archive = Archive::of(SUITE, Architecture::HERE)?;
     archive.update();
     unpacked::unpack_all(&dir, |debs| archive.download_closure("criu", debs), add_starter)
 }

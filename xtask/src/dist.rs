@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: what is handed to users, in target/dist: the static program, an archive, a Debian package.
+//! `cargo xtask dist`: what is handed to users, in target/dist: for each architecture the static program, an archive, a Debian package.
 
 mod booted;
 mod contents;
@@ -6,13 +6,15 @@ mod deb;
 mod root;
 mod trial;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
+use crate::architecture::Architecture;
 use crate::build::Built;
 use crate::catalogue::Catalogue;
 use crate::command::{Cmd, note, say};
@@ -22,21 +24,39 @@ use crate::{build, paths, setup};
 /// The version of the whole workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// `cargo xtask dist`: builds the archive and the package, and tries the package if asked to.
-pub(crate) fn dist(package: bool, trial: bool) -> Result<ExitCode> {
+/// The programs that were built, each for its architecture. This machine's own is always among them.
+pub(crate) type Programs = BTreeMap<Architecture, PathBuf>;
+
+/// `cargo xtask dist`: builds the archives and the packages of these architectures, and tries this machine's own package if asked to.
+/// None given: of every architecture, but for those that cannot be built for here.
+pub(crate) fn dist(chosen: &[Architecture], package: bool, trial: bool) -> Result<ExitCode> {
     if trial && !paths::is_root() {
         bail!("a trial of the package makes a Debian root, and needs root");
     }
-    let object = setup::for_dist(package, trial)?;
-    let made = make(&build::program(&object)?, package)?;
+    let wanted = if chosen.is_empty() { &Architecture::ALL } else { chosen };
+    if trial && !wanted.contains(&Architecture::HERE) {
+        bail!("only the package of {} can be tried here", Architecture::HERE.name());
+    }
+    let own = build::program(&setup::for_dist(package, trial)?)?;
+    let mut programs = Programs::from([(Architecture::HERE, own)]);
+    for &foreign in wanted.iter().filter(|one| !one.is_here()) {
+        match setup::for_run(foreign).and_then(|objects| build::program(&objects)) {
+            Ok(program) => drop(programs.insert(foreign, program)),
+            Err(error) if chosen.is_empty() => {
+                note(&format!("nothing is made for {}: {error:#}", foreign.name()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let made = make(&programs, wanted, package)?;
     let Some(deb) = made.filter(|_| trial) else { return Ok(ExitCode::SUCCESS) };
     let suite = try_package(&deb);
     Ok(if suite.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The package tried in a root, as one suite, with a program that was built before; and with `machine` in a booted one too.
-pub(crate) fn suites(program: &Path, machine: Option<(&Built, &Catalogue)>) -> Vec<Suite> {
-    match make(program, true) {
+/// The packages of programs that were built before; this machine's own tried in a root, as one suite, and with `machine` in a booted one too.
+pub(crate) fn suites(programs: &Programs, machine: Option<(&Built, &Catalogue)>) -> Vec<Suite> {
+    match make(programs, &Architecture::ALL, true) {
         Ok(Some(deb)) => {
             let mut suites = vec![try_package(&deb)];
             if let Some((built, catalogue)) = machine {
@@ -69,21 +89,42 @@ fn broken(error: &anyhow::Error) -> Suite {
     Suite::broken(trial::SUITE, format!("{error:#}"))
 }
 
-/// Writes everything; the package's file.
-fn make(program: &Path, package: bool) -> Result<Option<PathBuf>> {
+/// Writes everything for those of the architectures whose program there is; the file of this machine's own package.
+fn make(programs: &Programs, wanted: &[Architecture], package: bool) -> Result<Option<PathBuf>> {
+    let own = programs.get(&Architecture::HERE).context("nothing is built for this machine")?;
+    fs::create_dir_all(dir())?;
+    remove_stale(&dir())?;
+    let mut deb = None;
+    for (&architecture, program) in programs.iter().filter(|(one, _)| wanted.contains(one)) {
+        let made = make_one(architecture, program, own, package)?;
+        if architecture.is_here() {
+            deb = made;
+        }
+    }
+    Ok(deb)
+}
+
+/// Writes what is for one architecture; the package's file. `own`: the same program for this machine, which writes its manual pages.
+fn make_one(
+    architecture: Architecture,
+    program: &Path,
+    own: &Path,
+    package: bool,
+) -> Result<Option<PathBuf>> {
     let (dir, stage) = (dir(), dir().join("stage"));
     drop(fs::remove_dir_all(&stage));
-    fs::create_dir_all(&dir)?;
+    ensure!(architecture.is_of(program), "{} is no program of {}", program.display(), architecture.name());
     let epoch = epoch()?;
-    let bare = dir.join("aioinspect");
-    // Beside and renamed: one that is running cannot be written to.
-    let beside = dir.join("aioinspect.new");
-    fs::copy(program, &beside).with_context(|| format!("cannot copy {}", program.display()))?;
-    fs::rename(&beside, &bare)?;
-    let files = contents::generate(&bare, &stage.join("made"))?;
+    // For each a directory, by the name that container images have for it: deploy/container/Containerfile copies from there.
+    let bare = dir.join(architecture.debian()).join("aioinspect");
+    replace(program, &bare)?;
+    if architecture.is_here() {
+        replace(program, &dir.join("aioinspect"))?;
+    }
+    let files = contents::generate(&bare, own, &stage.join("made"))?;
     note(&format!("program: {}", bare.display()));
 
-    let name = format!("aioinspect-{VERSION}-{}-linux", env::consts::ARCH);
+    let name = format!("aioinspect-{VERSION}-{}-linux", architecture.name());
     contents::lay_out(&files, &stage.join(&name), |file| file.archive.as_deref())?;
     let archive = dir.join(format!("{name}.tar.gz"));
     Cmd::new("tar")
@@ -107,10 +148,38 @@ fn make(program: &Path, package: bool) -> Result<Option<PathBuf>> {
     }
     let tree = stage.join("package");
     contents::lay_out(&files, &tree, |file| file.package.as_deref())?;
-    let deb = dir.join(format!("aioinspect_{VERSION}_{}.deb", deb::architecture()));
-    deb::build(&tree, &deb, &epoch)?;
+    let deb = dir.join(format!("aioinspect_{VERSION}_{}.deb", architecture.debian()));
+    deb::build(&tree, &deb, architecture, &epoch)?;
     note(&format!("package: {}", deb.display()));
     Ok(Some(deb))
+}
+
+/// Copies beside and renames: a program that is running cannot be written to.
+fn replace(program: &Path, to: &Path) -> Result<()> {
+    let beside = to.with_extension("new");
+    fs::create_dir_all(to.parent().context("a program without a directory")?)?;
+    fs::copy(program, &beside).with_context(|| format!("cannot copy {}", program.display()))?;
+    Ok(fs::rename(&beside, to)?)
+}
+
+/// Removes archives and packages of other versions, which nobody should take for today's.
+fn remove_stale(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let path = entry?.path();
+        if is_stale(&paths::name_of(&path)) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is what an archive or a package of another version is called.
+fn is_stale(name: &str) -> bool {
+    let parts = |before: &str, after: &str| name.strip_prefix(before)?.strip_suffix(after).map(str::to_owned);
+    let package = parts("aioinspect_", ".deb").and_then(|rest| Some(rest.split_once('_')?.0.to_owned()));
+    let archive =
+        parts("aioinspect-", "-linux.tar.gz").and_then(|rest| Some(rest.rsplit_once('-')?.0.to_owned()));
+    package.or(archive).is_some_and(|version| version != VERSION)
 }
 
 fn dir() -> PathBuf {
@@ -132,4 +201,28 @@ fn epoch() -> Result<String> {
     // Sources without their history.
     let changed = paths::root().join("CHANGELOG.md").metadata()?.modified()?;
     Ok(changed.duration_since(std::time::UNIX_EPOCH)?.as_secs().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that what another version was called is stale, and nothing else in the directory.
+    #[test]
+    fn knows_what_is_stale() {
+        for name in [
+            "aioinspect_0.0.9_amd64.deb",
+            "aioinspect-0.0.9-x86_64-linux.tar.gz",
+            "aioinspect_0.1.0~rc1_arm64.deb",
+        ] {
+            assert!(is_stale(name), "{name}");
+        }
+        let today =
+            [format!("aioinspect_{VERSION}_arm64.deb"), format!("aioinspect-{VERSION}-aarch64-linux.tar.gz")];
+        for name in
+            today.iter().map(String::as_str).chain(["aioinspect", "amd64", "stage", "mine_0.0.9_amd64.deb"])
+        {
+            assert!(!is_stale(name), "{name}");
+        }
+    }
 }

@@ -1,10 +1,12 @@
-//! Building the eBPF objects, apart from cargo's own builds: another toolchain, another target, another target directory.
+//! Building the eBPF objects, apart from cargo's own builds: another toolchain, another target, another target directory. The programs read
+//! registers and know system calls, so that each architecture has objects of its own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::architecture::Architecture;
 use crate::command::{Cmd, note};
 use crate::toolchain::{Toolchain, is_of_outer_cargo};
 use crate::{linker, paths};
@@ -24,15 +26,24 @@ struct Object {
     file: &'static str,
 }
 
-/// Builds the objects with a linker that works, installing one if none does; returns the directory they are in.
-pub(crate) fn build(toolchain: &Toolchain) -> Result<PathBuf> {
-    fs::create_dir_all(dir())?;
+/// The objects of an architecture, built.
+#[derive(Clone, Debug)]
+pub(crate) struct Objects {
+    /// Whose they are.
+    pub architecture: Architecture,
+    /// The directory they are in.
+    pub dir: PathBuf,
+}
+
+/// Builds the objects with a linker that works, installing one if none does.
+pub(crate) fn build(toolchain: &Toolchain, architecture: Architecture) -> Result<Objects> {
+    fs::create_dir_all(dir(architecture))?;
     let linkers = linker::find();
     for (tried, linker) in linkers.iter().enumerate() {
-        match build_with(toolchain, linker) {
+        match build_with(toolchain, architecture, linker) {
             Ok(objects) => return Ok(objects),
             // Only what the linker said can be mended by another linker. Compiling alone tells which half is at fault.
-            Err(error) if compiles(toolchain, linker) => {
+            Err(error) if compiles(toolchain, architecture, linker) => {
                 note(&format!("{} does not link this: {error:#}", linker.display()));
                 if tried + 1 < linkers.len() {
                     note("trying the next bpf-linker");
@@ -41,48 +52,64 @@ pub(crate) fn build(toolchain: &Toolchain) -> Result<PathBuf> {
             Err(error) => return Err(error),
         }
     }
-    build_with(toolchain, &linker::install(toolchain.version.llvm)?)
+    build_with(toolchain, architecture, &linker::install(toolchain.version.llvm)?)
 }
 
-/// Clippy on the eBPF half; an error if its toolchain has no clippy.
+/// Clippy on the eBPF half of every architecture; an error if its toolchain has no clippy.
 pub(crate) fn lint(toolchain: &Toolchain) -> Result<()> {
     // Called by path: `cargo clippy` would look into cargo's home first and find rustup's.
     let clippy = toolchain.bin.join("cargo-clippy");
-    for object in &OBJECTS {
-        let cmd = Cmd::new(&clippy).arg("clippy");
-        let cmd = configured(cmd, object, toolchain, Path::new("bpf-linker"))
-            .env("CARGO", toolchain.bin.join("cargo"));
-        cmd.arguments(["--", "-D", "warnings"]).run_cargo()?;
+    for architecture in Architecture::ALL {
+        for object in &OBJECTS {
+            let cmd = Cmd::new(&clippy).arg("clippy");
+            let cmd = configured(cmd, object, toolchain, architecture, Path::new("bpf-linker"))
+                .env("CARGO", toolchain.bin.join("cargo"));
+            cmd.arguments(["--", "-D", "warnings"]).run_cargo()?;
+        }
     }
     Ok(())
 }
 
-fn build_with(toolchain: &Toolchain, linker: &Path) -> Result<PathBuf> {
+fn build_with(toolchain: &Toolchain, architecture: Architecture, linker: &Path) -> Result<Objects> {
     for object in &OBJECTS {
-        cargo("build", object, toolchain, linker).run_cargo()?;
+        cargo("build", object, toolchain, architecture, linker).run_cargo()?;
     }
     linker::remember(linker)?;
-    let objects = paths::target().join("objects");
+    let objects = paths::target().join("objects").join(architecture.name());
     fs::create_dir_all(&objects)?;
     for Object { bin, file, .. } in &OBJECTS {
-        copy_if_changed(&dir().join(TARGET).join("release").join(bin), &objects.join(file))?;
+        let built = dir(architecture).join(TARGET).join("release").join(bin);
+        copy_if_changed(&built, &objects.join(file))?;
     }
-    Ok(objects)
+    Ok(Objects { architecture, dir: objects })
 }
 
-fn compiles(toolchain: &Toolchain, linker: &Path) -> bool {
-    OBJECTS.iter().all(|object| cargo("check", object, toolchain, linker).run_cargo().is_ok())
+fn compiles(toolchain: &Toolchain, architecture: Architecture, linker: &Path) -> bool {
+    OBJECTS.iter().all(|object| cargo("check", object, toolchain, architecture, linker).run_cargo().is_ok())
 }
 
-fn cargo(verb: &str, object: &Object, toolchain: &Toolchain, linker: &Path) -> Cmd {
-    configured(Cmd::new(toolchain.bin.join("cargo")).arg(verb), object, toolchain, linker)
+fn cargo(
+    verb: &str,
+    object: &Object,
+    toolchain: &Toolchain,
+    architecture: Architecture,
+    linker: &Path,
+) -> Cmd {
+    let cmd = Cmd::new(toolchain.bin.join("cargo")).arg(verb);
+    configured(cmd, object, toolchain, architecture, linker)
 }
 
-fn configured(cmd: Cmd, object: &Object, toolchain: &Toolchain, linker: &Path) -> Cmd {
+fn configured(
+    cmd: Cmd,
+    object: &Object,
+    toolchain: &Toolchain,
+    architecture: Architecture,
+    linker: &Path,
+) -> Cmd {
     let package =
         ["--package", "aioinspect-ebpf", "--lib", "--bin", object.bin, "--features", object.feature];
     let flags = [
-        format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
+        format!("--cfg=bpf_target_arch=\"{}\"", architecture.name()),
         // The kernel wants a type (BTF func_info) of each global function, which it verifies by itself; BTF is made from debuginfo.
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
@@ -92,7 +119,7 @@ fn configured(cmd: Cmd, object: &Object, toolchain: &Toolchain, linker: &Path) -
         .dir(paths::root())
         .arguments(package)
         .arguments(["--release", "--target", TARGET, "-Z", "build-std=core", "--target-dir"])
-        .arg(dir())
+        .arg(dir(architecture))
         .env("RUSTFLAGS", flags.join(" "))
         .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker)
         .env("RUSTC", toolchain.bin.join("rustc"))
@@ -106,8 +133,9 @@ fn configured(cmd: Cmd, object: &Object, toolchain: &Toolchain, linker: &Path) -
     if toolchain.bootstrap { cmd.env("RUSTC_BOOTSTRAP", "1") } else { cmd }
 }
 
-fn dir() -> PathBuf {
-    paths::target().join("bpf")
+/// One for each: in one of both, each build would find the other's flags, and build everything anew.
+fn dir(architecture: Architecture) -> PathBuf {
+    paths::target().join("bpf").join(architecture.name())
 }
 
 /// Copies unless the bytes are equal: an unchanged object keeps its time, so that cargo does not build its users anew.

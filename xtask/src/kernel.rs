@@ -38,7 +38,7 @@ pub(crate) fn fetch(source: &Source) -> Result<Kernel> {
     // Passes share a kernel, and kernels a suite.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock();
-    let Source { kernel, suite, package } = source;
+    let Source { kernel, suite, package, .. } = source;
     let dir = paths::target().join("kernels").join(kernel);
     fetched(source, &dir).or_else(|error| {
         let Ok(earlier) = newest(&dir) else {
@@ -50,7 +50,7 @@ pub(crate) fn fetch(source: &Source) -> Result<Kernel> {
 }
 
 fn fetched(source: &Source, dir: &Path) -> Result<Kernel> {
-    let archive = Archive::of(&source.suite)?;
+    let archive = Archive::of(&source.suite, source.architecture)?;
     archive.update();
     let packages = archive.kernel(&source.package);
     let packages = packages.with_context(|| format!("apt knows no kernel of {}", source.package))?;

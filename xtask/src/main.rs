@@ -1,5 +1,6 @@
 //! `cargo xtask`: every step between a fresh clone and a tested program, so that none is left to the reader.
 
+mod architecture;
 mod archive;
 mod build;
 mod catalogue;
@@ -13,6 +14,7 @@ mod ebpf;
 mod failures;
 mod initramfs;
 mod kernel;
+mod library;
 mod linker;
 mod mirror;
 mod packages;
@@ -32,6 +34,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::architecture::Architecture;
+
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
@@ -50,6 +54,9 @@ enum Verb {
         /// Also what the tests need: qemu, crit, fio, MariaDB, tmux, chromium, debootstrap, openssl, curl, Prometheus, CRIU, runc
         #[arg(long)]
         tests: bool,
+        /// Build for this architecture (repeatable; default: this machine's own), with a cross compiler where it is another
+        #[arg(long = "arch", value_name = "ARCH")]
+        architectures: Vec<Architecture>,
     },
     /// Set up, build, and run aioinspect with the arguments given
     Run {
@@ -78,10 +85,13 @@ enum Verb {
     },
     /// Build what is handed to users: the static program, an archive and a Debian package, in target/dist
     Dist {
+        /// Only for this architecture (repeatable; default: for every one that can be built for here)
+        #[arg(long = "arch", value_name = "ARCH")]
+        architectures: Vec<Architecture>,
         /// Leave out the Debian package
         #[arg(long, conflicts_with = "try_it")]
         no_package: bool,
-        /// Try the Debian package in a clean Debian root (needs root)
+        /// Try this machine's own Debian package in a clean Debian root (needs root)
         #[arg(long = "try")]
         try_it: bool,
     },
@@ -129,15 +139,15 @@ fn main() -> ExitCode {
 fn act(verb: Verb) -> Result<ExitCode> {
     let done = |()| ExitCode::SUCCESS;
     match verb {
-        Verb::Setup { tests } => setup::setup(tests).map(done),
+        Verb::Setup { tests, architectures } => setup::setup(tests, &architectures).map(done),
         Verb::Run { args } => {
-            let object = setup::for_run()?;
-            command::Cmd::new(build::program(&object)?).arguments(&args).exec()
+            let objects = setup::for_run(Architecture::HERE)?;
+            command::Cmd::new(build::program(&objects)?).arguments(&args).exec()
         }
         Verb::Vm { name, with, command } => vm::command::run(&name, &with, &command),
         Verb::Bench { args } => {
-            let object = setup::for_bench()?;
-            build::helper(&object, "bench")?.arguments(&args).exec()
+            let objects = setup::for_bench()?;
+            build::helper(&objects, "bench")?.arguments(&args).exec()
         }
         Verb::Test(TestArgs { part, release_long }) => {
             let what = match part {
@@ -148,7 +158,7 @@ fn act(verb: Verb) -> Result<ExitCode> {
             };
             suites::test(&what, release_long)
         }
-        Verb::Dist { no_package, try_it } => dist::dist(!no_package, try_it),
+        Verb::Dist { architectures, no_package, try_it } => dist::dist(&architectures, !no_package, try_it),
         Verb::Pictures => pictures::pictures().map(done),
         Verb::Tidy => tidy::tidy().map(done),
         Verb::Check => check::check().map(done),

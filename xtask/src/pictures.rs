@@ -31,12 +31,12 @@ pub(crate) fn pictures() -> Result<()> {
             "the pictures show real processes in real control groups, and need root:\n  sudo -E env \"PATH=$PATH\" cargo xtask pictures"
         );
     }
-    let object = setup::for_pictures()?;
+    let objects = setup::for_pictures()?;
     let made = paths::target().join("pictures");
     if made.exists() {
         fs::remove_dir_all(&made)?;
     }
-    build::helper(&object, "pictures")?.arg(&made).run_within(LIMIT)?;
+    build::helper(&objects, "pictures")?.arg(&made).run_within(LIMIT)?;
     let kept = paths::root().join("docs/pictures");
     fs::create_dir_all(&kept)?;
     screen(&made, &kept)?;

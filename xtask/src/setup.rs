@@ -1,19 +1,18 @@
 //! `cargo xtask setup`: what run and test need, found or installed. Quick and silent when all is there.
 
-use std::path::PathBuf;
+use anyhow::Result;
 
-use anyhow::{Result, bail};
-
-use crate::command::{Cmd, note};
+use crate::architecture::Architecture;
+use crate::command::note;
+use crate::ebpf::Objects;
 use crate::packages::{self, Tool};
-use crate::{criu, ebpf, kernel, linker, paths, toolchain, unpacked};
+use crate::{criu, ebpf, kernel, library, linker, toolchain, unpacked};
 
 /// What linking the userspace half needs.
 const BUILD_TOOLS: [Tool; 1] = [Tool { program: "cc", package: "gcc" }];
 
 /// What the tests call. MariaDB as its `-core` packages: the server's program without a service, user or start-up script.
-const TEST_TOOLS: [Tool; 14] = [
-    QEMU,
+const TEST_TOOLS: [Tool; 13] = [
     Tool { program: "crit", package: "criu" },
     Tool { program: "fio", package: "fio" },
     Tool { program: "mariadbd", package: "mariadb-server-core" },
@@ -35,8 +34,10 @@ const TMUX: Tool = Tool { program: "tmux", package: "tmux" };
 const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium" };
 
 /// What a virtual machine takes: qemu, and what unpacks a kernel and its modules.
-pub(crate) const VM_TOOLS: [Tool; 3] = [QEMU, XZ, DPKG_DEB];
-const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+pub(crate) fn vm_tools(architecture: Architecture) -> [Tool; 3] {
+    [architecture.qemu().tool, XZ, DPKG_DEB]
+}
+
 const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
 
 /// What `dist` calls, and with `--try`.
@@ -50,84 +51,88 @@ const BENCH_TOOLS: [Tool; 3] = [
     Tool { program: "lsof", package: "lsof" },
 ];
 
-/// The verb: sets up, and says what will be used.
-pub(crate) fn setup(tests: bool) -> Result<()> {
-    let object = if tests { for_tests()? } else { for_run()? };
+/// The verb: sets up for these architectures, or else for this machine's own, and says what will be used.
+pub(crate) fn setup(tests: bool, architectures: &[Architecture]) -> Result<()> {
+    let chosen = if architectures.is_empty() { &[Architecture::HERE] } else { architectures };
+    let mut built = chosen.iter().map(|&one| for_run(one)).collect::<Result<Vec<_>>>()?;
+    if tests {
+        built = vec![for_tests()?];
+        for foreign in Architecture::ALL.into_iter().filter(|one| !one.is_here()) {
+            // Without it the machines of that architecture fail, and nothing else does.
+            match for_machines(foreign) {
+                Ok(objects) => built.push(objects),
+                Err(error) => note(&format!("no machines of {}: {error:#}", foreign.name())),
+            }
+        }
+    }
     if let Some(toolchain) = toolchain::find() {
         note(&format!("eBPF toolchain: {}", toolchain.name));
     }
     if let Some(linker) = linker::find().first() {
         note(&format!("bpf-linker: {}", linker.display()));
     }
-    note(&format!("eBPF object: {}", object.display()));
+    for Objects { architecture, dir } in &built {
+        note(&format!("eBPF objects of {}: {}", architecture.name(), dir.display()));
+    }
     if tests {
         kernel::fetch_all()?;
-        let names = TEST_TOOLS.iter().map(|tool| tool.program).chain(unpacked::programs());
+        let emulators = built.iter().map(|objects| objects.architecture.qemu().tool.program);
+        let names = emulators.chain(TEST_TOOLS.iter().map(|tool| tool.program)).chain(unpacked::programs());
         let names: Vec<&str> = names.collect();
         note(&format!("test tools: {}", names.join(", ")));
     }
     Ok(())
 }
 
-/// What `run` needs; returns the directory of the eBPF objects.
-pub(crate) fn for_run() -> Result<PathBuf> {
+/// What `run` needs, and any build for an architecture; the eBPF objects of that.
+pub(crate) fn for_run(architecture: Architecture) -> Result<Objects> {
     packages::need(&BUILD_TOOLS)?;
-    need_static_libc()?;
+    library::need(architecture)?;
     let toolchain = match toolchain::find() {
         Some(toolchain) => toolchain,
         None => toolchain::install()?,
     };
-    ebpf::build(&toolchain)
+    ebpf::build(&toolchain, architecture)
 }
 
-/// What `bench` needs; returns the directory of the eBPF objects.
-pub(crate) fn for_bench() -> Result<PathBuf> {
+/// What virtual machines of an architecture need; the eBPF objects of that.
+pub(crate) fn for_machines(architecture: Architecture) -> Result<Objects> {
+    packages::need(&vm_tools(architecture))?;
+    for_run(architecture)
+}
+
+/// What `bench` needs; the eBPF objects.
+pub(crate) fn for_bench() -> Result<Objects> {
     packages::need(&BENCH_TOOLS)?;
-    for_run()
+    for_run(Architecture::HERE)
 }
 
-/// What `pictures` needs; returns the directory of the eBPF objects.
-pub(crate) fn for_pictures() -> Result<PathBuf> {
+/// What `pictures` needs; the eBPF objects.
+pub(crate) fn for_pictures() -> Result<Objects> {
     packages::need(&PICTURE_TOOLS)?;
-    for_run()
+    for_run(Architecture::HERE)
 }
 
-/// What `dist` needs, for a package and for a trial of it; returns the directory of the eBPF objects.
-pub(crate) fn for_dist(package: bool, trial: bool) -> Result<PathBuf> {
+/// What `dist` needs, for a package and for a trial of it; this machine's own eBPF objects.
+pub(crate) fn for_dist(package: bool, trial: bool) -> Result<Objects> {
     if package {
         packages::need(&[DPKG_DEB])?;
     }
     if trial {
         packages::need(&[DEBOOTSTRAP])?;
     }
-    for_run()
+    for_run(Architecture::HERE)
 }
 
-/// What `test` needs but for the kernels, which each virtual machine fetches itself; returns the directory of the eBPF objects.
-pub(crate) fn for_tests() -> Result<PathBuf> {
+/// What `test` needs but for machines of other architectures, and for the kernels, which each machine fetches itself; this machine's own
+/// eBPF objects.
+pub(crate) fn for_tests() -> Result<Objects> {
     packages::need(&TEST_TOOLS)?;
     unpacked::need()?;
     criu::fetch();
-    let object = for_run()?;
+    let objects = for_machines(Architecture::HERE)?;
     if let Some(toolchain) = toolchain::find() {
         toolchain::need_clippy(&toolchain)?;
     }
-    Ok(object)
-}
-
-/// The program is linked statically, so that the one that runs here runs in the virtual machines: that takes libc.a.
-fn need_static_libc() -> Result<()> {
-    let answer = Cmd::new("cc").arg("-print-file-name=libc.a").ask().unwrap_or_default();
-    // Where there is none, the compiler repeats the bare name.
-    if answer.trim().contains('/') {
-        return Ok(());
-    }
-    if packages::can_install() {
-        return packages::install(&["libc6-dev"]);
-    }
-    bail!(
-        "no static C library for {}; install it:\n  {}\n  or glibc-static (Fedora)",
-        paths::host_triple(),
-        packages::line(&["libc6-dev"])
-    )
+    Ok(objects)
 }

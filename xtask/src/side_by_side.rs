@@ -1,7 +1,7 @@
 //! Jobs at the same time whose output is told one after the other, as if they had not been.
 
 use std::num::NonZero;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, RwLock, mpsc};
 use std::thread;
 
 use crate::command::say;
@@ -11,19 +11,21 @@ pub(crate) fn at_once() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Runs a job for each of `of`, so many at a time, and says what each says: the first one's lines as they come, those of the others when
-/// those before them have ended. The results are in the order of `of`.
+/// Runs a job for each of `of`, so many at a time but none beside one that is to be alone, and says what each says: the first one's lines as
+/// they come, those of the others when those before them have ended. The results are in the order of `of`.
 pub(crate) fn run<T: Sync, R: Send>(
     of: &[T],
     at_once: usize,
+    is_alone: impl Fn(&T) -> bool + Sync,
     job: impl Fn(&T, &mut dyn FnMut(&str)) -> R + Sync,
 ) -> Vec<R> {
-    tell(of, at_once, job, say)
+    tell(of, at_once, is_alone, job, say)
 }
 
 fn tell<T: Sync, R: Send>(
     of: &[T],
     at_once: usize,
+    is_alone: impl Fn(&T) -> bool + Sync,
     job: impl Fn(&T, &mut dyn FnMut(&str)) -> R + Sync,
     mut say: impl FnMut(&str),
 ) -> Vec<R> {
@@ -31,8 +33,12 @@ fn tell<T: Sync, R: Send>(
     // One that has ended makes room for the next, whichever is told at that time.
     let waiting = Mutex::new(of.iter().zip(senders));
     let next = || waiting.lock().ok()?.next();
+    // One that is alone waits until no other runs, and holds those back that come meanwhile.
+    let others = RwLock::new(());
     let work = || {
         while let Some((one, send)) = next() {
+            let (_among, _alone) =
+                if is_alone(one) { (None, Some(others.write())) } else { (Some(others.read()), None) };
             let result = job(one, &mut |line| drop(send.send(Said::Line(line.to_owned()))));
             drop(send.send(Said::Result(result)));
         }
@@ -62,6 +68,7 @@ enum Said<R> {
 mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
@@ -77,7 +84,7 @@ mod tests {
             *name
         };
         let mut said = Vec::new();
-        let results = tell(&['a', 'b', 'c', 'd'], 2, job, |line| said.push(line.to_owned()));
+        let results = tell(&['a', 'b', 'c', 'd'], 2, |_| false, job, |line| said.push(line.to_owned()));
         assert_eq!(results, ['a', 'b', 'c', 'd']);
         let expected = ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2", "d0", "d1", "d2"];
         assert_eq!(said, expected);
@@ -96,7 +103,23 @@ mod tests {
                 others.fetch_add(1, Ordering::Relaxed);
             }
         };
-        assert_eq!(tell(&['a', 'b', 'c', 'd'], 2, job, |_| ()).len(), 4);
-        assert!(tell(&[], 2, job, |_| ()).is_empty());
+        assert_eq!(tell(&['a', 'b', 'c', 'd'], 2, |_| false, job, |_| ()).len(), 4);
+        assert!(tell(&[], 2, |_| false, job, |_| ()).is_empty());
+    }
+
+    /// Check that nothing runs beside a job that is to be alone, and that the others do run at the same time.
+    #[test]
+    fn leaves_some_alone() {
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let job = |name: &char, _: &mut dyn FnMut(&str)| {
+            let beside = running.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(beside, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(50));
+            let still = running.fetch_sub(1, Ordering::SeqCst);
+            (*name, beside.max(still))
+        };
+        let results = tell(&['a', 'b', 'C', 'd', 'e'], 2, |name| name.is_uppercase(), job, |_| ());
+        assert_eq!(results.iter().find(|(name, _)| *name == 'C'), Some(&('C', 1)));
+        assert_eq!(most.into_inner(), 2);
     }
 }

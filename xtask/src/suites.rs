@@ -1,15 +1,18 @@
 //! `cargo xtask test`: which suites there are, running them, and the count at the end.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
+use crate::architecture::Architecture;
 use crate::build::{self, Built};
 use crate::catalogue::{self, Catalogue};
 use crate::command::{Cmd, Ended, Limits, note, say};
 use crate::count::{self, Suite};
-use crate::kernel::list::{self, Listed};
+use crate::ebpf::Objects;
+use crate::kernel::list::{self, Listed, Source};
 use crate::{dist, paths, setup, side_by_side, toolchain, unpacked, vm};
 
 /// A suite that runs longer than this hangs.
@@ -56,7 +59,7 @@ pub(crate) fn test(what: &What, long: bool) -> Result<ExitCode> {
 fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
     let chosen = choose(what, list::read()?)?;
     let catalogue = catalogue::read()?;
-    let object = setup::for_tests()?;
+    let objects = setup::for_tests()?;
     if matches!(what, What::All | What::Local) {
         suites.push(unprivileged()?);
         suites.push(interpreted()?);
@@ -64,41 +67,74 @@ fn run_all(what: &What, long: bool, suites: &mut Vec<Suite>) -> Result<()> {
     if catalogue.suites.is_empty() {
         bail!("package aioinspect-tests has no live suites");
     }
-    let built = build::everything(&object, &catalogue.suites)?;
-    suites.extend(in_machines(&chosen, &catalogue, &built, long));
+    let all = builds(&objects, &chosen, &catalogue)?;
+    suites.extend(in_machines(&chosen, &catalogue, &all, long));
+    let built = all.get(&Architecture::HERE).and_then(|built| built.as_ref().ok());
+    let built = built.context("nothing is built for this machine")?;
     for kernel in chosen.iter().filter(|kernel| kernel.source.is_none()) {
         if !paths::is_root() {
             suites.push(Suite::broken(&kernel.name, "it needs root"));
             continue;
         }
         for name in catalogue.suites.iter().filter(|name| !catalogue.systemd_suites.contains(name)) {
-            suites.push(live(name, &built, long)?);
+            suites.push(live(name, built, long)?);
         }
     }
     if !matches!(what, What::Vm(_)) {
-        let machine = matches!(what, What::All | What::Package).then_some((&built, &catalogue));
-        suites.extend(dist::suites(&built.bins.join("aioinspect"), machine));
+        let machine = matches!(what, What::All | What::Package).then_some((built, &catalogue));
+        let good = all.iter().filter_map(|(&one, built)| Some((one, built.as_ref().ok()?)));
+        let programs = good.map(|(one, built)| (one, built.bins.join("aioinspect"))).collect();
+        suites.extend(dist::suites(&programs, machine));
     }
     Ok(())
 }
 
-/// The live suites in virtual machines, as many at a time as there are CPUs: an emulated machine has one thread.
-fn in_machines(kernels: &[Listed], catalogue: &Catalogue, built: &Built, long: bool) -> Vec<Suite> {
-    let packaged = kernels.iter().filter_map(|listed| Some((listed, listed.source.as_ref()?)));
-    let runs: Vec<vm::Run<'_>> = packaged
-        .map(|(listed, source)| vm::Run {
+/// What was built for each architecture, or why it could not be.
+type Builds = BTreeMap<Architecture, Result<Built, String>>;
+
+/// Builds everything for this machine, and for the architectures of the chosen kernels; only of another one may it fail.
+fn builds(objects: &Objects, chosen: &[Listed], catalogue: &Catalogue) -> Result<Builds> {
+    let mut all = Builds::new();
+    all.insert(Architecture::HERE, Ok(build::everything(objects, &catalogue.suites)?));
+    for architecture in chosen.iter().filter_map(|listed| Some(listed.source.as_ref()?.architecture)) {
+        all.entry(architecture).or_insert_with(|| {
+            let built = setup::for_machines(architecture)
+                .and_then(|objects| build::everything(&objects, &catalogue.suites));
+            built.map_err(|error| {
+                let why = format!("cannot build for {}: {error:#}", architecture.name());
+                note(&why);
+                why
+            })
+        });
+    }
+    Ok(all)
+}
+
+/// The live suites in virtual machines, as many at a time as there are CPUs: an emulated machine has one thread, if the list does not give it CPUs of
+/// its own.
+fn in_machines(kernels: &[Listed], catalogue: &Catalogue, all: &Builds, long: bool) -> Vec<Suite> {
+    let packaged: Vec<(&Listed, &Source)> =
+        kernels.iter().filter_map(|listed| Some((listed, listed.source.as_ref()?))).collect();
+    let boot = |&(listed, source): &(&Listed, &Source), out: &mut dyn FnMut(&str)| {
+        let broken = |why: String| vec![Suite::broken(&listed.name, why)];
+        let built = match all.get(&source.architecture) {
+            Some(Ok(built)) => built,
+            Some(Err(why)) => return broken(why.clone()),
+            None => return broken(format!("nothing is built for {}", source.architecture.name())),
+        };
+        let run = vm::Run {
             listed,
             source,
             catalogue,
             built,
             sequences: if long { VM_LONG_SEQUENCES } else { VM_SEQUENCES },
             limit: if long { LONG_LIMIT } else { LIMIT },
-        })
-        .collect();
-    let boot = |run: &vm::Run<'_>, out: &mut dyn FnMut(&str)| {
-        run.suites(out).unwrap_or_else(|error| vec![Suite::broken(&run.listed.name, format!("{error:#}"))])
+        };
+        run.suites(out).unwrap_or_else(|error| broken(format!("{error:#}")))
     };
-    side_by_side::run(&runs, side_by_side::at_once(), boot).into_iter().flatten().collect()
+    // A machine with a number of CPUs of its own may be emulated by as many threads: that is what it is for, and none runs beside it.
+    let is_alone = |(listed, _): &(&Listed, &Source)| listed.terms.cpus.is_some();
+    side_by_side::run(&packaged, side_by_side::at_once(), is_alone, boot).into_iter().flatten().collect()
 }
 
 /// The kernels to run on, of those listed.
@@ -180,7 +216,7 @@ mod tests {
     /// Check which kernels each form of the verb runs on, and that an unknown one is named.
     #[test]
     fn chooses_kernels() {
-        let listed = || list::parse("6.1 bookworm p\nnative\nlocked on 6.1\n").unwrap();
+        let listed = || list::parse("6.1 bookworm p-amd64\nnative\nlocked on 6.1\n").unwrap();
         let names = |what: &What| {
             choose(what, listed()).map(|all| all.into_iter().map(|k| k.name).collect::<Vec<_>>())
         };

@@ -47,6 +47,7 @@ impl Run<'_> {
         let kernel = kernel::fetch(self.source)?;
         let machine = Machine {
             name,
+            architecture: self.source.architecture,
             image: &kernel.image,
             terms: &self.listed.terms,
             dir: &paths::target().join("kernels").join(name),
@@ -88,7 +89,7 @@ impl Run<'_> {
         let modules = needs().flat_map(|needs| &needs.modules).chain(&self.catalogue.vm_modules);
         let mut plan = prelude(terms, kernel, &modules.cloned().collect::<Vec<_>>(), &mut archive)?;
         let packages: Vec<String> = needs().flat_map(|needs| needs.packages.clone()).collect();
-        debian::add(&self.source.suite, &packages, &mut archive)?;
+        debian::add(self.source, &packages, &mut archive)?;
         let sequences = terms.sequences.map_or(self.sequences, |own| own.min(self.sequences));
         writeln!(plan, "env AIOINSPECT_VM={name}\nenv AIOINSPECT_RANDOM_SEQUENCES={sequences}")?;
         for (suite, words) in runs {

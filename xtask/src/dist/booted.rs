@@ -54,8 +54,8 @@ pub(super) fn suites(deb: &Path, built: &Built, catalogue: &Catalogue) -> Vec<Su
 
 fn run(deb: &Path, built: &Built, catalogue: &Catalogue) -> Result<Vec<Suite>> {
     let listed = list::find(&list::read()?, &catalogue.systemd_kernel)?;
-    let kernel =
-        kernel::fetch(&listed.source.context("systemd-kernel of tests/Cargo.toml has no package to boot")?)?;
+    let source = listed.source.context("systemd-kernel of tests/Cargo.toml has no package to boot")?;
+    let kernel = kernel::fetch(&source)?;
     let dir = super::dir().join("booted");
     let root = root::fresh(&dir.join("root"))?;
     fs::copy(deb, root.path("tmp/aioinspect.deb")).context("cannot copy the package into the root")?;
@@ -64,8 +64,14 @@ fn run(deb: &Path, built: &Built, catalogue: &Catalogue) -> Result<Vec<Suite>> {
     add_suites(&root, built, catalogue)?;
     let leave_out = |path: &str| LEFT_OUT.contains(&path);
     let archive = Initramfs::of_root(&root.path(""), leave_out)?.finish()?;
-    let machine =
-        Machine { name: NAME, image: &kernel.image, terms: &Terms::default(), dir: &dir, limit: LIMIT };
+    let machine = Machine {
+        name: NAME,
+        architecture: source.architecture,
+        image: &kernel.image,
+        terms: &Terms::default(),
+        dir: &dir,
+        limit: LIMIT,
+    };
     vm::suites_of(&machine, &archive, &catalogue.systemd_suites, &mut say)
 }
 

@@ -57,20 +57,21 @@ const PLAIN: [(&str, Option<&str>, Option<&str>); 9] = [
 /// Examples: a directory of the checkout, and the extension of those of its files that are meant.
 const EXAMPLES: [(&str, &str); 2] = [("prometheus", "yml"), ("grafana", "json")];
 
-/// Lets the program write its completions and manual pages into `made`, and lists them with the checkout's files.
-pub(super) fn generate(program: &Path, made: &Path) -> Result<Vec<File>> {
+/// Lets the program `own`, which is `program` built for this machine, write completions and manual pages into `made`, and lists them with
+/// `program` and the checkout's files.
+pub(super) fn generate(program: &Path, own: &Path, made: &Path) -> Result<Vec<File>> {
     let (man, completions) = (made.join("man"), made.join("completions"));
     fs::create_dir_all(&man)?;
     fs::create_dir_all(&completions)?;
     let mut files = checkout(&paths::root())?;
     files.push(file(program, "aioinspect", Some("usr/bin/aioinspect")));
     for (shell, place) in SHELLS {
-        let text = Cmd::new(program).arg("completions").arg(shell).ask();
+        let text = Cmd::new(own).arg("completions").arg(shell).ask();
         let to = completions.join(shell);
         fs::write(&to, text.with_context(|| format!("`aioinspect completions {shell}` failed"))?)?;
         files.push(file(&to, &format!("completions/{shell}"), Some(place)));
     }
-    Cmd::new(program).arg("man").arg("--dir").arg(&man).run()?;
+    Cmd::new(own).arg("man").arg("--dir").arg(&man).run()?;
     for page in sorted(&man)? {
         let packed = gzip(&page)?;
         let name = paths::name_of(&packed);

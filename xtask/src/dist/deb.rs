@@ -1,6 +1,5 @@
 //! The Debian package: its control files, and building it from a tree that is laid out already.
 
-use std::env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::VERSION;
+use crate::architecture::Architecture;
 use crate::command::Cmd;
 
 const SCRIPTS: [(&str, &str); 3] = [
@@ -16,17 +16,8 @@ const SCRIPTS: [(&str, &str); 3] = [
     ("postrm", include_str!("../../debian/postrm")),
 ];
 
-/// Debian's name of this host's architecture.
-pub(super) fn architecture() -> &'static str {
-    match env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
 /// Adds the control files to the tree, and packs it; `epoch` is the time that all its files get.
-pub(super) fn build(tree: &Path, deb: &Path, epoch: &str) -> Result<()> {
+pub(super) fn build(tree: &Path, deb: &Path, architecture: Architecture, epoch: &str) -> Result<()> {
     let mut files = Vec::new();
     below(tree, &mut files)?;
     let mut names: Vec<String> = Vec::new();
@@ -41,7 +32,7 @@ pub(super) fn build(tree: &Path, deb: &Path, epoch: &str) -> Result<()> {
     let dir = tree.join("DEBIAN");
     fs::create_dir(&dir)?;
     let conffiles = conffiles.iter().fold(String::new(), |all, name| all + "/" + name + "\n");
-    let control = control(architecture(), size);
+    let control = control(architecture.debian(), size);
     for (name, text) in [("control", control.as_str()), ("conffiles", &conffiles), ("md5sums", &sums)] {
         write(&dir.join(name), text, 0o644)?;
     }
@@ -138,10 +129,12 @@ mod tests {
         if Cmd::new("dpkg-deb").arg("--version").ask().is_none() {
             return writeln!(std::io::stderr(), "SKIPPED a_package_is_built: needs dpkg-deb").unwrap();
         }
-        build(&tree, &deb, "1000000000").unwrap();
+        build(&tree, &deb, Architecture::Aarch64, "1000000000").unwrap();
         let read = |name: &str| fs::read_to_string(tree.join("DEBIAN").join(name)).unwrap();
         assert_eq!(read("conffiles"), "/etc/default/aioinspect\n");
         assert_eq!(read("md5sums"), "9dd4e461268c8034f5c8564e155c67a6  usr/bin/aioinspect\n");
+        let field = Cmd::new("dpkg-deb").arg("--field").arg(&deb).arg("Architecture").ask();
+        assert_eq!(field.as_deref(), Some("arm64\n"));
         let says = Cmd::new("dpkg-deb").arg("--contents").arg(&deb).ask().unwrap();
         assert!(says.lines().all(|line| line.contains("root/root") && line.contains("2001-09-09")), "{says}");
     }

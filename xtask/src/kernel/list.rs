@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 
+use crate::architecture::Architecture;
 use crate::paths;
 
 /// One kernel of the list, or one pass.
@@ -26,6 +27,8 @@ pub(crate) struct Source {
     pub suite: String,
     /// The meta package.
     pub package: String,
+    /// Of the machine: the package's name tells it.
+    pub architecture: Architecture,
 }
 
 /// Under which conditions the suites run, and which.
@@ -35,6 +38,8 @@ pub(crate) struct Terms {
     pub boot: Vec<String>,
     /// Of the machine; none: as much as is usual.
     pub memory_mib: Option<u32>,
+    /// Of the machine, each emulated by a thread of its own where that works; none: as many as is usual, which share one.
+    pub cpus: Option<u32>,
     /// Lines for vm-init that come before the suites.
     pub plan: Vec<String>,
     /// Sequences of the random-state suites; none: as many as is usual.
@@ -88,8 +93,10 @@ fn head(list: &[Listed], words: &[&str]) -> Result<Listed> {
         ["native"] => ("native", None),
         [name, "on", kernel] => (*name, Some(find(list, kernel)?.source.context("no package to boot")?)),
         [name, suite, package] => {
+            let architecture = Architecture::of_package(package)
+                .with_context(|| format!("the name of {package} tells no architecture"))?;
             let [kernel, suite, package] = [name, suite, package].map(|word| (*word).to_owned());
-            (*name, Some(Source { kernel, suite, package }))
+            (*name, Some(Source { kernel, suite, package, architecture }))
         }
         _ => bail!("neither `native`, nor a name, a suite and a package, nor a name, `on` and a kernel"),
     };
@@ -102,6 +109,7 @@ impl Terms {
         match words {
             ["boot", words @ ..] => self.boot.extend(owned(words)),
             ["memory", mib] => self.memory_mib = Some(mib.parse().context("not a number of MiB")?),
+            ["cpus", number] => self.cpus = Some(number.parse().context("not a number")?),
             ["sequences", number] => self.sequences = Some(number.parse().context("not a number")?),
             ["sysctl" | "proc" | "cgroup", _] => self.plan.push(words.join(" ")),
             ["run", suite, words @ ..] => self.runs.push(((*suite).to_owned(), owned(words))),
@@ -116,7 +124,7 @@ mod tests {
     use super::*;
 
     const LIST: &str = "# kernels\n6.1 bookworm linux-image-cloud-amd64 # oldest\n\nnative\nlocked on 6.1\n\
-        \tboot lockdown=integrity quiet\n  memory 2048\n  sysctl a.b=1\n  sequences 20\n  run live --skip slow\n";
+        \tboot lockdown=integrity quiet\n  memory 2048\n  cpus 4\n  sysctl a.b=1\n  sequences 20\n  run live --skip slow\n";
 
     /// Check that kernels, passes and what belongs to them are read, comments apart.
     #[test]
@@ -128,12 +136,14 @@ mod tests {
             kernel: "6.1".to_owned(),
             suite: "bookworm".to_owned(),
             package: "linux-image-cloud-amd64".to_owned(),
+            architecture: Architecture::X86_64,
         };
         assert_eq!((list[0].source.as_ref(), &list[0].terms), (Some(&source), &Terms::default()));
         assert_eq!((list[1].source.as_ref(), list[2].source.as_ref()), (None, Some(&source)));
         let terms = Terms {
             boot: vec!["lockdown=integrity".to_owned(), "quiet".to_owned()],
             memory_mib: Some(2048),
+            cpus: Some(4),
             plan: vec!["sysctl a.b=1".to_owned()],
             sequences: Some(20),
             runs: vec![("live".to_owned(), vec!["--skip".to_owned(), "slow".to_owned()])],
@@ -144,8 +154,16 @@ mod tests {
     /// Check that each wrong line is refused and named.
     #[test]
     fn refuses_what_it_cannot_read() {
-        for wrong in ["6.1", "a b c d", "a on b", "  boot x", "native\na on native", "native\n  memory much"]
-        {
+        for wrong in [
+            "6.1",
+            "a b c d",
+            "a b linux-image-sparc64",
+            "a on b",
+            "  boot x",
+            "native\na on native",
+            "native\n  memory much",
+            "native\n  cpus all",
+        ] {
             let error = format!("{:#}", parse(wrong).unwrap_err());
             assert!(error.contains(wrong.lines().last().unwrap()), "{error}");
         }

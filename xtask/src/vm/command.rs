@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::{BINS, Machine, prelude};
+use super::{BINS, Machine, debian, prelude};
+use crate::architecture::Architecture;
 use crate::command::{Cmd, note, say};
 use crate::initramfs::Initramfs;
-use crate::kernel::{self, list};
+use crate::kernel;
+use crate::kernel::list::{self, Source};
 use crate::{build, catalogue, packages, paths, setup};
 
 /// A command that runs longer than this hangs.
@@ -22,22 +24,29 @@ const BUSYBOX: &str = "busybox";
 pub(crate) fn run(name: &str, files: &[PathBuf], command: &[String]) -> Result<ExitCode> {
     let listed = list::find(&list::read()?, name)?;
     let source = listed.source.with_context(|| format!("{name} is no virtual machine"))?;
-    packages::need(&setup::VM_TOOLS)?;
-    let bins = bins()?;
+    packages::need(&setup::vm_tools(source.architecture))?;
+    let bins = bins(source.architecture)?;
     let kernel = kernel::fetch(&source)?;
     let mut archive = Initramfs::new()?;
     archive.copy("init", &bins.join("vm-init"))?;
     for file in BINS.iter().map(|bin| bins.join(bin)).chain(files.iter().cloned()) {
         archive.copy(&format!("bin/{}", paths::name_of(&file)), &file)?;
     }
-    add_busybox(&mut archive)?;
+    add_busybox(&source, &mut archive)?;
     let mut plan = prelude(&listed.terms, &kernel, &catalogue::read()?.vm_modules, &mut archive)?;
     plan.push_str("command\n");
     archive.file("plan", plan.as_bytes())?;
     archive.file("command", command.join("\0").as_bytes())?;
     // Of this process, so that several can be tried at a time.
     let dir = paths::target().join("kernels/tries").join(format!("{name}-{}", std::process::id()));
-    let machine = Machine { name, image: &kernel.image, terms: &listed.terms, dir: &dir, limit: LIMIT };
+    let machine = Machine {
+        name,
+        architecture: source.architecture,
+        image: &kernel.image,
+        terms: &listed.terms,
+        dir: &dir,
+        limit: LIMIT,
+    };
     let code = boot(&machine, &archive.finish()?);
     drop(fs::remove_dir_all(&dir));
     code
@@ -67,15 +76,18 @@ fn boot(machine: &Machine<'_>, archive: &[u8]) -> Result<ExitCode> {
 }
 
 /// Where the programs lie: `AIOINSPECT_BIN_DIR`, or else where they are built now.
-fn bins() -> Result<PathBuf> {
+fn bins(architecture: Architecture) -> Result<PathBuf> {
     match std::env::var_os("AIOINSPECT_BIN_DIR").filter(|dir| !dir.is_empty()) {
         Some(dir) => Ok(PathBuf::from(dir)),
-        None => build::bins(&setup::for_run()?),
+        None => build::bins(&setup::for_run(architecture)?),
     }
 }
 
 /// Adds busybox with a link for each of its commands, so that a shell finds them.
-fn add_busybox(archive: &mut Initramfs) -> Result<()> {
+fn add_busybox(source: &Source, archive: &mut Initramfs) -> Result<()> {
+    if !source.architecture.is_here() {
+        return add_foreign_busybox(source, archive);
+    }
     let Some(busybox) = paths::program(BUSYBOX).filter(|file| is_static(file)) else {
         note("no static busybox here: there will be no shell; install package busybox-static");
         return Ok(());
@@ -88,7 +100,23 @@ fn add_busybox(archive: &mut Initramfs) -> Result<()> {
         .try_for_each(|name| archive.link(&format!("bin/{name}"), BUSYBOX))
 }
 
-/// A dynamic program names its interpreter in its first page; Debian's is called /lib64/ld-linux-x86-64.so.2.
+/// One that does not run here cannot be asked for its commands. Its shell knows all of them; the others are for scripts that name a path.
+fn add_foreign_busybox(source: &Source, archive: &mut Initramfs) -> Result<()> {
+    match debian::busybox(source) {
+        Ok(busybox) => {
+            archive.copy("bin/busybox", &busybox)?;
+            ["sh", "cat", "dmesg", "grep", "ls", "mount", "sleep", "uname"]
+                .iter()
+                .try_for_each(|name| archive.link(&format!("bin/{name}"), BUSYBOX))
+        }
+        Err(error) => {
+            note(&format!("{error:#}; there will be no shell"));
+            Ok(())
+        }
+    }
+}
+
+/// A dynamic program names its interpreter in its first page: /lib64/ld-linux-x86-64.so.2, /lib/ld-linux-aarch64.so.1.
 fn is_static(program: &Path) -> bool {
     let bytes = fs::read(program).unwrap_or_default();
     !bytes.iter().take(4096).copied().collect::<Vec<_>>().windows(9).any(|name| name == b"/ld-linux")

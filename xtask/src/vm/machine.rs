@@ -1,7 +1,7 @@
 //! A virtual machine: qemu, a kernel and an initramfs.
 //!
 //! The guest has two serial lines: the kernel writes its messages to the first, kept in a file, and the suites write to the
-//! second, so that neither breaks the other's lines.
+//! second, so that neither breaks the other's lines. What that one is called the kernel's command line tells the program vm-init.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::architecture::{Architecture, Qemu};
 use crate::command::{Cmd, Ended, Limits, note};
 use crate::kernel::list::Terms;
 use crate::paths;
 
 /// The guest's CPUs: the smallest number at which per-CPU counters differ from plain ones.
-const CPUS: &str = "2";
+const CPUS: u32 = 2;
 const MEMORY_MIB: u32 = 1536;
 
 /// A virtual machine.
@@ -22,9 +23,11 @@ const MEMORY_MIB: u32 = 1536;
 pub(crate) struct Machine<'a> {
     /// What it is called in results.
     pub name: &'a str,
+    /// Its own, which need not be this host's.
+    pub architecture: Architecture,
     /// The kernel it boots.
     pub image: &'a Path,
-    /// The words and the memory that it boots with.
+    /// The words, the memory and the CPUs that it boots with.
     pub terms: &'a Terms,
     /// Where its initramfs and its console's log are written.
     pub dir: &'a Path,
@@ -39,11 +42,12 @@ impl Machine<'_> {
         let (initramfs, console) = (self.dir.join("initramfs.cpio"), self.console());
         fs::write(&initramfs, archive)?;
         drop(fs::remove_file(&console));
+        let qemu = self.architecture.qemu();
         // KVM may be there and not work, as inside another virtual machine.
-        if kvm_may_work() {
+        if self.architecture.is_here() && kvm_may_work() {
             let mut started = false;
             let limits = Limits { start: Duration::from_secs(30), whole: self.limit };
-            let ended = self.qemu("kvm", &initramfs).stream(limits, &mut |line| {
+            let ended = self.qemu("kvm", qemu.kvm, &initramfs).stream(limits, &mut |line| {
                 started |= each(line);
                 started
             })?;
@@ -53,10 +57,10 @@ impl Machine<'_> {
             note(&format!("{} did not come up with kvm", self.name));
             remember_kvm_fails();
         }
-        // With a thread for each CPU, a guest that patches its own text (static keys, fentry) now and then executes what it had there before, and
-        // dies of an int3 that nobody owns.
         let limits = Limits { start: Duration::from_secs(300), whole: self.limit };
-        self.qemu("tcg,thread=single", &initramfs).stream(limits, each)
+        let [usual, own_cpus] = qemu.threads;
+        let threads = if self.terms.cpus.is_some() { own_cpus } else { usual };
+        self.qemu(&format!("tcg,thread={threads}"), qemu.tcg, &initramfs).stream(limits, each)
     }
 
     /// Prints the last of the kernel's messages.
@@ -73,21 +77,26 @@ impl Machine<'_> {
         self.dir.join("console.log")
     }
 
-    fn qemu(&self, accelerator: &str, initramfs: &Path) -> Cmd {
+    fn qemu(&self, accelerator: &str, words: &[&str], initramfs: &Path) -> Cmd {
+        let Qemu { tool, console, line, line_name, .. } = self.architecture.qemu();
         let memory = self.terms.memory_mib.unwrap_or(MEMORY_MIB).to_string();
+        let cpus = self.terms.cpus.unwrap_or(CPUS).to_string();
         // What a kernel does after an oops says nothing of the program, and it may hang.
-        let words = ["console=ttyS0", "oops=panic", "panic=-1"].map(str::to_owned);
-        // MSR_IA32_ARCH_CAPABILITIES is what KVM inside a virtual machine most often refuses, and nothing here needs it.
-        Cmd::new("qemu-system-x86_64")
-            .arguments(["-accel", accelerator, "-cpu", "max,-arch-capabilities", "-smp", CPUS, "-m", &memory])
+        let boot = [&format!("console={console}"), "oops=panic", "panic=-1", &format!("vm.line={line_name}")]
+            .map(str::to_owned);
+        Cmd::new(tool.program)
+            .arguments(["-accel", accelerator])
+            .arguments(words)
+            .arguments(["-smp", &cpus, "-m", &memory])
             .arguments(["-nodefaults", "-no-reboot", "-display", "none", "-serial"])
             .arg(format!("file:{}", self.console().display()))
-            .arguments(["-serial", "stdio", "-kernel"])
+            .arguments(line)
+            .arg("-kernel")
             .arg(self.image)
             .arg("-initrd")
             .arg(initramfs)
             .arg("-append")
-            .arg([&words, self.terms.boot.as_slice()].concat().join(" "))
+            .arg([&boot, self.terms.boot.as_slice()].concat().join(" "))
     }
 }
 

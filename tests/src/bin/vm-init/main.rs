@@ -12,8 +12,8 @@
 //! | `suite NAME ARGS..` | runs /suites/NAME |
 //! | `command` | runs the words of /command, which a NUL separates |
 //!
-//! All that is printed goes to the second serial line; the kernel's messages have the first. In a machine with a first process of
-//! its own, `vm-init plan` runs the plan alone.
+//! All that is printed goes to the second serial line, which `vm.line=NAME` on the kernel's command line names; the kernel's messages have
+//! the first. In a machine with a first process of its own, `vm-init plan` runs the plan alone.
 #![expect(
     unsafe_code,
     reason = "mount(2) and two interface ioctls have no safe wrapper in this package's dependencies"
@@ -31,22 +31,34 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, WaitOptions, WaitStatus};
 use rustix::system::{RebootCommand, finit_module, reboot};
 
-/// The second serial line.
-const LINE: &str = "/dev/ttyS1";
+/// The word of the kernel's command line that names the second serial line: machines differ in it.
+const LINE: &str = "vm.line=";
 
 fn main() {
     // Anywhere but as the first process of a machine this would take the machine down.
     if std::process::id() != 1 {
         if std::env::args().nth(1).is_some_and(|word| word == "plan") {
-            return told(File::options().write(true).open(LINE).map_err(Into::into), run);
+            return told(line(), run);
         }
         drop(writeln!(io::stderr(), "vm-init: only for the first process of a test machine"));
         std::process::exit(2);
     }
-    let line = mounts::all().and_then(|()| Ok(File::options().write(true).open(LINE)?));
-    told(line, |out| loopback_up().context("cannot set lo up").and_then(|()| run(out)));
+    told(mounts::all().and_then(|()| line()), |out| {
+        loopback_up().context("cannot set lo up").and_then(|()| run(out))
+    });
     rustix::fs::sync();
     let _ = reboot(RebootCommand::PowerOff);
+}
+
+/// Opens the second serial line; /proc and /dev are mounted.
+fn line() -> Result<File> {
+    let words = fs::read_to_string("/proc/cmdline").context("cannot read /proc/cmdline")?;
+    let name = words.split_whitespace().find_map(|word| word.strip_prefix(LINE));
+    let name = name.with_context(|| format!("no {LINE} on the kernel's command line"))?;
+    File::options()
+        .write(true)
+        .open(format!("/dev/{name}"))
+        .with_context(|| format!("cannot open /dev/{name}"))
 }
 
 /// Runs `act`; whatever goes wrong is said.
