@@ -26,9 +26,13 @@ pub(crate) fn run(name: &str, files: &[PathBuf], command: &[String]) -> Result<E
     let source = listed.source.with_context(|| format!("{name} is no virtual machine"))?;
     packages::need(&setup::vm_tools(source.architecture))?;
     let bins = bins(source.architecture)?;
+    let init = bins.join("vm-init");
+    if !source.architecture.is_of(&init) {
+        bail!("{} is no program of {}, which {name} is of", init.display(), source.architecture.name());
+    }
     let kernel = kernel::fetch(&source)?;
     let mut archive = Initramfs::new()?;
-    archive.copy("init", &bins.join("vm-init"))?;
+    archive.copy("init", &init)?;
     for file in BINS.iter().map(|bin| bins.join(bin)).chain(files.iter().cloned()) {
         archive.copy(&format!("bin/{}", paths::name_of(&file)), &file)?;
     }
