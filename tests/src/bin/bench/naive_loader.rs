@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::Read;
 
 use aioinspect_ebpf::{Offsets, Wire};
+use aioinspect_kernel::host::page::page_size;
 use aioinspect_kernel::layout::read::read_layout;
 use anyhow::{Context, Result};
 use aya::programs::Iter;
@@ -18,7 +19,7 @@ pub(crate) const LOAD: &str = "--naive-loader";
 pub(crate) fn command() -> Result<Option<Vec<OsString>>> {
     let Some(objects) = std::env::var_os("AIOINSPECT_EBPF_OBJECTS") else { return Ok(None) };
     let object = std::path::Path::new(&objects).join("aioinspect.bpf.o").into_os_string();
-    let layout = read_layout()?.offsets();
+    let layout = read_layout()?.offsets(page_size());
     let mut bytes = vec![0; Offsets::SIZE];
     layout.write(&mut bytes).context("offsets do not fit")?;
     let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
