@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::aio;
 use crate::failure::{Done, Failure};
-use crate::memory::PAGE;
+use crate::memory;
 use crate::state::{self, State};
 use crate::words::Words;
 
@@ -122,7 +122,7 @@ pub(crate) fn call32(number: u32, [first, second, third]: [u32; 3]) -> i32 {
 
 /// A new page, of the fixture's own.
 pub(crate) fn map(protection: libc::c_int, flags: libc::c_int) -> Result<usize, Failure> {
-    let length = usize::try_from(PAGE).map_err(|_| Failure::refused("page size"))?;
+    let length = usize::try_from(memory::page()).map_err(|_| Failure::refused("page size"))?;
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping at an address of the kernel's choice.
     let page = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, -1, 0) };
@@ -132,5 +132,5 @@ pub(crate) fn map(protection: libc::c_int, flags: libc::c_int) -> Result<usize, 
 /// Gives back a page that `map` made.
 pub(crate) fn unmap(page: usize) {
     // SAFETY: a page of our own, to which nobody holds a reference.
-    unsafe { libc::munmap(page as *mut libc::c_void, usize::try_from(PAGE).unwrap_or(0)) };
+    unsafe { libc::munmap(page as *mut libc::c_void, usize::try_from(memory::page()).unwrap_or(0)) };
 }
