@@ -1,6 +1,7 @@
 //! What the suites share: the fixture process and its driver, random sequences of states, and where the
 //! programs under test are found.
 
+pub mod architecture;
 pub mod cgroup;
 pub mod criu;
 pub mod fixture;

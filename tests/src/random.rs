@@ -29,6 +29,8 @@ pub struct Plan {
     pub online_cpus: u32,
     /// CPUs this kernel can have: they decide the size of a ring.
     pub possible_cpus: u32,
+    /// Bytes of a page here: they decide it too.
+    pub page_size: u32,
     /// Most max_reqs at a time, so that several fixtures fit below aio-max-nr.
     pub max_reqs: u32,
     /// Whether slow reads are possible (root, and /dev/fuse).
@@ -311,10 +313,10 @@ impl Model {
     /// Unmaps or protects (a part of) a ring. The hole is kept, so that no later ring gets the same id.
     fn cut(&mut self) -> Option<Step> {
         let at = self.choose(|c| c.ring == Ring::Whole)?;
-        let possible_cpus = self.plan.possible_cpus;
+        let Plan { possible_cpus, page_size, .. } = self.plan;
         let context = self.contexts.get_mut(at)?;
         let entries = 2 * context.max_reqs.max(4 * possible_cpus) + 2;
-        let pages = (32 + 32 * entries).div_ceil(4096);
+        let pages = (32 + 32 * entries).div_ceil(page_size);
         let (ring, line) = match self.prng.between(0, 5) {
             0 => (Ring::Lost, format!("munmap #{} all hold", context.handle)),
             1 => (Ring::ReadOnly, format!("mprotect #{} ro", context.handle)),

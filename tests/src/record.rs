@@ -6,6 +6,7 @@
 //! tests/captures/README.md says how to record again.
 
 pub mod derived;
+mod machine;
 pub mod neutral;
 mod recipes;
 mod scene;
@@ -22,7 +23,8 @@ use aioinspect_model::verdict::{Policy, judge_dump};
 use aioinspect_render::verdict::word;
 use anyhow::{Context, bail};
 
-pub use recipes::RECIPES;
+pub use machine::Machine;
+pub use recipes::{ON_AARCH64, RECIPES};
 pub use scene::Scene;
 
 /// How often a state is made anew because what was read of it is not what was meant: a fixture that was not yet asleep.
@@ -42,6 +44,8 @@ pub struct Recipe {
     pub make: fn(&mut Scene) -> Made,
     /// What the judge must say of it.
     pub expect: Expect,
+    /// On what it is made.
+    pub on: Machine,
 }
 
 /// What the judge must say of a capture.

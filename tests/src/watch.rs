@@ -11,6 +11,7 @@ use aioinspect_kernel::host::system;
 use aioinspect_kernel::trace::tracer::{Sizes, Tracer};
 use serde_json::Value;
 
+use crate::pages;
 use crate::programs::{bin, skip};
 
 /// For what must happen on a slow machine with much else to do.
@@ -217,7 +218,8 @@ pub fn may_miss_few(hook: &str) -> bool {
 /// # Panics
 /// If it takes none of the others.
 pub fn reads_heads() -> bool {
-    let sizes = Sizes { buffer: 4096, ..Sizes::of(1) };
+    let buffer = u32::try_from(pages::size()).unwrap_or_else(|error| panic!("{error}"));
+    let sizes = Sizes { buffer, ..Sizes::of(1) };
     let tracer = Tracer::start(sizes, None, None, 0, &mut Vec::new()).map(|(tracer, _)| tracer);
     tracer.unwrap_or_else(|error| panic!("{error}")).reads_heads()
 }

@@ -1,26 +1,37 @@
-//! Records tests/captures anew, or only the captures named: see tests/captures/README.md.
+//! Records tests/captures anew, as far as they are of such a machine as this, or only the captures named; with `-D DIR` into that directory: see
+//! tests/captures/README.md.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, io};
 
-use aioinspect_tests::record::{RECIPES, record};
+use aioinspect_tests::record::{Machine, ON_AARCH64, RECIPES, record};
 
 fn main() -> ExitCode {
-    let wanted: Vec<String> = env::args().skip(1).collect();
+    let mut wanted: Vec<String> = env::args().skip(1).collect();
+    let mut captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
+    if wanted.first().is_some_and(|first| first == "-D") && wanted.len() >= 2 {
+        captures = wanted.drain(..2).next_back().map_or(captures, PathBuf::from);
+    }
+    let here = Machine::here();
     let mut says = io::stderr().lock();
     let mut code = ExitCode::SUCCESS;
+    let recipes = || RECIPES.iter().chain(ON_AARCH64);
     for name in &wanted {
-        if !RECIPES.iter().any(|recipe| recipe.name == name.as_str()) {
-            // Nobody to tell if that fails.
-            let _ = writeln!(says, "record-captures: no recipe {name}");
-            return ExitCode::from(2);
-        }
+        let why_not = match recipes().find(|recipe| recipe.name == name.as_str()) {
+            None => format!("no recipe {name}"),
+            Some(recipe) if recipe.on != here => {
+                format!("{name} is of {:?}, and this is {here:?}", recipe.on)
+            }
+            Some(_) => continue,
+        };
+        // Nobody to tell if that fails.
+        let _ = writeln!(says, "record-captures: {why_not}");
+        return ExitCode::from(2);
     }
-    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
-    for recipe in RECIPES.iter().filter(|recipe| wanted.is_empty() || wanted.iter().any(|n| n == recipe.name))
-    {
+    let is_wanted = |name| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+    for recipe in recipes().filter(|recipe| recipe.on == here && is_wanted(recipe.name)) {
         let result = record(recipe, &captures);
         let _ = match result {
             Ok(()) => writeln!(says, "{}", recipe.name),

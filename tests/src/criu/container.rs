@@ -30,7 +30,7 @@ impl Container<'_> {
             return Some("there is no runc (package runc)".to_owned());
         }
         let fixture = fs::read(bin("aio-fixture")).unwrap_or_default();
-        let is_static = !fixture.windows(12).take(4096).any(|bytes| bytes == b"/lib64/ld-li");
+        let is_static = !fixture.windows(9).take(4096).any(|bytes| bytes == b"/ld-linux");
         (!is_static)
             .then(|| "aio-fixture is not linked statically, as `cargo xtask test` links it".to_owned())
     }

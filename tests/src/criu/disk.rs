@@ -9,8 +9,8 @@ use super::is_there;
 use crate::pages;
 use crate::programs::run;
 
-/// Pages of each file on it.
-const PAGES: u64 = 1024;
+/// Blocks of each file on it.
+const BLOCKS: u64 = 1024;
 
 /// A file system of a home, and how fast its device is. The device ends with the home's mount namespace.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl SlowDisk {
         };
         // A run that was killed may have left a limit for a device of this number.
         disk.fast();
-        let bytes = pages::content(0, PAGES * 4096);
+        let bytes = pages::content(0, BLOCKS * pages::BLOCK);
         for name in ["read", "write", "sync"] {
             let path = disk.seen(reaper, name);
             fs::write(&path, &bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

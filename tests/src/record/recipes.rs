@@ -11,7 +11,7 @@ use super::states::{
     about_to_be_gone, busy, checked, child_writes, dump_ghost, dump_spoof, dumped, ending_child, forged,
     frozen, host, idle_leak, no_bpf, of_child, ring_full, stranded, stuck, traced,
 };
-use super::{Expect, Made, Recipe, Scene};
+use super::{Expect, Machine, Made, Recipe, Scene};
 
 const fn recipe(
     name: &'static str,
@@ -20,7 +20,11 @@ const fn recipe(
     verdict: &'static str,
     findings: &'static [Finding],
 ) -> Recipe {
-    Recipe { name, about, make, expect: Expect { verdict, findings } }
+    Recipe { name, about, make, expect: Expect { verdict, findings }, on: Machine::X86_64 }
+}
+
+const fn on(on: Machine, recipe: Recipe) -> Recipe {
+    Recipe { on, ..recipe }
 }
 
 /// Every capture of tests/captures, by theme.
@@ -393,5 +397,29 @@ pub const RECIPES: &[Recipe] = &[
         |s| host(s).map(no_max_reqs),
         "host",
         &[F::InFlight, F::Unreaped, F::GhostRing, F::SharedRing],
+    ),
+];
+
+/// Captures of machines of another architecture, which are recorded in virtual machines.
+pub const ON_AARCH64: &[Recipe] = &[
+    on(
+        Machine::ARM64,
+        recipe(
+            "arm64",
+            "what dump read on aarch64",
+            |s| dumped(s, &["setup 128", "setup 1"], &[]),
+            "idle",
+            &[],
+        ),
+    ),
+    on(
+        Machine::ARM64_16K,
+        recipe(
+            "arm64-16k",
+            "the same with pages of 16 kB",
+            |s| dumped(s, &["setup 128", "setup 1"], &[]),
+            "idle",
+            &[],
+        ),
     ),
 ];

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aioinspect_tests::criu::{Home, Net, Round, Scripts, SlowDisk, Target, is_ready};
 use aioinspect_tests::host::{HostLock, aio_nr};
+use aioinspect_tests::pages::BLOCK;
 use aioinspect_tests::programs::{bin, skip};
 
 /// How long the hook may wait for requests to end: longer than any disk here takes.
@@ -59,7 +60,7 @@ impl Bed {
     pub(crate) fn submit(&mut self, handle: u32, kind: &str, count: u64) {
         let file = self.disk().dir.join(if kind == "read" { "read" } else { "write" });
         self.disk().slow(SLOW);
-        let bytes = BYTES / count / 4096 * 4096;
+        let bytes = BYTES / count / BLOCK * BLOCK;
         self.target.run(&format!("disk #{handle} {} {kind} {count} {bytes}", file.display()));
     }
 

@@ -91,7 +91,7 @@ fn nearly_full() {
     let ask = action(&of, "ask-holder");
     let listed = typed(ask);
     assert_eq!(listed.code, 0, "{ask} {listed:?}");
-    let rows = listed.stdout.lines().filter(|line| line.contains("0x7")).count();
+    let rows = listed.stdout.lines().filter(|line| line.contains(" 0x")).count();
     assert_eq!(rows, 32, "{listed:?}");
     let text = run_aioinspect(&["doctor"]);
     assert!(text.stdout.starts_with("host nearly full: "), "{text:?}");

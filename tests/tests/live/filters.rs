@@ -25,8 +25,9 @@ fn columns() {
     fixture.run("complete #0 3");
     fixture.run("reap #0 1");
     at_rest(fixture.pid());
+    let ring_len = fixture.truth().contexts[0].ring_len.to_string();
     let chosen = rows(&["list", "-p", &pid, "-o", "TAIL,HEAD,RING_LEN,MAPPED,PID"]);
-    assert_eq!(chosen, [["TAIL", "HEAD", "RING_LEN", "MAPPED", "PID"], ["3", "1", "12288", "yes", &pid]]);
+    assert_eq!(chosen, [["TAIL", "HEAD", "RING_LEN", "MAPPED", "PID"], ["3", "1", &ring_len, "yes", &pid]]);
     let added = rows(&["list", "-p", &pid, "-o", "+head,tail"]);
     assert_eq!(added[0].len(), 10);
     assert_eq!(added[0][7..], ["HEAD", "TAIL", "FINDINGS"]);

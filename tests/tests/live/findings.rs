@@ -1,6 +1,7 @@
 //! Every finding that one process can cause by itself.
 
 use aioinspect_tests::fixture::Fixture;
+use aioinspect_tests::pages;
 
 use crate::tool::{
     Looks, assert_looks, can_run, check, context, findings, has_slow_reads, list, run_on, states,
@@ -140,16 +141,19 @@ fn split_mapping() {
     if !can_run("split_mapping") {
         return;
     }
+    let [one, two, three] = [1, 2, 3].map(|pages| pages * pages::size());
+    let in_place = format!("2 mappings, {two} of {three} bytes in place");
+    let (still, shrunk) = (format!("{two} bytes of it are still mapped"), format!("1 mapping, {one}"));
     let cut: [(&str, &[&str], &str); 4] = [
-        ("munmap #0 page 1 hold", &["split-mapping"], "2 mappings, 8192 of 12288 bytes in place"),
+        ("munmap #0 page 1 hold", &["split-mapping"], &in_place),
         ("mprotect #0 none page 2", &["protection-changed", "split-mapping"], "2 mappings"),
-        ("munmap #0 page 0 hold", &["unmapped-ring", "split-mapping"], "8192 bytes of it are still mapped"),
-        ("mremap #0 1", &["split-mapping"], "1 mapping, 4096"),
+        ("munmap #0 page 0 hold", &["unmapped-ring", "split-mapping"], &still),
+        ("mremap #0 1", &["split-mapping"], &shrunk),
     ];
     for (line, found, says) in cut {
         let mut fixture = Fixture::spawn();
-        fixture.setup(128);
-        assert_eq!(fixture.truth().contexts[0].ring_len, 12288, "this test is for at most 32 possible CPUs");
+        fixture.setup(pages::as_many_pages(128));
+        assert_eq!(fixture.truth().contexts[0].ring_len, three, "this test is for at most 32 possible CPUs");
         if let Err(error) = fixture.try_run(line) {
             assert!(line.starts_with("mremap") && error.errno == 22, "{error:?}");
             println!("split_mapping: this kernel does not shrink a ring (`{line}`)");

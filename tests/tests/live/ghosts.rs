@@ -29,14 +29,15 @@ fn a_ghost_outlives_its_context() {
     let id = fixture.setup(128);
     fixture.run("poll #0 3");
     let child = fixture.pid_of("fork-ghost");
-    let wanted = [json!({"pid": child, "address": format!("{id:#x}"), "ring_len": 12288})];
+    let ring_len = fixture.truth().contexts[0].ring_len;
+    let wanted = [json!({"pid": child, "address": format!("{id:#x}"), "ring_len": ring_len})];
     for destroyed in [false, true] {
         if destroyed {
             fixture.run("destroy #0");
         }
         let text = run_on("check", child, &[]);
         assert_eq!(text.code, 0, "{text:?}");
-        let line = format!("ghost-ring: {id:#x}: 12288 bytes of a ring without a context");
+        let line = format!("ghost-ring: {id:#x}: {ring_len} bytes of a ring without a context");
         assert!(text.stdout.contains("is idle: 0 contexts") && text.stdout.contains(&line), "{text:?}");
         let (code, checked) = check(child, &[]);
         assert_eq!((code, ghosts(&checked)), (0, wanted.to_vec()));
@@ -45,7 +46,7 @@ fn a_ghost_outlives_its_context() {
         assert!(listed["contexts"].as_array().unwrap().is_empty(), "{listed}");
         let table = run_aioinspect(&["list", "-p", &child.to_string()]);
         let line =
-            format!("ghost-ring: pid {child} (aio-fixture) maps 1 ring without a context, 12288 bytes");
+            format!("ghost-ring: pid {child} (aio-fixture) maps 1 ring without a context, {ring_len} bytes");
         assert!(table.code == 0 && table.stdout.contains(&line), "{table:?}");
         let (dumped, into) = dump(child, &[]);
         assert_eq!(dumped.code, 0, "{dumped:?}");

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use aioinspect_tests::cgroup::{Cgroup, hierarchies};
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::programs::{Output, run_aioinspect, skip};
+use aioinspect_tests::truth::ContextTruth;
 use serde_json::Value;
 
 use crate::tool::{aios, at_rest, can_run, directory, json, names, run_on, states};
@@ -113,8 +114,8 @@ fn a_tree_is_dumped_whole() {
     let mut expected = ["aioinspect.evidence".to_owned(), format!("mm-{pid}.img"), format!("mm-{child}.img")];
     expected.sort();
     assert_eq!(names(&into), expected);
-    let id = fixture.truth().context(0).unwrap().id;
-    assert_eq!(aios(&into, pid), [(id, 128, 12288)]);
+    let ContextTruth { id, ring_len, .. } = *fixture.truth().context(0).unwrap();
+    assert_eq!(aios(&into, pid), [(id, 128, ring_len)]);
     let of_child = aios(&into, child);
     assert_eq!(of_child.len(), 1, "the ghost is not in it: {of_child:?}");
     assert_eq!(of_child[0].1, 16);

@@ -71,7 +71,11 @@ fn rings_of_io_setup() {
     };
     thread::scope(|scope| (0..WORKERS).for_each(|_| drop(scope.spawn(each))));
     let estimates = estimates.into_inner().unwrap();
-    assert!(estimates.len() > 20, "{estimates:?}");
+    // Every number of pages from the smallest ring's to the largest's: a stride is less than what a page holds.
+    let pages = |nr: &u32| usize::try_from(32 * (u64::from(*nr) + 1) / u64::from(page)).unwrap();
+    let (least, most) = (estimates.values().map(pages).min(), estimates.values().map(pages).max());
+    assert_eq!(estimates.len(), most.unwrap() - least.unwrap() + 1, "{estimates:?}");
+    assert!(estimates.len() > 1, "{estimates:?}");
     for (estimate, nr) in estimates {
         assert_eq!(nr_of(estimate), nr, "io_setup({estimate}), the estimate without max_reqs");
         assert_ne!(nr_of(estimate + 1), nr, "{estimate} is the largest");

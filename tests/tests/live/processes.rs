@@ -69,6 +69,7 @@ fn leader_exited() {
     let mut fixture = Fixture::spawn();
     let pid = fixture.pid();
     let id = fixture.setup(128);
+    let ring_len = fixture.truth().contexts[0].ring_len;
     fixture.run("leader-exit");
     at_rest(pid);
     assert!(states(pid).contains('Z'));
@@ -82,7 +83,7 @@ fn leader_exited() {
     let (dumped, into) = dump(pid, &[]);
     // What a zombie leader's stat does not tell of the memory layout, no image may make up.
     match dumped.code {
-        0 => assert_eq!(aios(&into, pid), [(id, 128, 12288)]),
+        0 => assert_eq!(aios(&into, pid), [(id, 128, ring_len)]),
         _ => assert!(names(&into).is_empty() && dumped.stderr.contains("leader"), "{dumped:?}"),
     }
     fixture.run("poll #0 2");

@@ -1,6 +1,7 @@
 //! `--from`: evidence gives the verdict again that the running process gave.
 
 use aioinspect_tests::fixture::Fixture;
+use aioinspect_tests::pages;
 use aioinspect_tests::programs::run_aioinspect;
 use serde_json::Value;
 
@@ -68,7 +69,8 @@ fn of_a_refusal() {
     for lines in states {
         let mut fixture = Fixture::spawn();
         let pid = fixture.pid();
-        fixture.setup(128);
+        // It has a second page.
+        fixture.setup(pages::as_many_pages(128));
         for line in lines {
             fixture.run(line);
         }

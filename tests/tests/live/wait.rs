@@ -17,6 +17,7 @@ fn until_it_is_idle() {
     let mut fixture = Fixture::spawn();
     let pid = fixture.pid();
     let id = fixture.setup(128);
+    let ring_len = fixture.truth().contexts[0].ring_len;
     fixture.run("poll #0 6");
     at_rest(pid);
     let into = directory();
@@ -36,7 +37,7 @@ fn until_it_is_idle() {
     });
     assert_eq!(output.code, 0, "{output:?}");
     assert!(begun.elapsed() < Duration::from_secs(55), "it waited for the end of its time");
-    assert_eq!(aios(&into, pid), [(id, 128, 12288)]);
+    assert_eq!(aios(&into, pid), [(id, 128, ring_len)]);
 }
 
 /// Check that the time runs out with exit code 6, what is still pending is said, and no file is left.

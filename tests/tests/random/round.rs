@@ -12,6 +12,7 @@ use aioinspect_model::finding::Finding;
 use aioinspect_model::reconcile::reconcile;
 use aioinspect_tests::fixture::{Fixture, forks_copy_rings};
 use aioinspect_tests::host::{HostLock, aio_max_nr, aio_nr};
+use aioinspect_tests::pages;
 use aioinspect_tests::prng::Prng;
 use aioinspect_tests::random::{Plan, Step, apply};
 use aioinspect_tests::truth::Truth;
@@ -228,6 +229,7 @@ impl Round {
             length: Prng::new(!seed).between(1, STEPS),
             online_cpus: cpus(thread::available_parallelism().unwrap().get()),
             possible_cpus: system::facts().unwrap().possible_cpus,
+            page_size: u32::try_from(pages::size()).unwrap(),
             max_reqs: MAX_REQS,
             slow_reads: self.slow_reads,
             dying: self.slow_reads,

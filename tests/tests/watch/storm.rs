@@ -7,6 +7,7 @@ use std::time::Duration;
 use aioinspect_tests::fixture::Fixture;
 use aioinspect_tests::host::{HostLock, aio_nr};
 use aioinspect_tests::many::{Crowd, RaisedLimit, of_one_process};
+use aioinspect_tests::pages;
 use aioinspect_tests::programs::{is_root, run_aioinspect, skip};
 use aioinspect_tests::watch::{Ended, Watch, calm_hooks, hooks, is_of, may_miss};
 use serde_json::Value;
@@ -99,7 +100,8 @@ fn a_small_buffer() {
         return skip("a_small_buffer", "needs root (CAP_BPF, CAP_PERFMON)");
     }
     let (long, short) = lengths();
-    let ended = exact(&["--buffer", "4096"], short.max(long / 3));
+    // No buffer has less than a page.
+    let ended = exact(&["--buffer", &pages::size().to_string()], short.max(long / 3));
     assert!(ended.counted("lost") > 0, "nothing was lost");
     // What a hook has missed the map has missed too.
     if !hooks().first().is_some_and(|hook| may_miss(hook)) {

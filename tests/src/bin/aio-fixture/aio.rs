@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::ptr;
 use std::time::Duration;
 
 /// `IOCB_CMD_PREAD` (uapi/linux/aio_abi.h).
@@ -92,6 +93,12 @@ impl Iocb {
         Iocb { opcode: u16::MAX, ..Iocb::default() }
     }
 
+    /// As it lies in memory.
+    pub(crate) fn to_bytes(&self) -> [u8; size_of::<Iocb>()] {
+        // SAFETY: it has no padding, as its members' sizes add up to its own.
+        unsafe { ptr::read(ptr::from_ref(self).cast()) }
+    }
+
     fn signalling(mut self, resfd: Option<RawFd>) -> Self {
         if let Some(fd) = resfd {
             self.flags = FLAG_RESFD;
@@ -139,7 +146,7 @@ pub(crate) fn io_getevents(
         tv_sec: i64::try_from(t.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(t.subsec_nanos()),
     });
-    let time_ptr = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let time_ptr = time.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: `events` has room for as many events as its length says, `time_ptr` is null or points to `time`.
     checked(unsafe {
         libc::syscall(libc::SYS_io_getevents, id, min, events.len(), events.as_mut_ptr(), time_ptr)
@@ -151,7 +158,7 @@ pub(crate) fn io_cancel(id: u64, iocb: &mut Iocb) -> io::Result<()> {
     let mut event = IoEvent::default();
     // SAFETY: `iocb` is alive, and the kernel may write one event.
     let result =
-        checked(unsafe { libc::syscall(libc::SYS_io_cancel, id, std::ptr::from_mut(iocb), &raw mut event) });
+        checked(unsafe { libc::syscall(libc::SYS_io_cancel, id, ptr::from_mut(iocb), &raw mut event) });
     match result {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(()),
         other => other.map(|_| ()),

@@ -105,6 +105,7 @@ pub(crate) fn end_all(state: &mut State) {
         let _ = child.end();
     }
     state.farm = None;
+    state.caller_of_32_bits = None;
 }
 
 /// Waits for a child of ours to be gone; its wait status.

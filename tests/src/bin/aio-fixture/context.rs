@@ -3,7 +3,7 @@
 use aioinspect_tests::truth::{ContextTruth, StrandTruth};
 
 use crate::failure::Failure;
-use crate::memory::{self, PAGE};
+use crate::memory::{self, page};
 use crate::polls::Poll;
 
 /// Bytes of the ring's header (`struct aio_ring`), and of each entry behind it.
@@ -76,7 +76,7 @@ impl Context {
         let nr_events = memory::load_u32(id.wrapping_add(4))
             .filter(|nr| *nr > 0)
             .ok_or_else(|| Failure::refused(format!("the new ring at {id:#x} cannot be read")))?;
-        let pages = (ENTRY + ENTRY * u64::from(nr_events)).div_ceil(PAGE);
+        let pages = (ENTRY + ENTRY * u64::from(nr_events)).div_ceil(page());
         Ok(Context {
             handle,
             id,
@@ -97,7 +97,7 @@ impl Context {
 
     /// Bytes of the ring as io_setup made it.
     pub(crate) fn ring_len(&self) -> u64 {
-        (ENTRY + ENTRY * u64::from(self.nr_events)).div_ceil(PAGE) * PAGE
+        (ENTRY + ENTRY * u64::from(self.nr_events)).next_multiple_of(page())
     }
 
     /// Requests submitted and not completed.

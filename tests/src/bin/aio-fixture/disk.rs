@@ -9,12 +9,12 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
-use aioinspect_tests::pages;
+use aioinspect_tests::pages::{self, BLOCK};
 use serde_json::json;
 
 use crate::aio::{self, IoEvent, Iocb};
 use crate::failure::{At, Done, Failure};
-use crate::memory::{self, PAGE};
+use crate::memory;
 use crate::state::State;
 use crate::words::Words;
 
@@ -36,7 +36,7 @@ struct Request {
     kind: Kind,
     address: u64,
     bytes: u64,
-    first_page: u64,
+    first_block: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl Disk {
         if request.kind == Kind::Read {
             let mut data = vec![0; usize::try_from(request.bytes).unwrap_or(0)];
             right &= memory::read_self(request.address, &mut data).is_ok();
-            right &= data == pages::content(request.first_page, request.bytes);
+            right &= data == pages::content(request.first_block, request.bytes);
         }
         if request.kind.has_buffer() {
             // SAFETY: the buffer is a mapping of ours, and its request has completed.
@@ -98,14 +98,14 @@ pub(crate) fn submit(state: &mut State, words: &mut Words) -> Done {
     let at = state.position(words.word("CTX")?)?;
     let path = words.word("FILE")?;
     let (kind, count) = (Kind::of(words.word("KIND")?)?, words.number::<u64>("COUNT")?);
-    let bytes = if kind.has_buffer() { words.maybe::<u64>("BYTES")?.unwrap_or(PAGE) } else { 0 };
+    let bytes = if kind.has_buffer() { words.maybe::<u64>("BYTES")?.unwrap_or(BLOCK) } else { 0 };
     let State { contexts, disk, .. } = state;
     let context = contexts.get_mut(at).ok_or_else(|| Failure::refused("no context"))?;
     let fd = disk.file(path)?;
     let mut iocbs = Vec::new();
     for place in 0..count {
         disk.made += 1;
-        let (tag, first_page) = (DISK_TAG | disk.made, place * bytes / PAGE);
+        let (tag, first_block) = (DISK_TAG | disk.made, place * bytes / BLOCK);
         let offset = i64::try_from(place * bytes).map_err(|_| Failure::refused("a file of that size"))?;
         let mut address = 0;
         if kind.has_buffer() {
@@ -113,7 +113,7 @@ pub(crate) fn submit(state: &mut State, words: &mut Words) -> Done {
         }
         if kind == Kind::Write {
             // SAFETY: the buffer is a fresh mapping of that length.
-            unsafe { memory::store(address, &pages::content(first_page, bytes)) };
+            unsafe { memory::store(address, &pages::content(first_block, bytes)) };
         }
         iocbs.push(match kind {
             Kind::Read => Iocb::read(tag, fd, address, bytes, offset, None),
@@ -121,7 +121,7 @@ pub(crate) fn submit(state: &mut State, words: &mut Words) -> Done {
             Kind::Sync => Iocb::sync(tag, fd, false),
             Kind::DataSync => Iocb::sync(tag, fd, true),
         });
-        disk.requests.insert(tag, Request { context: context.handle, kind, address, bytes, first_page });
+        disk.requests.insert(tag, Request { context: context.handle, kind, address, bytes, first_block });
     }
     let mut pointers: Vec<_> = iocbs.iter_mut().map(std::ptr::from_mut).collect();
     context.moving = true;

@@ -5,24 +5,21 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
+use aioinspect_tests::architecture::IO_PGETEVENTS;
 use serde_json::json;
 
 use crate::aio::{self, Iocb};
 use crate::failure::{At, Done, Failure};
-use crate::raw::call32;
-use crate::state::{State, on_cpu};
+use crate::state::{State, on_cpu, pid};
+use crate::thirty_two;
 use crate::words::Words;
 
-/// Number of arch/x86/entry/syscalls/syscall_32.tbl.
-const IO_GETEVENTS_32: u32 = 247;
-/// Number of arch/x86/entry/syscalls/syscall_64.tbl, which libc does not name.
-const IO_PGETEVENTS: libc::c_long = 333;
 /// `struct seccomp_data.nr` is its first word.
 const LOAD_NUMBER: u16 = 0x20;
 const JUMP_IF_EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
 
-/// `fail KIND TIMES`: fails so often, and answers with the errno and the context.
+/// `fail KIND TIMES`: fails so often, and answers with the errno, the context, and the PID of who called.
 ///
 /// KIND, of io_submit: `full` fills a ring and goes on, `no-context`, `request`, `number`, `file`, `memory`. Of io_getevents:
 /// `getevents-no-context`, `getevents-number`, `getevents-memory`, `getevents-time-out` (which is no failure), `getevents32-number`. Of
@@ -30,13 +27,13 @@ const RETURN: u16 = 0x06;
 ///
 /// All of it is done on one CPU: a thread that is moved while it fills a ring leaves credits behind, and then the ring is not full but its
 /// credits are stranded.
-pub(crate) fn fail(_: &mut State, words: &mut Words) -> Done {
+pub(crate) fn fail(state: &mut State, words: &mut Words) -> Done {
     // SAFETY: takes nothing.
     let here = unsafe { libc::sched_getcpu() };
-    on_cpu(u32::try_from(here).ok(), || fail_here(words))?
+    on_cpu(u32::try_from(here).ok(), || fail_here(state, words))?
 }
 
-fn fail_here(words: &mut Words) -> Done {
+fn fail_here(state: &mut State, words: &mut Words) -> Done {
     let kind = words.word("KIND")?;
     let times = words.number::<u32>("TIMES")?;
     let file = File::open("/dev/null").at("open /dev/null")?;
@@ -58,10 +55,10 @@ fn fail_here(words: &mut Words) -> Done {
     };
     let pgetevents = |min: i64, nr: i64| {
         // SAFETY: as above.
-        unsafe { libc::syscall(IO_PGETEVENTS, context, min, nr, none, none, none) }
+        unsafe { libc::syscall(libc::c_long::from(IO_PGETEVENTS), context, min, nr, none, none, none) }
     };
     let now = libc::timespec { tv_sec: 0, tv_nsec: 1 };
-    let (mut failures, mut errno) = (0, 0);
+    let (mut failures, mut errno, mut caller) = (0, 0, pid());
     while failures < times {
         let answer = match kind {
             "full" => submit(context, 1, &raw mut read),
@@ -75,8 +72,8 @@ fn fail_here(words: &mut Words) -> Done {
             "getevents-memory" => getevents(context, 0, 1, std::ptr::without_provenance(1)),
             "getevents-time-out" => getevents(context, 1, 1, &raw const now),
             "getevents32-number" => {
-                let id = u32::try_from(context).unwrap_or(0x10);
-                let answer = call32(IO_GETEVENTS_32, [id, 2, 1]);
+                let answer;
+                (answer, caller) = thirty_two::wrong_number(state)?;
                 errno = -answer;
                 failures += 1;
                 continue;
@@ -93,7 +90,7 @@ fn fail_here(words: &mut Words) -> Done {
             (errno, failures) = (0, failures + 1);
         }
     }
-    Ok(json!({"errno": errno, "failures": failures, "context": format!("{context:#x}")}))
+    Ok(json!({"errno": errno, "failures": failures, "pid": caller, "context": format!("{context:#x}")}))
 }
 
 /// `refuse CALL ERRNO`: a filter that answers with that errno to the system call of that number, from now on.

@@ -13,13 +13,13 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
+use aioinspect_tests::pages::BLOCK;
 use serde_json::{Value, json};
 
 use crate::failure::{At, Done, Failure};
 use crate::fuse::{self, Request};
-use crate::memory::PAGE;
 use crate::mounts;
-use crate::reads::{GROUP_PAGES, GROUPS, content};
+use crate::reads::{GROUP_BLOCKS, GROUPS, content};
 use crate::waits::IO_DESTROY;
 use crate::words::Words;
 
@@ -106,11 +106,11 @@ impl Server {
         let Some(request) = bytes.get(..n).and_then(Request::parse) else { return Ok(true) };
         let reply = match request.opcode {
             fuse::INIT => fuse::reply(request.unique, 0, &fuse::init_body()),
-            fuse::GETATTR => fuse::reply(request.unique, 0, &fuse::attributes(GROUPS * GROUP_PAGES * PAGE)),
+            fuse::GETATTR => fuse::reply(request.unique, 0, &fuse::attributes(GROUPS * GROUP_BLOCKS * BLOCK)),
             fuse::OPEN => fuse::reply(request.unique, 0, &fuse::opened()),
             fuse::READ => {
                 match request.range() {
-                    Some((offset, 4096)) => self.waiting.push_back((request.unique, offset / PAGE)),
+                    Some((offset, 4096)) => self.waiting.push_back((request.unique, offset / BLOCK)),
                     _ => return self.send(&fuse::reply(request.unique, libc::EINVAL, &[])),
                 }
                 return Ok(true);
@@ -136,16 +136,16 @@ impl Server {
         match words.word("command")? {
             "pending" => {
                 let group = words.number::<u64>("GROUP")?;
-                let pending = self.waiting.iter().filter(|(_, page)| page / GROUP_PAGES == group).count();
+                let pending = self.waiting.iter().filter(|(_, block)| block / GROUP_BLOCKS == group).count();
                 Ok(json!({"pending": pending}))
             }
             "finish" => {
                 let (count, group) = (words.number::<usize>("COUNT")?, words.number::<u64>("GROUP")?);
                 for _ in 0..count {
-                    let at = self.waiting.iter().position(|(_, page)| page / GROUP_PAGES == group);
+                    let at = self.waiting.iter().position(|(_, block)| block / GROUP_BLOCKS == group);
                     let read = at.and_then(|at| self.waiting.remove(at));
-                    let (unique, page) = read.ok_or_else(|| Failure::refused("no read waits"))?;
-                    self.send(&fuse::reply(unique, 0, &content(page).repeat(512)))?;
+                    let (unique, block) = read.ok_or_else(|| Failure::refused("no read waits"))?;
+                    self.send(&fuse::reply(unique, 0, &content(block).repeat(512)))?;
                 }
                 Ok(Value::Null)
             }

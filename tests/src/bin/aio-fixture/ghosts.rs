@@ -29,8 +29,8 @@ pub(crate) fn fork_ghost(state: &mut State, _: &mut Words) -> Done {
     for context in state.contexts.iter().filter(|context| context.is_mapped()) {
         let (first, pages) = context.mapped_pages();
         child.ghosts.push(GhostTruth {
-            address: context.id + first * memory::PAGE,
-            ring_len: pages * memory::PAGE,
+            address: context.id + first * memory::page(),
+            ring_len: pages * memory::page(),
             handle: context.handle,
         });
     }

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::aio::{self, IoEvent, Iocb};
 use crate::completions::eventfd;
 use crate::failure::{At, Done, Failure};
-use crate::memory::{self, PAGE};
+use crate::memory::{self, page};
 use crate::state::{PATIENCE, State, on_cpu};
 use crate::words::Words;
 
@@ -125,12 +125,12 @@ pub(crate) fn spin_stop(state: &mut State, _: &mut Words) -> Done {
 pub(crate) fn busy(state: &mut State, _: &mut Words) -> Done {
     vacant(state.loads.busy.as_ref())?;
     let turn = |_: &AtomicU64| {
-        let Ok(address) = memory::map(16 * PAGE, libc::PROT_READ | libc::PROT_WRITE) else { return };
+        let Ok(address) = memory::map(16 * page(), libc::PROT_READ | libc::PROT_WRITE) else { return };
         // Two VMAs for a moment, so that the number of mappings changes too.
         // SAFETY: a fresh mapping of ours, used by nobody.
-        let _ = unsafe { memory::protect(address, PAGE, libc::PROT_NONE) };
+        let _ = unsafe { memory::protect(address, page(), libc::PROT_NONE) };
         // SAFETY: as above.
-        let _ = unsafe { memory::unmap(address, 16 * PAGE) };
+        let _ = unsafe { memory::unmap(address, 16 * page()) };
     };
     state.loads.busy = Some(Load::start(turn, None)?);
     Ok(json!({}))

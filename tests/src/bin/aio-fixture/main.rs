@@ -27,7 +27,7 @@
 //! | `vfork-d-state COUNT N`, `vfork-thread` | a process, a thread of ours, in uninterruptible sleep |
 //! | `setup-raw N KIND` | io_setup with a pointer that is null, unmapped, readonly or nonzero |
 //! | `retry N MS PAUSE` | io_setup of N again and again for so long, with a pause of so many microseconds |
-//! | `setup-thread N`, `setup32 N`, `destroy32 ID` | another thread; a 32-bit caller. `truth` knows nothing of them |
+//! | `setup-thread N`, `setup32 N`, `destroy32 ID` | another thread; a 32-bit caller, whose PID is in the answer. `truth` knows nothing of them |
 //! | `submit-raw KIND TIMES` | io_submit that is empty, ok, short, einval, ebadf or efault, on a context of its own |
 //! | `submit32 ID TIMES` | io_submit that is short, of a 32-bit caller, on a context of `setup32` |
 //! | `fail KIND TIMES` | calls of io_submit, io_getevents and io_pgetevents that fail, on a context of its own that stays |
@@ -77,6 +77,7 @@ mod state;
 mod storm;
 mod strand;
 mod submits;
+mod thirty_two;
 mod uring;
 mod vm_child;
 mod waits;

@@ -6,10 +6,9 @@ use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::failure::{At, Failure};
+pub(crate) use aioinspect_tests::pages::size as page;
 
-/// Bytes of a page on the machines this runs on.
-pub(crate) const PAGE: u64 = 4096;
+use crate::failure::{At, Failure};
 
 /// `len` as the C library wants it.
 pub(crate) fn size(len: u64) -> Result<usize, Failure> {

@@ -9,7 +9,7 @@ use crate::state::State;
 use crate::words::Words;
 use crate::{
     blocked, children, destroys, disk, failing, farm, ghosts, load, polls, process, raw, reading, reads,
-    reap, report, ring, spoof, storm, strand, submits, uring, vm_child,
+    reap, report, ring, spoof, storm, strand, submits, thirty_two, uring, vm_child,
 };
 
 type Command = fn(&mut State, &mut Words) -> Done;
@@ -54,10 +54,10 @@ const COMMANDS: &[(&str, Command)] = &[
     ("setup-raw", raw::setup_raw),
     ("retry", raw::retry),
     ("setup-thread", raw::setup_thread),
-    ("setup32", raw::setup32),
-    ("destroy32", raw::destroy32),
+    ("setup32", thirty_two::setup),
+    ("destroy32", thirty_two::destroy),
     ("submit-raw", submits::submit_raw),
-    ("submit32", submits::submit32),
+    ("submit32", thirty_two::submit),
     ("fail", failing::fail),
     ("refuse", failing::refuse),
     ("io-uring-worker", uring::worker),

@@ -1,7 +1,6 @@
-//! Calls of io_setup that go wrong, and calls of another kind: 32-bit ones, and those of another thread.
+//! Calls of io_setup that go wrong, and those of another thread.
 #![expect(unsafe_code, reason = "raw system calls")]
 
-use std::arch::asm;
 use std::io;
 use std::ptr;
 use std::thread;
@@ -11,13 +10,9 @@ use serde_json::json;
 
 use crate::aio;
 use crate::failure::{Done, Failure};
-use crate::memory::PAGE;
+use crate::memory;
 use crate::state::{self, State};
 use crate::words::Words;
-
-/// Numbers of arch/x86/entry/syscalls/syscall_32.tbl.
-const IO_SETUP_32: u32 = 245;
-const IO_DESTROY_32: u32 = 246;
 
 /// `setup-raw N KIND`: io_setup with a pointer of that kind: null, unmapped, readonly, nonzero. Answers the errno.
 pub(crate) fn setup_raw(_: &mut State, words: &mut Words) -> Done {
@@ -72,57 +67,9 @@ pub(crate) fn setup_thread(_: &mut State, words: &mut Words) -> Done {
     }
 }
 
-/// `setup32 N`: io_setup as a 32-bit caller.
-pub(crate) fn setup32(_: &mut State, words: &mut Words) -> Done {
-    let n = words.number::<u32>("N")?;
-    let page = map(libc::PROT_READ | libc::PROT_WRITE, libc::MAP_32BIT)?;
-    let low = u32::try_from(page).map_err(|_| Failure::refused("no memory below 4 GiB"))?;
-    let answer = call32(IO_SETUP_32, [n, low, 0]);
-    // SAFETY: a live page of our own.
-    let id = unsafe { ptr::read_volatile(page as *const u32) };
-    unmap(page);
-    if answer != 0 {
-        return Err(Failure::os("io_setup of a 32-bit caller", &io::Error::from_raw_os_error(-answer)));
-    }
-    Ok(json!({"id": format!("{id:#x}")}))
-}
-
-/// `destroy32 ID`: io_destroy as a 32-bit caller.
-pub(crate) fn destroy32(_: &mut State, words: &mut Words) -> Done {
-    let id = words.number::<u32>("ID")?;
-    match call32(IO_DESTROY_32, [id, 0, 0]) {
-        0 => Ok(json!({})),
-        error => Err(Failure::os("io_destroy of a 32-bit caller", &io::Error::from_raw_os_error(-error))),
-    }
-}
-
-/// A 32-bit system call of a 64-bit process: the kernel takes it as what it would be of a 32-bit one.
-pub(crate) fn call32(number: u32, [first, second, third]: [u32; 3]) -> i32 {
-    let mut answer = i32::from_ne_bytes(number.to_ne_bytes());
-    // SAFETY: the kernel's own gate; rbx is put back, and the registers that the gate does not keep are named.
-    unsafe {
-        asm!(
-            "xchg {first:r}, rbx",
-            "int 0x80",
-            "xchg {first:r}, rbx",
-            first = inout(reg) u64::from(first) => _,
-            inout("eax") answer,
-            in("ecx") second,
-            in("edx") third,
-            // The fifth argument, of a call that has one: no time-out.
-            in("edi") 0,
-            out("r8") _,
-            out("r9") _,
-            out("r10") _,
-            out("r11") _,
-        );
-    }
-    answer
-}
-
 /// A new page, of the fixture's own.
 pub(crate) fn map(protection: libc::c_int, flags: libc::c_int) -> Result<usize, Failure> {
-    let length = usize::try_from(PAGE).map_err(|_| Failure::refused("page size"))?;
+    let length = usize::try_from(memory::page()).map_err(|_| Failure::refused("page size"))?;
     let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a new mapping at an address of the kernel's choice.
     let page = unsafe { libc::mmap(ptr::null_mut(), length, protection, flags, -1, 0) };
@@ -132,5 +79,5 @@ pub(crate) fn map(protection: libc::c_int, flags: libc::c_int) -> Result<usize, 
 /// Gives back a page that `map` made.
 pub(crate) fn unmap(page: usize) {
     // SAFETY: a page of our own, to which nobody holds a reference.
-    unsafe { libc::munmap(page as *mut libc::c_void, usize::try_from(PAGE).unwrap_or(0)) };
+    unsafe { libc::munmap(page as *mut libc::c_void, usize::try_from(memory::page()).unwrap_or(0)) };
 }

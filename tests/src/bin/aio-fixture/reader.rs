@@ -8,19 +8,20 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 
+use aioinspect_tests::pages::BLOCK;
 use serde_json::{Value, json};
 
 use crate::aio::{self, Iocb};
 use crate::failure::{At, Failure};
-use crate::memory::{self, PAGE};
-use crate::reads::{self, GROUP_PAGES};
+use crate::memory;
+use crate::reads::{self, GROUP_BLOCKS};
 use crate::words::Words;
 use crate::{children, destroys, process, state};
 
 /// Runs as `helper reading PATH GROUP CONTEXTS READS N`.
 pub(crate) fn run(link: &UnixStream, words: &mut Words) -> Result<(), Failure> {
     let path = words.word("PATH")?;
-    let first = words.number::<u64>("GROUP")? * GROUP_PAGES;
+    let first = words.number::<u64>("GROUP")? * GROUP_BLOCKS;
     let (count, each) = (words.number::<u64>("CONTEXTS")?, words.number::<u64>("READS")?);
     let n = words.number::<u32>("N")?;
     let file = reads::open(path)?;
@@ -29,10 +30,10 @@ pub(crate) fn run(link: &UnixStream, words: &mut Words) -> Result<(), Failure> {
         let id = aio::io_setup(n).at("io_setup")?;
         let nr_events = memory::load_u32(id + 4);
         let mut iocbs = Vec::new();
-        for page in first + ordinal * each..first + (ordinal + 1) * each {
-            let address = memory::map(PAGE, libc::PROT_READ | libc::PROT_WRITE)?;
-            let offset = i64::try_from(page * PAGE).unwrap_or(0);
-            iocbs.push(Iocb::read(page, file.as_raw_fd(), address, PAGE, offset, None));
+        for block in first + ordinal * each..first + (ordinal + 1) * each {
+            let address = memory::map(BLOCK, libc::PROT_READ | libc::PROT_WRITE)?;
+            let offset = i64::try_from(block * BLOCK).unwrap_or(0);
+            iocbs.push(Iocb::read(block, file.as_raw_fd(), address, BLOCK, offset, None));
         }
         let mut pointers: Vec<_> = iocbs.iter_mut().map(std::ptr::from_mut).collect();
         // SAFETY: the iocbs live beyond the call, the buffers as long as the process.

@@ -110,7 +110,7 @@ impl Reading {
 pub(crate) fn reading_child(state: &mut State, words: &mut Words) -> Done {
     let (count, reads) = (words.number::<u32>("CONTEXTS")?, words.number::<u32>("READS")?);
     let n = words.maybe::<u32>("N")?.unwrap_or(MAX_REQS);
-    let all = count.checked_mul(reads).filter(|all| *all > 0 && u64::from(*all) < reads::GROUP_PAGES);
+    let all = count.checked_mul(reads).filter(|all| *all > 0 && u64::from(*all) < reads::GROUP_BLOCKS);
     let all = all.ok_or_else(|| Failure::refused("so many reads make no sense"))?;
     let (path, group) = reads::lend(state)?;
     let numbers = [group, u64::from(count), u64::from(reads), u64::from(n)].map(|number| number.to_string());

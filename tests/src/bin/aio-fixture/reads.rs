@@ -11,19 +11,20 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use aioinspect_tests::pages::BLOCK;
 use serde_json::{Value, json};
 
 use crate::aio::{self, IoEvent, Iocb};
 use crate::children::{self, Child};
 use crate::failure::{At, Done, Failure};
-use crate::memory::{self, PAGE};
+use crate::memory;
 use crate::state::{PATIENCE, State, on_cpu};
 use crate::words::Words;
 
 /// Marks the tag of a read; the tags of polls are small.
 const READ_TAG: u64 = 1 << 63;
-/// The served file has groups of so many pages each: the first is for our own reads, each child that reads has one of its own.
-pub(crate) const GROUP_PAGES: u64 = 1 << 20;
+/// The served file has groups of so many blocks each: the first is for our own reads, each child that reads has one of its own.
+pub(crate) const GROUP_BLOCKS: u64 = 1 << 20;
 /// Groups of the served file.
 pub(crate) const GROUPS: u64 = 1 << 10;
 /// The group of our own reads.
@@ -45,12 +46,12 @@ pub(crate) struct Reads {
 #[derive(Debug)]
 struct Buffer {
     address: u64,
-    page: u64,
+    block: u64,
 }
 
-/// What the served file says at page `page`: the same word all over.
-pub(crate) fn content(page: u64) -> [u8; 8] {
-    page.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1).to_ne_bytes()
+/// What the served file says at block `block`: the same word all over.
+pub(crate) fn content(block: u64) -> [u8; 8] {
+    block.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1).to_ne_bytes()
 }
 
 impl Reads {
@@ -73,9 +74,9 @@ impl Reads {
         let mut data = vec![0; 4096];
         let read = memory::read_self(buffer.address, &mut data);
         // SAFETY: the buffer is a mapping of ours, no longer used by the kernel.
-        let freed = unsafe { memory::unmap(buffer.address, PAGE) };
+        let freed = unsafe { memory::unmap(buffer.address, BLOCK) };
         let (words, _) = data.as_chunks::<8>();
-        let same = words.iter().all(|word| *word == content(buffer.page));
+        let same = words.iter().all(|word| *word == content(buffer.block));
         read.is_ok() && freed.is_ok() && same && event.res == 4096
     }
 
@@ -84,11 +85,11 @@ impl Reads {
         let mut iocbs = Vec::new();
         for _ in 0..count {
             self.made += 1;
-            let (tag, page) = (READ_TAG | self.made, self.made % GROUP_PAGES);
-            let address = memory::map(PAGE, libc::PROT_READ | libc::PROT_WRITE)?;
-            let offset = i64::try_from(page * PAGE).unwrap_or(0);
-            iocbs.push(Iocb::read(tag, fd, address, PAGE, offset, Some(signal)));
-            self.buffers.insert(tag, Buffer { address, page });
+            let (tag, block) = (READ_TAG | self.made, self.made % GROUP_BLOCKS);
+            let address = memory::map(BLOCK, libc::PROT_READ | libc::PROT_WRITE)?;
+            let offset = i64::try_from(block * BLOCK).unwrap_or(0);
+            iocbs.push(Iocb::read(tag, fd, address, BLOCK, offset, Some(signal)));
+            self.buffers.insert(tag, Buffer { address, block });
         }
         Ok(iocbs)
     }
@@ -99,7 +100,7 @@ fn server(children: &mut [Child]) -> Result<&mut Child, Failure> {
     found.ok_or_else(|| Failure::refused("no server of slow reads"))
 }
 
-/// The path of the served file, for a child, and a group of its pages that nobody has.
+/// The path of the served file, for a child, and a group of its blocks that nobody has.
 pub(crate) fn lend(state: &mut State) -> Result<(String, u64), Failure> {
     start_server(state)?;
     state.reads.given += 1;

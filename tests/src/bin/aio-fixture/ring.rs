@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::context::{Context, Page};
 use crate::failure::{Done, Failure};
-use crate::memory::{self, PAGE};
+use crate::memory::{self, page};
 use crate::state::State;
 use crate::words::Words;
 
@@ -17,7 +17,7 @@ pub(crate) fn mremap(state: &mut State, words: &mut Words) -> Done {
     if keep == 0 || keep > pages {
         return Err(Failure::refused(format!("a ring of {pages} pages cannot become {keep}")));
     }
-    let keep_len = u64::try_from(keep).unwrap_or(0) * PAGE;
+    let keep_len = u64::try_from(keep).unwrap_or(0) * page();
     // SAFETY: a ring holds no Rust object.
     context.id = unsafe { memory::relocate(context.id, context.ring_len(), keep_len)? };
     for page in context.pages.iter_mut().skip(keep) {
@@ -113,8 +113,8 @@ fn part(context: &Context, words: &mut Words) -> Result<(u64, u64, std::ops::Ran
             if k >= pages {
                 return Err(Failure::refused(format!("the ring has only {pages} pages")));
             }
-            let offset = u64::try_from(k).unwrap_or(0) * PAGE;
-            Ok((context.id + offset, PAGE, k..k + 1))
+            let offset = u64::try_from(k).unwrap_or(0) * page();
+            Ok((context.id + offset, page(), k..k + 1))
         }
         Some(other) => Err(Failure::refused(format!("all or page K, not {other:?}"))),
     }

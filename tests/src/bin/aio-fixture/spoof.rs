@@ -13,12 +13,17 @@ use serde_json::{Value, json};
 
 use crate::children;
 use crate::failure::{At, Done, Failure};
+use crate::memory::{self, page};
 use crate::mounts;
 use crate::state::State;
 use crate::words::Words;
 
 const PATH: &str = "/[aio]";
-const LEN: usize = 12288;
+
+/// Bytes of it: three pages of 4 kB, or one that is larger.
+fn length() -> u64 {
+    12288_u64.next_multiple_of(page())
+}
 
 /// `spoof tmpfs|root [deleted]`: a helper that maps such a file, on a tmpfs or on the file system of TMPDIR.
 pub(crate) fn spoof(state: &mut State, words: &mut Words) -> Done {
@@ -30,7 +35,7 @@ pub(crate) fn spoof(state: &mut State, words: &mut Words) -> Done {
     let pid = child.pid;
     state.children.push(child);
     let field = |name| said.get(name).unwrap_or(&Value::Null);
-    Ok(json!({"pid": pid, "address": field("address"), "len": LEN, "inode": field("inode")}))
+    Ok(json!({"pid": pid, "address": field("address"), "len": length(), "inode": field("inode")}))
 }
 
 /// The helper: says where the mapping is, then waits for the end of its socket.
@@ -46,14 +51,16 @@ pub(crate) fn helper(link: &mut UnixStream, words: &mut Words) -> Result<(), Fai
     mounts::become_root(Path::new(&directory))?;
     let mut file =
         OpenOptions::new().read(true).write(true).create_new(true).mode_private().open(PATH).at(PATH)?;
-    file.set_len(u64::try_from(LEN).unwrap_or(0)).at("truncate")?;
-    // The header of an idle ring of 383 entries, as io_setup(128) makes it.
-    for word in [0_u32, 383, 0, 0, 0xa10a_10a1, 1, 0, 32] {
+    file.set_len(length()).at("truncate")?;
+    // The header of an idle ring that fills it: of 383 entries, as io_setup(128) makes it, with pages of 4 kB.
+    let nr_events = u32::try_from(length() / 32 - 1).map_err(|_| Failure::refused("a file of that size"))?;
+    for word in [0_u32, nr_events, 0, 0, 0xa10a_10a1, 1, 0, 32] {
         file.write_all(&word.to_ne_bytes()).at("write")?;
     }
     let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let len = memory::size(length())?;
     // SAFETY: a new mapping where the kernel finds room touches no existing memory.
-    let at = unsafe { libc::mmap(ptr::null_mut(), LEN, prot, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    let at = unsafe { libc::mmap(ptr::null_mut(), len, prot, libc::MAP_SHARED, file.as_raw_fd(), 0) };
     if at == libc::MAP_FAILED {
         return Err(Failure::last("mmap"));
     }

@@ -20,6 +20,7 @@ use crate::load::Loads;
 use crate::polls::Sources;
 use crate::reading::Reading;
 use crate::reads::Reads;
+use crate::thirty_two::Caller;
 use crate::words::{Words, number};
 
 /// How long anything that must happen may take before it is an error; kernel workers of a busy host were seen to stand still for 10 s.
@@ -52,6 +53,8 @@ pub(crate) struct State {
     pub blocked: Vec<Blocked>,
     /// Threads that are never at rest.
     pub loads: Loads,
+    /// Who makes 32-bit calls, once one was asked for.
+    pub caller_of_32_bits: Option<Caller>,
     /// Open io_urings.
     pub urings: Vec<OwnedFd>,
 }
@@ -73,6 +76,7 @@ impl State {
             farm: None,
             blocked: Vec::new(),
             loads: Loads::default(),
+            caller_of_32_bits: None,
             urings: Vec::new(),
         })
     }

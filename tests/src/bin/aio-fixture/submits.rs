@@ -2,7 +2,6 @@
 #![expect(unsafe_code, reason = "raw system calls")]
 
 use std::fs::File;
-use std::io;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
@@ -10,12 +9,8 @@ use serde_json::json;
 
 use crate::aio::{self, IoEvent, Iocb};
 use crate::failure::{At, Done, Failure};
-use crate::raw::{call32, map, unmap};
 use crate::state::State;
 use crate::words::Words;
-
-/// Number of arch/x86/entry/syscalls/syscall_32.tbl.
-const IO_SUBMIT_32: u32 = 248;
 
 /// `submit-raw KIND TIMES`: the answer of the last call, minus the errno if it failed, and how long one took.
 ///
@@ -61,34 +56,4 @@ pub(crate) fn submit_raw(_: &mut State, words: &mut Words) -> Done {
     };
     let each = took.as_nanos().checked_div(u128::from(times)).unwrap_or(0);
     Ok(json!({"answer": answer, "ns": u64::try_from(each).unwrap_or(u64::MAX)}))
-}
-
-/// `submit32 ID TIMES`: one read of /dev/null and something invalid, by a 32-bit call: it takes one of the two.
-pub(crate) fn submit32(_: &mut State, words: &mut Words) -> Done {
-    let id = words.number::<u32>("ID")?;
-    let times = words.number::<u32>("TIMES")?;
-    let file = File::open("/dev/null").at("open /dev/null")?;
-    let page = map(libc::PROT_READ | libc::PROT_WRITE, libc::MAP_32BIT)?;
-    let low = u32::try_from(page).map_err(|_| Failure::refused("no memory below 4 GiB"))?;
-    // Two iocbs, and behind them the two pointers to them.
-    let iocbs = page as *mut Iocb;
-    // SAFETY: a live page of our own, aligned, with room for both.
-    unsafe {
-        iocbs.write(Iocb::read(0, file.as_raw_fd(), u64::from(low) + 256, 1, 0, None));
-        iocbs.add(1).write(Iocb::invalid());
-        ((page + 128) as *mut [u32; 2]).write([low, low + 64]);
-    }
-    let mut answer = 0;
-    for _ in 0..times {
-        answer = call32(IO_SUBMIT_32, [id, 2, low + 128]);
-        if answer > 0 {
-            let mut events = [IoEvent::default(); 2];
-            aio::io_getevents(u64::from(id), 1, &mut events, None).at("io_getevents")?;
-        }
-    }
-    unmap(page);
-    if answer < 0 {
-        return Err(Failure::os("io_submit of a 32-bit caller", &io::Error::from_raw_os_error(-answer)));
-    }
-    Ok(json!({"answer": answer}))
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::failure::Failure;
 use crate::state::PATIENCE;
 
-/// What io_destroy waits in; the compiler gives it one of several names (`__x64_sys_io_destroy`, `__do_sys_io_destroy`).
+/// What io_destroy waits in; the compiler gives it one of several names (`__x64_sys_io_destroy`,
+/// `__arm64_sys_io_destroy`, `__se_sys_io_destroy`, `__do_sys_io_destroy`).
 pub(crate) const IO_DESTROY: &str = "io_destroy";
 /// For how long a task must not have run to be asleep for good, where nothing tells in which function.
 const STEADY: Duration = Duration::from_millis(100);
