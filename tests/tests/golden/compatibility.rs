@@ -1,4 +1,7 @@
-//! docs/compatibility.md names the kernels and passes of `.ci/kernels.txt`, which are what the live suites run on.
+//! docs/compatibility.md names the kernels and passes of `.ci/kernels.txt`, which are what the live suites run on, and says what differs
+//! between architectures as the model has it.
+
+use aioinspect_model::architecture::{Architecture, DIFFERENCES};
 
 use crate::blessed::text_of;
 
@@ -51,18 +54,33 @@ fn kernels_and_passes_are_the_lists() {
         ("| kernel | Debian's suite | package | suites |", kernels),
         ("| pass | on | conditions | suites |", passes),
     ] {
-        let rows: Vec<&str> = document
-            .lines()
-            .skip_while(|line| *line != head)
-            .skip(2)
-            .take_while(|line| line.starts_with('|'))
-            .collect();
-        let expected: Vec<String> = listed.iter().map(row).collect();
-        assert_eq!(
-            rows,
-            expected,
-            "docs/compatibility.md, the table `{head}` should be\n{}\n",
-            expected.join("\n")
-        );
+        has_table(&document, head, &listed.iter().map(row).collect::<Vec<_>>());
     }
+}
+
+/// Check that the table of architectures is the model's, with a column for each.
+#[test]
+fn differences_are_the_models() {
+    let cells = |what: &str, of: &dyn Fn(Architecture) -> &'static str| {
+        format!("| {what} | {} |", Architecture::ALL.map(of).join(" | "))
+    };
+    let head = cells("what", &Architecture::name);
+    let rows: Vec<String> = DIFFERENCES.iter().map(|row| cells(row.what, &|one| row.on(one))).collect();
+    has_table(&text_of("docs/compatibility.md"), &head, &rows);
+}
+
+/// The table below that head has these rows and no other.
+fn has_table(document: &str, head: &str, expected: &[String]) {
+    let rows: Vec<&str> = document
+        .lines()
+        .skip_while(|line| *line != head)
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert_eq!(
+        rows,
+        expected,
+        "docs/compatibility.md, the table `{head}` should be\n{}\n",
+        expected.join("\n")
+    );
 }

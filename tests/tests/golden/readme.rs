@@ -1,6 +1,7 @@
 //! The README and docs/oncall.md name only what exists.
 
 use aioinspect::cli::Cli;
+use aioinspect_model::architecture::Architecture;
 use clap::{Command, CommandFactory, Parser};
 
 use crate::blessed::{root, text_of};
@@ -180,16 +181,20 @@ fn pictures_are_shown() {
     }
 }
 
-/// Check that the files that the installation names are the ones that `cargo xtask dist` makes.
+/// Check that the files that the installation names are the ones that `cargo xtask dist` makes, of each architecture, and that it says what
+/// was tried of it.
 #[test]
 fn installs_what_is_made() {
     let readme = text_of("README.md");
     let version = env!("CARGO_PKG_VERSION");
-    for name in
-        [format!("aioinspect_{version}_amd64.deb"), format!("aioinspect-{version}-x86_64-linux.tar.gz")]
-    {
-        assert!(readme.contains(&name), "README.md does not name {name}");
+    for (debian, rust) in [("amd64", Architecture::X86_64), ("arm64", Architecture::Aarch64)] {
+        let archive = format!("aioinspect-{version}-{}-linux.tar.gz", rust.name());
+        for name in [format!("aioinspect_{version}_{debian}.deb"), archive] {
+            assert!(readme.contains(&name), "README.md does not name {name}");
+        }
     }
+    let tried = format!("Tried with {};", Architecture::Aarch64.tried());
+    assert!(readme.contains(&tried), "README.md does not say {tried}");
     let dist = text_of("xtask/src/dist.rs");
     for pattern in ["aioinspect_{VERSION}_{}.deb", "aioinspect-{VERSION}-{}-linux"] {
         assert!(

@@ -7,6 +7,7 @@ use aioinspect_proto::{crit, evidence, image};
 use serde_json::Value;
 
 use crate::{ConvertError, evidence_from_proto, evidence_to_proto, mm_entry, mm_image};
+use aioinspect_model::architecture::Architecture;
 use aioinspect_model::evidence::{Evidence, ImageFacts};
 use aioinspect_model::image::{AioRing, ImageMm, MmImage};
 
@@ -60,8 +61,13 @@ pub fn evidence_to_bytes(evidence: &Evidence) -> Result<Vec<u8>, FileError> {
 }
 
 /// The bytes of `mm-PID.img`.
-pub fn image_to_bytes(facts: &ImageFacts, mm: ImageMm, aios: &[AioRing]) -> Result<Vec<u8>, FileError> {
-    Ok(image::encode(&mm_entry(facts, mm, aios))?)
+pub fn image_to_bytes(
+    architecture: Architecture,
+    facts: &ImageFacts,
+    mm: ImageMm,
+    aios: &[AioRing],
+) -> Result<Vec<u8>, FileError> {
+    Ok(image::encode(&mm_entry(architecture, facts, mm, aios))?)
 }
 
 #[cfg(test)]

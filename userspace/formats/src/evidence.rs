@@ -3,6 +3,7 @@
 use aioinspect_proto::schema::evidence as file;
 
 use crate::stored::{ConvertError, Result, Stored, choices, messages};
+use aioinspect_model::architecture::Architecture;
 use aioinspect_model::container_names::Names;
 use aioinspect_model::cpus::{CpuRange, CpuSet};
 use aioinspect_model::evidence::{
@@ -27,6 +28,7 @@ messages! {
     Evidence { system, source, spaces, lacks } renamed { target = target_pid, root = root_pid };
     SystemFacts required "system" {
         aio_nr, aio_max_nr, possible_cpus, page_size, kernel_release, tool_version, taken_at_unix_ns, online_cpus,
+        architecture,
     };
     Lack { fact, why };
     AddressSpace { mm, processes, looks, image, traced, not_looked_at };
@@ -73,6 +75,26 @@ choices! {
         MmapBase, MmapSize, NrPages, MaxReqs, NrEvents, Tail, CompletedEvents, ReqsAvailable, PercpuAvailable,
         RefState, PercpuRefs, AtomicRefs, Dead, Brk, Dumpable, LockSeq, MapCount, Switches, Runtime, OnCpu, State,
         StartBoottime, Comm, LeaderStart, ReqBatch,
+    }
+}
+
+/// By hand: the name of a variant has no `_` in what is made of the schema.
+impl Stored<i32> for Architecture {
+    fn store(&self) -> i32 {
+        match self {
+            Architecture::X86_64 => file::Architecture::X8664.into(),
+            Architecture::Aarch64 => file::Architecture::Aarch64.into(),
+        }
+    }
+
+    fn load(stored: i32) -> Result<Self> {
+        match file::Architecture::try_from(stored) {
+            Ok(file::Architecture::X8664) => Ok(Architecture::X86_64),
+            Ok(file::Architecture::Aarch64) => Ok(Architecture::Aarch64),
+            Ok(file::Architecture::Unspecified) | Err(_) => {
+                Err(ConvertError::Unknown { field: "architecture", value: stored })
+            }
+        }
     }
 }
 
@@ -148,12 +170,19 @@ impl Stored<file::HeaderReading> for HeaderReading {
 mod tests {
     use super::*;
 
-    /// Check that each fact has a number of its own and comes back by it, and that no other number is one.
+    /// Check that each fact and architecture has a number of its own and comes back by it, and that no other number is one.
     #[test]
     fn numbers() {
         for (number, fact) in (1..).zip(Fact::ALL) {
             assert_eq!(fact.store(), number);
             assert_eq!(Fact::load(number), Ok(*fact));
+        }
+        for one in Architecture::ALL {
+            assert_eq!(Architecture::load(one.store()), Ok(one));
+        }
+        for number in [-1, 0, 3] {
+            let unknown = Err(ConvertError::Unknown { field: "architecture", value: number });
+            assert_eq!(Architecture::load(number), unknown);
         }
         let past = i32::try_from(Fact::ALL.len()).unwrap() + 1;
         for number in [i32::MIN, -1, 0, past, i32::MAX] {

@@ -5,7 +5,7 @@
 //! | `mm_start_code` .. `mm_env_end` | `/proc/PID/stat` | |
 //! | `mm_brk`, `dumpable` | `struct mm_struct` | |
 //! | `exe_file_id` | 0 | an id in `files.img`, which is CRIU's; 0 points nowhere |
-//! | `mm_saved_auxv` | `/proc/PID/auxv`, the first 44 words | |
+//! | `mm_saved_auxv` | `/proc/PID/auxv`, the first 44 words (aarch64: 50) | |
 //! | `vmas[].shmid` of a file | 0 | an id in `files.img` |
 //! | `vmas[].shmid` of shared anonymous memory | its inode number | |
 //! | `vmas[].status` | name, device, permissions in `/proc/PID/smaps` | CRIU stats the file behind the mapping |
@@ -20,16 +20,21 @@
 use aioinspect_proto::crit;
 use aioinspect_proto::schema::criu::{AioRingEntry, MmEntry, VmaEntry};
 
+use aioinspect_model::architecture::Architecture;
 use aioinspect_model::evidence::{ImageFacts, Vma};
 use aioinspect_model::image::{AioRing, ImageMm, ImageVma, MmImage};
 use aioinspect_model::units::ContextId;
 
-/// Most words of `mm_saved_auxv`: CRIU's AT_VECTOR_SIZE on x86_64, whose restore refuses more. A kernel with more
-/// entries (6.18: 46 words) loses the last ones in CRIU's own images too, AT_NULL among them.
-pub const AUXV_WORDS: usize = 44;
-
 /// The one entry of an mm image; a ring without an entry in `aios` (a ghost) stays among the mappings.
-pub fn mm_entry(facts: &ImageFacts, mm: ImageMm, aios: &[AioRing]) -> MmEntry {
+///
+/// Of the auxiliary vector it has as many words as CRIU keeps, whose restore refuses more. A kernel with more entries (6.18 on x86_64: 46
+/// words) loses the last ones in CRIU's own images too, AT_NULL among them.
+pub fn mm_entry(
+    architecture: Architecture,
+    facts: &ImageFacts,
+    mm: ImageMm,
+    aios: &[AioRing],
+) -> MmEntry {
     let layout = &facts.layout;
     MmEntry {
         mm_start_code: layout.start_code,
@@ -44,7 +49,7 @@ pub fn mm_entry(facts: &ImageFacts, mm: ImageMm, aios: &[AioRing]) -> MmEntry {
         mm_env_start: layout.env_start,
         mm_env_end: layout.env_end,
         exe_file_id: 0,
-        mm_saved_auxv: facts.auxv.iter().take(AUXV_WORDS).copied().collect(),
+        mm_saved_auxv: facts.auxv.iter().take(architecture.auxv_words()).copied().collect(),
         vmas: vma_entries(&facts.vmas),
         dumpable: i32::try_from(mm.dumpable).ok(),
         aios: aios
@@ -146,7 +151,8 @@ fn area(vma: &Vma) -> Area {
     let file = vma.inode != 0 || vma.device != (0, 0) || vma.name.starts_with(b"/");
     if !file {
         let kind = match vma.name.as_slice() {
-            b"[vsyscall]" => AREA_VSYSCALL,
+            // The latter: of a 32-bit process on aarch64.
+            b"[vsyscall]" | b"[vectors]" => AREA_VSYSCALL,
             b"[vdso]" => AREA_REGULAR | AREA_VDSO,
             b"[vvar]" | b"[vvar_vclock]" => AREA_REGULAR | AREA_VVAR,
             b"[heap]" => AREA_REGULAR | AREA_HEAP,
@@ -182,8 +188,15 @@ fn bits<'a>(vm_flags: &'a str, table: &'a [(&'a str, u32)]) -> impl Iterator<Ite
         .map(|(_, value)| *value)
 }
 
-/// Code of VmFlags, bit of `flags` (MAP_*, x86_64).
-const MAP: [(&str, u32); 4] = [("gd", MAP_GROWSDOWN), ("lo", 0x2000), ("nr", 0x4000), ("ht", 0x4_0000)];
+/// Code of VmFlags, bit of `flags` (MAP_*): of include/uapi/asm-generic/mman.h, which x86_64 and aarch64 share. The codes that only
+/// aarch64 has, `bt` (branch targets) and `mt` (memory tags), are PROT_* bits; CRIU passes over them, and so is done here.
+const MAP: [(&str, u32); 5] = [
+    ("gd", MAP_GROWSDOWN),
+    ("dp", MAP_DROPPABLE),
+    ("lo", 0x2000),
+    ("nr", 0x4000),
+    ("ht", 0x4_0000),
+];
 
 /// Code of VmFlags, MADV_* whose bit is set in `madv`.
 const MADV: [(&str, u32); 8] =
@@ -191,6 +204,7 @@ const MADV: [(&str, u32); 8] =
 
 const MAP_SHARED: u32 = 0x1;
 const MAP_PRIVATE: u32 = 0x2;
+const MAP_DROPPABLE: u32 = 0x8;
 const MAP_ANON: u32 = 0x20;
 const MAP_GROWSDOWN: u32 = 0x100;
 const O_RDWR: u32 = 2;
@@ -303,7 +317,7 @@ mod tests {
         };
         let mm = ImageMm { brk: sample.mm_brk, dumpable: 1 };
         let ring = AioRing { id: ContextId(sample.aios[0].id), nr_req: 126, ring_len: 8192 };
-        let mut ours = mm_entry(&facts, mm, &[ring]);
+        let mut ours = mm_entry(Architecture::X86_64, &facts, mm, &[ring]);
         assert_eq!(ours.exe_file_id, 0);
 
         ours.exe_file_id = sample.exe_file_id;
@@ -336,8 +350,24 @@ mod tests {
         assert_eq!(short(&memfd), (0x1, 0x4081, 0, Some(2), None));
         let read_only = entry("r--s", (0xfe, 0), "/etc/x", "rd mr me ms");
         assert_eq!(short(&read_only), (0x1, 0x81, 0, Some(0), None));
+        let of_aarch64 = entry("rw-p", (0, 0), "/x", "rd wr mr mw me ac bt mt");
+        assert_eq!(of_aarch64.flags, entry("rw-p", (0, 0), "/x", "rd wr mr mw me ac").flags);
+        let droppable = entry("rw-p", (0, 0), "/x", "rd wr mr mw me dp");
+        assert_eq!(droppable.flags, of_aarch64.flags | 0x8);
         let named_so = entry("rw-p", (0xfe, 0), "/dev/zero (deleted)", "rd wr lo nr ht rr hg");
         assert_eq!(short(&named_so), (0x4_6002, 0x41, 0, Some(0), Some(1 << 1 | 1 << 14)));
+    }
+
+    /// Check that of the auxiliary vector there is as much as the CRIU of that architecture takes.
+    #[test]
+    fn auxiliary_vector() {
+        for (architecture, kept) in [(Architecture::X86_64, 44), (Architecture::Aarch64, 50)] {
+            for words in [40_u64, 44, 46, 50, 52] {
+                let facts = ImageFacts { auxv: (0..words).collect(), ..ImageFacts::default() };
+                let entry = mm_entry(architecture, &facts, ImageMm::default(), &[]);
+                assert_eq!(entry.mm_saved_auxv, (0..words.min(kept)).collect::<Vec<_>>());
+            }
+        }
     }
 
     /// Check that a ring without a context stays a mapping and gets no entry.
@@ -345,7 +375,7 @@ mod tests {
     fn ghosts_stay_mappings() {
         let ghost = Vma { perms: perms("rw-s"), inode: 1, is_ring: true, ..Vma::default() };
         let facts = ImageFacts { vmas: vec![ghost], ..ImageFacts::default() };
-        let entry = mm_entry(&facts, ImageMm::default(), &[]);
+        let entry = mm_entry(Architecture::X86_64, &facts, ImageMm::default(), &[]);
         assert_eq!(entry.aios, []);
         let vma =
             VmaEntry { prot: 3, flags: 1, status: 8192, fd: -1, fdflags: Some(2), ..VmaEntry::default() };

@@ -4,6 +4,7 @@ use aioinspect_proto::evidence::{decode, encode};
 use proptest::prelude::*;
 
 use crate::*;
+use aioinspect_model::architecture::Architecture;
 use aioinspect_model::cpus::{CpuRange, CpuSet};
 use aioinspect_model::evidence::{AddressSpace, Evidence, HeaderReading, Made};
 use aioinspect_model::units::{ContextId, Instant, MmId, Pid, Tid};
@@ -54,6 +55,7 @@ any! {
     String: |d| Vec::<u8>::any(d).escape_ascii().to_string();
     (u32, u32): |d| (Any::any(d), Any::any(d));
     Pid: |d| Pid(Any::any(d));
+    Architecture: |d| d.one(&Architecture::ALL);
     Tid: |d| Tid(Any::any(d));
     MmId: |d| MmId(Any::any(d));
     Instant: |d| Instant(Any::any(d));

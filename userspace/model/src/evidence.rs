@@ -3,6 +3,7 @@
 //! Facts come from the kernel's own structures. Claims come from memory that the inspected
 //! process can write. Nothing here is a verdict.
 
+use crate::architecture::Architecture;
 use crate::container_names::Names;
 use crate::cpus::CpuSet;
 use crate::kioctx::Kioctx;
@@ -55,6 +56,15 @@ pub struct SystemFacts {
     pub taken_at_unix_ns: u64,
     /// CPUs that are online: only there anybody can call io_submit. Empty: not known.
     pub online_cpus: CpuSet,
+    /// Its architecture; `None`: written by a version that had only x86_64. See [`Self::architecture`].
+    pub architecture: Option<Architecture>,
+}
+
+impl SystemFacts {
+    /// Its architecture, in evidence of any version.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture.unwrap_or(Architecture::X86_64)
+    }
 }
 
 /// One address space and what was read of it. CLONE_VM processes share one.

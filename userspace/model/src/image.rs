@@ -41,6 +41,18 @@ pub struct MmImage {
     pub thp_disabled: Option<bool>,
 }
 
+impl MmImage {
+    /// Bytes of a page of the host that it is of, by its auxiliary vector (`AT_PAGESZ`); `None`: it does not tell, or tells what is no size
+    /// of a page.
+    pub fn page_size(&self) -> Option<u32> {
+        /// include/uapi/linux/auxvec.h
+        const AT_PAGESZ: u64 = 6;
+        let (pairs, _) = self.auxv.as_chunks::<2>();
+        let [_, size] = pairs.iter().find(|[key, _]| *key == AT_PAGESZ)?;
+        u32::try_from(*size).ok().filter(|size| size.is_power_of_two() && *size >= 4096)
+    }
+}
+
 /// A mapping in an mm image.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ImageVma {
@@ -64,4 +76,21 @@ pub struct ImageVma {
     pub fdflags: Option<u32>,
     /// Whether `status` says that it is an AIO ring.
     pub is_ring: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that the size of a page is found where it is, and that nothing else is taken for one.
+    #[test]
+    fn size_of_a_page() {
+        let of = |auxv: &[u64]| MmImage { auxv: auxv.to_vec(), ..MmImage::default() }.page_size();
+        for size in [4096, 16384, 65536] {
+            assert_eq!(of(&[33, 6, 6, size, 0, 0]).map(u64::from), Some(size));
+        }
+        for none in [&[][..], &[6], &[16, 6, 4096, 6], &[6, 0], &[6, 4095], &[6, 2048], &[6, 1 << 32]] {
+            assert_eq!(of(none), None, "{none:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 #![warn(unreachable_pub)]
 
 pub mod amendment;
+pub mod architecture;
 pub mod awaited;
 pub mod births;
 pub mod call_counts;

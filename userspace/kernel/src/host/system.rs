@@ -2,6 +2,7 @@
 
 use std::io;
 
+use aioinspect_model::architecture::Architecture;
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::SystemFacts;
 
@@ -19,6 +20,7 @@ pub fn facts() -> io::Result<SystemFacts> {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         taken_at_unix_ns: crate::host::clock::unix_now(),
         online_cpus: cpus("/sys/devices/system/cpu/online")?,
+        architecture: Some(Architecture::HERE),
     })
 }
 

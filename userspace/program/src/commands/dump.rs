@@ -60,12 +60,13 @@ pub(super) fn run(
         restore::must_restore(&settled, host)?;
     }
     let cpus = args.restore_on.map(|host| host.possible_cpus);
+    let architecture = settled.evidence.system.architecture();
     let mut files = Vec::with_capacity(settled.judged.len().saturating_add(1));
     for one in &settled.judged {
         let DumpVerdict::Idle { contexts, .. } = &one.verdict else { continue };
         let (facts, mm) = image_facts(&settled, one.pid)?;
         let aios = rings(&settled, contexts, cpus)?;
-        files.push((image_name(one.pid), image_to_bytes(facts, mm, &aios)?));
+        files.push((image_name(one.pid), image_to_bytes(architecture, facts, mm, &aios)?));
     }
     files.push((evidence_name(&want.whom), evidence_to_bytes(&settled.evidence)?));
     let files: Vec<NewFile<'_>> = files.iter().map(|(name, bytes)| NewFile { name, bytes }).collect();

@@ -14,6 +14,7 @@ use crate::commands::saved::MOST;
 use crate::commands::settle::{Settled, Whom};
 use aioinspect_formats::{Document, document_from_bytes};
 use aioinspect_kernel::host::files::read_bounded;
+use aioinspect_kernel::host::page::page_size;
 use aioinspect_model::reconcile::reconcile;
 use aioinspect_model::restore_fit::{ProcessToMake, RestoreFit, RestoreHost, judge, of_evidence, of_image};
 use aioinspect_model::units::Pid;
@@ -41,7 +42,7 @@ pub(super) fn of_saved(path: &Path, args: &CheckArgs, out: &mut dyn Write) -> an
 
 /// Judges an image, an evidence file, or every image of a directory.
 pub(super) fn fit_of(path: &Path, host: RestoreHost) -> anyhow::Result<RestoreFit> {
-    let page_size = u32::try_from(rustix::param::page_size()).context("pages of this host")?;
+    let page_size = page_size();
     if path.is_dir() {
         let images = images_of(path)?;
         if images.is_empty() {

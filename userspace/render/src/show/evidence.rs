@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value as Json;
 
+use aioinspect_model::architecture::Architecture;
 use aioinspect_model::container_names::Names;
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::{
@@ -62,7 +63,7 @@ shown! {
     Evidence { system, source, target, root by if_known, spaces, lacks by if_any }
     SystemFacts {
         aio_nr, aio_max_nr, possible_cpus, page_size, kernel_release by text, tool_version by text,
-        taken_at_unix_ns by date, online_cpus by cpus,
+        taken_at_unix_ns by date, online_cpus by cpus, architecture by if_known,
     }
     Lack { fact by fact_name, why by text }
     AddressSpace { mm, processes, looks, image, traced, not_looked_at }
@@ -106,6 +107,12 @@ words! {
     Manner { Running: "running", Frozen: "frozen", Held: "held" }
     RefState { PerCpu: "percpu", Atomic: "atomic", Dead: "dead" }
     MappingSource { Smaps: "smaps", Iterator: "iterator" }
+}
+
+impl Shown for Architecture {
+    fn value(&self) -> Value {
+        Value::Plain(self.name().into())
+    }
 }
 
 impl Shown for Doing {

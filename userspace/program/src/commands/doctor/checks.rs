@@ -20,7 +20,7 @@ use aioinspect_render::doctor::Status;
 
 /// All of them.
 pub(super) fn all() -> Vec<Outcome> {
-    let mut found = vec![embedded(), host::aio(), host::slots(), btf(), host::jit()];
+    let mut found = vec![embedded(), host::architecture(), host::aio(), host::slots(), btf(), host::jit()];
     found.extend(capabilities());
     let loaded = load();
     found.extend(host::memlock(loaded.as_ref().err()));

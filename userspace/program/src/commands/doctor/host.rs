@@ -11,10 +11,12 @@ use aioinspect_kernel::bpf::jit;
 use aioinspect_kernel::bpf::lockdown::{self, Lockdown};
 use aioinspect_kernel::bpf::memlock;
 use aioinspect_kernel::host::caps::{self, Capability};
+use aioinspect_kernel::host::page::page_size;
 use aioinspect_kernel::host::system;
 use aioinspect_kernel::look::trial_child;
+use aioinspect_model::architecture::Architecture;
 use aioinspect_model::headroom::advised_limit;
-use aioinspect_render::doctor::Status;
+use aioinspect_render::doctor::{Check, Status};
 
 /// What brings /sys back.
 pub(super) const MOUNT_SYSFS: &str = "mount -t sysfs sysfs /sys";
@@ -39,6 +41,23 @@ pub(super) fn aio() -> Outcome {
         }
     };
     (needed(found), Exit::Lacks)
+}
+
+/// Whether the suites ran on a kernel like this one: its architecture, and its pages, which size every ring.
+pub(super) fn architecture() -> Outcome {
+    (of_architecture(Architecture::HERE, page_size()), Exit::Lacks)
+}
+
+fn of_architecture(architecture: Architecture, page_size: u32) -> Check {
+    const NAME: &str = "architecture";
+    let (name, tried) = (architecture.name(), architecture.tried());
+    if architecture.page_sizes_tried().contains(&page_size) {
+        return check(NAME, Status::Present, format!("{name}, pages of {page_size} bytes; tried with {tried}"));
+    }
+    let detail = format!(
+        "{name}, pages of {page_size} bytes, with which aioinspect was never tried on a kernel; tried with {tried}"
+    );
+    check(NAME, Status::Limited, detail)
 }
 
 /// Whether anybody can make a context.
@@ -179,4 +198,24 @@ pub(super) fn lockdown(works: bool) -> Outcome {
         ),
     };
     (needed(found), Exit::Lacks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that pages with which no suite ran are told from others, and stop nobody.
+    #[test]
+    fn pages_that_were_tried() {
+        for architecture in Architecture::ALL {
+            for page_size in architecture.page_sizes() {
+                let found = of_architecture(architecture, *page_size);
+                let is_tried = architecture.page_sizes_tried().contains(page_size);
+                assert_eq!(found.status == Status::Present, is_tried, "{found:?}");
+                assert_eq!(found.detail.contains("never tried"), !is_tried, "{found:?}");
+                let says = format!("{}, pages of {page_size} bytes", architecture.name());
+                assert!(found.detail.starts_with(&says) && !found.needed_for_dump, "{found:?}");
+            }
+        }
+    }
 }

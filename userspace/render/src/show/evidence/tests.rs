@@ -1,6 +1,7 @@
 //! The text and the JSON of one evidence with everything in it.
 
 use crate::show::{evidence_json, evidence_text, json};
+use aioinspect_model::architecture::Architecture;
 use aioinspect_model::container_names::Names;
 use aioinspect_model::cpus::CpuSet;
 use aioinspect_model::evidence::{
@@ -91,6 +92,7 @@ fn sample() -> Evidence {
             tool_version: "0.1.0".to_owned(),
             taken_at_unix_ns: 1_769_860_800_000_000_001,
             online_cpus: CpuSet::first(2),
+            architecture: Some(Architecture::Aarch64),
         },
         target: Some(Pid(10)),
         spaces: vec![AddressSpace {
