@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use super::{Memory, program};
 use crate::failure::{At, Failure};
@@ -45,10 +45,12 @@ impl Caller {
         let (link, theirs) = UnixStream::pair().at("socketpair")?;
         link.set_read_timeout(Some(PATIENCE)).at("socket")?;
         let output = theirs.try_clone().at("dup")?;
+        // By `Stdio::null` it could be written only.
+        let null = File::open("/dev/null").at("open /dev/null")?;
         let process = Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()))
             .stdin(OwnedFd::from(theirs))
             .stdout(OwnedFd::from(output))
-            .stderr(Stdio::null())
+            .stderr(null)
             .spawn()
             .at("exec of a 32-bit program")?;
         let mut caller = Caller { process, link };
