@@ -29,12 +29,7 @@ use aioinspect_model::units::ContextId;
 ///
 /// Of the auxiliary vector it has as many words as CRIU keeps, whose restore refuses more. A kernel with more entries (6.18 on x86_64: 46
 /// words) loses the last ones in CRIU's own images too, AT_NULL among them.
-pub fn mm_entry(
-    architecture: Architecture,
-    facts: &ImageFacts,
-    mm: ImageMm,
-    aios: &[AioRing],
-) -> MmEntry {
+pub fn mm_entry(architecture: Architecture, facts: &ImageFacts, mm: ImageMm, aios: &[AioRing]) -> MmEntry {
     let layout = &facts.layout;
     MmEntry {
         mm_start_code: layout.start_code,
@@ -190,13 +185,8 @@ fn bits<'a>(vm_flags: &'a str, table: &'a [(&'a str, u32)]) -> impl Iterator<Ite
 
 /// Code of VmFlags, bit of `flags` (MAP_*): of include/uapi/asm-generic/mman.h, which x86_64 and aarch64 share. The codes that only
 /// aarch64 has, `bt` (branch targets) and `mt` (memory tags), are PROT_* bits; CRIU passes over them, and so is done here.
-const MAP: [(&str, u32); 5] = [
-    ("gd", MAP_GROWSDOWN),
-    ("dp", MAP_DROPPABLE),
-    ("lo", 0x2000),
-    ("nr", 0x4000),
-    ("ht", 0x4_0000),
-];
+const MAP: [(&str, u32); 5] =
+    [("gd", MAP_GROWSDOWN), ("dp", MAP_DROPPABLE), ("lo", 0x2000), ("nr", 0x4000), ("ht", 0x4_0000)];
 
 /// Code of VmFlags, MADV_* whose bit is set in `madv`.
 const MADV: [(&str, u32); 8] =

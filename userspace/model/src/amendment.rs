@@ -8,6 +8,7 @@ use crate::image::{AioRing, MmImage};
 use crate::nr_req::{NrReqError, nr_req_for};
 use crate::picture::{ContextView, GhostView, Picture};
 use crate::reconcile::reconcile;
+use crate::restore_fit::HostKind;
 use crate::units::{ContextId, Pid};
 use crate::verdict::{DumpVerdict, Policy, ghosts_of, judge_dump, space_of};
 
@@ -66,6 +67,8 @@ pub struct AmendedImage {
     pub process: Option<Pid>,
     /// Name of that process.
     pub comm: Vec<u8>,
+    /// The host that it is of.
+    pub kind: HostKind,
     /// Its entries, in the image's order.
     pub entries: Vec<AmendedEntry>,
 }
@@ -103,6 +106,14 @@ pub enum Mismatch {
         image: u64,
         /// In the evidence.
         evidence: u64,
+    },
+    /// Of another host.
+    #[error("pages have {image} bytes in the image and {evidence} in the evidence")]
+    PageSize {
+        /// In the image.
+        image: u32,
+        /// In the evidence.
+        evidence: u32,
     },
     /// An entry that is neither a context nor a ghost.
     #[error("the evidence knows no ring at {0}, for which the image has an entry")]
@@ -213,13 +224,15 @@ fn plan_at(
         match found {
             None if image.image.aios.is_empty() => {
                 let (process, comm, entries) = (None, Vec::new(), Vec::new());
-                amended.push(AmendedImage { name, pid: image.pid, process, comm, entries });
+                let kind = HostKind::of_image(image.image);
+                amended.push(AmendedImage { name, pid: image.pid, process, comm, kind, entries });
             }
             None => refuse(Mismatch::NoProcess(image.pid)),
             Some((known, (space, process))) => match match_one(image, known, space, process, cpus) {
                 Ok(entries) => {
                     let (pid, comm) = (image.pid, process.comm.clone());
-                    amended.push(AmendedImage { name, pid, process: Some(process.pid), comm, entries });
+                    let (process, kind) = (Some(process.pid), HostKind::of_evidence(known.evidence));
+                    amended.push(AmendedImage { name, pid, process, comm, kind, entries });
                 }
                 Err(mismatches) => mismatches.into_iter().for_each(refuse),
             },
@@ -241,6 +254,7 @@ fn match_one(
     }
     mismatches.extend(not_idle(known, process.pid));
     mismatches.extend(other_layout(image.image, space));
+    mismatches.extend(other_pages(image.image, known.evidence));
     let Some(view) = space_of(&known.picture, process.pid) else {
         return Err(vec![Mismatch::NoProcess(image.pid)]);
     };
@@ -288,6 +302,12 @@ fn amend_entry(
     let ghost = ghosts.iter().find(|ghost| ghost.address == id).ok_or(Mismatch::UnknownRing(id))?;
     same_length(ghost.ring_len)?;
     Ok(AmendedEntry { entry, max_reqs: None, change: Change::DropGhost })
+}
+
+/// Pages of another size, where both tell.
+fn other_pages(image: &MmImage, evidence: &Evidence) -> Option<Mismatch> {
+    let (image, evidence) = (image.page_size()?, HostKind::of_evidence(evidence).page_size?);
+    (image != evidence).then_some(Mismatch::PageSize { image, evidence })
 }
 
 /// What the judge has against the process. Completions that wait in the ring are kept there by CRIU.

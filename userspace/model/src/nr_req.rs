@@ -137,6 +137,9 @@ mod tests {
 
     use super::*;
 
+    /// Bytes that a page has on some architecture.
+    const PAGES: [u32; 3] = [4096, 16384, 65536];
+
     /// Check the numbers seen on a kernel with two possible CPUs.
     #[test]
     fn rings_as_seen() {
@@ -185,7 +188,7 @@ mod tests {
     /// Exhaustive for n near the steps, where a mistake by one would show, and for every n on a few hosts.
     #[test]
     fn all_rings_of_all_hosts() {
-        for page in [4096, 16384, 65536] {
+        for page in PAGES {
             for made_on in 1..=512 {
                 let every = matches!(made_on, 1 | 2 | 15 | 16 | 64 | 512);
                 let ring = |n| ring_len(n, made_on, page).unwrap();
@@ -224,7 +227,7 @@ mod tests {
     /// Check the CPUs of an image against the plain definition, CPU by CPU.
     #[test]
     fn cpus_of_an_image() {
-        for page in [4096, 65536] {
+        for page in PAGES {
             for pages in 1..=40 {
                 let len = pages * u64::from(page);
                 for nr_req in (0..=800).step_by(7).chain([1, 62, 63, 126, 190, 191, 254, 381]) {
@@ -244,7 +247,9 @@ mod tests {
         /// Check that no numbers overflow, and that what is answered is true.
         #[test]
         fn any_numbers(max_reqs: Option<u32>, len: u64, pages in 0_u64..200_000, cpus: u32, page: u32) {
-            for (len, page) in [(len, page), (pages * 4096, 4096), (!4095, 4096)] {
+            let whole = PAGES.map(|page| (pages * u64::from(page), page));
+            let last = PAGES.map(|page| (0_u64.wrapping_sub(page.into()), page));
+            for (len, page) in [(len, page)].into_iter().chain(whole).chain(last) {
                 if let Ok(n) = nr_req_for(max_reqs, len, cpus, page) {
                     prop_assert_eq!(ring_len(n, cpus, page), Some(len));
                     prop_assert!(max_reqs.is_none_or(|least| least <= n));
@@ -256,8 +261,38 @@ mod tests {
 
         /// Check large arguments on hosts that differ.
         #[test]
-        fn large(n in 1..=MAX_REQS_LIMIT, cpus in 1_u32..512) {
-            check(n, cpus, cpus, 4096);
+        fn large(n in 1..=MAX_REQS_LIMIT, cpus in 1_u32..512, other in 1_u32..512) {
+            for page in PAGES {
+                check(n, cpus, cpus, page);
+                check(n, cpus, other, page);
+            }
+        }
+
+        /// Check the ring against the kernel's own steps (fs/aio.c:ioctx_alloc, aio_setup_ring), and that its length and its entries give
+        /// one another.
+        #[test]
+        fn as_the_kernel_computes(n in 1..=MAX_REQS_LIMIT, cpus in 1_u32..8192) {
+            for page in PAGES.map(u64::from) {
+                // unsigned int nr_events = max(nr_events, num_possible_cpus() * 4) * 2; nr_events += 2;
+                let wanted = u64::from(n.max(cpus * 4)) * 2 + 2;
+                // size = sizeof(struct aio_ring) + sizeof(struct io_event) * nr_events; nr_pages = PFN_UP(size);
+                let nr_pages = (32 + 32 * wanted).div_ceil(page);
+                // nr_events = (PAGE_SIZE * nr_pages - sizeof(struct aio_ring)) / sizeof(struct io_event);
+                let kernels = (page * nr_pages - 32) / 32;
+                let size = u32::try_from(page).unwrap();
+                let len = ring_len(n, cpus, size).unwrap();
+                prop_assert_eq!(len, page * nr_pages);
+                prop_assert_eq!(nr_events(n, cpus, size).map(u64::from), Some(kernels));
+                prop_assert_eq!(entries(len).map(u64::from), Some(kernels));
+                // No entry is left over: a length is that of one number of entries.
+                prop_assert_eq!(32 + 32 * kernels, len);
+                // With fewer or more bytes of a page it may be no ring, but never another one by the same pages.
+                for other in PAGES {
+                    if let Ok(m) = nr_req_for(Some(n), len, cpus, other) {
+                        prop_assert_eq!(ring_len(m, cpus, other), Some(len));
+                    }
+                }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::ops::RangeInclusive;
 
+use crate::architecture::Architecture;
 use crate::evidence::Evidence;
 use crate::image::MmImage;
 use crate::nr_req::{self, NrReqError, cpus_for, nr_req_for};
@@ -22,6 +23,67 @@ pub struct RestoreHost {
     pub possible_cpus: u32,
     /// Its free slots, `aio-max-nr - aio-nr`; `None`: nobody said.
     pub free: Option<u64>,
+    /// What else is known of it; what nobody said is as where the processes come from.
+    pub kind: HostKind,
+}
+
+/// What no restore changes: an image is for a host like the one it is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostKind {
+    /// Architecture; `None`: not known.
+    pub architecture: Option<Architecture>,
+    /// Bytes of a page; `None`: not known.
+    pub page_size: Option<u32>,
+}
+
+impl HostKind {
+    /// Of the host of an evidence.
+    pub fn of_evidence(evidence: &Evidence) -> Self {
+        let page_size = Some(evidence.system.page_size).filter(|size| *size > 0);
+        Self { architecture: Some(evidence.system.architecture()), page_size }
+    }
+
+    /// Of the host of an image, as far as it tells.
+    pub fn of_image(image: &MmImage) -> Self {
+        Self { architecture: None, page_size: image.page_size() }
+    }
+
+    /// Why nothing from this host restores on that one; `None`: it may.
+    fn against(self, there: Self) -> Option<Foreign> {
+        match (self.architecture, there.architecture) {
+            (Some(of), Some(there)) if of != there => {
+                return Some(Foreign::Architecture { of: of.name(), there: there.name() });
+            }
+            (Some(_) | None, Some(_) | None) => {}
+        }
+        match (self.page_size, there.page_size) {
+            (Some(of), Some(there)) if of != there => Some(Foreign::PageSize { of, there }),
+            (Some(_) | None, Some(_) | None) => None,
+        }
+    }
+}
+
+/// A process of a host so different that CRIU cannot restore it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Foreign {
+    /// Its image has the registers of another one.
+    #[error("it is of a host of {of}, and CRIU restores it on no {there}")]
+    Architecture {
+        /// Where it ran.
+        of: &'static str,
+        /// Where it is to be restored.
+        there: &'static str,
+    },
+    /// Its mappings and pages are in other units.
+    #[error(
+        "it is of a host with pages of {of} bytes, and CRIU does not restore it with pages of {there} bytes"
+    )]
+    PageSize {
+        /// Where it ran.
+        of: u32,
+        /// Where it is to be restored.
+        there: u32,
+    },
 }
 
 /// A ring that a restore has to make again.
@@ -46,6 +108,8 @@ pub struct ProcessToMake {
     pub comm: Vec<u8>,
     /// What it was read from, where that is an image: `mm-1.img`.
     pub image: Option<String>,
+    /// Where it is from.
+    pub kind: HostKind,
     /// Its rings, in the order of the source.
     pub rings: Vec<RingToMake>,
 }
@@ -107,6 +171,8 @@ pub struct ProcessFit {
     pub comm: Vec<u8>,
     /// Name of its image, where it was read from one.
     pub image: Option<String>,
+    /// Why nothing of it restores there, however its rings are; `None`: nothing is known against it.
+    pub foreign: Option<Foreign>,
     /// Its rings.
     pub rings: Vec<RingFit>,
     /// What they cost of aio-max-nr together, by the nr_req that each needs there.
@@ -145,15 +211,18 @@ impl RestoreFit {
 
     /// Whether all of it restores.
     pub fn restores(&self) -> bool {
-        self.is_enough() != Some(false) && self.rings().all(|fit| fit.outcome.is_made())
+        let is_foreign = self.processes.iter().any(|process| process.foreign.is_some());
+        self.is_enough() != Some(false) && !is_foreign && self.rings().all(|fit| fit.outcome.is_made())
     }
 }
 
-/// Judges every ring and sums up.
+/// Judges every ring and sums up. `page_size`: for what does not tell its own.
 pub fn judge(processes: Vec<ProcessToMake>, host: RestoreHost, page_size: u32) -> RestoreFit {
     let processes: Vec<ProcessFit> = processes
         .into_iter()
         .map(|process| {
+            let page_size = process.kind.page_size.or(host.kind.page_size).unwrap_or(page_size);
+            let foreign = process.kind.against(host.kind);
             let rings: Vec<RingFit> =
                 process.rings.iter().map(|ring| fit(*ring, host.possible_cpus, page_size)).collect();
             let sum = |of: fn(&RingFit) -> Option<u32>| {
@@ -161,7 +230,7 @@ pub fn judge(processes: Vec<ProcessToMake>, host: RestoreHost, page_size: u32) -
             };
             let (slots, slots_in_image) = (sum(|fit| fit.outcome.nr_req()), sum(|fit| fit.in_image));
             let ProcessToMake { pid, comm, image, .. } = process;
-            ProcessFit { pid, comm, image, rings, slots, slots_in_image }
+            ProcessFit { pid, comm, image, foreign, rings, slots, slots_in_image }
         })
         .collect();
     let sum = |of: fn(&ProcessFit) -> u64| {
@@ -203,7 +272,8 @@ pub fn of_image(name: &str, pid: Pid, image: &MmImage) -> ProcessToMake {
         max_reqs: None,
         written: Some(aio.nr_req),
     });
-    ProcessToMake { pid, comm: Vec::new(), image: Some(name.to_owned()), rings: rings.collect() }
+    let (image, kind) = (Some(name.to_owned()), HostKind::of_image(image));
+    ProcessToMake { pid, comm: Vec::new(), image, kind, rings: rings.collect() }
 }
 
 /// The processes of an evidence, with the rings that an image of them would name: those that are mapped and alive.
@@ -218,7 +288,8 @@ pub fn of_evidence(evidence: &Evidence, picture: &Picture) -> Vec<ProcessToMake>
             written: None,
         });
         let comm = comm_of(evidence, pid);
-        Some(ProcessToMake { pid, comm, image: None, rings: rings.collect() })
+        let kind = HostKind::of_evidence(evidence);
+        Some(ProcessToMake { pid, comm, image: None, kind, rings: rings.collect() })
     });
     spaces.collect()
 }

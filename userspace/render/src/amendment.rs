@@ -152,6 +152,7 @@ fn slots_text<'a>(images: impl Iterator<Item = &'a AmendedImage>) -> String {
 #[cfg(test)]
 mod tests {
     use aioinspect_model::image::AioRing;
+    use aioinspect_model::restore_fit::HostKind;
     use aioinspect_model::units::{ContextId, Pid};
 
     use super::*;
@@ -168,6 +169,7 @@ mod tests {
             pid: Pid(1),
             process: Some(Pid(100)),
             comm: b"svc".to_vec(),
+            kind: HostKind::default(),
             entries,
         }
     }

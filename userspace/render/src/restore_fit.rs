@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
+use aioinspect_model::architecture::Architecture;
 use aioinspect_model::restore_fit::{Outcome, ProcessFit, RESTORER_SLOTS, RestoreFit, RingFit};
 
 use crate::count::count;
@@ -43,6 +44,9 @@ pub fn write(out: &mut dyn Write, fit: &RestoreFit) -> io::Result<()> {
         }
         table("  ", &rows, out)?;
     }
+    for line in foreign(fit) {
+        writeln!(out, "  {line}")?;
+    }
     let mut against = each(fit).filter(|(_, ring)| !ring.outcome.is_made());
     for (process, ring) in against.by_ref().take(EXPLAINED) {
         if let Some(reason) = reason(fit, ring) {
@@ -80,6 +84,7 @@ pub fn json(fit: &RestoreFit) -> Value {
             "comm": (!process.comm.is_empty()).then(|| escaped(&process.comm)),
             "image": process.image.as_ref().map(|name| escaped(name.as_bytes())),
             "slots": process.slots,
+            "reason": process.foreign.map(|foreign| foreign.to_string()),
             "contexts": contexts.collect::<Vec<_>>(),
         })
     });
@@ -87,6 +92,8 @@ pub fn json(fit: &RestoreFit) -> Value {
         "schema_version": SCHEMA_VERSION,
         "possible_cpus": fit.host.possible_cpus,
         "free": fit.host.free,
+        "architecture": fit.host.kind.architecture.map(Architecture::name),
+        "page_size": fit.host.kind.page_size,
         "restores": fit.restores(),
         "slots": fit.slots,
         "slots_in_image": fit.slots_in_image,
@@ -101,17 +108,31 @@ pub fn write_json(out: &mut dyn Write, fit: &RestoreFit) -> io::Result<()> {
     crate::show::json(&json(fit), out)
 }
 
-/// What refuses the restore, in one line for each of the first rings and one for the slots; nothing where it restores.
+/// What refuses the restore, in one line for each of the first processes of another kind of host, and rings, and one for the slots; nothing
+/// where it restores.
 pub fn refusals(fit: &RestoreFit) -> Vec<String> {
     let mut rings = each(fit).filter_map(|(process, ring)| {
         reason(fit, ring).map(|reason| format!("{} {}: {reason}", name(process), ring.ring.context))
     });
-    let mut lines: Vec<String> = rings.by_ref().take(EXPLAINED).collect();
+    let mut lines = foreign(fit);
+    lines.extend(rings.by_ref().take(EXPLAINED));
     match rings.count() {
         0 => {}
         more => lines.push(format!("and {more} more contexts")),
     }
     lines.extend(too_few(fit));
+    lines
+}
+
+/// A line for each of the first processes that are of another kind of host.
+fn foreign(fit: &RestoreFit) -> Vec<String> {
+    let mut all = fit.processes.iter().filter_map(|process| Some((process, process.foreign?)));
+    let line = |(process, why)| format!("{}: {why}", name(process));
+    let mut lines: Vec<String> = all.by_ref().take(EXPLAINED).map(line).collect();
+    match all.count() {
+        0 => {}
+        more => lines.push(format!("and {more} more processes")),
+    }
     lines
 }
 
@@ -135,6 +156,9 @@ fn headline(fit: &RestoreFit) -> String {
             in_image => format!("{peak} ({in_image} by the nr_req that CRIU writes)"),
         };
         return format!("restores on {cpus} possible CPUs: {contexts} in {processes}, {slots}{peak}");
+    }
+    if fit.processes.iter().any(|process| process.foreign.is_some()) {
+        return format!("does not restore there: another kind of host ({contexts} in {processes})");
     }
     match fit.rings().filter(|ring| !ring.outcome.is_made()).count() {
         0 => format!("does not restore there: too few free slots ({contexts} in {processes}, {slots})"),
@@ -198,7 +222,7 @@ fn name(process: &ProcessFit) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aioinspect_model::restore_fit::{ProcessToMake, RestoreHost, RingToMake, judge};
+    use aioinspect_model::restore_fit::{HostKind, ProcessToMake, RestoreHost, RingToMake, judge};
     use aioinspect_model::units::{ContextId, Pid};
 
     use super::*;
@@ -209,8 +233,9 @@ mod tests {
 
     fn of(image: Option<&str>, rings: Vec<RingToMake>, possible_cpus: u32, free: Option<u64>) -> RestoreFit {
         let image = image.map(str::to_owned);
-        let process = ProcessToMake { pid: Pid(100), comm: b"svc\x1b".to_vec(), image, rings };
-        judge(vec![process], RestoreHost { possible_cpus, free }, 4096)
+        let kind = HostKind::default();
+        let process = ProcessToMake { pid: Pid(100), comm: b"svc\x1b".to_vec(), image, kind, rings };
+        judge(vec![process], RestoreHost { possible_cpus, free, kind }, 4096)
     }
 
     fn text(fit: &RestoreFit) -> String {
@@ -248,6 +273,41 @@ does not restore on 40 possible CPUs: 1 of 2 contexts in 1 process
         );
         assert_eq!(json(&fit)["processes"][0]["contexts"][0]["good_on_cpus"], json!([1, 47]));
         assert_eq!(json(&fit)["restores"], json!(false));
+    }
+
+    /// Check that what is of another kind of host is named, and why.
+    #[test]
+    fn of_another_kind_of_host() {
+        let kind = |architecture, page_size| HostKind { architecture: Some(architecture), page_size };
+        let rings = vec![ring(0x7000, None, Some(16), 127)];
+        let process = ProcessToMake {
+            pid: Pid(100),
+            comm: b"svc".to_vec(),
+            image: None,
+            kind: kind(Architecture::X86_64, Some(4096)),
+            rings,
+        };
+        let on = |kind| RestoreHost { possible_cpus: 2, free: None, kind };
+        let fit = judge(vec![process.clone()], on(kind(Architecture::Aarch64, None)), 4096);
+        let why = "100 svc: it is of a host of x86_64, and CRIU restores it on no aarch64";
+        assert_eq!(
+            text(&fit),
+            format!(
+                "\
+does not restore there: another kind of host (1 context in 1 process)
+  PROCESS  CONTEXT  NR_EVENTS  MAX_REQS  IN_IMAGE  GOOD_ON  NR_REQ  RESTORES
+  100 svc  0x7000         127        16        62  1-15         16  yes
+  {why}
+"
+            )
+        );
+        assert_eq!(refusals(&fit), [why]);
+        let value = json(&fit);
+        assert_eq!(
+            (&value["restores"], &value["architecture"], &value["page_size"]),
+            (&json!(false), &json!("aarch64"), &json!(null))
+        );
+        assert_eq!(format!("100 svc: {}", value["processes"][0]["reason"].as_str().unwrap()), why);
     }
 
     /// Check the slots: enough, too few, and too few only for CRIU's own context.

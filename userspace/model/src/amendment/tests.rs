@@ -100,6 +100,12 @@ fn what_does_not_match() {
         says(&good, &other),
         ["mm_start_stack is 0x7ffd0000 in the image and 0x7ffe0000 in the evidence"]
     );
+    let pages = |size| MmImage { auxv: vec![6, size, 0, 0], ..good.clone() };
+    assert_eq!(
+        says(&pages(65536), &idle()),
+        ["pages have 65536 bytes in the image and 4096 in the evidence"]
+    );
+    assert!(amend(&[(100, &pages(4096))], &[idle()], None).is_ok());
     let proc = Evidence { source: CensusSource::Proc, ..idle() };
     assert!(says(&good, &proc)[0].contains("without BPF"));
 }

@@ -169,6 +169,35 @@ fn appeared_while_running() {
     assert_eq!((only(&it).mapped, findings(&it)), (None, vec![Finding::Unsettled]));
 }
 
+/// Check that a ring is whole, or a page short, by the pages of its evidence: also where only their number is known.
+#[test]
+fn pages_of_any_size() {
+    for (page_size, nr_pages, nr_events) in
+        [(4096, 3, 383), (16384, 1, 511), (65536, 1, 2047), (65536, 2, 4095)]
+    {
+        let len = u64::from(page_size) * nr_pages;
+        for mmap_size in [Some(len), None] {
+            let mut it = idle();
+            it.system.page_size = page_size;
+            spoil(&mut it, |kioctx| {
+                (kioctx.mmap_size, kioctx.nr_pages) = (mmap_size, Some(nr_pages));
+                (kioctx.nr_events, kioctx.reqs_available) = (Some(nr_events), Some(nr_events - 1));
+            });
+            let fact = last(&mut it).before.as_ref().unwrap().contexts[0].clone();
+            last(&mut it).headers = vec![reading(&fact, header(&fact))];
+            last(&mut it).mappings[0].end = AT + len;
+            let view = only(&it);
+            assert_eq!(
+                (view.findings, view.ring_len, view.in_flight),
+                (vec![], Some(len), Some(0)),
+                "{page_size}"
+            );
+            last(&mut it).mappings[0].end = AT + len + u64::from(page_size);
+            assert!(findings(&it).contains(&Finding::SplitMapping), "{page_size}");
+        }
+    }
+}
+
 /// Check PROT_NONE, a cut ring, a ring in two pieces, and one whose first page is gone.
 #[test]
 fn mappings_that_changed() {

@@ -19,7 +19,7 @@ fn image_ring(nr_req: u32, entries: u64) -> RingToMake {
 }
 
 fn process(rings: Vec<RingToMake>) -> ProcessToMake {
-    ProcessToMake { pid: Pid(1), comm: Vec::new(), image: None, rings }
+    ProcessToMake { pid: Pid(1), comm: Vec::new(), image: None, kind: HostKind::default(), rings }
 }
 
 /// CRIU issue 2677: nr_req 190 and a ring of 383 entries; the host made one of 2047, as those of 240 to 255 CPUs do.
@@ -93,7 +93,7 @@ fn issue_559() {
 /// Check the sums, and what CRIU's restorer needs itself: 128 in each process until its own contexts are made.
 #[test]
 fn slots() {
-    let host = |free| RestoreHost { possible_cpus: 2, free };
+    let host = |free| RestoreHost { possible_cpus: 2, free, kind: HostKind::default() };
     let ring = |n| RingToMake {
         context: ContextId(1),
         ring_len: nr_req::ring_len(n, 2, PAGE),
@@ -123,7 +123,8 @@ fn of_a_process() {
     let evidence = specimen::idle();
     let fit = |evidence: &Evidence, cpus| {
         let picture = reconcile(evidence);
-        judge(of_evidence(evidence, &picture), RestoreHost { possible_cpus: cpus, free: None }, PAGE)
+        let host = RestoreHost { possible_cpus: cpus, free: None, kind: HostKind::default() };
+        judge(of_evidence(evidence, &picture), host, PAGE)
     };
     let here = fit(&evidence, 2);
     assert_eq!((here.slots, here.restores(), &*here.processes[0].comm), (128, true, &b"svc"[..]));
@@ -138,6 +139,50 @@ fn of_a_process() {
     let unknown = fit(&unknown, 2);
     let all: Vec<_> = unknown.rings().map(|fit| fit.outcome).collect();
     assert!(all.iter().all(|outcome| *outcome == Outcome::UnknownLength) || unknown.restores());
+}
+
+/// Check that what is of another architecture, or has other pages, is not restored, with or without rings; and that what nobody knows is
+/// against nobody.
+#[test]
+fn of_another_kind_of_host() {
+    let kind = |architecture, page_size| HostKind { architecture, page_size };
+    let restores = |of, there| {
+        let ring =
+            RingToMake { context: ContextId(1), ring_len: Some(65536), max_reqs: Some(1), written: None };
+        let all = [vec![ring], Vec::new()].map(|rings| {
+            let host = RestoreHost { possible_cpus: 2, free: None, kind: there };
+            judge(vec![ProcessToMake { kind: of, ..process(rings) }], host, 65536)
+        });
+        assert_eq!(all[0].restores(), all[1].restores());
+        (all[0].restores(), all[0].processes[0].foreign)
+    };
+    let (x86, arm) = (Some(Architecture::X86_64), Some(Architecture::Aarch64));
+    let (of, there) = ("x86_64", "aarch64");
+    let other = Some(Foreign::Architecture { of, there });
+    assert_eq!(restores(kind(x86, Some(65536)), kind(arm, Some(65536))), (false, other));
+    let other = Some(Foreign::PageSize { of: 65536, there: 4096 });
+    assert_eq!(restores(kind(arm, Some(65536)), kind(arm, Some(4096))), (false, other));
+    for there in [kind(None, None), kind(arm, None), kind(arm, Some(65536)), kind(None, Some(65536))] {
+        for of in [kind(None, None), kind(arm, None), kind(arm, Some(65536))] {
+            assert_eq!(restores(of, there), (true, None), "{of:?} {there:?}");
+        }
+    }
+}
+
+/// Check that each process of a list has rings of its own pages.
+#[test]
+fn each_by_its_own_pages() {
+    let sizes = [4096, 16384, 65536];
+    let processes = sizes.map(|size| {
+        let ring_len = nr_req::ring_len(128, 2, size);
+        let ring = RingToMake { context: ContextId(1), ring_len, max_reqs: Some(128), written: None };
+        ProcessToMake { kind: HostKind { architecture: None, page_size: Some(size) }, ..process(vec![ring]) }
+    });
+    let host = RestoreHost { possible_cpus: 2, free: None, kind: HostKind::default() };
+    let fit = judge(processes.to_vec(), host, PAGE);
+    let entries: Vec<_> = fit.rings().map(|fit| (fit.nr_events, fit.outcome)).collect();
+    let made = Outcome::Made(128);
+    assert_eq!(entries, [(Some(383), made), (Some(511), made), (Some(2047), made)]);
 }
 
 proptest! {

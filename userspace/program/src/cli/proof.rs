@@ -103,7 +103,8 @@ pub struct CheckArgs {
     pub criu_action: Option<String>,
     /// Say whether the contexts can be restored on a host with N possible CPUs and M free slots: for each
     /// context whether its ring can be made there, by which nr_req, and on how many CPUs it is good. Exit
-    /// 5 if not.
+    /// 5 if not. Add `,arch=NAME` (x86_64 or aarch64) or `,page=BYTES` if that host may be of another kind
+    /// than the one where the process ran.
     #[arg(long, value_name = "cpus=N[,free=M]", value_parser = restore_on)]
     pub restore_on: Option<RestoreHost>,
     /// How to stop the process while it is read.

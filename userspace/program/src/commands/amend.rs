@@ -11,6 +11,7 @@ use crate::commands::restore::pid_of_image;
 use crate::commands::saved::{self, MOST};
 use aioinspect_formats::amendment::{ImageFile, amend_images};
 use aioinspect_formats::evidence_from_bytes;
+use aioinspect_kernel::host::page::page_size;
 use aioinspect_kernel::host::replace::{Directory, Replacement};
 use aioinspect_model::amendment::{AmendedImage, Change};
 use aioinspect_model::evidence::Evidence;
@@ -93,7 +94,7 @@ fn amend_locked(
     let files: Vec<ImageFile> = files.collect();
     let amended = amend_images(&files, evidence, host.map(|host| host.possible_cpus))?;
     let images: Vec<AmendedImage> = amended.iter().map(|file| file.image.clone()).collect();
-    let fit = host.map(|host| fit_of(&images, host, evidence));
+    let fit = host.map(|host| fit_of(&images, host));
     if let Some(fit) = fit.as_ref().filter(|fit| !fit.restores()) {
         let why = restore_fit::refusals(fit).join("; ");
         return Err(WouldNotRestore(format!("{why}: no image was changed")).into());
@@ -109,8 +110,7 @@ fn amend_locked(
 }
 
 /// What the images need afterwards.
-fn fit_of(images: &[AmendedImage], host: RestoreHost, evidence: &[Evidence]) -> RestoreFit {
-    let page_size = evidence.first().map_or(4096, |evidence| evidence.system.page_size);
+fn fit_of(images: &[AmendedImage], host: RestoreHost) -> RestoreFit {
     let processes = images.iter().map(|image| {
         let left = image.entries.iter().filter(|entry| entry.change != Change::DropGhost);
         let rings = left.map(|entry| RingToMake {
@@ -119,10 +119,11 @@ fn fit_of(images: &[AmendedImage], host: RestoreHost, evidence: &[Evidence]) -> 
             max_reqs: entry.max_reqs,
             written: Some(entry.slots()),
         });
+        let image_kind = image.kind;
         let (pid, comm, image) = (image.pid, image.comm.clone(), Some(image.name.clone()));
-        ProcessToMake { pid, comm, image, rings: rings.collect() }
+        ProcessToMake { pid, comm, image, kind: image_kind, rings: rings.collect() }
     });
-    judge(processes.collect(), host, page_size)
+    judge(processes.collect(), host, page_size())
 }
 
 /// The evidence beside the images: that of the tree, else every one that `dump` wrote.

@@ -42,17 +42,17 @@ pub(super) fn of_saved(path: &Path, args: &CheckArgs, out: &mut dyn Write) -> an
 
 /// Judges an image, an evidence file, or every image of a directory.
 pub(super) fn fit_of(path: &Path, host: RestoreHost) -> anyhow::Result<RestoreFit> {
+    // For an image whose auxiliary vector was lost.
     let page_size = page_size();
     if path.is_dir() {
         let images = images_of(path)?;
         if images.is_empty() {
             bail!("no mm-*.img in {}", escape_path(path));
         }
-        let processes = images.iter().map(|path| Ok(read(path)?.0)).collect::<anyhow::Result<Vec<_>>>()?;
+        let processes = images.iter().map(|path| read(path)).collect::<anyhow::Result<Vec<_>>>()?;
         return Ok(judge(processes.into_iter().flatten().collect(), host, page_size));
     }
-    let (processes, recorded_page_size) = read(path)?;
-    Ok(judge(processes, host, recorded_page_size.unwrap_or(page_size)))
+    Ok(judge(read(path)?, host, page_size))
 }
 
 /// `check PID --restore-on ..`: the verdict, and below it, or as its key `restore`, what restores there.
@@ -101,20 +101,17 @@ fn exit(fit: &RestoreFit) -> Exit {
     if fit.restores() { Exit::Fine } else { Exit::CheckFailed }
 }
 
-/// The processes of a file, and the page size that it tells.
-fn read(path: &Path) -> anyhow::Result<(Vec<ProcessToMake>, Option<u32>)> {
+/// The processes of a file.
+fn read(path: &Path) -> anyhow::Result<Vec<ProcessToMake>> {
     let bytes = read_bounded(path, MOST)?;
     let document = document_from_bytes(&bytes).with_context(|| escape_path(path))?;
     Ok(match document {
         Document::Image(image, _) => {
             let name = path.file_name().unwrap_or(path.as_os_str());
             let pid = pid_of_image(name).unwrap_or_default();
-            (vec![of_image(&name.to_string_lossy(), pid, &image)], None)
+            vec![of_image(&name.to_string_lossy(), pid, &image)]
         }
-        Document::Evidence(evidence) => {
-            let processes = of_evidence(&evidence, &reconcile(&evidence));
-            (processes, Some(evidence.system.page_size))
-        }
+        Document::Evidence(evidence) => of_evidence(&evidence, &reconcile(&evidence)),
     })
 }
 

@@ -131,7 +131,35 @@ fn own() {
     assert!(stack.vm_flags.split(' ').all(|code| code.len() == 2) && stack.vm_flags.contains("rd wr"));
 }
 
+/// What smaps of a process with one ring is, as a kernel prints it whose pages have so many bytes.
+fn smaps_of_ring(page: u64, at: u64, pages: u64) -> String {
+    let (start, end) = (at * page, (at + pages) * page);
+    format!(
+        "{start:x}-{end:x} rw-s 00000000 00:13 38567                      /[aio] (deleted)\n\
+         Size:           {:8} kB\nKernelPageSize: {:8} kB\nMMUPageSize:    {:8} kB\n\
+         VmFlags: rd wr sh mr mw me ms de \n\
+         {end:x}-{:x} rw-p 00000000 00:00 0 \nVmFlags: rd wr ex mr mw me ac bt mt \n",
+        pages * page / 1024,
+        page / 1024,
+        page / 1024,
+        end + page
+    )
+}
+
 proptest! {
+    /// Check that a ring is found where it is and as long as it is, whatever a page is, and that codes of one architecture only stay.
+    #[test]
+    fn rings_of_any_page(kib in prop::sample::select(vec![4_u64, 16, 64]), at in 1_u64..1 << 24, pages in 1_u64..1 << 16) {
+        let page = kib * 1024;
+        let text = smaps_of_ring(page, at, pages);
+        let vmas = parse(text.as_bytes()).unwrap();
+        let rings = ring_mappings(&vmas);
+        prop_assert_eq!(rings.len(), 1);
+        prop_assert_eq!((rings[0].start, rings[0].end - rings[0].start), (at * page, pages * page));
+        prop_assert_eq!(&parse_rings(text.as_bytes()).unwrap()[..], &vmas[..1]);
+        prop_assert!(vmas[1].vm_flags.ends_with(" ac bt mt") && !vmas[1].is_ring);
+    }
+
     /// Check that no text makes it panic, and that the short way agrees wherever the long way reads.
     #[test]
     fn any_text(bytes: Vec<u8>, hits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4)) {

@@ -7,9 +7,11 @@ use crate::commands::amend::OF_TREE;
 use crate::commands::criu_hook::{Tree, line_of};
 use crate::commands::exit::Exit;
 use crate::commands::{restore, saved};
+use aioinspect_kernel::host::page::page_size;
 use aioinspect_kernel::host::system;
+use aioinspect_model::architecture::Architecture;
 use aioinspect_model::reconcile::reconcile;
-use aioinspect_model::restore_fit::RestoreHost;
+use aioinspect_model::restore_fit::{HostKind, RestoreHost};
 use aioinspect_model::restored::compare;
 use aioinspect_render::count::count;
 use aioinspect_render::escape::escape;
@@ -18,7 +20,9 @@ use aioinspect_render::restore_fit;
 /// Whether the contexts of the images can be made on this host.
 pub(super) fn before(dir: &Path, out: &mut dyn Write) -> anyhow::Result<Exit> {
     // CRIU's own context is not everywhere there: what may be needed at once is said, and refuses nothing.
-    let fit = restore::fit_of(dir, RestoreHost { possible_cpus: system::possible_cpus()?, free: None })?;
+    let kind = HostKind { architecture: Some(Architecture::HERE), page_size: Some(page_size()) };
+    let host = RestoreHost { possible_cpus: system::possible_cpus()?, free: None, kind };
+    let fit = restore::fit_of(dir, host)?;
     let refusals = restore_fit::refusals(&fit);
     for refusal in &refusals {
         line_of("pre-restore", refusal, out)?;

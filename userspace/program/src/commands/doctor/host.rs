@@ -52,7 +52,11 @@ fn of_architecture(architecture: Architecture, page_size: u32) -> Check {
     const NAME: &str = "architecture";
     let (name, tried) = (architecture.name(), architecture.tried());
     if architecture.page_sizes_tried().contains(&page_size) {
-        return check(NAME, Status::Present, format!("{name}, pages of {page_size} bytes; tried with {tried}"));
+        return check(
+            NAME,
+            Status::Present,
+            format!("{name}, pages of {page_size} bytes; tried with {tried}"),
+        );
     }
     let detail = format!(
         "{name}, pages of {page_size} bytes, with which aioinspect was never tried on a kernel; tried with {tried}"
