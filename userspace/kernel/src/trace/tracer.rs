@@ -92,7 +92,8 @@ impl Tracer {
             ("HEADS", HEADS),
             ("CGROUPS", cgroup_maps::ENTRIES),
             ("CGROUP_NAMES", cgroup_maps::ENTRIES),
-            ("EVENTS", sizes.buffer.next_power_of_two()),
+            // A power of two, and of whole pages (kernel/bpf/ringbuf.c:ringbuf_map_alloc).
+            ("EVENTS", sizes.buffer.next_power_of_two().max(page_size())),
         ];
         let offsets = layout.offsets(page_size());
         let (mut prepared, settle_program) = Ways::try_all(&layout, |ways| {
