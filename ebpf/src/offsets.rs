@@ -104,8 +104,8 @@ macro_rules! members {
             task_state: Number, "task_struct", ["__state", "state"], Cost::Facts(&[Fact::State]);
             task_exit_state: Number, "task_struct", ["exit_state"], EXITED;
             task_flags: Number, "task_struct", ["flags"], THREADS;
-            // Which bit of it says so, and which of the two it is, differs between architectures; none has both.
-            task_compat: Number, "task_struct", ["thread_info.status", "thread_info.flags"], BITS;
+            // Which bit of it says so differs between architectures too.
+            task_compat: Number, "task_struct", [architecture::COMPAT_MEMBER], BITS;
             task_cgroups: Pointer, "task_struct", ["cgroups"], OWNERS;
             task_stack: Pointer, "task_struct", ["stack"], DYING;
             task_last_arrival: Number, "task_struct", ["sched_info.last_arrival"], Cost::Lost("for how long a context has been dying is not known");
@@ -189,7 +189,7 @@ macro_rules! members {
 }
 
 macro_rules! offsets {
-    ($($field:ident: $shape:ident, $of:literal, [$path:literal $(, $other:literal)*], $cost:expr;)*) => {
+    ($($field:ident: $shape:ident, $of:literal, [$path:expr $(, $other:expr)*], $cost:expr;)*) => {
         const MEMBERS: usize = [$(stringify!($field)),*].len();
         const OFFSETS_LEN: usize = 8 * MEMBERS + 48;
 
@@ -197,7 +197,7 @@ macro_rules! offsets {
             /// Places of members, and what else the programs take from the kernel that runs. The global `OFFSETS` of the eBPF objects
             /// holds one. A member that this kernel has not is 0 and reads as 0.
             pub struct Offsets: OFFSETS_LEN {
-                $(#[doc = concat!("[`Place`] of `", $of, ".", $path, "`.")] $field: u64,)*
+                $(#[doc = concat!("[`Place`] of this member of `struct ", $of, "`, as `members` has it.")] $field: u64,)*
                 /// Kernel address of the array of distances of each CPU's memory (`__per_cpu_offset`), 0: not known.
                 per_cpu_offset_at: u64,
                 /// Size of `struct upid`.

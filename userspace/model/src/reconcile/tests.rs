@@ -181,7 +181,7 @@ fn pages_of_any_size() {
             it.system.page_size = page_size;
             spoil(&mut it, |kioctx| {
                 (kioctx.mmap_size, kioctx.nr_pages) = (mmap_size, Some(nr_pages));
-                (kioctx.nr_events, kioctx.reqs_available) = (Some(nr_events), Some(nr_events - 1));
+                (kioctx.nr_events, kioctx.reqs_available) = (Some(nr_events), Some(i64::from(nr_events) - 1));
             });
             let fact = last(&mut it).before.as_ref().unwrap().contexts[0].clone();
             last(&mut it).headers = vec![reading(&fact, header(&fact))];

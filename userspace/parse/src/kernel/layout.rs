@@ -97,7 +97,7 @@ const OWNERS: Cost =
     Cost::Lost("the owner of a process that ends right after its call failed may not be known");
 
 macro_rules! layout {
-    ($($field:ident: $shape:ident, $of:literal, [$($path:literal),+], $cost:expr;)*) => {
+    ($($field:ident: $shape:ident, $of:literal, [$($path:expr),+], $cost:expr;)*) => {
         /// Places within the struct that each is named after, as in [`Offsets`], and BTF ids.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Layout {
