@@ -24,7 +24,7 @@ use aioinspect_render::verdict::word;
 use anyhow::{Context, bail};
 
 pub use machine::Machine;
-pub use recipes::{ON_AARCH64, RECIPES};
+pub use recipes::RECIPES;
 pub use scene::Scene;
 
 /// How often a state is made anew because what was read of it is not what was meant: a fixture that was not yet asleep.

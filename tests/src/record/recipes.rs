@@ -398,10 +398,6 @@ pub const RECIPES: &[Recipe] = &[
         "host",
         &[F::InFlight, F::Unreaped, F::GhostRing, F::SharedRing],
     ),
-];
-
-/// Captures of machines of another architecture, which are recorded in virtual machines.
-pub const ON_AARCH64: &[Recipe] = &[
     on(
         Machine::ARM64,
         recipe(
