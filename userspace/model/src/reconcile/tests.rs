@@ -169,7 +169,7 @@ fn appeared_while_running() {
     assert_eq!((only(&it).mapped, findings(&it)), (None, vec![Finding::Unsettled]));
 }
 
-/// Check that a ring is whole, or a page short, by the pages of its evidence: also where only their number is known.
+/// Check that a ring is whole, or a page too long, by the pages of its evidence: also where only their number is known.
 #[test]
 fn pages_of_any_size() {
     for (page_size, nr_pages, nr_events) in
