@@ -99,6 +99,5 @@ pub const fn stack_size(_page_size: u32) -> u32 {
 /// Nothing: a CPU shows its stores to the others in their order, and loads in theirs. Only a load may
 /// come before a store that stands before it; nothing here goes by that pair.
 #[cfg(target_arch = "bpf")]
-#[expect(clippy::inline_always, reason = "a function that is not inlined is a subprogram")]
 #[inline(always)]
 pub fn fence() {}

@@ -6,9 +6,10 @@ use serde_json::Value;
 use crate::blessed::captures;
 use crate::session::aioinspect;
 
-const CONTEXT: [&str; 18] = [
+const CONTEXT: [&str; 19] = [
     "pid",
     "comm",
+    "ns_pid",
     "start_ticks",
     "context",
     "age_seconds",
@@ -49,6 +50,8 @@ fn is_context(context: &Value, more: &[&str]) {
     let expected = [&CONTEXT, more].concat();
     let has = |key: &str| match key {
         "dying_seconds" => is_dying(context),
+        // Evidence of older versions has none.
+        "ns_pid" => context.get(key).is_some(),
         // Of a context that a watch knew; `list` does not say so otherwise.
         "age_seconds" => context.get("origin").map_or(context.get(key).is_some(), |origin| !origin.is_null()),
         _ => true,
