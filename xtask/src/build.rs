@@ -61,7 +61,7 @@ pub(crate) fn program(objects: &Objects) -> Result<PathBuf> {
 /// Builds what a machine without suites has: the program, the fixture and vm-init; the directory where they are.
 pub(crate) fn bins(objects: &Objects) -> Result<PathBuf> {
     let packages = ["--package", "aioinspect", "--package", "aioinspect-tests"];
-    let bins = ["aioinspect", "aio-fixture", "vm-init"].iter().flat_map(|&bin| ["--bin", bin]);
+    let bins = BINS.iter().flat_map(|&bin| ["--bin", bin]);
     let program =
         bin_of(&build(objects, &packages.into_iter().chain(bins).collect::<Vec<_>>())?, "aioinspect")?;
     Ok(program.parent().context("aioinspect has no directory")?.to_path_buf())
@@ -75,9 +75,23 @@ pub(crate) fn helper(objects: &Objects, name: &str) -> Result<Cmd> {
     Ok(Cmd::new(&helper).env("AIOINSPECT_BIN_DIR", bins).env("AIOINSPECT_EBPF_OBJECTS", &objects.dir))
 }
 
-/// Builds the program, the fixture, vm-init and all live suites in one go, so that they share their dependencies.
+/// What a machine has beside suites.
+const BINS: [&str; 3] = ["aioinspect", "aio-fixture", "vm-init"];
+
+/// Builds all programs and live suites in one go, so that they share their dependencies.
 pub(crate) fn everything(objects: &Objects, suites: &[String]) -> Result<Built> {
-    let mut args = vec!["--package", "aioinspect", "--package", "aioinspect-tests", "--bins"];
+    with_suites(objects, &["--bins"], suites)
+}
+
+/// Builds what a machine has, and the suites that run there.
+pub(crate) fn for_machines(objects: &Objects, suites: &[String]) -> Result<Built> {
+    let bins: Vec<&str> = BINS.iter().flat_map(|&bin| ["--bin", bin]).collect();
+    with_suites(objects, &bins, suites)
+}
+
+fn with_suites(objects: &Objects, bins: &[&str], suites: &[String]) -> Result<Built> {
+    let mut args = ["--package", "aioinspect", "--package", "aioinspect-tests"].to_vec();
+    args.extend(bins);
     for suite in suites {
         args.extend(["--test", suite]);
     }

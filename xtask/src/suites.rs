@@ -1,6 +1,6 @@
 //! `cargo xtask test`: which suites there are, running them, and the count at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -98,8 +98,9 @@ fn builds(objects: &Objects, chosen: &[Listed], catalogue: &Catalogue) -> Result
     all.insert(Architecture::HERE, Ok(build::everything(objects, &catalogue.suites)?));
     for architecture in chosen.iter().filter_map(|listed| Some(listed.source.as_ref()?.architecture)) {
         all.entry(architecture).or_insert_with(|| {
-            let built = setup::for_machines(architecture)
-                .and_then(|objects| build::everything(&objects, &catalogue.suites));
+            let built = setup::for_machines(architecture).and_then(|objects| {
+                build::for_machines(&objects, &suites_of(architecture, chosen, catalogue))
+            });
             built.map_err(|error| {
                 let why = format!("cannot build for {}: {error:#}", architecture.name());
                 note(&why);
@@ -108,6 +109,16 @@ fn builds(objects: &Objects, chosen: &[Listed], catalogue: &Catalogue) -> Result
         });
     }
     Ok(all)
+}
+
+/// The suites that run in the chosen machines of an architecture, each once.
+fn suites_of(architecture: Architecture, chosen: &[Listed], catalogue: &Catalogue) -> Vec<String> {
+    let of_it = |listed: &&Listed| listed.source.as_ref().is_some_and(|of| of.architecture == architecture);
+    let named = chosen.iter().filter(of_it).flat_map(|listed| {
+        let runs: Vec<&String> = listed.terms.runs.iter().map(|(suite, _)| suite).collect();
+        if runs.is_empty() { catalogue.vm_suites.iter().collect() } else { runs }
+    });
+    named.cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The live suites in virtual machines, as many at a time as there are CPUs: an emulated machine has one thread, if the list does not give it CPUs of
