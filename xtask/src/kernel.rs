@@ -22,9 +22,9 @@ pub(crate) struct Kernel {
     pub modules: PathBuf,
 }
 
-/// Fetches every kernel of the list that is not there yet.
+/// Fetches every kernel of the list that is not there yet, but for those that run only where they are named.
 pub(crate) fn fetch_all() -> Result<()> {
-    for listed in list::read()? {
+    for listed in list::read()?.into_iter().filter(|listed| !listed.terms.by_name) {
         // A pass is on a kernel that is listed before it.
         if let Some(source) = listed.source.filter(|source| source.kernel == listed.name) {
             fetch(&source)?;

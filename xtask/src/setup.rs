@@ -57,7 +57,12 @@ pub(crate) fn setup(tests: bool, architectures: &[Architecture]) -> Result<()> {
     let mut built = chosen.iter().map(|&one| for_run(one)).collect::<Result<Vec<_>>>()?;
     if tests {
         built = vec![for_tests()?];
-        for foreign in Architecture::ALL.into_iter().filter(|one| !one.is_here()) {
+        let listed = kernel::list::read()?;
+        let is_listed = |one: &Architecture| {
+            let mut run = listed.iter().filter(|listed| !listed.terms.by_name);
+            run.any(|listed| listed.source.as_ref().is_some_and(|source| source.architecture == *one))
+        };
+        for foreign in Architecture::ALL.into_iter().filter(|one| !one.is_here() && is_listed(one)) {
             // Without it the machines of that architecture fail, and nothing else does.
             match for_machines(foreign) {
                 Ok(objects) => built.push(objects),

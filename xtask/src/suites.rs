@@ -151,11 +151,11 @@ fn in_machines(kernels: &[Listed], catalogue: &Catalogue, all: &Builds, long: bo
 /// The kernels to run on, of those listed.
 fn choose(what: &What, listed: Vec<Listed>) -> Result<Vec<Listed>> {
     match what {
-        What::All => Ok(listed),
+        What::All => Ok(listed.into_iter().filter(|kernel| !kernel.terms.by_name).collect()),
         What::Package => Ok(Vec::new()),
         What::Local => Ok(listed.into_iter().filter(|kernel| kernel.source.is_none()).collect()),
         What::Vm(names) if names.is_empty() => {
-            Ok(listed.into_iter().filter(|kernel| kernel.source.is_some()).collect())
+            Ok(listed.into_iter().filter(|kernel| kernel.source.is_some() && !kernel.terms.by_name).collect())
         }
         What::Vm(names) => names.iter().map(|name| list::find(&listed, name)).collect(),
     }

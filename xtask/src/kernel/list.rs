@@ -40,6 +40,8 @@ pub(crate) struct Terms {
     pub memory_mib: Option<u32>,
     /// Of the machine, each emulated by a thread of its own where that works; none: as many as is usual, which share one.
     pub cpus: Option<u32>,
+    /// Whether it runs only where it is named.
+    pub by_name: bool,
     /// Lines for vm-init that come before the suites.
     pub plan: Vec<String>,
     /// Sequences of the random-state suites; none: as many as is usual.
@@ -108,6 +110,7 @@ impl Terms {
         let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
         match words {
             ["boot", words @ ..] => self.boot.extend(owned(words)),
+            ["by-name"] => self.by_name = true,
             ["memory", mib] => self.memory_mib = Some(mib.parse().context("not a number of MiB")?),
             ["cpus", number] => self.cpus = Some(number.parse().context("not a number")?),
             ["sequences", number] => self.sequences = Some(number.parse().context("not a number")?),
@@ -124,7 +127,7 @@ mod tests {
     use super::*;
 
     const LIST: &str = "# kernels\n6.1 bookworm linux-image-cloud-amd64 # oldest\n\nnative\nlocked on 6.1\n\
-        \tboot lockdown=integrity quiet\n  memory 2048\n  cpus 4\n  sysctl a.b=1\n  sequences 20\n  run live --skip slow\n";
+        \tboot lockdown=integrity quiet\n  memory 2048\n  cpus 4\n  by-name\n  sysctl a.b=1\n  sequences 20\n  run live --skip slow\n";
 
     /// Check that kernels, passes and what belongs to them are read, comments apart.
     #[test]
@@ -144,6 +147,7 @@ mod tests {
             boot: vec!["lockdown=integrity".to_owned(), "quiet".to_owned()],
             memory_mib: Some(2048),
             cpus: Some(4),
+            by_name: true,
             plan: vec!["sysctl a.b=1".to_owned()],
             sequences: Some(20),
             runs: vec![("live".to_owned(), vec!["--skip".to_owned(), "slow".to_owned()])],
