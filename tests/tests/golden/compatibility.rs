@@ -33,7 +33,7 @@ fn row(Listed { words, terms }: &Listed<'_>) -> String {
     let (runs, conditions): (Vec<&str>, Vec<&str>) = terms
         .iter()
         .map(String::as_str)
-        .partition(|term| term.starts_with("run ") || term.starts_with("sequences "));
+        .partition(|term| term.starts_with("run ") || term.starts_with("sequences ") || *term == "by-name");
     let runs = code(runs.iter().map(|run| run.strip_prefix("run ").unwrap_or(run)).collect());
     match words.as_slice() {
         ["native"] => "| `native` | - | - | all |".to_owned(),
