@@ -60,11 +60,7 @@ pub(crate) fn program(objects: &Objects) -> Result<PathBuf> {
 
 /// Builds what a machine without suites has: the program, the fixture and vm-init; the directory where they are.
 pub(crate) fn bins(objects: &Objects) -> Result<PathBuf> {
-    let packages = ["--package", "aioinspect", "--package", "aioinspect-tests"];
-    let bins = BINS.iter().flat_map(|&bin| ["--bin", bin]);
-    let program =
-        bin_of(&build(objects, &packages.into_iter().chain(bins).collect::<Vec<_>>())?, "aioinspect")?;
-    Ok(program.parent().context("aioinspect has no directory")?.to_path_buf())
+    Ok(for_machines(objects, &[])?.bins)
 }
 
 /// Builds the program and all that is made for the tests; the command that runs one of those, such as the benchmark.

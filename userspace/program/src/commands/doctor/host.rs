@@ -59,7 +59,7 @@ fn of_architecture(architecture: Architecture, page_size: u32) -> Check {
         );
     }
     let detail = format!(
-        "{name}, pages of {page_size} bytes, with which aioinspect was never tried on a kernel; tried with {tried}"
+        "{name}, pages of {page_size} bytes, with which the suites were never tried on a kernel; tried with {tried}"
     );
     check(NAME, Status::Limited, detail)
 }
