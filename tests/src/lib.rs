@@ -6,6 +6,7 @@ pub mod cgroup;
 pub mod criu;
 pub mod fixture;
 pub mod host;
+pub mod kernel_log;
 pub mod many;
 pub mod pages;
 pub mod privileges;

@@ -4,6 +4,7 @@ use aioinspect_kernel::bpf::error::ProbeError;
 use aioinspect_kernel::trace::hook::Hook;
 use aioinspect_kernel::trace::submits::{Sizes, SubmitCount, Submits};
 use aioinspect_model::units::Pid;
+use aioinspect_tests::kernel_log::warnings;
 use aioinspect_tests::programs::{is_root, skip};
 
 /// Starts counting by that hook; `None` where the kernel lacks it.
@@ -50,7 +51,8 @@ pub fn of(submits: &mut Submits, pid: u32) -> Option<SubmitCount> {
     counts.pop()
 }
 
-/// Check that without a choice the first of the ladder that loads is taken, and that those before it are named.
+/// Check that without a choice the first of the ladder that loads is taken, that those before it are named, and that the
+/// kernel has nothing to say against any of them.
 #[test]
 fn the_ladder() {
     if !is_root() {
@@ -63,4 +65,5 @@ fn the_ladder() {
     assert_eq!(submits.hook(), taken[0]);
     assert_eq!(tried.len(), Hook::ALL.iter().position(|hook| *hook == taken[0]).unwrap(), "{tried:?}");
     assert!(submits.program_id().unwrap() > 0);
+    assert_eq!(warnings().unwrap(), [""; 0], "the kernel has warned");
 }

@@ -47,6 +47,8 @@ pub struct Sizes {
     pub spaces: u32,
     /// Bytes of the buffer for events, a power of two of at least a page.
     pub buffer: u32,
+    /// Whether the host was asked, and nobody, how many there are to be.
+    pub by_host: bool,
 }
 
 /// Bytes that a context takes of the kernel's memory at least: the one page of the smallest ring.
@@ -65,6 +67,8 @@ const PART_OF_MEMORY: u64 = 4096;
 const BUCKET_BYTES: u64 = 16;
 /// Address spaces at least, and at most: 4 MiB.
 const SPACES: (u64, u64) = (8192, 1 << 18);
+/// Contexts and address spaces at most where all of their memory is taken at once: some 18 MiB and 1 MiB.
+const AT_ONCE: (u32, u32) = ((1 << 17) - 1, 8192);
 
 impl Sizes {
     /// Room for every context that the host's memory can hold, whatever becomes of the limit later: up to 1,048,575, and beyond that for what
@@ -77,12 +81,19 @@ impl Sizes {
             .clamp(CONTEXTS_AT_LEAST, CONTEXTS_AT_MOST);
         let spaces = (memory / PROCESS_BYTES).clamp(SPACES.0, SPACES.1).min(contexts);
         let narrow = |number| u32::try_from(number).unwrap_or(u32::MAX);
-        Self { contexts: narrow(contexts), spaces: narrow(spaces), ..Self::of(0) }
+        Self { contexts: narrow(contexts), spaces: narrow(spaces), by_host: true, ..Self::of(0) }
     }
 
     /// Room for that many contexts, each in an address space of its own.
     pub fn of(contexts: u32) -> Self {
-        Self { contexts, spaces: contexts, buffer: 512 * 1024 }
+        Self { contexts, spaces: contexts, buffer: 512 * 1024, by_host: false }
+    }
+
+    /// Less room, where the kernel takes all memory of a map at once; but as much as was asked for.
+    #[must_use]
+    pub fn taken_at_once(self) -> Self {
+        let (contexts, spaces) = if self.by_host { AT_ONCE } else { (u32::MAX, u32::MAX) };
+        Self { contexts: self.contexts.min(contexts), spaces: self.spaces.min(spaces), ..self }
     }
 }
 
@@ -110,6 +121,16 @@ mod tests {
             let sizes = Sizes::for_host(memory, aio_max_nr);
             assert_eq!((sizes.contexts, sizes.spaces), (contexts, spaces), "{memory} {aio_max_nr}");
         }
+    }
+
+    /// Check that less is taken where it is taken at once, unless so much was asked for.
+    #[test]
+    fn at_once() {
+        let large = Sizes::for_host(256 * GIB, 3_145_728).taken_at_once();
+        assert_eq!((large.contexts, large.spaces), (131_071, 8192));
+        let small = Sizes::for_host(GIB / 8, 65_536);
+        assert_eq!(small.taken_at_once(), small);
+        assert_eq!(Sizes::of(1 << 20).taken_at_once(), Sizes::of(1 << 20));
     }
 
     /// Check that room grows by what is wanted and never shrinks.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use aioinspect_ebpf::{CAST_CALL, Offsets, Wire};
 use aya_obj::btf::BtfFeatures;
 use aya_obj::generated::bpf_func_id::BPF_FUNC_ktime_get_ns;
-use aya_obj::generated::{BPF_CALL, BPF_JMP, BPF_PSEUDO_KFUNC_CALL, bpf_insn};
+use aya_obj::generated::{BPF_CALL, BPF_F_NO_PREALLOC, BPF_JMP, BPF_PSEUDO_KFUNC_CALL, bpf_insn};
 use aya_obj::{EbpfSectionKind, Object};
 
 use crate::bpf::call::{self, Code, MapShape};
@@ -98,7 +98,7 @@ pub(crate) fn prepare(
     for (name, map) in &object.maps {
         let wanted = sizes.iter().find(|(sized, _)| sized == name);
         let entries = wanted.map_or_else(|| map.max_entries(), |(_, entries)| *entries);
-        let map = make_map(name, map, entries).map_err(|e| ProbeError::from_bpf("create a map", &e))?;
+        let map = make_map(name, map, entries, ways).map_err(|e| ProbeError::from_bpf("create a map", &e))?;
         maps.insert(name.clone(), map);
     }
     relocate(&mut object, &maps)?;
@@ -151,13 +151,14 @@ fn load_btf(object: &mut Object) -> Result<OwnedFd, ProbeError> {
 }
 
 /// Makes a map, or a section of globals.
-fn make_map(name: &str, map: &aya_obj::Map, entries: u32) -> io::Result<OwnedFd> {
+fn make_map(name: &str, map: &aya_obj::Map, entries: u32, ways: Ways) -> io::Result<OwnedFd> {
+    let takes_all = if ways.maps_may_grow() { 0 } else { BPF_F_NO_PREALLOC };
     let shape = MapShape {
         kind: map.map_type(),
         key_size: map.key_size(),
         value_size: map.value_size(),
         max_entries: entries,
-        flags: map.map_flags(),
+        flags: map.map_flags() & !takes_all,
     };
     let fd = match map.data() {
         [] => call::map_create(name, shape)?,

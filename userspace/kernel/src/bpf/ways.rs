@@ -15,6 +15,11 @@ pub(crate) struct Ways {
     cast: Option<u32>,
     /// Kernel address of `__per_cpu_offset`, 0 where it is not needed or not known.
     per_cpu_offset_at: u64,
+    /// Whether the memory of a map may be taken as its entries come.
+    ///
+    /// Before 6.1 the kernel prints a warning with a backtrace when a kprobe or a tracepoint uses such a map
+    /// (kernel/bpf/verifier.c:check_map_prog_compatibility): with kernel.panic_on_warn that is the end of the host.
+    grows: bool,
 }
 
 /// What is tried, the quickest first. What each needs the kernel has had since 6.2, 5.19, 5.15 and 5.8, or its distributor has put there.
@@ -37,7 +42,8 @@ impl Ways {
             if bits & way::CAST != 0 && cast.is_none() {
                 continue;
             }
-            match load(Self { bits, cast, per_cpu_offset_at: 0 }) {
+            let grows = layout.map_allocator.is_some();
+            match load(Self { bits, cast, per_cpu_offset_at: 0, grows }) {
                 Err(error) if is_of_the_way(&error) => last = Some(error),
                 done => return done,
             }
@@ -59,6 +65,11 @@ impl Ways {
     /// The BTF id that stands for the calls of `bpf_rdonly_cast`; `None`: they are never reached.
     pub(crate) fn cast(self) -> Option<u32> {
         self.cast
+    }
+
+    /// Whether a map may be made whose memory is taken as its entries come.
+    pub(crate) fn maps_may_grow(self) -> bool {
+        self.grows
     }
 
     /// Puts them among the constants of the programs.

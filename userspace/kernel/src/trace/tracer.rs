@@ -84,6 +84,7 @@ impl Tracer {
         tried: &mut Vec<String>,
     ) -> Result<(Self, CgroupMaps), ProbeError> {
         let (layout, ids) = read_layout_and_hooks()?;
+        let sizes = if layout.map_allocator.is_some() { sizes } else { sizes.taken_at_once() };
         let counts = [
             // One entry more says since when it is kept.
             ("TRACED", sizes.contexts.saturating_add(1)),

@@ -118,6 +118,8 @@ macro_rules! layout {
             pub iter_task_vma_func: Option<u32>,
             /// BTF id of the function `bpf_rdonly_cast`, since v6.2.
             pub rdonly_cast_func: Option<u32>,
+            /// BTF id of `struct bpf_mem_alloc`, since v6.1: programs of every kind may use maps whose memory is taken as entries come.
+            pub map_allocator: Option<u32>,
             /// BTF id of `vhost_task_create`, since v6.4: kernels that have it say by a flag which threads are of the kernel's own.
             pub vhost_task_func: Option<u32>,
             /// What is absent, in the order of the table.
@@ -127,7 +129,7 @@ macro_rules! layout {
         /// Structs and functions that are looked up.
         pub const WANTED: &[Wanted] = &[$((Named::Struct, $of),)*
             (Named::Struct, REGISTERS), (Named::Func, ITER_TASK), (Named::Func, ITER_TASK_VMA), (Named::Func, RDONLY_CAST),
-            (Named::Func, VHOST_TASK)];
+            (Named::Struct, MAP_ALLOCATOR), (Named::Func, VHOST_TASK)];
 
         impl Layout {
             fn of(btf: &Btf<'_>, iter_task_func: u32) -> Self {
@@ -144,6 +146,7 @@ macro_rules! layout {
                     iter_task_func,
                     iter_task_vma_func: id(ITER_TASK_VMA),
                     rdonly_cast_func: id(RDONLY_CAST),
+                    map_allocator: btf.find(Named::Struct, MAP_ALLOCATOR).map(|id| id.0),
                     vhost_task_func: id(VHOST_TASK),
                     missing,
                 }
@@ -182,6 +185,7 @@ const REGISTERS: &str = "pt_regs";
 const ITER_TASK: &str = "bpf_iter_task";
 const ITER_TASK_VMA: &str = "bpf_iter_task_vma";
 const RDONLY_CAST: &str = "bpf_rdonly_cast";
+const MAP_ALLOCATOR: &str = "bpf_mem_alloc";
 const VHOST_TASK: &str = "vhost_task_create";
 
 members! { layout }
