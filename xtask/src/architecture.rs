@@ -30,6 +30,8 @@ pub(crate) struct Qemu {
     pub tcg: &'static [&'static str],
     /// Threads with which the machine is emulated: by default, and where the list gives the number of its CPUs.
     pub threads: [&'static str; 2],
+    /// More words for the command line of a kernel that is emulated.
+    pub boot: &'static [&'static str],
     /// The first serial line as the kernel calls it: of its console.
     pub console: &'static str,
     /// What gives the machine a second serial line, whose bytes go to qemu's standard output.
@@ -106,6 +108,7 @@ impl Architecture {
     /// What qemu is told.
     pub(crate) fn qemu(self) -> Qemu {
         match self {
+            // No secret of another's is in an emulated machine: guards against CPUs that leak, and pages zeroed twice, would cost time alone.
             // MSR_IA32_ARCH_CAPABILITIES is what KVM inside a virtual machine most often refuses, and nothing here needs it.
             // With a thread for each CPU, a guest that patches its own text (static keys, fentry) now and then executes what it had there
             // before, and dies of an int3 that nobody owns.
@@ -114,6 +117,8 @@ impl Architecture {
                 kvm: &["-cpu", "max,-arch-capabilities"],
                 tcg: &["-cpu", "max,-arch-capabilities"],
                 threads: ["single", "single"],
+                // Old kernels do not trust an emulated time stamp counter, and each look at the clock would leave the emulated code.
+                boot: &["mitigations=off", "init_on_alloc=0", "tsc=reliable"],
                 console: "ttyS0",
                 line: &["-serial", "stdio"],
                 line_name: "ttyS1",
@@ -126,6 +131,7 @@ impl Architecture {
                 kvm: &["-machine", "virt,gic-version=host", "-cpu", "host"],
                 tcg: &["-machine", "virt", "-cpu", "max,pauth-impdef=on"],
                 threads: ["single", "multi"],
+                boot: &["mitigations=off", "init_on_alloc=0"],
                 console: "ttyAMA0",
                 line: &["-chardev", "stdio,id=line", "-device", "pci-serial,chardev=line"],
                 line_name: "ttyS0",

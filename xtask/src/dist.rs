@@ -50,17 +50,22 @@ pub(crate) fn dist(chosen: &[Architecture], package: bool, trial: bool) -> Resul
     }
     let made = make(&programs, wanted, package)?;
     let Some(deb) = made.filter(|_| trial) else { return Ok(ExitCode::SUCCESS) };
-    let suite = try_package(&deb);
+    let suite = try_package(&deb, &mut say);
     Ok(if suite.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The packages of programs that were built before; this machine's own tried in a root, as one suite, and with `machine` in a booted one too.
-pub(crate) fn suites(programs: &Programs, machine: Option<(&Built, &Catalogue)>) -> Vec<Suite> {
-    match make(programs, &Architecture::ALL, true) {
+/// The package of this machine's own program, which was built before: tried in a root, as one suite, and with `machine` in a booted one too.
+pub(crate) fn suites(
+    program: &Path,
+    machine: Option<(&Built, &Catalogue)>,
+    out: &mut dyn FnMut(&str),
+) -> Vec<Suite> {
+    let programs = Programs::from([(Architecture::HERE, program.to_path_buf())]);
+    match make(&programs, &Architecture::ALL, true) {
         Ok(Some(deb)) => {
-            let mut suites = vec![try_package(&deb)];
+            let mut suites = vec![try_package(&deb, out)];
             if let Some((built, catalogue)) = machine {
-                suites.extend(booted::suites(&deb, built, catalogue));
+                suites.extend(booted::suites(&deb, built, catalogue, out));
             }
             suites
         }
@@ -69,11 +74,20 @@ pub(crate) fn suites(programs: &Programs, machine: Option<(&Built, &Catalogue)>)
     }
 }
 
-fn try_package(deb: &Path) -> Suite {
+/// Makes the packages of other architectures' programs, which were built before; what goes wrong with one is a suite that broke.
+pub(crate) fn foreign(programs: impl Iterator<Item = (Architecture, PathBuf)>, own: &Path) -> Vec<Suite> {
+    let make = |(architecture, program): (Architecture, PathBuf)| {
+        let why = format!("{:#}", make_one(architecture, &program, own, true).err()?);
+        Some(Suite::broken(format!("{} of {}", trial::SUITE, architecture.name()), why))
+    };
+    programs.filter_map(make).collect()
+}
+
+fn try_package(deb: &Path, out: &mut dyn FnMut(&str)) -> Suite {
     let mut suite = Suite::new(trial::SUITE);
     let tried = root::fresh(&dir().join("root")).and_then(|root| {
         trial::run(&root, deb, &mut |line| {
-            say(line);
+            out(line);
             suite.line(line);
         })
     });

@@ -30,6 +30,7 @@ mod vm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -108,9 +109,12 @@ struct TestArgs {
     /// Only this part (default: all)
     #[command(subcommand)]
     part: Option<Part>,
-    /// Let the random-state suites run five times as many sequences
+    /// Run the suites whole on each kernel, whatever the list leaves out, and five times as many random sequences
     #[arg(long, global = true)]
     release_long: bool,
+    /// Start no virtual machine after so many minutes: the rest are skipped, and named (default: no limit)
+    #[arg(long, global = true, env = "XTASK_START_WITHIN", value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(..100_000))]
+    start_within: Option<u64>,
 }
 
 #[derive(Subcommand)]
@@ -137,6 +141,7 @@ fn main() -> ExitCode {
 }
 
 fn act(verb: Verb) -> Result<ExitCode> {
+    let begun = Instant::now();
     let done = |()| ExitCode::SUCCESS;
     match verb {
         Verb::Setup { tests, architectures } => setup::setup(tests, &architectures).map(done),
@@ -149,14 +154,15 @@ fn act(verb: Verb) -> Result<ExitCode> {
             let objects = setup::for_bench()?;
             build::helper(&objects, "bench")?.arguments(&args).exec()
         }
-        Verb::Test(TestArgs { part, release_long }) => {
+        Verb::Test(TestArgs { part, release_long, start_within }) => {
             let what = match part {
                 None => suites::What::All,
                 Some(Part::Local) => suites::What::Local,
                 Some(Part::Vm { names }) => suites::What::Vm(names),
                 Some(Part::Package) => suites::What::Package,
             };
-            suites::test(&what, release_long)
+            let start_within = start_within.map(|minutes| Duration::from_secs(60 * minutes));
+            suites::test(&suites::Wish { what, long: release_long, begun, start_within })
         }
         Verb::Dist { architectures, no_package, try_it } => dist::dist(&architectures, !no_package, try_it),
         Verb::Pictures => pictures::pictures().map(done),

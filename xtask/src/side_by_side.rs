@@ -11,41 +11,60 @@ pub(crate) fn at_once() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Runs a job for each of `of`, so many at a time but none beside one that is to be alone, and says what each says: the first one's lines as
-/// they come, those of the others when those before them have ended. The results are in the order of `of`.
+/// Where a job runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Among so many others as there are CPUs.
+    Shared,
+    /// Beside those, from the start: it waits more than it works.
+    Beside,
+    /// When no other does.
+    Alone,
+}
+
+/// Runs a job for each of `of`, so many of the shared ones at a time, and says what each says: the first one's lines as they come, those of
+/// the others when those before them have ended. The results are in the order of `of`.
 pub(crate) fn run<T: Sync, R: Send>(
     of: &[T],
     at_once: usize,
-    is_alone: impl Fn(&T) -> bool + Sync,
+    place: impl Fn(&T) -> Place + Sync,
     job: impl Fn(&T, &mut dyn FnMut(&str)) -> R + Sync,
 ) -> Vec<R> {
-    tell(of, at_once, is_alone, job, say)
+    tell(of, at_once, place, job, say)
 }
 
 fn tell<T: Sync, R: Send>(
     of: &[T],
     at_once: usize,
-    is_alone: impl Fn(&T) -> bool + Sync,
+    place: impl Fn(&T) -> Place + Sync,
     job: impl Fn(&T, &mut dyn FnMut(&str)) -> R + Sync,
     mut say: impl FnMut(&str),
 ) -> Vec<R> {
     let (senders, receivers): (Vec<_>, Vec<_>) = of.iter().map(|_| mpsc::channel::<Said<R>>()).unzip();
+    let (beside, queue): (Vec<_>, Vec<_>) =
+        of.iter().zip(senders).partition(|&(one, _)| place(one) == Place::Beside);
+    let workers = at_once.clamp(1, queue.len().max(1));
     // One that has ended makes room for the next, whichever is told at that time.
-    let waiting = Mutex::new(of.iter().zip(senders));
+    let waiting = Mutex::new(queue.into_iter());
     let next = || waiting.lock().ok()?.next();
     // One that is alone waits until no other runs, and holds those back that come meanwhile.
     let others = RwLock::new(());
-    let work = || {
-        while let Some((one, send)) = next() {
-            let (_among, _alone) =
-                if is_alone(one) { (None, Some(others.write())) } else { (Some(others.read()), None) };
-            let result = job(one, &mut |line| drop(send.send(Said::Line(line.to_owned()))));
-            drop(send.send(Said::Result(result)));
-        }
+    let one = |(one, send): (&T, mpsc::Sender<Said<R>>)| {
+        let (_among, _alone) = if place(one) == Place::Alone {
+            (None, Some(others.write()))
+        } else {
+            (Some(others.read()), None)
+        };
+        let result = job(one, &mut |line| drop(send.send(Said::Line(line.to_owned()))));
+        drop(send.send(Said::Result(result)));
     };
+    let (one, next) = (&one, &next);
     thread::scope(|scope| {
-        for _ in 0..at_once.clamp(1, of.len().max(1)) {
-            scope.spawn(work);
+        for own in beside {
+            scope.spawn(move || one(own));
+        }
+        for _ in 0..workers {
+            scope.spawn(move || std::iter::from_fn(next).for_each(one));
         }
         let mut results = Vec::new();
         for said in receivers.into_iter().flatten() {
@@ -84,7 +103,8 @@ mod tests {
             *name
         };
         let mut said = Vec::new();
-        let results = tell(&['a', 'b', 'c', 'd'], 2, |_| false, job, |line| said.push(line.to_owned()));
+        let results =
+            tell(&['a', 'b', 'c', 'd'], 2, |_| Place::Shared, job, |line| said.push(line.to_owned()));
         assert_eq!(results, ['a', 'b', 'c', 'd']);
         let expected = ["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2", "d0", "d1", "d2"];
         assert_eq!(said, expected);
@@ -103,8 +123,8 @@ mod tests {
                 others.fetch_add(1, Ordering::Relaxed);
             }
         };
-        assert_eq!(tell(&['a', 'b', 'c', 'd'], 2, |_| false, job, |_| ()).len(), 4);
-        assert!(tell(&[], 2, |_| false, job, |_| ()).is_empty());
+        assert_eq!(tell(&['a', 'b', 'c', 'd'], 2, |_| Place::Shared, job, |_| ()).len(), 4);
+        assert!(tell(&[], 2, |_| Place::Shared, job, |_| ()).is_empty());
     }
 
     /// Check that nothing runs beside a job that is to be alone, and that the others do run at the same time.
@@ -118,8 +138,21 @@ mod tests {
             let still = running.fetch_sub(1, Ordering::SeqCst);
             (*name, beside.max(still))
         };
-        let results = tell(&['a', 'b', 'C', 'd', 'e'], 2, |name| name.is_uppercase(), job, |_| ());
+        let place = |name: &char| if name.is_uppercase() { Place::Alone } else { Place::Shared };
+        let results = tell(&['a', 'b', 'C', 'd', 'e'], 2, place, job, |_| ());
         assert_eq!(results.iter().find(|(name, _)| *name == 'C'), Some(&('C', 1)));
         assert_eq!(most.into_inner(), 2);
+    }
+
+    /// Check that one beside the others takes none of their places, wherever it stands, and that its result keeps its own.
+    #[test]
+    fn leaves_the_others_their_places() {
+        let all = Barrier::new(3);
+        let job = |name: &char, _: &mut dyn FnMut(&str)| {
+            all.wait();
+            *name
+        };
+        let place = |name: &char| if name.is_uppercase() { Place::Beside } else { Place::Shared };
+        assert_eq!(tell(&['a', 'B', 'c'], 2, place, job, |_| ()), ['a', 'B', 'c']);
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Run<'a> {
     pub catalogue: &'a Catalogue,
     /// What was built: the programs, and the suites' executables.
     pub built: &'a Built,
+    /// Whether each of vm-suites runs, and all of it, whatever the list says.
+    pub whole: bool,
     /// Sequences for the random-state suites, where the list does not say.
     pub sequences: u32,
     /// When the machine is ended.
@@ -43,7 +45,7 @@ impl Run<'_> {
     /// Boots the kernel and runs the suites, what they print to `out`; an error where it could not be booted at all.
     pub(crate) fn suites(&self, out: &mut dyn FnMut(&str)) -> Result<Vec<Suite>> {
         let name = self.listed.name.as_str();
-        let runs = self.runs()?;
+        let runs = runs(self.listed, self.catalogue, self.whole)?;
         let kernel = kernel::fetch(self.source)?;
         let machine = Machine {
             name,
@@ -55,27 +57,6 @@ impl Run<'_> {
         };
         let names: Vec<String> = runs.iter().map(|(suite, _)| suite.clone()).collect();
         suites_of(&machine, &self.initramfs(&kernel, &runs)?, &names, out)
-    }
-
-    /// The suites of the list, or else all of the catalogue.
-    fn runs(&self) -> Result<Vec<(String, Vec<String>)>> {
-        let (listed, all) = (&self.listed.terms.runs, &self.catalogue.vm_suites);
-        let by_name = &self.catalogue.suites_by_name;
-        if all.is_empty() {
-            bail!("[package.metadata.aioinspect] vm-suites of tests/Cargo.toml names no suite");
-        }
-        if let Some((unknown, _)) =
-            listed.iter().find(|(suite, _)| !all.contains(suite) && !by_name.contains_key(suite))
-        {
-            bail!(
-                "neither vm-suites nor suites-by-name of tests/Cargo.toml names {unknown}, which {} is to run",
-                self.listed.name
-            );
-        }
-        if !listed.is_empty() {
-            return Ok(listed.clone());
-        }
-        Ok(all.iter().map(|suite| (suite.clone(), Vec::new())).collect())
     }
 
     fn initramfs(&self, kernel: &Kernel, runs: &[(String, Vec<String>)]) -> Result<Vec<u8>> {
@@ -103,6 +84,32 @@ impl Run<'_> {
         archive.file("plan", plan.as_bytes())?;
         archive.finish()
     }
+}
+
+/// The suites that run in a machine, each with its words for libtest: those of the list, or else all of the catalogue; with `whole` all of
+/// them, and of the list only what runs by name.
+pub(crate) fn runs(
+    listed: &Listed,
+    catalogue: &Catalogue,
+    whole: bool,
+) -> Result<Vec<(String, Vec<String>)>> {
+    let (named, all, by_name) = (&listed.terms.runs, &catalogue.vm_suites, &catalogue.suites_by_name);
+    if all.is_empty() {
+        bail!("[package.metadata.aioinspect] vm-suites of tests/Cargo.toml names no suite");
+    }
+    let is_unknown = |suite: &String| !all.contains(suite) && !by_name.contains_key(suite);
+    if let Some((unknown, _)) = named.iter().find(|(suite, _)| is_unknown(suite)) {
+        bail!(
+            "neither vm-suites nor suites-by-name of tests/Cargo.toml names {unknown}, which {} is to run",
+            listed.name
+        );
+    }
+    let every = all.iter().map(|suite| (suite.clone(), Vec::new()));
+    if whole {
+        let named = named.iter().filter(|(suite, _)| by_name.contains_key(suite));
+        return Ok(every.chain(named.cloned()).collect());
+    }
+    Ok(if named.is_empty() { every.collect() } else { named.clone() })
 }
 
 /// What every guest has in /bin.
@@ -141,4 +148,37 @@ fn prelude(terms: &Terms, kernel: &Kernel, wanted: &[String], archive: &mut Init
         writeln!(plan, "{line}")?;
     }
     Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::list;
+
+    /// Check that a machine runs what the list says, or all; whole means all beside what runs by name; an unknown suite is named.
+    #[test]
+    fn which_suites_run() {
+        let listed =
+            |lines: &str| list::parse(&format!("6.1 bookworm p-amd64\n{lines}native\n")).unwrap().remove(0);
+        let needs = catalogue::Needs { modules: Vec::new(), packages: Vec::new() };
+        let catalogue = Catalogue {
+            suites: Vec::new(),
+            vm_suites: vec!["live".into(), "watch".into()],
+            vm_modules: Vec::new(),
+            suites_by_name: [("criu".to_owned(), needs)].into(),
+            systemd_suites: Vec::new(),
+            systemd_kernel: String::new(),
+        };
+        let names = |lines: &str, whole| {
+            let runs = runs(&listed(lines), &catalogue, whole)?;
+            Ok::<_, anyhow::Error>(
+                runs.iter().map(|(suite, words)| format!("{suite} {}", words.join(" "))).collect::<Vec<_>>(),
+            )
+        };
+        let some = "    run watch ends::\n    run criu --skip faults::\n";
+        assert_eq!(names("", false).unwrap(), ["live ", "watch "]);
+        assert_eq!(names(some, false).unwrap(), ["watch ends::", "criu --skip faults::"]);
+        assert_eq!(names(some, true).unwrap(), ["live ", "watch ", "criu --skip faults::"]);
+        assert!(names("    run screen\n", false).unwrap_err().to_string().contains("screen"));
+    }
 }

@@ -12,7 +12,6 @@ use anyhow::{Context, Result};
 use super::root::{self, Root};
 use crate::build::Built;
 use crate::catalogue::{self, Catalogue};
-use crate::command::say;
 use crate::count::Suite;
 use crate::initramfs::Initramfs;
 use crate::kernel;
@@ -42,8 +41,13 @@ const UNIT: &str = "[Unit]\n\
     ExecStart=/usr/bin/vm-init plan\n";
 
 /// Boots the machine and runs them.
-pub(super) fn suites(deb: &Path, built: &Built, catalogue: &Catalogue) -> Vec<Suite> {
-    match run(deb, built, catalogue) {
+pub(super) fn suites(
+    deb: &Path,
+    built: &Built,
+    catalogue: &Catalogue,
+    out: &mut dyn FnMut(&str),
+) -> Vec<Suite> {
+    match run(deb, built, catalogue, out) {
         Ok(suites) => suites,
         Err(error) => {
             let broken = |suite| Suite::broken(format!("{NAME} {suite}"), format!("{error:#}"));
@@ -52,7 +56,7 @@ pub(super) fn suites(deb: &Path, built: &Built, catalogue: &Catalogue) -> Vec<Su
     }
 }
 
-fn run(deb: &Path, built: &Built, catalogue: &Catalogue) -> Result<Vec<Suite>> {
+fn run(deb: &Path, built: &Built, catalogue: &Catalogue, out: &mut dyn FnMut(&str)) -> Result<Vec<Suite>> {
     let listed = list::find(&list::read()?, &catalogue.systemd_kernel)?;
     let source = listed.source.context("systemd-kernel of tests/Cargo.toml has no package to boot")?;
     let kernel = kernel::fetch(&source)?;
@@ -72,7 +76,7 @@ fn run(deb: &Path, built: &Built, catalogue: &Catalogue) -> Result<Vec<Suite>> {
         dir: &dir,
         limit: LIMIT,
     };
-    vm::suites_of(&machine, &archive, &catalogue.systemd_suites, &mut say)
+    vm::suites_of(&machine, &archive, &catalogue.systemd_suites, out)
 }
 
 /// Puts the suites into the root, and the unit that runs them.
