@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use cargo_metadata::{Artifact, Message};
 
-use crate::command::Cmd;
+use crate::command::{Cmd, GIVES_WAY};
 use crate::ebpf::Objects;
 use crate::toolchain::is_of_outer_cargo;
 use crate::{library, paths};
@@ -37,6 +37,11 @@ pub(crate) fn cargo() -> Cmd {
 /// The cargo of this path, likewise.
 pub(crate) fn cargo_at(file: &Path) -> Cmd {
     of_this_checkout(file)
+}
+
+/// The same, which lets whatever else wants a CPU go before it.
+pub(crate) fn giving_way(file: &Path) -> Cmd {
+    of_this_checkout("nice").arguments(GIVES_WAY).arg(file)
 }
 
 /// A program of the toolchain that this checkout is built with, such as its rustc.

@@ -39,13 +39,14 @@ enum Library {
 pub(crate) fn cargo(verb: &str, architecture: Architecture) -> Result<Cmd> {
     let triple = architecture.triple();
     let library = find(architecture).with_context(|| missing(&triple))?;
-    let (cmd, root) = match &library {
-        Library::Own => (build::cargo(), None),
-        Library::Debian(root) => {
-            let bin = Path::new(DEBIAN_BIN);
-            (build::cargo_at(&bin.join("cargo")).env("RUSTC", bin.join("rustc")), Some(root))
-        }
+    let debian = Path::new(DEBIAN_BIN);
+    let (cargo, root) = match &library {
+        Library::Own => (PathBuf::from("cargo"), None),
+        Library::Debian(root) => (debian.join("cargo"), Some(root)),
     };
+    // What is built for another architecture may be built while this machine's own suites run.
+    let cmd = if architecture.is_here() { build::cargo_at(&cargo) } else { build::giving_way(&cargo) };
+    let cmd = if root.is_some() { cmd.env("RUSTC", debian.join("rustc")) } else { cmd };
     let flags = root.map(|root| format!(" --sysroot {}", root.display())).unwrap_or_default();
     let mut cmd = cmd
         .arguments([verb, "--release", "--target", &triple])

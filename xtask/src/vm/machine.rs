@@ -10,15 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::architecture::{Architecture, Qemu};
-use crate::command::{Cmd, Ended, Limits, note};
+use crate::command::{Cmd, Ended, GIVES_WAY, Limits, note};
 use crate::kernel::list::Terms;
 use crate::paths;
 
 /// The guest's CPUs: the smallest number at which per-CPU counters differ from plain ones.
 const CPUS: u32 = 2;
 const MEMORY_MIB: u32 = 1536;
-/// A machine has a third of what the suites of this host have where both want a CPU: those measure time.
-const GIVES_WAY: [&str; 2] = ["-n", "5"];
 
 /// A virtual machine.
 #[derive(Debug)]
