@@ -4,18 +4,14 @@ use std::fs;
 use std::io::{self, Write};
 
 use crate::fixture::Fixture;
-use crate::host::{HostLock, aio_max_nr, aio_nr};
+use crate::host::{HostLock, aio_max_nr, aio_nr, is_own_machine};
 
 const LIMIT: &str = "/proc/sys/fs/aio-max-nr";
 
-/// Whether this is a virtual machine of ours, which has little memory.
-fn is_small() -> bool {
-    std::env::var_os("AIOINSPECT_VM").is_some()
-}
-
-/// Contexts of one process that are more than 32,768, which is as far as a table was walked once.
+/// Contexts of one process that are more than 32,768, which is as far as a table was walked once; fewer in a machine of ours, which has
+/// little memory.
 pub fn of_one_process() -> u32 {
-    if is_small() { 33_000 } else { 40_000 }
+    if is_own_machine() { 33_000 } else { 40_000 }
 }
 
 /// `fs.aio-max-nr`, raised; dropping this sets it back, after a panic too.
@@ -66,7 +62,7 @@ pub struct Crowd {
 impl Crowd {
     /// Room for a crowd of 100,000 contexts, a few thousand in a small machine; nobody is there yet.
     pub fn begin(host: &HostLock) -> io::Result<Crowd> {
-        let (processes, each) = if is_small() { (60, 150) } else { (100, 1000) };
+        let (processes, each) = if is_own_machine() { (60, 150) } else { (100, 1000) };
         let limit = RaisedLimit::for_slots(host, u64::from(processes * each))?;
         Ok(Crowd { fixture: Fixture::spawn_alone(host), processes, each, _limit: limit })
     }

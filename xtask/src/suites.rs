@@ -41,7 +41,7 @@ impl What {
 pub(crate) struct Wish {
     /// What to test.
     pub what: What,
-    /// Whether the random-state suites run more sequences.
+    /// Whether each kernel runs its suites whole, and more random sequences.
     pub long: bool,
     /// When the verb began.
     pub begun: Instant,

@@ -47,7 +47,7 @@ pub struct Sizes {
     pub spaces: u32,
     /// Bytes of the buffer for events, a power of two of at least a page.
     pub buffer: u32,
-    /// Whether the host was asked, and nobody, how many there are to be.
+    /// Whether the host's memory decides how many, and no option does.
     pub by_host: bool,
 }
 
