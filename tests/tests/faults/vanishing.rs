@@ -11,8 +11,11 @@ use crate::victim::{Delays, Left, can, dump, finish, sound, take_files, typical}
 
 const ROUNDS: u32 = 60;
 
+/// So many threads end one after the other, each with files that a dump reads.
+const CROWD: u32 = 300;
+
 /// How long a dump takes of a target as these tests have it.
-fn dump_time() -> Duration {
+fn dump_time(target: impl Fn() -> Fixture) -> Duration {
     let (fixture, dir) = (target(), tempfile::tempdir().unwrap());
     typical(|| {
         assert_eq!(finish(&mut dump(fixture.pid(), dir.path())).code, 0);
@@ -21,9 +24,13 @@ fn dump_time() -> Duration {
 }
 
 fn target() -> Fixture {
+    with_threads(4)
+}
+
+fn with_threads(threads: u32) -> Fixture {
     let mut fixture = Fixture::spawn();
     fixture.run("setup-many 3 16");
-    fixture.run("threads 4 sleep");
+    fixture.run(&format!("threads {threads} sleep"));
     fixture
 }
 
@@ -41,10 +48,21 @@ fn told(output: &Output, words: &[&str]) {
 /// Check that a target that exits meanwhile is dumped whole or is gone.
 #[test]
 fn exits() {
-    if !can("exits") {
-        return;
+    if can("exits") {
+        exit_meanwhile("exits", target);
     }
-    let (whole, mut delays) = (dump_time(), Delays::new("exits"));
+}
+
+/// Check the same of one whose threads take their time to end: while some of them live, it is neither gone nor can it be read.
+#[test]
+fn a_crowd_exits() {
+    if can("a_crowd_exits") {
+        exit_meanwhile("a_crowd_exits", || with_threads(CROWD));
+    }
+}
+
+fn exit_meanwhile(name: &str, target: impl Fn() -> Fixture) {
+    let (whole, mut delays) = (dump_time(&target), Delays::new(name));
     let dir = tempfile::tempdir().unwrap();
     let mut codes = [0_u32; 2];
     for _ in 0..ROUNDS {
@@ -60,7 +78,7 @@ fn exits() {
         assert_eq!(left, if output.code == 0 { Left::Both } else { Left::Nothing }, "{output:?}");
         codes[usize::from(output.code != 0)] += 1;
     }
-    println!("exits: {} dumped, {} gone", codes[0], codes[1]);
+    println!("{name}: {} dumped, {} gone", codes[0], codes[1]);
     assert!(codes[1] > 0, "none vanished in time");
 }
 
@@ -94,7 +112,7 @@ fn executes() {
     if !can("executes") {
         return;
     }
-    let (whole, mut delays) = (dump_time(), Delays::new("executes"));
+    let (whole, mut delays) = (dump_time(target), Delays::new("executes"));
     let dir = tempfile::tempdir().unwrap();
     let mut images = Images::default();
     for _ in 0..ROUNDS {

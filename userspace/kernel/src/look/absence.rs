@@ -22,6 +22,20 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// How many processes with that number in their own PID namespaces are named.
 const NAMED: usize = 3;
 
+/// What `look` finds of process `pid`, or plainly why it could not be looked at. One that lives, but was not there for a moment, is about to end
+/// (its threads go one by one, each with the files we read) or becomes another program: it is looked at again until one of them is so.
+pub(super) fn seen<T>(pid: Pid, mut look: impl FnMut() -> Result<T, SourceError>) -> Result<T, SourceError> {
+    let begun = Instant::now();
+    loop {
+        match look().map_err(|error| plain(pid, error)) {
+            Err(SourceError::Proc(ProcError::Unseen(_))) if begun.elapsed() < BRIEF => {
+                std::thread::sleep(PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
 /// Says it plainly: why process `pid` could not be looked at.
 pub fn plain(pid: Pid, error: SourceError) -> SourceError {
     match error {
@@ -168,4 +182,42 @@ fn ended(pid: Pid, mut error: ProcError) -> ProcError {
         };
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check that who was not there for a moment is looked at again, and that who never is there is told as such.
+    #[test]
+    fn looked_at_again() {
+        let ours = Pid(std::process::id());
+        let missed = || SourceError::from(ProcError::NoSuchProcess(ours));
+        let mut left = 3;
+        let found = seen(ours, || {
+            left -= 1;
+            if left > 0 { Err(missed()) } else { Ok(7) }
+        });
+        assert_eq!((found.unwrap(), left), (7, 0));
+        let never = seen::<()>(ours, || Err(missed()));
+        assert!(matches!(never, Err(SourceError::Proc(ProcError::Unseen(of))) if of == ours), "{never:?}");
+    }
+
+    /// Check that one that is gone is told at once.
+    #[test]
+    fn gone() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = Pid(child.id());
+        child.wait().unwrap();
+        let mut looks = 0;
+        let answer = seen::<()>(pid, || {
+            looks += 1;
+            Err(ProcError::NoSuchProcess(pid).into())
+        });
+        assert!(
+            matches!(answer, Err(SourceError::Proc(ProcError::NoSuchProcess(of))) if of == pid),
+            "{answer:?}"
+        );
+        assert_eq!(looks, 1);
+    }
 }

@@ -105,7 +105,7 @@ impl Source for Live {
     }
 
     fn process(&mut self, ask: &Ask) -> Result<Evidence, SourceError> {
-        self.look_at(ask).map_err(|error| absence::plain(ask.pid, error))
+        absence::seen(ask.pid, || self.look_at(ask))
     }
 
     fn group(&mut self, group: &Group, ask: &Ask) -> Result<Evidence, SourceError> {
@@ -131,7 +131,7 @@ impl Live {
 
     /// Whether a process of which nothing was shown could have been seen at all; if not, why.
     pub fn could_see(&mut self, pid: Pid) -> Result<(), SourceError> {
-        self.try_to_see(pid).map_err(|error| absence::plain(pid, error))
+        absence::seen(pid, || self.try_to_see(pid))
     }
 
     fn try_to_see(&mut self, pid: Pid) -> Result<(), SourceError> {

@@ -143,9 +143,10 @@ impl ProcDir {
             return self.read("auxv", SMALL);
         }
         // /proc/TID of any thread has all files of a process; this one is looked up by number, so make sure it is ours.
-        let thread = format!("/proc/{tid}/auxv");
-        let bytes =
-            std::fs::read(&thread).map_err(|source| ProcError::Io { pid: self.pid, file: thread, source })?;
+        let file = format!("/proc/{tid}/auxv");
+        let opened = rustix::fs::open(&file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|error| explain(self.pid, "auxv", error))?;
+        let bytes = read_all(self.pid, "auxv", File::from(opened), SMALL)?;
         self.state_of(tid)?;
         Ok(bytes)
     }
