@@ -59,7 +59,7 @@ pub(crate) fn cargo_of(toolchain: &str) -> Cmd {
 
 /// Builds the program; where it is.
 pub(crate) fn program(objects: &Objects) -> Result<PathBuf> {
-    let bins = build(objects, &["--package", "aioinspect", "--bin", "aioinspect"])?;
+    let bins = build(objects, RELEASE, &["--package", "aioinspect", "--bin", "aioinspect"])?;
     bin_of(&bins, "aioinspect")
 }
 
@@ -71,32 +71,38 @@ pub(crate) fn bins(objects: &Objects) -> Result<PathBuf> {
 /// Builds the program and all that is made for the tests; the command that runs one of those, such as the benchmark.
 pub(crate) fn helper(objects: &Objects, name: &str) -> Result<Cmd> {
     let all = ["--package", "aioinspect", "--package", "aioinspect-tests", "--bins"];
-    let helper = bin_of(&build(objects, &all)?, name)?;
+    let helper = bin_of(&build(objects, RELEASE, &all)?, name)?;
     let bins = helper.parent().with_context(|| format!("{name} has no directory"))?;
     Ok(Cmd::new(&helper).env("AIOINSPECT_BIN_DIR", bins).env("AIOINSPECT_EBPF_OBJECTS", &objects.dir))
 }
+
+/// The profile of what users get, and what tests of it run.
+const RELEASE: &str = "release";
+/// That of what only emulated machines run.
+const EMULATED: &str = "emulated";
 
 /// What a machine has beside suites.
 const BINS: [&str; 3] = ["aioinspect", "aio-fixture", "vm-init"];
 
 /// Builds all programs and live suites in one go, so that they share their dependencies.
 pub(crate) fn everything(objects: &Objects, suites: &[String]) -> Result<Built> {
-    with_suites(objects, &["--bins"], suites)
+    with_suites(objects, RELEASE, &["--bins"], suites)
 }
 
 /// Builds what a machine has, and the suites that run there.
 pub(crate) fn for_machines(objects: &Objects, suites: &[String]) -> Result<Built> {
     let bins: Vec<&str> = BINS.iter().flat_map(|&bin| ["--bin", bin]).collect();
-    with_suites(objects, &bins, suites)
+    let profile = if objects.architecture.is_here() { RELEASE } else { EMULATED };
+    with_suites(objects, profile, &bins, suites)
 }
 
-fn with_suites(objects: &Objects, bins: &[&str], suites: &[String]) -> Result<Built> {
+fn with_suites(objects: &Objects, profile: &str, bins: &[&str], suites: &[String]) -> Result<Built> {
     let mut args = ["--package", "aioinspect", "--package", "aioinspect-tests"].to_vec();
     args.extend(bins);
     for suite in suites {
         args.extend(["--test", suite]);
     }
-    let made = build(objects, &args)?;
+    let made = build(objects, profile, &args)?;
     let program = bin_of(&made, "aioinspect")?;
     let bins = program.parent().context("aioinspect has no directory")?.to_path_buf();
     let suites = made.into_iter().filter(|made| made.target.is_test());
@@ -105,8 +111,8 @@ fn with_suites(objects: &Objects, bins: &[&str], suites: &[String]) -> Result<Bu
 }
 
 /// Builds it; every artifact that cargo made or found up to date.
-fn build(objects: &Objects, what: &[&str]) -> Result<Vec<Artifact>> {
-    let messages = library::cargo("build", objects.architecture)?
+fn build(objects: &Objects, profile: &str, what: &[&str]) -> Result<Vec<Artifact>> {
+    let messages = library::cargo("build", objects.architecture, profile)?
         .arguments(what)
         .arg("--message-format=json-render-diagnostics")
         .env("AIOINSPECT_EBPF_OBJECTS", &objects.dir)

@@ -74,15 +74,6 @@ pub(crate) fn suites(
     }
 }
 
-/// Makes the packages of other architectures' programs, which were built before; what goes wrong with one is a suite that broke.
-pub(crate) fn foreign(programs: impl Iterator<Item = (Architecture, PathBuf)>, own: &Path) -> Vec<Suite> {
-    let make = |(architecture, program): (Architecture, PathBuf)| {
-        let why = format!("{:#}", make_one(architecture, &program, own, true).err()?);
-        Some(Suite::broken(format!("{} of {}", trial::SUITE, architecture.name()), why))
-    };
-    programs.filter_map(make).collect()
-}
-
 fn try_package(deb: &Path, out: &mut dyn FnMut(&str)) -> Suite {
     let mut suite = Suite::new(trial::SUITE);
     let tried = root::fresh(&dir().join("root")).and_then(|root| {

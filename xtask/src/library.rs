@@ -35,8 +35,8 @@ enum Library {
     Debian(PathBuf),
 }
 
-/// Cargo, told to build static programs for an architecture; what to build is still to be said.
-pub(crate) fn cargo(verb: &str, architecture: Architecture) -> Result<Cmd> {
+/// Cargo, told to build static programs for an architecture by a profile of Cargo.toml; what to build is still to be said.
+pub(crate) fn cargo(verb: &str, architecture: Architecture, profile: &str) -> Result<Cmd> {
     let triple = architecture.triple();
     let library = find(architecture).with_context(|| missing(&triple))?;
     let debian = Path::new(DEBIAN_BIN);
@@ -49,7 +49,7 @@ pub(crate) fn cargo(verb: &str, architecture: Architecture) -> Result<Cmd> {
     let cmd = if root.is_some() { cmd.env("RUSTC", debian.join("rustc")) } else { cmd };
     let flags = root.map(|root| format!(" --sysroot {}", root.display())).unwrap_or_default();
     let mut cmd = cmd
-        .arguments([verb, "--release", "--target", &triple])
+        .arguments([verb, "--profile", profile, "--target", &triple])
         .env("RUSTFLAGS", format!("-C target-feature=+crt-static{flags}"));
     if !architecture.is_here() {
         let (compiler, key) = (architecture.cross().compiler.program, triple.replace('-', "_"));
@@ -227,8 +227,11 @@ mod tests {
     /// Check that cargo is told the target and static linking, and this machine's own compiler is left alone.
     #[test]
     fn tells_cargo_the_target() {
-        let shown = cargo("build", Architecture::HERE).unwrap().shown();
-        assert!(shown.contains(&format!("build --release --target {}", paths::host_triple())), "{shown}");
+        let shown = cargo("build", Architecture::HERE, "release").unwrap().shown();
+        assert!(
+            shown.contains(&format!("build --profile release --target {}", paths::host_triple())),
+            "{shown}"
+        );
         assert!(shown.contains("+crt-static") && !shown.contains("LINKER"), "{shown}");
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use crate::command::say;
 use crate::count::{self, Suite};
 use crate::kernel::list::{self, Listed};
-use crate::{catalogue, dist, paths, setup};
+use crate::{catalogue, paths, setup};
 use builds::Builds;
 use jobs::Shared;
 
@@ -80,10 +80,6 @@ fn run_all(wish: &Wish, suites: &mut Vec<Suite>) -> Result<()> {
     }
     let builds = Builds::begin(&objects, &chosen, &catalogue, wish.long)?;
     suites.extend(jobs::run(&chosen, Shared { wish, catalogue: &catalogue, builds: &builds }));
-    if wish.what.has_package() {
-        let own = builds.here.bins.join("aioinspect");
-        suites.extend(dist::foreign(builds.foreign_programs(), &own));
-    }
     Ok(())
 }
 

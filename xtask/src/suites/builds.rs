@@ -1,7 +1,6 @@
 //! What is built for the suites, on each architecture that they run on.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::Result;
@@ -61,13 +60,6 @@ impl Builds {
             build::for_machines(objects, &foreign.suites).map_err(|error| cannot(architecture, &error))
         });
         built.as_ref().map_err(String::clone)
-    }
-
-    /// The program for other architectures, where it was built.
-    pub(super) fn foreign_programs(&self) -> impl Iterator<Item = (Architecture, PathBuf)> {
-        self.foreign.iter().filter_map(|(&one, foreign)| {
-            Some((one, foreign.built.get()?.as_ref().ok()?.bins.join("aioinspect")))
-        })
     }
 }
 
