@@ -11,6 +11,7 @@ mod contexts;
 mod document;
 mod faults;
 mod host_network;
+mod image;
 mod in_flight;
 mod loads;
 mod outcome;

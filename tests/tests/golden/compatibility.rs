@@ -26,18 +26,18 @@ fn listed(text: &str) -> Vec<Listed<'_>> {
 
 /// The row of the one table or the other.
 fn row(Listed { words, terms }: &Listed<'_>) -> String {
-    let code = |terms: Vec<&str>| match terms.as_slice() {
-        [] => "all".to_owned(),
+    let code = |terms: Vec<&str>, none: &str| match terms.as_slice() {
+        [] => none.to_owned(),
         terms => terms.iter().map(|term| format!("`{term}`")).collect::<Vec<_>>().join(", "),
     };
     let (runs, conditions): (Vec<&str>, Vec<&str>) = terms
         .iter()
         .map(String::as_str)
         .partition(|term| term.starts_with("run ") || term.starts_with("sequences ") || *term == "by-name");
-    let runs = code(runs.iter().map(|run| run.strip_prefix("run ").unwrap_or(run)).collect());
+    let runs = code(runs.iter().map(|run| run.strip_prefix("run ").unwrap_or(run)).collect(), "all");
     match words.as_slice() {
         ["native"] => "| `native` | - | - | all |".to_owned(),
-        [name, "on", kernel] => format!("| `{name}` | `{kernel}` | {} | {runs} |", code(conditions)),
+        [name, "on", kernel] => format!("| `{name}` | `{kernel}` | {} | {runs} |", code(conditions, "none")),
         [name, suite, package] => format!("| `{name}` | {suite} | {package} | {runs} |"),
         words => panic!("{words:?} of .ci/kernels.txt"),
     }
