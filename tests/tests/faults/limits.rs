@@ -56,10 +56,15 @@ fn address_space() {
     let mut codes = Vec::new();
     for mib in (4..64).chain([128, 1024]) {
         let output = limited(victim.dump(), Resource::As, mib << 20);
-        assert!(!output.stderr.contains("panicked"), "{mib} MiB: {output:?}");
+        // Rust's own start, before the program's main: there was no room for the stack of its handler of stack overflows.
+        let is_before_main = output.code == -6
+            && output.stderr.contains("thread 'main'")
+            && output.stderr.contains("failed to allocate an alternative stack");
+        assert!(is_before_main || !output.stderr.contains("panicked"), "{mib} MiB: {output:?}");
         match output.code {
             // The program itself found no room: the kernel says so in its way.
             0 | -11 | -9 => {}
+            -6 if is_before_main => {}
             -6 => assert!(output.stderr.contains("memory allocation of"), "{mib} MiB: {output:?}"),
             _ => _ = told(&output),
         }
