@@ -4,8 +4,26 @@ use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// The warnings that it has printed since it booted, whoever made it warn: with kernel.panic_on_warn one is the end of the host.
-pub fn warnings() -> io::Result<Vec<String>> {
+use crate::host::is_own_machine;
+use crate::programs::skip;
+
+/// Asserts that the kernel does not warn of what `load` loads: with kernel.panic_on_warn one warning is the end of the host. In machines of ours
+/// alone: elsewhere others can have made it warn, and the test `name` is skipped.
+///
+/// # Panics
+/// If it has warned since it booted, or its log cannot be read.
+pub fn assert_silent(name: &str, load: impl FnOnce()) {
+    if !is_own_machine() {
+        skip(name, "others may have made this kernel warn: `cargo xtask test vm` asks kernels of its own");
+        return;
+    }
+    load();
+    let warned = warnings().unwrap_or_else(|error| panic!("the kernel's log: {error}"));
+    assert!(warned.is_empty(), "the kernel has warned: {warned:?}");
+}
+
+/// The warnings that it has printed since it booted, whoever made it warn.
+fn warnings() -> io::Result<Vec<String>> {
     let mut said = records()?;
     if said.is_empty() {
         return Err(io::Error::other("the kernel's log is empty"));
